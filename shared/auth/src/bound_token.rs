@@ -1,0 +1,195 @@
+//! Tokens bound to one pool: skill tokens (`pst_…`) and runtime tokens (`prt_…`).
+//!
+//! A token is `prefix ‖ base64url(key id ‖ claims) ‖ "." ‖ base64url(HMAC-SHA256)`. The MAC covers everything before the
+//! dot, under a key that is derived from the keyring for this kind alone, so neither kind is ever taken for the other.
+//! Nothing is stored: a token ends at its expiry, when its pool's generation is raised, or when its key leaves the keyring.
+
+use std::collections::BTreeSet;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use portcullis_crypto::{KeyId, Keyring};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::{PoolId, SkillName};
+
+/// The longest token that is looked at, in bytes: more would not pass API Gateway's limit of 10,240 for all headers.
+pub const MAXIMUM_TOKEN_LENGTH: usize = 8 * 1024;
+
+/// The most skills that a token may name, so that it stays under [`MAXIMUM_TOKEN_LENGTH`].
+pub const MAXIMUM_SKILLS: usize = 64;
+
+/// How often a pool's tokens of one kind have been revoked. A token counts while its generation is the pool's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+/// Why a bound token is refused. The caller is told none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BoundTokenError {
+    /// Not a token of this kind at all.
+    #[error("not a token of this kind")]
+    Malformed,
+    /// Signed under a key that the keyring does not hold.
+    #[error("signed under unknown key {0}")]
+    UnknownKey(KeyId),
+    /// Forged, changed, or of the other kind.
+    #[error("the token does not authenticate")]
+    NotAuthentic,
+    /// Past its expiry.
+    #[error("the token has expired")]
+    Expired,
+}
+
+/// Which skills a token is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SkillSet {
+    /// Each skill of the pool.
+    All,
+    /// These alone.
+    Only(BTreeSet<SkillName>),
+}
+
+impl SkillSet {
+    /// Whether `skill` is among them.
+    #[must_use]
+    pub fn contains(&self, skill: &SkillName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(skill),
+        }
+    }
+}
+
+/// What a skill token grants: the secrets of these skills of this pool, until then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkillGrant {
+    /// The only pool that it is good for.
+    pub pool: PoolId,
+    /// The only skills that it is good for.
+    pub skills: SkillSet,
+    /// The pool's skill-token generation when it was issued.
+    pub generation: Generation,
+    /// It counts before this instant, kept in milliseconds.
+    pub expires_at: Timestamp,
+}
+
+/// What a runtime token grants: what a pool's own machine does, until then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeGrant {
+    /// The only pool that it is good for.
+    pub pool: PoolId,
+    /// The pool's runtime-token generation when it was issued.
+    pub generation: Generation,
+    /// It counts before this instant, kept in milliseconds.
+    pub expires_at: Timestamp,
+}
+
+/// What tells one kind of token from the other.
+struct Kind {
+    prefix: &'static str,
+    purpose: &'static str,
+}
+
+const SKILL: Kind = Kind { prefix: "pst_", purpose: "portcullis/skill-token/v1" };
+const RUNTIME: Kind = Kind { prefix: "prt_", purpose: "portcullis/runtime-token/v1" };
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Claims {
+    pool: PoolId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    skills: Option<BTreeSet<SkillName>>,
+    generation: Generation,
+    /// Milliseconds since the Unix epoch.
+    expires: i64,
+}
+
+impl SkillGrant {
+    /// Whether `token` claims to be of this kind: it says nothing about its being genuine.
+    #[must_use]
+    pub fn is_claimed_by(token: &[u8]) -> bool {
+        token.starts_with(SKILL.prefix.as_bytes())
+    }
+
+    /// The token that grants this, signed under the keyring's current key.
+    #[must_use]
+    pub fn issue(&self, keyring: &Keyring) -> SecretString {
+        let skills = match &self.skills {
+            SkillSet::All => None,
+            SkillSet::Only(names) => Some(names.clone()),
+        };
+        let expires = self.expires_at.as_millisecond();
+        SKILL.issue(keyring, &Claims { pool: self.pool.clone(), skills, generation: self.generation, expires })
+    }
+
+    /// What a genuine, unexpired skill token grants. Whether its generation is still its pool's, the caller compares.
+    ///
+    /// # Errors
+    /// [`BoundTokenError`].
+    pub fn check(keyring: &Keyring, token: &[u8], now: Timestamp) -> Result<Self, BoundTokenError> {
+        let (claims, expires_at) = SKILL.check(keyring, token, now)?;
+        let skills = claims.skills.map_or(SkillSet::All, SkillSet::Only);
+        Ok(Self { pool: claims.pool, skills, generation: claims.generation, expires_at })
+    }
+}
+
+impl RuntimeGrant {
+    /// Whether `token` claims to be of this kind: it says nothing about its being genuine.
+    #[must_use]
+    pub fn is_claimed_by(token: &[u8]) -> bool {
+        token.starts_with(RUNTIME.prefix.as_bytes())
+    }
+
+    /// The token that grants this, signed under the keyring's current key.
+    #[must_use]
+    pub fn issue(&self, keyring: &Keyring) -> SecretString {
+        let expires = self.expires_at.as_millisecond();
+        RUNTIME.issue(keyring, &Claims { pool: self.pool.clone(), skills: None, generation: self.generation, expires })
+    }
+
+    /// What a genuine, unexpired runtime token grants. Whether its generation is still its pool's, the caller compares.
+    ///
+    /// # Errors
+    /// [`BoundTokenError`].
+    pub fn check(keyring: &Keyring, token: &[u8], now: Timestamp) -> Result<Self, BoundTokenError> {
+        let (claims, expires_at) = RUNTIME.check(keyring, token, now)?;
+        Ok(Self { pool: claims.pool, generation: claims.generation, expires_at })
+    }
+}
+
+impl Kind {
+    fn issue(&self, keyring: &Keyring, claims: &Claims) -> SecretString {
+        let (key_id, key) = keyring.derive_current(self.purpose);
+        let mut payload = key_id.to_bytes().to_vec();
+        serde_json::to_writer(&mut payload, claims).unwrap_or_else(|_| unreachable!("claims are plain JSON"));
+        let mut token = self.prefix.to_owned();
+        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
+        let mac = key.sign(token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(mac, &mut token);
+        token.into()
+    }
+
+    fn check(&self, keyring: &Keyring, token: &[u8], now: Timestamp) -> Result<(Claims, Timestamp), BoundTokenError> {
+        use BoundTokenError::{Expired, Malformed, NotAuthentic, UnknownKey};
+        if token.len() > MAXIMUM_TOKEN_LENGTH {
+            return Err(Malformed);
+        }
+        let token = std::str::from_utf8(token).map_err(|_| Malformed)?;
+        let (signed, mac) = token.rsplit_once('.').ok_or(Malformed)?;
+        let payload = signed.strip_prefix(self.prefix).ok_or(Malformed)?;
+        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Malformed)?;
+        let mac = URL_SAFE_NO_PAD.decode(mac).map_err(|_| Malformed)?;
+        let (key_id, claims) = payload.split_first_chunk().ok_or(Malformed)?;
+        let key_id = KeyId::from_bytes(*key_id);
+        let key = keyring.derive(key_id, self.purpose).ok_or(UnknownKey(key_id))?;
+        if !key.verify(signed.as_bytes(), &mac) {
+            return Err(NotAuthentic);
+        }
+        let claims: Claims = serde_json::from_slice(claims).map_err(|_| Malformed)?;
+        let expires_at = Timestamp::from_millisecond(claims.expires).map_err(|_| Malformed)?;
+        if now >= expires_at { Err(Expired) } else { Ok((claims, expires_at)) }
+    }
+}

@@ -1,0 +1,17 @@
+//! Who is calling: Slack's signatures, static tokens and tokens bound to a pool.
+//!
+//! Everything here is a pure function of its arguments: the clock is passed in, nothing is read and nothing is stored.
+//! This crate decides whether a credential is genuine and what it is for; it never decides what a route needs, and it
+//! never holds a credential outside of a `secrecy` type or a digest.
+
+pub mod bound_token;
+mod clock;
+mod names;
+pub mod slack_signature;
+pub mod static_token;
+
+pub use bound_token::{BoundTokenError, Generation, RuntimeGrant, SkillGrant, SkillSet};
+pub use clock::Clock;
+pub use names::{BotId, ChannelId, InvalidName, PoolId, SkillName};
+pub use slack_signature::{SignatureError, SignedHeaders, SigningSecret};
+pub use static_token::{StaticToken, TokenTooShort};

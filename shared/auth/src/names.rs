@@ -1,0 +1,124 @@
+//! The names that credentials are about. Each is checked once, at the edge; inside, an invalid one cannot exist.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not the name that it should be. It holds nothing of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be {rule}")]
+pub struct InvalidName {
+    what: &'static str,
+    rule: &'static str,
+}
+
+/// Defines a name: a string that is valid wherever it exists.
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = InvalidName;
+
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(&text) { Ok(Self(text)) } else { Err(InvalidName { what: $what, rule: $rule }) }
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+    };
+}
+
+fn is_opaque_id(text: &str) -> bool {
+    (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+name!(
+    /// A pool of machines: 1–128 characters, none of them a control character.
+    PoolId,
+    "a pool's id",
+    "1 to 128 characters, none of them a control character",
+    is_opaque_id
+);
+
+name!(
+    /// A bot: 1–128 characters, none of them a control character.
+    BotId,
+    "a bot's id",
+    "1 to 128 characters, none of them a control character",
+    is_opaque_id
+);
+
+name!(
+    /// A connected channel: 1–128 characters, none of them a control character.
+    ChannelId,
+    "a channel's id",
+    "1 to 128 characters, none of them a control character",
+    is_opaque_id
+);
+
+name!(
+    /// A skill: 1–64 of `a-z`, `0-9`, `-` and `_`.
+    SkillName,
+    "a skill's name",
+    "1 to 64 of a-z, 0-9, - and _",
+    |text| (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_refused_when_empty_too_long_or_of_other_characters() {
+        assert!("".parse::<PoolId>().is_err());
+        assert!("p".repeat(128).parse::<PoolId>().is_ok());
+        assert!("é".repeat(128).parse::<PoolId>().is_ok(), "characters are counted, not bytes");
+        assert!("p".repeat(129).parse::<PoolId>().is_err());
+        assert!("pool\0".parse::<PoolId>().is_err());
+        assert!("line\nbreak".parse::<BotId>().is_err());
+        assert!("maps-2_x".parse::<SkillName>().is_ok());
+        for bad in ["", "Maps", "maps/x", "maps#x", "maps x", "máps"] {
+            assert!(bad.parse::<SkillName>().is_err(), "{bad}");
+        }
+        assert!("s".repeat(64).parse::<SkillName>().is_ok());
+        assert!("s".repeat(65).parse::<SkillName>().is_err());
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_what_was_sent() {
+        let refusal = "sent\u{7}by a stranger".parse::<PoolId>().unwrap_err().to_string();
+        assert_eq!(refusal, "a pool's id must be 1 to 128 characters, none of them a control character");
+    }
+}

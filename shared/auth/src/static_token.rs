@@ -1,0 +1,118 @@
+//! Static bearer tokens: the operator's internal token and the shared skill token.
+
+use jiff::Timestamp;
+use portcullis_crypto::Digest;
+
+/// The shortest token that is taken, in characters.
+pub const MINIMUM_TOKEN_LENGTH: usize = 32;
+
+/// A token shorter than [`MINIMUM_TOKEN_LENGTH`] characters could be guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be at least {MINIMUM_TOKEN_LENGTH} characters")]
+pub struct TokenTooShort;
+
+/// A static token as we know it: by its digest, and for a while by its previous value's as well.
+///
+/// Digests have one length, so comparing them in constant time hides the token's length as well as its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticToken {
+    current: Digest,
+    previous: Option<Previous>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Previous {
+    digest: Digest,
+    valid_until: Option<Timestamp>,
+}
+
+impl StaticToken {
+    /// A token with no previous value.
+    ///
+    /// # Errors
+    /// [`TokenTooShort`].
+    pub fn new(token: &str) -> Result<Self, TokenTooShort> {
+        Ok(Self { current: digest(token)?, previous: None })
+    }
+
+    /// The same token, with the value that it had before its last rotation. It counts until `valid_until`, which is
+    /// `None` where the operator ends it.
+    ///
+    /// # Errors
+    /// [`TokenTooShort`].
+    pub fn with_previous(self, token: &str, valid_until: Option<Timestamp>) -> Result<Self, TokenTooShort> {
+        Ok(Self { previous: Some(Previous { digest: digest(token)?, valid_until }), ..self })
+    }
+
+    /// Whether `presented` is this token's current value or its previous one while that counts.
+    #[must_use]
+    pub fn accepts(&self, presented: &[u8], now: Timestamp) -> bool {
+        let presented = Digest::of(presented);
+        let is_current = presented == self.current;
+        let is_previous = self.previous.as_ref().is_some_and(|previous| {
+            let counts = previous.valid_until.is_none_or(|end| now < end);
+            (presented == previous.digest) & counts
+        });
+        is_current | is_previous
+    }
+
+    /// Whether the two tokens have a value in common: tokens of different tiers must not.
+    #[must_use]
+    pub fn shares_a_value_with(&self, other: &Self) -> bool {
+        let values = |token: &Self| [Some(token.current), token.previous.as_ref().map(|previous| previous.digest)];
+        values(self).into_iter().flatten().any(|value| values(other).contains(&Some(value)))
+    }
+}
+
+fn digest(token: &str) -> Result<Digest, TokenTooShort> {
+    if token.chars().count() < MINIMUM_TOKEN_LENGTH { Err(TokenTooShort) } else { Ok(Digest::of(token.as_bytes())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan;
+
+    use super::*;
+
+    const OLD: &str = "an-old-token-of-32-characters-or-more";
+    const NEW: &str = "a-new-token-of-32-characters-or-more";
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    #[test]
+    fn the_current_value_is_accepted_and_nothing_near_it() {
+        let token = StaticToken::new(NEW).unwrap();
+        assert!(token.accepts(NEW.as_bytes(), NOW));
+        for near in ["", &NEW[1..], &format!("{NEW} "), &NEW.to_uppercase(), OLD] {
+            assert!(!token.accepts(near.as_bytes(), NOW), "{near:?}");
+        }
+    }
+
+    #[test]
+    fn the_previous_value_counts_until_its_end_and_not_at_it() {
+        let end = NOW + 24.hours();
+        let token = StaticToken::new(NEW).unwrap().with_previous(OLD, Some(end)).unwrap();
+        assert!(token.accepts(OLD.as_bytes(), end - 1.nanoseconds()));
+        assert!(!token.accepts(OLD.as_bytes(), end));
+        assert!(token.accepts(NEW.as_bytes(), end));
+    }
+
+    #[test]
+    fn a_previous_value_without_an_end_counts_until_it_is_taken_away() {
+        let token = StaticToken::new(NEW).unwrap().with_previous(OLD, None).unwrap();
+        assert!(token.accepts(OLD.as_bytes(), NOW + (24 * 365).hours()));
+    }
+
+    #[test]
+    fn a_token_under_32_characters_is_refused() {
+        assert_eq!(StaticToken::new(&"t".repeat(31)).unwrap_err(), TokenTooShort);
+        assert!(StaticToken::new(&"t".repeat(32)).is_ok());
+        assert!(StaticToken::new(NEW).unwrap().with_previous("", None).is_err());
+    }
+
+    #[test]
+    fn tokens_of_two_tiers_that_share_a_value_are_told() {
+        let one = StaticToken::new(NEW).unwrap().with_previous(OLD, None).unwrap();
+        assert!(one.shares_a_value_with(&StaticToken::new(OLD).unwrap()));
+        assert!(!one.shares_a_value_with(&StaticToken::new(&"x".repeat(32)).unwrap()));
+    }
+}

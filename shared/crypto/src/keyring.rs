@@ -1,0 +1,208 @@
+//! The keyring, and the sealed column that it makes and opens.
+
+mod parse;
+
+use std::{collections::HashMap, fmt};
+
+use aes_gcm::{
+    Aes256Gcm, KeyInit, Nonce, Tag,
+    aead::{AeadInOut, inout::InOutBuf},
+};
+use hkdf::Hkdf;
+use secrecy::{ExposeSecret, SecretBox, SecretSlice};
+use sha2::Sha256;
+
+use crate::{Cell, Digest, MacKey, Randomness};
+pub use parse::KeyringError;
+
+/// The only format there is: `version(1) ‖ key id(4) ‖ nonce(12) ‖ ciphertext ‖ tag(16)`.
+const VERSION: u8 = 1;
+const KEY_ID_LENGTH: usize = 4;
+const HEADER_LENGTH: usize = 1 + KEY_ID_LENGTH;
+const NONCE_LENGTH: usize = 12;
+const TAG_LENGTH: usize = 16;
+
+/// How many bytes a sealed value is longer than its plaintext.
+pub const SEALED_OVERHEAD: usize = HEADER_LENGTH + NONCE_LENGTH + TAG_LENGTH;
+
+/// Names a key of a keyring; written as 8 lower-case hex digits. It tells nothing about the key that a SHA-256 doesn't.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId([u8; KEY_ID_LENGTH]);
+
+impl KeyId {
+    /// The id that these bytes are.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; KEY_ID_LENGTH]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id's bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; KEY_ID_LENGTH] {
+        self.0
+    }
+
+    /// The id of a key that was given without one: the first bytes of its SHA-256.
+    fn of_key(key: &[u8; 32]) -> Self {
+        let [a, b, c, d, ..] = *Digest::of(key).as_bytes();
+        Self([a, b, c, d])
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeyId({self})")
+    }
+}
+
+/// Why a sealed value did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Too short to be a sealed value: cut, or never one.
+    #[error("sealed value is too short")]
+    TooShort,
+    /// Sealed in a format that this version does not know.
+    #[error("sealed value has unknown version {0}")]
+    UnknownVersion(u8),
+    /// Sealed under a key that the keyring does not hold.
+    #[error("sealed under unknown key {0}")]
+    UnknownKey(KeyId),
+    /// Changed, cut, moved from another cell, or sealed under another key of the same id.
+    #[error("sealed value does not authenticate under key {0}")]
+    NotAuthentic(KeyId),
+}
+
+impl OpenError {
+    /// The key that the value's header names, where it has one.
+    #[must_use]
+    pub fn key_id(&self) -> Option<KeyId> {
+        match self {
+            Self::TooShort | Self::UnknownVersion(_) => None,
+            Self::UnknownKey(id) | Self::NotAuthentic(id) => Some(*id),
+        }
+    }
+}
+
+struct Key {
+    cipher: Aes256Gcm,
+    material: SecretBox<[u8; 32]>,
+}
+
+/// The encryption keys by id, one of them current: new values are sealed under it, old ones open under the key that
+/// their header names.
+///
+/// AES-256-GCM with random 96-bit nonces: a key may seal 2³² values before a nonce is likely enough to repeat
+/// (NIST SP 800-38D §8.3), so it is rotated before that.
+pub struct Keyring {
+    keys: HashMap<KeyId, Key>,
+    current: KeyId,
+}
+
+impl Keyring {
+    fn new(current: KeyId, keys: impl IntoIterator<Item = (KeyId, SecretBox<[u8; 32]>)>) -> Result<Self, KeyringError> {
+        let keys: HashMap<_, _> = keys
+            .into_iter()
+            .map(|(id, material)| (id, Key { cipher: Aes256Gcm::new(material.expose_secret().into()), material }))
+            .collect();
+        if keys.contains_key(&current) {
+            Ok(Self { keys, current })
+        } else {
+            Err(KeyringError::CurrentMissing(current))
+        }
+    }
+
+    /// The id of the key that [`Keyring::seal`] uses.
+    #[must_use]
+    pub fn current(&self) -> KeyId {
+        self.current
+    }
+
+    /// Whether the keyring holds this key.
+    #[must_use]
+    pub fn contains(&self, id: KeyId) -> bool {
+        self.keys.contains_key(&id)
+    }
+
+    /// Seals `plaintext` for one cell under the current key. The result is [`SEALED_OVERHEAD`] bytes longer.
+    #[must_use]
+    pub fn seal(&self, randomness: &dyn Randomness, cell: &Cell<'_>, plaintext: &[u8]) -> Vec<u8> {
+        let key = self.keys.get(&self.current).unwrap_or_else(|| unreachable!("`new` requires the current key"));
+        let mut sealed = Vec::with_capacity(plaintext.len() + SEALED_OVERHEAD);
+        sealed.push(VERSION);
+        sealed.extend_from_slice(&self.current.0);
+        let additional_data = cell.additional_data(&sealed);
+        let mut nonce = [0; NONCE_LENGTH];
+        randomness.fill(&mut nonce);
+        sealed.extend_from_slice(&nonce);
+        let start = sealed.len();
+        sealed.extend_from_slice(plaintext);
+        let (_, body) = sealed.split_at_mut(start);
+        let tag = key
+            .cipher
+            .encrypt_inout_detached(&Nonce::from(nonce), &additional_data, InOutBuf::from(body))
+            .unwrap_or_else(|_| unreachable!("AES-GCM seals up to 64 GiB, more than one allocation here holds"));
+        sealed.extend_from_slice(&tag);
+        sealed
+    }
+
+    /// Opens a value that was sealed for this very cell.
+    ///
+    /// # Errors
+    /// [`OpenError`] where the value was cut, changed, moved or sealed under a key that is not in the keyring. Nothing
+    /// of a value that does not authenticate is returned.
+    pub fn open(&self, cell: &Cell<'_>, sealed: &[u8]) -> Result<SecretSlice<u8>, OpenError> {
+        let (header, rest) = sealed.split_first_chunk::<HEADER_LENGTH>().ok_or(OpenError::TooShort)?;
+        let (nonce, rest) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(OpenError::TooShort)?;
+        let (ciphertext, tag) = rest.split_last_chunk::<TAG_LENGTH>().ok_or(OpenError::TooShort)?;
+        let [version, id @ ..] = *header;
+        if version != VERSION {
+            return Err(OpenError::UnknownVersion(version));
+        }
+        let id = KeyId(id);
+        let key = self.keys.get(&id).ok_or(OpenError::UnknownKey(id))?;
+        let mut plaintext = ciphertext.to_vec().into_boxed_slice();
+        key.cipher
+            .decrypt_inout_detached(
+                &Nonce::from(*nonce),
+                &cell.additional_data(header),
+                InOutBuf::from(&mut *plaintext),
+                &Tag::from(*tag),
+            )
+            .map_err(|_| OpenError::NotAuthentic(id))?;
+        Ok(SecretBox::new(plaintext))
+    }
+
+    /// The current key's subkey for one purpose, and the id to name beside what is signed with it.
+    #[must_use]
+    pub fn derive_current(&self, purpose: &str) -> (KeyId, MacKey) {
+        let key = self.derive(self.current, purpose).unwrap_or_else(|| unreachable!("`new` requires the current key"));
+        (self.current, key)
+    }
+
+    /// The subkey of key `id` for one purpose: HKDF-SHA256 (RFC 5869) with the purpose as `info`. `None` where the
+    /// keyring does not hold the key.
+    #[must_use]
+    pub fn derive(&self, id: KeyId, purpose: &str) -> Option<MacKey> {
+        let key = self.keys.get(&id)?;
+        let subkey = SecretBox::init_with_mut(|subkey: &mut [u8; 32]| {
+            Hkdf::<Sha256>::new(None, key.material.expose_secret())
+                .expand(purpose.as_bytes(), subkey)
+                .unwrap_or_else(|_| unreachable!("HKDF-SHA256 expands to up to 8,160 bytes"));
+        });
+        Some(MacKey::new(subkey))
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ids: Vec<_> = self.keys.keys().collect();
+        ids.sort();
+        formatter.debug_struct("Keyring").field("current", &self.current).field("ids", &ids).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,42 @@
+//! HMAC-SHA256 (RFC 2104, FIPS 198-1).
+
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretBox};
+use sha2::Sha256;
+
+use crate::constant_time_eq;
+
+/// Length of an HMAC-SHA256 in bytes.
+pub const MAC_LENGTH: usize = 32;
+
+/// The HMAC-SHA256 of the concatenation of `parts`. A key of any length is taken, as RFC 2104 §3 says.
+#[must_use]
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; MAC_LENGTH] {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key)
+        .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// A key that was derived for one purpose; it authenticates messages and can do nothing else.
+pub struct MacKey(SecretBox<[u8; 32]>);
+
+impl MacKey {
+    pub(crate) fn new(key: SecretBox<[u8; 32]>) -> Self {
+        Self(key)
+    }
+
+    /// The authentication code of `message`.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; MAC_LENGTH] {
+        hmac_sha256(self.0.expose_secret(), &[message])
+    }
+
+    /// Whether `mac` is `message`'s, compared in constant time. One of another length is not.
+    #[must_use]
+    pub fn verify(&self, message: &[u8], mac: &[u8]) -> bool {
+        constant_time_eq(&self.sign(message), mac)
+    }
+}

@@ -1,0 +1,83 @@
+//! The queue between accepting a Slack event and delivering it.
+//!
+//! First in, first out within a group; a group whose first message waits holds up no other group. It is SQS FIFO on AWS
+//! ([`SqsQueue`]) and a table of the embedded database on this machine; the same tests hold for both.
+
+mod sqs;
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use jiff::Timestamp;
+use portcullis_crypto::Digest;
+
+pub use sqs::SqsQueue;
+
+/// How long a queue remembers a deduplication id. Source: Amazon SQS, "Exactly-once processing in Amazon SQS".
+pub const DEDUPLICATION_WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// How long a received message stays invisible unless it is deferred: 6 × the relay's time-out of 30 s, as AWS advises
+/// for an event source mapping.
+pub const VISIBILITY: Duration = Duration::from_secs(180);
+
+/// The future that a queue's operation returns.
+pub type QueueFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>> + Send + 'a>>;
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Messages of one group are delivered in the order in which they were sent.
+    pub group: Digest,
+    /// A second message with the same id within [`DEDUPLICATION_WINDOW`] is accepted and dropped.
+    pub deduplication: Digest,
+    /// What is sent, up to 1 MiB of UTF-8.
+    pub body: String,
+}
+
+/// A message that was received and is now invisible to others.
+#[derive(Clone, Debug)]
+pub struct ReceivedMessage {
+    /// The message's own id: the same at each receipt.
+    pub id: String,
+    /// What names this receipt.
+    pub receipt: String,
+    /// The group, as hex.
+    pub group: String,
+    /// The deduplication id, as hex.
+    pub deduplication: String,
+    /// What was sent.
+    pub body: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// How often it has been received, this time included.
+    pub receive_count: u32,
+}
+
+/// Why the queue did not do what it was asked. No variant holds anything of a message.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// It could not be reached, was slow, or throttled: worth another try.
+    #[error("the queue is unavailable: {0}")]
+    Unavailable(String),
+    /// It refused: the same call would be refused again.
+    #[error("the queue refused: {0}")]
+    Refused(String),
+}
+
+/// A first-in-first-out queue by groups.
+pub trait EventQueue: Send + Sync {
+    /// Stores a message. Once this returns, the message survives the death of this process.
+    fn send<'a>(&'a self, message: &'a NewMessage) -> QueueFuture<'a, ()>;
+
+    /// Up to `limit` (1–10) messages that are due, at most one a group here unless the queue hands out more; waits up to
+    /// `wait` for the first.
+    fn receive(&self, limit: usize, wait: Duration) -> QueueFuture<'_, Vec<ReceivedMessage>>;
+
+    /// Makes a received message due again after `delay`; its group waits for it.
+    fn defer<'a>(&'a self, message: &'a ReceivedMessage, delay: Duration) -> QueueFuture<'a, ()>;
+
+    /// Removes a received message for good.
+    fn acknowledge<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()>;
+
+    /// Copies a received message into the dead-letter queue. It is then still to be acknowledged.
+    fn dead_letter<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()>;
+}
