@@ -10,7 +10,7 @@ pub struct Cell<'a> {
     pub table: &'a str,
     /// The row's partition key.
     pub partition_key: &'a str,
-    /// The row's sort key; `None` where the table has none. DynamoDB has no empty keys, so `None` and `Some("")` are
+    /// The row's sort key; `None` where the table has none. The store has no empty keys, so `None` and `Some("")` are
     /// the same cell.
     pub sort_key: Option<&'a str>,
     /// The attribute's name.

@@ -1,26 +1,20 @@
 //! The keyring, and the sealed column that it makes and opens.
 
 mod parse;
+mod sealing_key;
 
 use std::{collections::HashMap, fmt};
 
-use aes_gcm::{
-    Aes256Gcm, KeyInit, Nonce, Tag,
-    aead::{AeadInOut, inout::InOutBuf},
-};
-use hkdf::Hkdf;
-use secrecy::{ExposeSecret, SecretBox, SecretSlice};
-use sha2::Sha256;
+use secrecy::{SecretBox, SecretSlice};
 
 use crate::{Cell, Digest, MacKey, Randomness};
 pub use parse::KeyringError;
+use sealing_key::{NONCE_LENGTH, NotAuthentic, SealingKey, TAG_LENGTH};
 
 /// The only format there is: `version(1) ‖ key id(4) ‖ nonce(12) ‖ ciphertext ‖ tag(16)`.
 const VERSION: u8 = 1;
 const KEY_ID_LENGTH: usize = 4;
 const HEADER_LENGTH: usize = 1 + KEY_ID_LENGTH;
-const NONCE_LENGTH: usize = 12;
-const TAG_LENGTH: usize = 16;
 
 /// How many bytes a sealed value is longer than its plaintext.
 pub const SEALED_OVERHEAD: usize = HEADER_LENGTH + NONCE_LENGTH + TAG_LENGTH;
@@ -89,27 +83,19 @@ impl OpenError {
     }
 }
 
-struct Key {
-    cipher: Aes256Gcm,
-    material: SecretBox<[u8; 32]>,
-}
-
 /// The encryption keys by id, one of them current: new values are sealed under it, old ones open under the key that
 /// their header names.
 ///
 /// AES-256-GCM with random 96-bit nonces: a key may seal 2³² values before a nonce is likely enough to repeat
 /// (NIST SP 800-38D §8.3), so it is rotated before that.
 pub struct Keyring {
-    keys: HashMap<KeyId, Key>,
+    keys: HashMap<KeyId, SealingKey>,
     current: KeyId,
 }
 
 impl Keyring {
     fn new(current: KeyId, keys: impl IntoIterator<Item = (KeyId, SecretBox<[u8; 32]>)>) -> Result<Self, KeyringError> {
-        let keys: HashMap<_, _> = keys
-            .into_iter()
-            .map(|(id, material)| (id, Key { cipher: Aes256Gcm::new(material.expose_secret().into()), material }))
-            .collect();
+        let keys: HashMap<_, _> = keys.into_iter().map(|(id, material)| (id, SealingKey::new(material))).collect();
         if keys.contains_key(&current) {
             Ok(Self { keys, current })
         } else {
@@ -143,10 +129,7 @@ impl Keyring {
         let start = sealed.len();
         sealed.extend_from_slice(plaintext);
         let (_, body) = sealed.split_at_mut(start);
-        let tag = key
-            .cipher
-            .encrypt_inout_detached(&Nonce::from(nonce), &additional_data, InOutBuf::from(body))
-            .unwrap_or_else(|_| unreachable!("AES-GCM seals up to 64 GiB, more than one allocation here holds"));
+        let tag = key.encrypt(nonce, &additional_data, body);
         sealed.extend_from_slice(&tag);
         sealed
     }
@@ -167,14 +150,8 @@ impl Keyring {
         let id = KeyId(id);
         let key = self.keys.get(&id).ok_or(OpenError::UnknownKey(id))?;
         let mut plaintext = ciphertext.to_vec().into_boxed_slice();
-        key.cipher
-            .decrypt_inout_detached(
-                &Nonce::from(*nonce),
-                &cell.additional_data(header),
-                InOutBuf::from(&mut *plaintext),
-                &Tag::from(*tag),
-            )
-            .map_err(|_| OpenError::NotAuthentic(id))?;
+        key.decrypt(*nonce, &cell.additional_data(header), &mut plaintext, *tag)
+            .map_err(|NotAuthentic| OpenError::NotAuthentic(id))?;
         Ok(SecretBox::new(plaintext))
     }
 
@@ -189,13 +166,7 @@ impl Keyring {
     /// keyring does not hold the key.
     #[must_use]
     pub fn derive(&self, id: KeyId, purpose: &str) -> Option<MacKey> {
-        let key = self.keys.get(&id)?;
-        let subkey = SecretBox::init_with_mut(|subkey: &mut [u8; 32]| {
-            Hkdf::<Sha256>::new(None, key.material.expose_secret())
-                .expand(purpose.as_bytes(), subkey)
-                .unwrap_or_else(|_| unreachable!("HKDF-SHA256 expands to up to 8,160 bytes"));
-        });
-        Some(MacKey::new(subkey))
+        Some(self.keys.get(&id)?.derive(purpose))
     }
 }
 

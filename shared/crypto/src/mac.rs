@@ -1,5 +1,7 @@
 //! HMAC-SHA256 (RFC 2104, FIPS 198-1).
 
+use std::fmt;
+
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox};
 use sha2::Sha256;
@@ -38,5 +40,11 @@ impl MacKey {
     #[must_use]
     pub fn verify(&self, message: &[u8], mac: &[u8]) -> bool {
         constant_time_eq(&self.sign(message), mac)
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("MacKey(..)")
     }
 }

@@ -1,11 +1,13 @@
 //! Reading keys as an operator writes them.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
-use secrecy::{SecretBox, zeroize::Zeroizing};
+use secrecy::{ExposeSecret, SecretBox};
 use serde::{Deserialize, Deserializer, de};
+use zeroize::Zeroizing;
 
 use super::{KeyId, Keyring};
+use crate::constant_time_eq;
 
 const KEY_HEX_DIGITS: usize = 64;
 
@@ -21,6 +23,9 @@ pub enum KeyringError {
     /// Two keys have the same id.
     #[error("key id {0} is there twice")]
     DuplicateId(KeyId),
+    /// One key under two ids: a rotation to it would rotate nothing.
+    #[error("the keys {0} and {1} are the same key")]
+    DuplicateKey(KeyId, KeyId),
     /// Not the JSON that it should be.
     #[error(r#"a keyring must be JSON of the form {{"current":"<id>","keys":{{"<id>":"<64 hex digits>"}}}}"#)]
     MalformedJson,
@@ -36,7 +41,7 @@ impl Keyring {
     /// [`KeyringError::MalformedKey`].
     pub fn from_single_key(hex_digits: &str) -> Result<Self, KeyringError> {
         let material = parse_key(hex_digits)?;
-        let id = KeyId::of_key(secrecy::ExposeSecret::expose_secret(&material));
+        let id = KeyId::of_key(material.expose_secret());
         Self::new(id, [(id, material)])
     }
 
@@ -46,12 +51,17 @@ impl Keyring {
     /// [`KeyringError`], whichever is found first.
     pub fn from_json(json: &str) -> Result<Self, KeyringError> {
         let file: KeyringFile = serde_json::from_str(json).map_err(|_| KeyringError::MalformedJson)?;
-        let mut keys = BTreeMap::new();
-        for (id, key) in file.keys.0 {
-            match keys.entry(parse_id(&id)?) {
-                Entry::Vacant(vacant) => vacant.insert(parse_key(&key)?),
-                Entry::Occupied(occupied) => return Err(KeyringError::DuplicateId(*occupied.key())),
-            };
+        let mut keys: BTreeMap<KeyId, SecretBox<[u8; 32]>> = BTreeMap::new();
+        for (id, digits) in file.keys.0 {
+            let (id, key) = (parse_id(&id)?, parse_key(&digits)?);
+            if keys.contains_key(&id) {
+                return Err(KeyringError::DuplicateId(id));
+            }
+            let is_twin = |other: &SecretBox<[u8; 32]>| constant_time_eq(other.expose_secret(), key.expose_secret());
+            if let Some((twin, _)) = keys.iter().find(|(_, other)| is_twin(other)) {
+                return Err(KeyringError::DuplicateKey(*twin, id));
+            }
+            keys.insert(id, key);
         }
         Self::new(parse_id(&file.current)?, keys)
     }
@@ -61,11 +71,10 @@ fn parse_key(digits: &str) -> Result<SecretBox<[u8; 32]>, KeyringError> {
     if digits.len() != KEY_HEX_DIGITS {
         return Err(KeyringError::MalformedKey);
     }
-    SecretBox::try_init_with(|| {
-        let mut key = [0; 32];
-        hex::decode_to_slice(digits, &mut key).map_err(|_| KeyringError::MalformedKey)?;
-        Ok(key)
-    })
+    // Decoded where it stays, so that no copy is left on the stack.
+    let mut decoded = Ok(());
+    let key = SecretBox::init_with_mut(|key: &mut [u8; 32]| decoded = hex::decode_to_slice(digits, key));
+    decoded.map(|()| key).map_err(|_| KeyringError::MalformedKey)
 }
 
 fn parse_id(digits: &str) -> Result<KeyId, KeyringError> {
