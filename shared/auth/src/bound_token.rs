@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use portcullis_crypto::{KeyId, Keyring};
+use portcullis_crypto::{KeyId, Keyring, MAC_LENGTH};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{PoolId, SkillName};
 
@@ -42,16 +42,69 @@ pub enum BoundTokenError {
     Expired,
 }
 
+/// More than [`MAXIMUM_SKILLS`] skills were named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must name at most {MAXIMUM_SKILLS} skills")]
+pub struct TooManySkills;
+
+/// Up to [`MAXIMUM_SKILLS`] skills, so that a token that names them can always be issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeSet<SkillName>", into = "BTreeSet<SkillName>")]
+pub struct SkillNames(BTreeSet<SkillName>);
+
+impl SkillNames {
+    /// Whether `skill` is among them.
+    #[must_use]
+    pub fn contains(&self, skill: &SkillName) -> bool {
+        self.0.contains(skill)
+    }
+
+    /// The names in order.
+    pub fn iter(&self) -> impl Iterator<Item = &SkillName> {
+        self.0.iter()
+    }
+}
+
+impl TryFrom<BTreeSet<SkillName>> for SkillNames {
+    type Error = TooManySkills;
+
+    fn try_from(names: BTreeSet<SkillName>) -> Result<Self, TooManySkills> {
+        if names.len() > MAXIMUM_SKILLS { Err(TooManySkills) } else { Ok(Self(names)) }
+    }
+}
+
+impl From<SkillNames> for BTreeSet<SkillName> {
+    fn from(names: SkillNames) -> Self {
+        names.0
+    }
+}
+
 /// Which skills a token is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SkillSet {
     /// Each skill of the pool.
     All,
-    /// These alone.
-    Only(BTreeSet<SkillName>),
+    /// These alone. None at all is a token for what skills do without secrets.
+    Only(SkillNames),
 }
 
 impl SkillSet {
+    /// These skills alone; one named twice counts once.
+    ///
+    /// # Errors
+    /// [`TooManySkills`] for more than [`MAXIMUM_SKILLS`].
+    pub fn only(names: impl IntoIterator<Item = SkillName>) -> Result<Self, TooManySkills> {
+        // One past the limit is enough to know, however long the list is.
+        let mut distinct = BTreeSet::new();
+        for name in names {
+            distinct.insert(name);
+            if distinct.len() > MAXIMUM_SKILLS {
+                return Err(TooManySkills);
+            }
+        }
+        Ok(Self::Only(SkillNames(distinct)))
+    }
+
     /// Whether `skill` is among them.
     #[must_use]
     pub fn contains(&self, skill: &SkillName) -> bool {
@@ -95,15 +148,24 @@ struct Kind {
 const SKILL: Kind = Kind { prefix: "pst_", purpose: "portcullis/skill-token/v1" };
 const RUNTIME: Kind = Kind { prefix: "prt_", purpose: "portcullis/runtime-token/v1" };
 
+/// What a token says. An unknown claim is refused, because one that a newer version adds may narrow the grant, and passing
+/// over it would widen the token instead. So a new claim is shipped in two steps: first all functions read it, then it is
+/// issued. Between the two nothing is refused, and where the order is broken the newer tokens are, never the older ones.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims {
     pool: PoolId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    skills: Option<BTreeSet<SkillName>>,
+    /// Of a skill token alone; absent means all.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    skills: Option<SkillNames>,
     generation: Generation,
     /// Milliseconds since the Unix epoch.
     expires: i64,
+}
+
+/// Absent is the one way to say all: `null` is refused.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SkillNames>, D::Error> {
+    SkillNames::deserialize(deserializer).map(Some)
 }
 
 impl SkillGrant {
@@ -155,6 +217,9 @@ impl RuntimeGrant {
     /// [`BoundTokenError`].
     pub fn check(keyring: &Keyring, token: &[u8], now: Timestamp) -> Result<Self, BoundTokenError> {
         let (claims, expires_at) = RUNTIME.check(keyring, token, now)?;
+        if claims.skills.is_some() {
+            return Err(BoundTokenError::Malformed);
+        }
         Ok(Self { pool: claims.pool, generation: claims.generation, expires_at })
     }
 }
@@ -164,7 +229,10 @@ impl Kind {
         let (key_id, key) = keyring.derive_current(self.purpose);
         let mut payload = key_id.to_bytes().to_vec();
         serde_json::to_writer(&mut payload, claims).unwrap_or_else(|_| unreachable!("claims are plain JSON"));
-        let mut token = self.prefix.to_owned();
+        // Exactly as long as the token gets: growing would leave pieces of it behind that no drop wipes.
+        let length = self.prefix.len() + base64_length(payload.len()) + 1 + base64_length(MAC_LENGTH);
+        let mut token = String::with_capacity(length);
+        token.push_str(self.prefix);
         URL_SAFE_NO_PAD.encode_string(payload, &mut token);
         let mac = key.sign(token.as_bytes());
         token.push('.');
@@ -192,4 +260,9 @@ impl Kind {
         let expires_at = Timestamp::from_millisecond(claims.expires).map_err(|_| Malformed)?;
         if now >= expires_at { Err(Expired) } else { Ok((claims, expires_at)) }
     }
+}
+
+/// How many characters of unpadded base64 `bytes` bytes are.
+const fn base64_length(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
 }

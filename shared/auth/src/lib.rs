@@ -10,7 +10,7 @@ mod names;
 pub mod slack_signature;
 pub mod static_token;
 
-pub use bound_token::{BoundTokenError, Generation, RuntimeGrant, SkillGrant, SkillSet};
+pub use bound_token::{BoundTokenError, Generation, RuntimeGrant, SkillGrant, SkillNames, SkillSet, TooManySkills};
 pub use clock::Clock;
 pub use names::{BotId, ChannelId, InvalidName, PoolId, SkillName};
 pub use slack_signature::{SignatureError, SignedHeaders, SigningSecret};

@@ -121,4 +121,14 @@ mod tests {
         let refusal = "sent\u{7}by a stranger".parse::<PoolId>().unwrap_err().to_string();
         assert_eq!(refusal, "a pool's id must be 1 to 128 characters, none of them a control character");
     }
+
+    #[test]
+    fn a_name_is_checked_when_it_is_read_from_json_as_well() {
+        assert_eq!(serde_json::from_str::<SkillName>(r#""maps""#).unwrap().as_str(), "maps");
+        assert_eq!(serde_json::to_string(&"maps".parse::<SkillName>().unwrap()).unwrap(), r#""maps""#);
+        for bad in [r#""""#, r#""Maps""#, r#""maps\u0000""#, "1", "null"] {
+            assert!(serde_json::from_str::<SkillName>(bad).is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<PoolId>(r#""pool\u0000""#).is_err());
+    }
 }

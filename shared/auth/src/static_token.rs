@@ -115,4 +115,53 @@ mod tests {
         assert!(one.shares_a_value_with(&StaticToken::new(OLD).unwrap()));
         assert!(!one.shares_a_value_with(&StaticToken::new(&"x".repeat(32)).unwrap()));
     }
+
+    #[test]
+    fn a_second_rotation_ends_the_value_before_the_last() {
+        let oldest = "the-oldest-token-of-32-characters-or-more";
+        let token =
+            StaticToken::new(NEW).unwrap().with_previous(oldest, None).unwrap().with_previous(OLD, None).unwrap();
+        assert!(token.accepts(OLD.as_bytes(), NOW));
+        assert!(!token.accepts(oldest.as_bytes(), NOW));
+    }
+
+    #[test]
+    fn a_value_put_back_counts_as_the_current_one_after_its_end_as_the_previous_one() {
+        let token = StaticToken::new(NEW).unwrap().with_previous(NEW, Some(NOW)).unwrap();
+        assert!(token.accepts(NEW.as_bytes(), NOW + 1.hour()));
+    }
+
+    #[test]
+    fn what_is_presented_may_be_any_bytes_of_any_length() {
+        let token = StaticToken::new(NEW).unwrap().with_previous(OLD, None).unwrap();
+        for bytes in [&b"\xff\xfe"[..], b"\0", &[NEW.as_bytes(), b"\0"].concat(), &vec![b'a'; 1 << 20]] {
+            assert!(!token.accepts(bytes, NOW));
+        }
+        assert!(!token.accepts(&[NEW.as_bytes(), OLD.as_bytes()].concat(), NOW));
+        assert!(!token.accepts(Digest::of(NEW.as_bytes()).as_bytes(), NOW), "the digest is not the token");
+        assert!(!token.accepts(Digest::of(NEW.as_bytes()).to_hex().as_bytes(), NOW));
+    }
+
+    #[test]
+    fn characters_are_counted_and_not_bytes() {
+        assert!(StaticToken::new(&"é".repeat(16)).is_err());
+        assert!(StaticToken::new(&"é".repeat(32)).is_ok());
+    }
+
+    #[test]
+    fn a_previous_value_that_another_tier_has_is_told_also_when_it_has_ended() {
+        let ended = StaticToken::new(NEW).unwrap().with_previous(OLD, Some(NOW)).unwrap();
+        let other = StaticToken::new(&"x".repeat(32)).unwrap().with_previous(OLD, None).unwrap();
+        assert!(ended.shares_a_value_with(&other) && other.shares_a_value_with(&ended));
+        assert!(ended.shares_a_value_with(&ended));
+    }
+
+    #[test]
+    fn a_token_prints_neither_itself_nor_its_digest() {
+        let printed = format!("{:?}", StaticToken::new(NEW).unwrap().with_previous(OLD, Some(NOW)).unwrap());
+        for value in [NEW, OLD] {
+            assert!(!printed.contains(value) && !printed.contains(&Digest::of(value.as_bytes()).to_hex()), "{printed}");
+        }
+        assert!(printed.contains("Digest(..)"));
+    }
 }
