@@ -1,1 +1,96 @@
+//! What a pool's runtime does: `/api/internal/*` behind the internal token.
+//!
+//! One file an endpoint. This function seals secrets and issues bound tokens; it never opens a secret, reaches no pool and
+//! reads no Slack secret.
 
+mod heartbeat;
+mod pool_path;
+mod put_secrets;
+mod register;
+mod runtime_tokens;
+mod skill_tokens;
+mod ttl;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, routing};
+use jiff::Timestamp;
+use portcullis_auth::Clock;
+use portcullis_crypto::Keyring;
+use portcullis_runtime::{
+    ApiError, Platform, front, lambda,
+    network::PoolNetworks,
+    rotating::Rotating,
+    settings::{SettingsError, SettingsReader},
+    tier::{self, InternalGate, Mounted, Routes, Runtime},
+};
+use portcullis_store::{PoolError, Store, Table};
+
+/// Longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// What the handlers work with.
+struct App {
+    store: Store,
+    keyring: Rotating<Keyring>,
+    networks: PoolNetworks,
+    clock: Arc<dyn Clock>,
+}
+
+impl App {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Reads the settings, opens the connection to the store, and makes the function's router.
+///
+/// # Errors
+/// [`SettingsError`], which names every setting that is missing or malformed.
+pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
+    let mut settings = SettingsReader::new(platform);
+    let (keyring, token) = tokio::join!(settings.keyring(), settings.internal_token());
+    let keyring = settings.secret_outcome(keyring);
+    let token = settings.secret_outcome(token);
+    let mode = settings.internal_token_mode();
+    let store = settings.store(&keyring);
+    let networks = settings.pool_networks();
+    let commit_hash = settings.commit_hash();
+    let (app, gate, commit_hash) = settings.finish(|| {
+        let (keyring, clock) = (keyring?, Arc::clone(&platform.clock));
+        let gate = InternalGate { token: token?, mode: mode?, keyring: keyring.clone(), clock: Arc::clone(&clock) };
+        Ok((App { store: store?, keyring, networks: networks?, clock }, gate, commit_hash?))
+    })?;
+    lambda::warm_up(&app.store, Table::Pools).await;
+    Ok(front::serve("internal", platform, commit_hash.as_deref(), DEADLINE, mount(Arc::new(app), &gate)))
+}
+
+fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
+    let registration = Routes::new().at("/api/internal/pools/register", routing::post(register::handle));
+    let operator = Routes::new().at("/api/internal/pools/{poolId}/secrets", routing::put(put_secrets::handle)).at(
+        "/api/internal/pools/{poolId}/runtime-tokens",
+        routing::post(runtime_tokens::issue).delete(runtime_tokens::revoke),
+    );
+    let runtime = Routes::new().at("/api/internal/pools/heartbeat", routing::post(heartbeat::handle)).at(
+        "/api/internal/pools/{poolId}/skill-tokens",
+        routing::post(skill_tokens::issue).delete(skill_tokens::revoke),
+    );
+    [
+        tier::registration(gate, Arc::clone(&app), registration),
+        tier::operator(gate, Arc::clone(&app), operator),
+        tier::internal(gate, app, runtime),
+    ]
+}
+
+/// What a caller is told of a pool that could not be changed.
+fn refuse(error: PoolError, pool: &portcullis_auth::PoolId) -> ApiError {
+    match error {
+        PoolError::NotFound => pool_not_found(pool),
+        PoolError::Revoked => Runtime::revoked(),
+        PoolError::Store(error) => error.into(),
+    }
+}
+
+fn pool_not_found(pool: &portcullis_auth::PoolId) -> ApiError {
+    ApiError::not_found(format!("Pool {pool} not found"))
+}

@@ -1,1 +1,8 @@
-fn main() {}
+//! The `internal` function's binary.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    portcullis_runtime::lambda::run(async |platform| internal::start(platform).await).await
+}

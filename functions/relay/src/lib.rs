@@ -1,1 +1,154 @@
+//! Takes accepted Slack events off the queue and delivers them to their bots' pools.
+//!
+//! At least once, in order within a conversation, for 24 hours. This function is the only one that reaches pools; it has no
+//! route, and never sees Slack's own signing secrets: what it signs with is a channel's delivery secret.
 
+mod backoff;
+mod deliver;
+mod post;
+mod session;
+pub mod sqs_event;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use portcullis_auth::Clock;
+use portcullis_runtime::{
+    Platform, lambda,
+    metrics::{Metric, Metrics},
+    network::PoolNetworks,
+    queue::{EventQueue, QueueError, QueuedEvent, ReceivedMessage},
+    settings::{SettingsError, SettingsReader},
+};
+use portcullis_store::{Store, Table};
+use tracing::Instrument;
+
+use crate::{deliver::Outcome, post::Poster};
+
+/// How long an event is tried before it is moved to the dead-letter queue.
+pub const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
+
+/// How long an event is leased to one delivery: longer than the function's time-out of 30 s, so that a live delivery is
+/// never doubled.
+pub const LEASE: Duration = Duration::from_mins(1);
+
+/// What is to become of a message in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is done with: remove it.
+    Remove,
+    /// It has been deferred: leave it.
+    Leave,
+}
+
+/// Delivers events.
+pub struct Relay {
+    store: Store,
+    queue: Arc<dyn EventQueue>,
+    networks: PoolNetworks,
+    poster: Poster,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+impl Relay {
+    /// Reads the settings and opens the connection to the store.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which names every setting that is missing or malformed.
+    pub async fn start(platform: &Platform) -> Result<Self, SettingsError> {
+        let mut settings = SettingsReader::new(platform);
+        let keyring = settings.keyring().await;
+        let keyring = settings.secret_outcome(keyring);
+        let store = settings.store(&keyring);
+        let queue = settings.queue();
+        let networks = settings.pool_networks();
+        let relay = settings.finish(|| {
+            Ok(Self {
+                store: store?,
+                queue: queue?,
+                networks: networks?,
+                poster: Poster::new(Arc::clone(&platform.clock)),
+                clock: Arc::clone(&platform.clock),
+                metrics: platform.metrics.clone(),
+            })
+        })?;
+        lambda::warm_up(&relay.store, Table::EventLog).await;
+        Ok(relay)
+    }
+
+    /// Tries to deliver one message, and settles it: defers it where it is to be tried again, moves it to the dead letters
+    /// where it is too old or unreadable.
+    pub async fn process(&self, message: &ReceivedMessage) -> Settlement {
+        let event = serde_json::from_str::<QueuedEvent>(&message.body);
+        let request_id = event.as_ref().map_or("-", |event| event.request_id.as_str());
+        let span = tracing::info_span!("delivery", requestId = request_id, attempt = message.receive_count);
+        self.settle(message, event.as_ref().ok()).instrument(span).await
+    }
+
+    async fn settle(&self, message: &ReceivedMessage, event: Option<&QueuedEvent>) -> Settlement {
+        let Some(event) = event else {
+            tracing::error!(message = message.id, "a message in the queue is not an event");
+            return self.bury(message).await;
+        };
+        // Before another try: a pool that hangs would else keep an old event going for ever.
+        if is_past_giving_up(message, self.clock.now()) {
+            tracing::error!(channel = %event.channel, "not delivered within 24 hours");
+            return self.bury(message).await;
+        }
+        let started = self.clock.now();
+        match self.deliver(message, event).await {
+            Outcome::Delivered => {
+                self.metrics.count(Metric::EventDelivered);
+                let took = self.clock.now().duration_since(started).as_millis_f64();
+                tracing::info!(channel = %event.channel, durationMs = took, "delivered");
+                Settlement::Remove
+            }
+            Outcome::Duplicate => {
+                self.metrics.count(Metric::EventDuplicate);
+                tracing::info!(channel = %event.channel, "was delivered before");
+                Settlement::Remove
+            }
+            Outcome::Dropped(reason) => {
+                self.metrics.count(Metric::EventsDropped);
+                tracing::warn!(channel = %event.channel, reason, "dropped");
+                Settlement::Remove
+            }
+            Outcome::Failed(reason) => {
+                self.metrics.count(Metric::DeliveryFailed);
+                tracing::warn!(channel = %event.channel, reason, "not delivered, to be tried again");
+                self.defer(message).await
+            }
+        }
+    }
+
+    async fn defer(&self, message: &ReceivedMessage) -> Settlement {
+        let delay = backoff::delay(message.receive_count);
+        if let Err(error) = self.queue.defer(message, delay).await {
+            // It comes back all the same, when its visibility ends.
+            report(&error, "the message was not deferred");
+        }
+        Settlement::Leave
+    }
+
+    async fn bury(&self, message: &ReceivedMessage) -> Settlement {
+        match self.queue.dead_letter(message).await {
+            Ok(()) => {
+                self.metrics.count(Metric::EventDeadLettered);
+                Settlement::Remove
+            }
+            Err(error) => {
+                report(&error, "the message was not moved to the dead letters");
+                self.defer(message).await
+            }
+        }
+    }
+}
+
+fn is_past_giving_up(message: &ReceivedMessage, now: Timestamp) -> bool {
+    now.duration_since(message.sent_at).unsigned_abs() >= GIVE_UP_AFTER && now > message.sent_at
+}
+
+fn report(error: &QueueError, what: &str) {
+    tracing::error!(%error, what, "queue");
+}

@@ -1,1 +1,56 @@
+//! What a skill does: the skill rows of `/api/internal/*`, behind the skill token.
+//!
+//! A hole here is a hole in what skills can call, and in nothing else: this function can read pools' secrets, and can write
+//! none, nor anything of a pool.
 
+mod get_secrets;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, routing};
+use portcullis_runtime::{
+    Platform, front, lambda,
+    settings::{SettingsError, SettingsReader},
+    tier::{self, Routes, SkillGate},
+};
+use portcullis_store::{Store, Table};
+
+/// Longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// What the handlers work with.
+struct App {
+    store: Store,
+}
+
+/// Reads the settings, opens the connection to the store, and makes the function's router.
+///
+/// # Errors
+/// [`SettingsError`], which names every setting that is missing or malformed.
+pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
+    let mut settings = SettingsReader::new(platform);
+    let (keyring, internal_token, token) =
+        tokio::join!(settings.keyring(), settings.internal_token(), settings.skill_token());
+    let keyring = settings.secret_outcome(keyring);
+    let internal_token = settings.secret_outcome(internal_token);
+    let token = settings.secret_outcome(token);
+    settings.tokens_must_differ(&internal_token, &token);
+    let (internal_mode, mode) = (settings.internal_token_mode(), settings.skill_token_mode());
+    let store = settings.store(&keyring);
+    let commit_hash = settings.commit_hash();
+    let (app, gate, commit_hash) = settings.finish(|| {
+        let gate = SkillGate {
+            token: token?,
+            mode: mode?,
+            internal_token: internal_token?,
+            internal_mode: internal_mode?,
+            keyring: keyring?,
+            clock: Arc::clone(&platform.clock),
+        };
+        Ok((App { store: store? }, gate, commit_hash?))
+    })?;
+    lambda::warm_up(&app.store, Table::Pools).await;
+    let routes = Routes::new().at("/api/internal/secrets/{skillName}", routing::get(get_secrets::handle));
+    let mounted = [tier::skill(&gate, Arc::new(app), routes)];
+    Ok(front::serve("skills", platform, commit_hash.as_deref(), DEADLINE, mounted))
+}

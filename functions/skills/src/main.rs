@@ -1,1 +1,8 @@
-fn main() {}
+//! The `skills` function's binary.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    portcullis_runtime::lambda::run(async |platform| skills::start(platform).await).await
+}

@@ -1,1 +1,62 @@
+//! Slack's webhooks come in: `/api/slack/events` and `/api/slack/events/{channelId}`.
+//!
+//! A request is read once, its channel is found, its signature verified over the raw bytes, and only then is it acted on,
+//! for that channel alone. What is accepted lies durably in the queue before Slack gets its 200. This function reaches no
+//! pool; it is the only one that reads Slack's signing secrets.
 
+mod body;
+mod cache;
+mod channels;
+mod events;
+mod identity;
+mod verify;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, routing};
+use portcullis_auth::Clock;
+use portcullis_runtime::{
+    Platform, front, lambda,
+    metrics::Metrics,
+    queue::EventQueue,
+    settings::{SettingsError, SettingsReader},
+    tier::{self, Routes},
+};
+use portcullis_store::Table;
+
+use crate::{channels::Channels, verify::Gate};
+
+/// Slack gives up after 3 s; the whole answer takes at most 2.5 s, so this leaves room for the way back.
+const DEADLINE: Duration = Duration::from_millis(2300);
+
+/// What the handlers work with.
+struct App {
+    queue: Arc<dyn EventQueue>,
+    metrics: Metrics,
+}
+
+/// Reads the settings, opens the connections to the store and the queue, and makes the function's router.
+///
+/// # Errors
+/// [`SettingsError`], which names every setting that is missing or malformed.
+pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
+    let mut settings = SettingsReader::new(platform);
+    let (keyring, slack_app) = tokio::join!(settings.keyring(), settings.slack_app());
+    let keyring = settings.secret_outcome(keyring);
+    let slack_app = settings.secret_outcome(slack_app);
+    let store = settings.store(&keyring);
+    let queue = settings.queue();
+    let commit_hash = settings.commit_hash();
+    let (store, gate, app, commit_hash) = settings.finish(|| {
+        let clock: Arc<dyn Clock> = Arc::clone(&platform.clock);
+        let store = store?;
+        let gate = Gate::new(Channels::new(store.clone(), Arc::clone(&clock)), slack_app?, clock);
+        Ok((store, gate, App { queue: queue?, metrics: platform.metrics.clone() }, commit_hash?))
+    })?;
+    tokio::join!(lambda::warm_up(&store, Table::WebhookRoutes), app.queue.warm_up());
+    let routes = Routes::new()
+        .at("/api/slack/events", routing::post(events::handle))
+        .at("/api/slack/events/{channelId}", routing::post(events::handle));
+    let mounted = [tier::slack(Arc::new(gate), Arc::new(app), routes)];
+    Ok(front::serve("slack", platform, commit_hash.as_deref(), DEADLINE, mounted))
+}

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-/// A SHA-256 digest (FIPS 180-4). Comparing two takes the same time wherever they differ.
+/// A SHA-256 digest (FIPS 180-4). Comparing two takes the same time wherever they differ. As JSON it is 64 hex digits.
 #[derive(Clone, Copy)]
 pub struct Digest([u8; 32]);
 
@@ -33,6 +34,13 @@ impl Digest {
         &self.0
     }
 
+    /// The digest that these 64 hex digits are; `None` where they are something else.
+    #[must_use]
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digits, &mut bytes).ok().map(|()| Self(bytes))
+    }
+
     /// The digest as 64 lower-case hex digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
@@ -47,6 +55,19 @@ impl PartialEq for Digest {
 }
 
 impl Eq for Digest {}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        Self::from_hex(&digits).ok_or_else(|| de::Error::custom("must be 64 hex digits"))
+    }
+}
 
 impl fmt::Debug for Digest {
     // A digest of a short or guessable secret can be searched for, so it is not printed either.

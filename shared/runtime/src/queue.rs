@@ -3,6 +3,7 @@
 //! First in, first out within a group; a group whose first message waits holds up no other group. It is SQS FIFO on AWS
 //! ([`SqsQueue`]) and a table of the embedded database on this machine; the same tests hold for both.
 
+mod event;
 mod sqs;
 
 use std::{future::Future, pin::Pin, time::Duration};
@@ -10,14 +11,15 @@ use std::{future::Future, pin::Pin, time::Duration};
 use jiff::Timestamp;
 use portcullis_crypto::Digest;
 
+pub use event::{MessageFacts, QueuedEvent};
 pub use sqs::SqsQueue;
 
 /// How long a queue remembers a deduplication id. Source: Amazon SQS, "Exactly-once processing in Amazon SQS".
-pub const DEDUPLICATION_WINDOW: Duration = Duration::from_secs(5 * 60);
+pub const DEDUPLICATION_WINDOW: Duration = Duration::from_mins(5);
 
 /// How long a received message stays invisible unless it is deferred: 6 × the relay's time-out of 30 s, as AWS advises
 /// for an event source mapping.
-pub const VISIBILITY: Duration = Duration::from_secs(180);
+pub const VISIBILITY: Duration = Duration::from_mins(3);
 
 /// The future that a queue's operation returns.
 pub type QueueFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>> + Send + 'a>>;
@@ -65,6 +67,11 @@ pub enum QueueError {
 
 /// A first-in-first-out queue by groups.
 pub trait EventQueue: Send + Sync {
+    /// Opens the connection, so that the first message doesn't wait for it. A failure is left to the first call.
+    fn warm_up(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Stores a message. Once this returns, the message survives the death of this process.
     fn send<'a>(&'a self, message: &'a NewMessage) -> QueueFuture<'a, ()>;
 

@@ -1,0 +1,69 @@
+//! `POST /api/internal/pools/heartbeat`: a pool is alive, and learns what has changed.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use jiff::Timestamp;
+use portcullis_auth::PoolId;
+use portcullis_runtime::{ApiError, json::Json, tier::Runtime};
+use portcullis_store::{Heartbeat, PoolAddress, PoolStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App, refuse,
+    register::{active, address, check_address},
+};
+
+/// What a pool says of itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    pool_id: PoolId,
+    #[serde(default, deserialize_with = "address")]
+    pool_ip: Option<PoolAddress>,
+    #[serde(default = "active")]
+    status: PoolStatus,
+    last_seen_version: Option<u64>,
+    /// Checked and not used: only our own clock tells when a pool was last seen.
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<Timestamp>,
+}
+
+/// What the pool compares with what it has, so that it fetches only what changed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    ok: bool,
+    pool_id: PoolId,
+    status: PoolStatus,
+    config_version: u64,
+    secrets_revision: u64,
+    skills_version: u64,
+    templates_version: u64,
+}
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    check_address(&app.networks, request.pool_ip.as_ref())?;
+    let generation = caller.reach(&request.pool_id)?;
+    let heartbeat =
+        Heartbeat { status: request.status, address: request.pool_ip, last_seen_version: request.last_seen_version };
+    let pool = app
+        .store
+        .heartbeat(&request.pool_id, heartbeat, generation)
+        .await
+        .map_err(|error| refuse(error, &request.pool_id))?;
+    Ok(axum::Json(Response {
+        ok: true,
+        pool_id: request.pool_id,
+        status: pool.status,
+        config_version: pool.config_version,
+        secrets_revision: pool.secrets_revision,
+        // No skill and no template can be stored yet, so their first version is still to come.
+        skills_version: 0,
+        templates_version: 0,
+    }))
+}

@@ -1,0 +1,69 @@
+//! `POST /api/internal/pools/register`: a pool makes itself known, or says where it is now.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::PoolId;
+use portcullis_runtime::{ApiError, json::Json, network::PoolNetworks, tier::Runtime};
+use portcullis_store::{PoolAddress, PoolReport, PoolStatus};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::{App, refuse};
+
+/// What a pool says of itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    pool_id: PoolId,
+    #[serde(default, deserialize_with = "address")]
+    pool_ip: Option<PoolAddress>,
+    #[serde(default = "active")]
+    status: PoolStatus,
+}
+
+/// An address as text: `ip` or `ip:port`.
+///
+/// # Errors
+/// The deserializer's, which says what an address must be.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PoolAddress>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+}
+
+/// What a pool is that says nothing of it.
+pub fn active() -> PoolStatus {
+    PoolStatus::Active
+}
+
+/// The pool is known.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    ok: bool,
+    pool_id: PoolId,
+}
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    check_address(&app.networks, request.pool_ip.as_ref())?;
+    let generation = caller.reach(&request.pool_id)?;
+    let report = PoolReport { address: request.pool_ip, status: request.status };
+    app.store.register(&request.pool_id, report, generation).await.map_err(|error| refuse(error, &request.pool_id))?;
+    Ok(axum::Json(Response { ok: true, pool_id: request.pool_id }))
+}
+
+/// A pool may not have us post to where no pool lives: the relay looks again before it does.
+///
+/// # Errors
+/// 400.
+pub fn check_address(networks: &PoolNetworks, address: Option<&PoolAddress>) -> Result<(), ApiError> {
+    match address {
+        Some(address) if !networks.allow(address.ip()) => {
+            Err(ApiError::invalid_field("podIp", "must be an address where pools may live"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,62 @@
+//! `POST` and `DELETE /api/internal/pools/{poolId}/skill-tokens`: tokens for a pool's skills.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::extract::State;
+use http::StatusCode;
+use portcullis_auth::{SkillGrant, SkillName, SkillSet};
+use portcullis_runtime::{ApiError, json::Json, tier::Runtime};
+use serde::Deserialize;
+
+use crate::{
+    App, pool_not_found,
+    pool_path::PoolPath,
+    refuse,
+    runtime_tokens::{Issued, Revoked},
+    ttl::Ttl,
+};
+
+/// The longest that a skill token counts: 30 days, in seconds.
+const MAXIMUM_TTL: u64 = 2_592_000;
+
+/// What is asked for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    skills: Option<BTreeSet<SkillName>>,
+    ttl_seconds: Ttl<MAXIMUM_TTL>,
+}
+
+pub async fn issue(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    PoolPath(pool): PoolPath,
+    Json(request): Json<Request>,
+) -> Result<(StatusCode, axum::Json<Issued>), ApiError> {
+    let skills = match request.skills {
+        None => SkillSet::All,
+        Some(names) => SkillSet::only(names).map_err(|error| ApiError::invalid_field("skills", error.to_string()))?,
+    };
+    let callers_generation = caller.reach(&pool)?;
+    let generations = app.store.generations(&pool).await?;
+    let generations = match (generations, callers_generation) {
+        (Some(generations), Some(callers)) if generations.runtime != callers => return Err(Runtime::revoked()),
+        (Some(generations), _) => generations,
+        // A pool that is no more has taken its tokens with it.
+        (None, Some(_)) => return Err(Runtime::revoked()),
+        (None, None) => return Err(pool_not_found(&pool)),
+    };
+    let expires_at = request.ttl_seconds.ends(app.now());
+    let token = SkillGrant { pool, skills, generation: generations.skill, expires_at }.issue(&app.keyring.get());
+    Ok((StatusCode::CREATED, axum::Json(Issued::new(token, expires_at))))
+}
+
+pub async fn revoke(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    PoolPath(pool): PoolPath,
+) -> Result<axum::Json<Revoked>, ApiError> {
+    let generation = caller.reach(&pool)?;
+    app.store.raise_skill_generation(&pool, generation).await.map_err(|error| refuse(error, &pool))?;
+    Ok(axum::Json(Revoked { ok: true }))
+}

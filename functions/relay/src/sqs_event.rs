@@ -1,0 +1,53 @@
+//! What Lambda's event source mapping hands over, and what it takes back.
+//!
+//! Source: AWS Lambda, "Using Lambda with Amazon SQS", "Reporting batch item failures".
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use jiff::Timestamp;
+use portcullis_runtime::queue::ReceivedMessage;
+
+use crate::{Relay, Settlement};
+
+/// Processes a batch. Messages that are left come back; those behind a left one of their group were not looked at.
+pub async fn handle(relay: &Relay, event: SqsEvent) -> SqsBatchResponse {
+    let mut failures = Vec::new();
+    let mut left_groups = Vec::new();
+    for record in event.records {
+        let id = record.message_id.clone().unwrap_or_default();
+        let settlement = match received(record) {
+            Some(message) if left_groups.contains(&message.group) => Settlement::Leave,
+            Some(message) => {
+                let settlement = relay.process(&message).await;
+                if settlement == Settlement::Leave {
+                    left_groups.push(message.group);
+                }
+                settlement
+            }
+            None => {
+                tracing::error!(message = id, "a record of the event source lacks what SQS always sends");
+                Settlement::Leave
+            }
+        };
+        if settlement == Settlement::Leave {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            failures.push(failure);
+        }
+    }
+    let mut response = SqsBatchResponse::default();
+    response.batch_item_failures = failures;
+    response
+}
+
+fn received(record: SqsMessage) -> Option<ReceivedMessage> {
+    let attribute = |name: &str| record.attributes.get(name).cloned();
+    Some(ReceivedMessage {
+        group: attribute("MessageGroupId")?,
+        deduplication: attribute("MessageDeduplicationId")?,
+        sent_at: Timestamp::from_millisecond(attribute("SentTimestamp")?.parse().ok()?).ok()?,
+        receive_count: attribute("ApproximateReceiveCount")?.parse().ok()?,
+        id: record.message_id?,
+        receipt: record.receipt_handle?,
+        body: record.body?,
+    })
+}

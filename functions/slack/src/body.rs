@@ -1,0 +1,206 @@
+//! What is read of a request's body: what finds the channel, and what names the event. Everything else goes on unread.
+//!
+//! Source: Slack, "The Events API", "Event callback" and "Authorizations",
+//! <https://docs.slack.dev/apis/events-api/>.
+
+use std::borrow::Cow;
+
+use portcullis_store::SlackId;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, Visitor},
+};
+
+/// The outer event. A key that is read and stands there twice makes the body malformed.
+#[derive(Debug, Deserialize)]
+pub struct Body<'a> {
+    #[serde(borrow, rename = "type", default, deserialize_with = "text")]
+    pub kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub challenge: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    team_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    api_app_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub event_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    authorizations: Option<Vec<Authorization<'a>>>,
+    #[serde(borrow, default)]
+    pub event: Option<Event<'a>>,
+}
+
+/// An installation that the event is visible to.
+#[derive(Debug, Deserialize)]
+struct Authorization<'a> {
+    #[serde(borrow, default, deserialize_with = "text")]
+    team_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    enterprise_id: Option<Cow<'a, str>>,
+    #[serde(default)]
+    is_enterprise_install: Option<bool>,
+}
+
+/// The inner event. Some types have objects where others have ids; those are as good as absent here.
+#[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Slack's")]
+pub struct Event<'a> {
+    #[serde(borrow, rename = "type", default, deserialize_with = "text")]
+    pub kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub channel: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub channel_type: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub user: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub event_ts: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub thread_ts: Option<Cow<'a, str>>,
+}
+
+/// The installation that an event is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Installation {
+    /// The workspace, or the organisation of an org-wide install.
+    pub team: SlackId,
+    pub app: SlackId,
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body; `None` where it is not the JSON object that Slack sends.
+    pub fn parse(body: &'a [u8]) -> Option<Self> {
+        // A single pass, since a body is read before anybody knows whose it is; serde's derive refuses a key that is read
+        // twice, so that nobody can show one team to us and another to the pool.
+        serde_json::from_slice(body).ok()
+    }
+
+    pub fn is_url_verification(&self) -> bool {
+        self.kind.as_deref() == Some("url_verification")
+    }
+
+    /// Whether the body names the workspace and the app that it comes from.
+    pub fn names_its_origin(&self) -> bool {
+        self.team_id.is_some() && self.api_app_id.is_some()
+    }
+
+    /// The installation that counts: the one that `authorizations` names, since in a shared channel `team_id` may be
+    /// another workspace's, else `team_id`'s. `None` where an id is none that Slack would make: a stranger's could be as
+    /// long as the body.
+    pub fn installation(&self) -> Option<Installation> {
+        let authorized = self.authorizations.as_ref().and_then(|all| all.first());
+        let team = match authorized {
+            Some(one) if one.is_enterprise_install == Some(true) => one.enterprise_id.as_deref(),
+            Some(one) => one.team_id.as_deref(),
+            None => None,
+        };
+        let team = team.or(self.team_id.as_deref())?;
+        let app = self.api_app_id.as_deref()?;
+        Some(Installation { team: team.parse().ok()?, app: app.parse().ok()? })
+    }
+}
+
+/// A string as it is; anything else as absent.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    struct TextVisitor;
+    impl<'de> Visitor<'de> for TextVisitor {
+        type Value = Option<Cow<'de, str>>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("anything")
+        }
+
+        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+            Ok(Some(Cow::Borrowed(text)))
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(Cow::Owned(text.to_owned())))
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+
+        fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+    }
+    deserializer.deserialize_any(TextVisitor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `team:app`, or nothing.
+    fn installation(json: &str) -> String {
+        let found = Body::parse(json.as_bytes()).and_then(|body| body.installation());
+        found.map(|found| format!("{}:{}", found.team, found.app)).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_installation_is_the_authorized_one_and_else_the_teams() {
+        assert_eq!(installation(r#"{"team_id":"T1","api_app_id":"A1"}"#), "T1:A1");
+        let shared = r#"{"team_id":"T1","api_app_id":"A1","authorizations":[{"team_id":"T2","enterprise_id":null}]}"#;
+        assert_eq!(installation(shared), "T2:A1");
+        let org_wide = r#"{"team_id":"T1","api_app_id":"A1",
+            "authorizations":[{"team_id":"T1","enterprise_id":"E1","is_enterprise_install":true}]}"#;
+        assert_eq!(installation(org_wide), "E1:A1");
+        assert_eq!(installation(r#"{"team_id":"T1","api_app_id":"A1","authorizations":[]}"#), "T1:A1");
+        assert_eq!(installation(r#"{"team_id":"T1","api_app_id":"A1","authorizations":null}"#), "T1:A1");
+    }
+
+    #[test]
+    fn ids_that_slack_would_not_make_find_nothing() {
+        assert_eq!(installation(r#"{"team_id":"T1"}"#), "");
+        assert_eq!(installation(r#"{"team_id":"","api_app_id":"A1"}"#), "");
+        assert_eq!(installation(r#"{"team_id":"T1#","api_app_id":"A1"}"#), "");
+        assert_eq!(installation(&format!(r#"{{"team_id":"{}","api_app_id":"A1"}}"#, "T".repeat(65))), "");
+    }
+
+    #[test]
+    fn a_body_with_two_teams_is_malformed() {
+        assert!(Body::parse(br#"{"team_id":"T1","api_app_id":"A1","team_id":"T2"}"#).is_none());
+        assert!(Body::parse(br#"{"event":{"channel":"C1","channel":"C2"}}"#).is_none());
+    }
+
+    #[test]
+    fn what_is_no_text_is_as_good_as_absent() {
+        let body = Body::parse(br#"{"event":{"type":"channel_created","channel":{"id":"C1"},"user":7}}"#).unwrap();
+        let event = body.event.unwrap();
+        assert!(event.channel.is_none() && event.user.is_none());
+        assert_eq!(event.kind.as_deref(), Some("channel_created"));
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_body() {
+        for bad in ["", "[]", "7", "{", "\u{feff}{}", "payload=%7B%7D"] {
+            assert!(Body::parse(bad.as_bytes()).is_none(), "{bad}");
+        }
+        let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        assert!(Body::parse(deep.as_bytes()).is_none());
+    }
+}

@@ -1,0 +1,41 @@
+//! `POST /api/slack/events` and `POST /api/slack/events/{channelId}`: an event is queued before Slack gets its 200.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use portcullis_runtime::{ApiError, front::RequestId, metrics::Metric, queue::NewMessage};
+use serde_json::json;
+
+use crate::{App, identity::Queued, verify::Verified};
+
+pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result<Response, ApiError> {
+    // Taken, not cloned: an event holds its body.
+    let verified = request.extensions_mut().remove::<Verified>();
+    let verified = verified.ok_or_else(|| ApiError::internal("the route is not behind its tier"))?;
+    match verified {
+        Verified::Challenge(challenge) => Ok(axum::Json(json!({ "challenge": challenge })).into_response()),
+        Verified::ForNobody => Ok(accepted()),
+        Verified::Event(queued) => {
+            let request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
+            let message = message(*queued, request_id.unwrap_or_default())?;
+            // Whether the queue is away or refuses, to Slack it is the same: it is to send the event again.
+            app.queue.send(&message).await.map_err(|error| ApiError::unavailable(error.to_string()))?;
+            app.metrics.count(Metric::EventAccepted);
+            Ok(accepted())
+        }
+    }
+}
+
+fn message(queued: Queued, request_id: String) -> Result<NewMessage, ApiError> {
+    let Queued { mut event, conversation, identity } = queued;
+    event.request_id = request_id;
+    let body = serde_json::to_string(&event).map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok(NewMessage { group: conversation, deduplication: identity, body })
+}
+
+fn accepted() -> Response {
+    axum::Json(json!({ "ok": true })).into_response()
+}

@@ -1,0 +1,1 @@
+"""What infra/template.yaml must hold, checked on what CloudFormation would get."""

@@ -1,0 +1,280 @@
+"""Our own rules. Each takes the transformed template and yields a sentence for whatever breaks it."""
+
+import json
+from collections.abc import Iterator
+
+# The only statements that may allow something on every resource, each with its reason in the template.
+ON_EVERY_RESOURCE = {("RelayRole", "LambdaMakesNetworkInterfaces")}
+
+# Who may read which secret: DESIGN §4, "each function only its own".
+SECRET_READERS = {
+    "EncryptionSecret": {"SlackFunction", "InternalFunction", "SkillsFunction", "RelayFunction"},
+    "InternalTokenSecret": {"InternalFunction", "SkillsFunction"},
+    "SkillTokenSecret": {"SkillsFunction"},
+    "SlackSecret": {"SlackFunction"},
+}
+
+# Tables whose rows end: DESIGN §5, the ones marked with a time to live.
+ENDING_TABLES = {"ChatSessionsTable", "EventLogTable"}
+
+
+def of_type(template: dict, kind: str) -> Iterator[tuple[str, dict, dict]]:
+    """Each resource of a type: its logical id, itself, its properties."""
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == kind:
+            yield name, resource, resource.get("Properties", {})
+
+
+def as_list(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def text(value) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def statements(template: dict) -> Iterator[tuple[str, dict]]:
+    """Every policy statement, wherever in a resource it stands, with that resource's logical id."""
+
+    def walk(node):
+        if isinstance(node, dict):
+            if "Effect" in node:
+                yield node
+            else:
+                for child in node.values():
+                    yield from walk(child)
+        elif isinstance(node, list):
+            for child in node:
+                yield from walk(child)
+
+    for name, resource in template["Resources"].items():
+        for statement in walk(resource):
+            yield name, statement
+
+
+def names(value) -> set[str]:
+    """The logical ids that a value refers to with Ref or GetAtt."""
+    found = set()
+    for part in as_list(value):
+        if isinstance(part, dict):
+            found |= {as_list(part[key])[0].split(".")[0] for key in ("Ref", "Fn::GetAtt") if key in part}
+    return found
+
+
+def no_action_is_a_wildcard(template: dict):
+    for name, statement in statements(template):
+        for key in ("NotAction", "NotResource", "NotPrincipal"):
+            if key in statement:
+                yield f"{name}: {key} allows whatever it does not name"
+        for action in as_list(statement.get("Action", [])):
+            if "*" in action or "?" in action:
+                yield f"{name}: the action {action} is a wildcard"
+
+
+def no_resource_is_a_wildcard(template: dict):
+    used = set()
+    for name, statement in statements(template):
+        # A Deny of everything takes rights away; a role's own trust policy has no resource.
+        if statement["Effect"] != "Allow" or "Resource" not in statement or "*" not in text(statement["Resource"]):
+            continue
+        if (name, statement.get("Sid")) in ON_EVERY_RESOURCE:
+            used.add((name, statement.get("Sid")))
+        else:
+            yield f"{name}: {statement.get('Sid', 'a statement')} allows its actions on a wildcard resource"
+    for name, sid in sorted(ON_EVERY_RESOURCE - used):
+        yield f"{name}: {sid} is excepted from the rule on wildcard resources and does not need it"
+
+
+def no_principal_is_everyone(template: dict):
+    for name, statement in statements(template):
+        everyone = statement["Effect"] == "Allow" and "*" in text(statement.get("Principal", ""))
+        if everyone and "aws:PrincipalArn" not in text(statement.get("Condition", {})):
+            yield f"{name}: {statement.get('Sid', 'a statement')} lets everyone in"
+
+
+def no_policy_is_managed(template: dict):
+    for name, _, role in of_type(template, "AWS::IAM::Role"):
+        if role.get("ManagedPolicyArns"):
+            yield f"{name}: a managed policy allows more than this role needs, and changes without us"
+
+
+def tables_are_kept(template: dict):
+    for name, table, properties in of_type(template, "AWS::DynamoDB::Table"):
+        if properties.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled") is not True:
+            yield f"{name}: no point-in-time recovery"
+        if properties.get("DeletionProtectionEnabled") is not True:
+            yield f"{name}: no deletion protection"
+        if properties.get("SSESpecification", {}).get("SSEEnabled") is not True:
+            yield f"{name}: not encrypted with a key in KMS"
+        if properties.get("BillingMode") != "PAY_PER_REQUEST":
+            yield f"{name}: not on demand"
+        if "${TablePrefix}" not in text(properties.get("TableName")):
+            yield f"{name}: its name has no prefix, so it cannot be restored beside itself"
+        ending = properties.get("TimeToLiveSpecification", {})
+        if (ending == {"AttributeName": "expiresAt", "Enabled": True}) != (name in ENDING_TABLES):
+            yield f"{name}: its time to live is not what DESIGN §5 says"
+
+
+def what_cannot_be_made_again_outlives_the_stack(template: dict):
+    for kind in ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::SQS::Queue"):
+        for name, resource, _ in of_type(template, kind):
+            for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+                if resource.get(policy) != "Retain":
+                    yield f"{name}: {policy} is not Retain"
+
+
+def each_function_has_its_own_role(template: dict):
+    owners = {}
+    roles = {name for name, _, _ in of_type(template, "AWS::IAM::Role")}
+    for name, _, function in of_type(template, "AWS::Lambda::Function"):
+        role = names(function.get("Role", {}))
+        if not role or not role <= roles:
+            yield f"{name}: its role is not one of this template's"
+        for each in role:
+            if each in owners:
+                yield f"{name}: shares {each} with {owners[each]}"
+            owners[each] = name
+
+
+def each_function_has_its_own_log_with_an_end(template: dict):
+    groups = {name: group for name, _, group in of_type(template, "AWS::Logs::LogGroup")}
+    for name, group in groups.items():
+        if "RetentionInDays" not in group:
+            yield f"{name}: is kept for ever"
+    owners = {}
+    for name, _, function in of_type(template, "AWS::Lambda::Function"):
+        log = names(function.get("LoggingConfig", {}).get("LogGroup", {}))
+        if not log or not log <= set(groups):
+            yield f"{name}: its log group is not one of this template's"
+            continue
+        (group,) = log
+        if group in owners:
+            yield f"{name}: shares {group} with {owners[group]}"
+        owners[group] = name
+        (role,) = names(function["Role"]) or {""}
+        for owner, statement in statements(template):
+            logs = owner == role and "logs:PutLogEvents" in as_list(statement.get("Action"))
+            if logs and names(statement["Resource"]) != {group}:
+                yield f"{role}: writes to another log than {group}"
+
+
+def each_function_is_built_for_one_platform(template: dict):
+    for name, _, function in of_type(template, "AWS::Lambda::Function"):
+        if (function.get("Runtime"), function.get("Architectures")) != ("provided.al2023", ["arm64"]):
+            yield f"{name}: is not provided.al2023 on arm64"
+
+
+def each_route_takes_any_method(template: dict):
+    for name, _, api in of_type(template, "AWS::ApiGatewayV2::Api"):
+        for path, methods in api["Body"]["paths"].items():
+            for method, operation in methods.items():
+                if method != "x-amazon-apigateway-any-method":
+                    yield f"{name}: {path} is mounted for {method}, so a wrong method is not our own 405"
+                if operation["x-amazon-apigateway-integration"].get("payloadFormatVersion") != "2.0":
+                    yield f"{name}: {path} does not have payload format 2.0"
+            if "+}" in path or path == "/$default":
+                yield f"{name}: {path} catches what no function has a route for"
+
+
+def the_access_log_holds_no_query(template: dict):
+    for name, _, stage in of_type(template, "AWS::ApiGatewayV2::Stage"):
+        line = stage.get("AccessLogSettings", {}).get("Format", "")
+        if "$context.requestId" not in line:
+            yield f"{name}: has no access log"
+        for field in ("$context.path", "$context.rawPath", "querystring", "$context.authorizer", "$request"):
+            if field in line:
+                yield f"{name}: its access log holds {field}, in which callers put ids and tokens"
+        if not {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= set(stage.get("DefaultRouteSettings", {})):
+            yield f"{name}: is not throttled"
+
+
+def queues_keep_order_and_messages(template: dict):
+    queues = {name: queue for name, _, queue in of_type(template, "AWS::SQS::Queue")}
+    dead = {
+        name for queue in queues.values() for name in names(queue.get("RedrivePolicy", {}).get("deadLetterTargetArn"))
+    }
+    for name, queue in queues.items():
+        mode = (queue.get("FifoQueue"), queue.get("DeduplicationScope"), queue.get("FifoThroughputLimit"))
+        if mode != (True, "messageGroup", "perMessageGroupId"):
+            yield f"{name}: is not a FIFO queue in high-throughput mode"
+        if queue.get("SqsManagedSseEnabled") is not True:
+            yield f"{name}: is not encrypted"
+        if name not in dead and "RedrivePolicy" not in queue:
+            yield f"{name}: has no dead-letter queue"
+        if name in dead and queue.get("MessageRetentionPeriod") != 1209600:
+            yield f"{name}: dead letters are not kept for 14 days"
+
+
+def the_consumer_fits_its_queue(template: dict):
+    for name, _, mapping in of_type(template, "AWS::Lambda::EventSourceMapping"):
+        (queue,) = names(mapping["EventSourceArn"])
+        (function,) = names(mapping["FunctionName"])
+        visibility = template["Resources"][queue]["Properties"].get("VisibilityTimeout", 30)
+        if visibility < 6 * template["Resources"][function]["Properties"].get("Timeout", 3):
+            yield f"{queue}: its visibility is less than six times {function}'s time-out"
+        if mapping.get("BatchSize") != 1:
+            yield f"{name}: takes more than one message at a time"
+        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            yield f"{name}: a message that is to be tried again counts as an error"
+        if "MaximumConcurrency" not in mapping.get("ScalingConfig", {}):
+            yield f"{name}: has no limit on its concurrency"
+
+
+def each_secret_has_its_readers(template: dict):
+    roles = {}
+    for name, _, function in of_type(template, "AWS::Lambda::Function"):
+        for role in names(function.get("Role", {})):
+            roles.setdefault(role, set()).add(name)
+    readers = {}
+    for name, statement in statements(template):
+        if "secretsmanager:GetSecretValue" in as_list(statement.get("Action")) and name in roles:
+            for secret in names(statement["Resource"]):
+                readers.setdefault(secret, set()).update(roles[name])
+    for secret in sorted(SECRET_READERS.keys() | readers.keys()):
+        if readers.get(secret, set()) != SECRET_READERS.get(secret, set()):
+            yield f"{secret}: is read by {sorted(readers.get(secret, set()))}"
+
+
+def no_secret_is_written_here(template: dict):
+    for name, _, secret in of_type(template, "AWS::SecretsManager::Secret"):
+        if "SecretString" in secret:
+            yield f"{name}: its value passes through the template, and with it through shells and deployment logs"
+
+
+def alarms_reach_someone(template: dict):
+    watched = set()
+    for name, _, alarm in of_type(template, "AWS::CloudWatch::Alarm"):
+        if not names(alarm.get("AlarmActions", [])):
+            yield f"{name}: tells nobody"
+        for dimension in alarm.get("Dimensions", []):
+            for target in names(dimension["Value"]):
+                watched.add((target, alarm["MetricName"]))
+    for name, _, _ in of_type(template, "AWS::Lambda::Function"):
+        for metric in ("Errors", "Throttles", "SealedValueUnopened"):
+            if (name, metric) not in watched:
+                yield f"{name}: no alarm on {metric}"
+
+
+RULES = [
+    no_action_is_a_wildcard,
+    no_resource_is_a_wildcard,
+    no_principal_is_everyone,
+    no_policy_is_managed,
+    tables_are_kept,
+    what_cannot_be_made_again_outlives_the_stack,
+    each_function_has_its_own_role,
+    each_function_has_its_own_log_with_an_end,
+    each_function_is_built_for_one_platform,
+    each_route_takes_any_method,
+    the_access_log_holds_no_query,
+    queues_keep_order_and_messages,
+    the_consumer_fits_its_queue,
+    each_secret_has_its_readers,
+    no_secret_is_written_here,
+    alarms_reach_someone,
+]
+
+
+def broken(template: dict) -> list[str]:
+    """Every sentence of every rule: empty where the template is as it should be."""
+    return [finding for rule in RULES for finding in rule(template)]

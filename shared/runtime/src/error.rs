@@ -1,0 +1,166 @@
+//! The one shape of an error, and the one table from what went wrong to what the caller is told.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
+use portcullis_store::StoreError;
+use serde::Serialize;
+
+/// How long a caller is asked to wait after a 503, in seconds: longer than the store's own retries take.
+pub const RETRY_AFTER_SECONDS: u16 = 5;
+
+/// What a caller is told, and beside it what only the log is told.
+///
+/// `message` is for a person and holds nothing secret, no table's name and no other tenant's id; `code` is stable.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: Cow<'static, str>,
+    fields: BTreeMap<String, String>,
+    detail: Option<Box<str>>,
+    kind: Kind,
+}
+
+/// What the front counts and logs an error as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The caller's doing.
+    Refused,
+    /// No credential, or a wrong one.
+    Unauthenticated,
+    /// Something that we depend on did not answer.
+    Unavailable,
+    /// A sealed value did not open.
+    Unopened,
+    /// Ours.
+    Broken,
+}
+
+/// What an error's response carries to the front, which makes the body.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub code: &'static str,
+    pub message: Cow<'static, str>,
+    pub fields: BTreeMap<String, String>,
+    pub detail: Option<Box<str>>,
+    pub kind: Kind,
+}
+
+/// The body of an error.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorBody<'a> {
+    pub message: &'a str,
+    pub code: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: &'a BTreeMap<String, String>,
+    pub request_id: &'a str,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, kind: Kind, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, message: message.into(), fields: BTreeMap::new(), detail: None, kind }
+    }
+
+    /// 400: the request cannot be carried out as it is.
+    pub fn bad_request(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Kind::Refused, code, message)
+    }
+
+    /// 400: a field does not validate. `path` is where it stands in the request, `why` what it must be.
+    pub fn invalid_field(path: impl Into<String>, why: impl Into<String>) -> Self {
+        let mut error = Self::bad_request("validation_failed", "The request does not validate");
+        error.fields.insert(path.into(), why.into());
+        error
+    }
+
+    /// 401, with the tier's own words.
+    #[must_use]
+    pub fn unauthenticated(message: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Kind::Unauthenticated, "unauthorized", message)
+    }
+
+    /// 403: authenticated, but not allowed.
+    #[must_use]
+    pub fn forbidden(message: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Kind::Refused, "forbidden", message)
+    }
+
+    /// 404: not there, or not the caller's.
+    pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, Kind::Refused, "not_found", message)
+    }
+
+    /// 405.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Kind::Refused, "method_not_allowed", "Method not allowed")
+    }
+
+    /// 413: the body is larger than `limit` bytes.
+    #[must_use]
+    pub fn body_too_large(limit: usize) -> Self {
+        let message = format!("The body is larger than {} KiB", limit / 1024);
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::Refused, "body_too_large", message)
+    }
+
+    /// 415.
+    #[must_use]
+    pub fn not_json() -> Self {
+        let message = "The content type must be application/json";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Kind::Refused, "unsupported_media_type", message)
+    }
+
+    /// 503: something that we depend on did not answer in time. `detail` is for the log alone.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        let message = "Temporarily unavailable; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Unavailable, "unavailable", message).with_detail(detail)
+    }
+
+    /// 500: our own fault. `detail` is for the log alone; the caller gets one constant text.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        let message = "Internal error";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Broken, "internal_error", message).with_detail(detail)
+    }
+
+    fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into().into_boxed_str());
+        self
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StoreError::Unavailable { .. } => Self::unavailable(detail),
+            StoreError::Unopened { .. } => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Kind::Unopened,
+                "sealed_value_unopened",
+                "A stored secret could not be opened",
+            )
+            .with_detail(detail),
+            StoreError::Malformed { .. } | StoreError::Refused { .. } => Self::internal(detail),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response.extensions_mut().insert(Refusal {
+            code: self.code,
+            message: self.message,
+            fields: self.fields,
+            detail: self.detail,
+            kind: self.kind,
+        });
+        response
+    }
+}

@@ -1,0 +1,190 @@
+//! The router that Lambda and this machine serve alike, and what holds for each of its answers.
+
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing,
+};
+use futures_util::FutureExt;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use portcullis_auth::Clock;
+use portcullis_crypto::Randomness;
+use portcullis_store::round_trips;
+use serde_json::json;
+use tracing::Instrument;
+
+use crate::{
+    ApiError, Platform,
+    error::{ErrorBody, Kind, Refusal},
+    metrics::{Metric, Metrics},
+    tier::Mounted,
+};
+
+/// Names a request from our first answer to the delivery in a pool.
+pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest request id that is taken from a caller, in characters.
+const MAXIMUM_REQUEST_ID_LENGTH: usize = 64;
+
+/// The id of a request: the caller's where that is well-formed, else our own.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
+
+#[derive(Clone)]
+struct Front {
+    function: &'static str,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+    metrics: Metrics,
+    deadline: Duration,
+}
+
+/// Makes a function's router of its mounted routes, with `GET /health` and `GET /health/{function}` as its public ones.
+///
+/// An answer that takes longer than `deadline` is a 503 instead, whatever it waits for.
+pub fn serve(
+    function: &'static str,
+    platform: &Platform,
+    commit_hash: Option<&str>,
+    deadline: Duration,
+    mounted: impl IntoIterator<Item = Mounted>,
+) -> Router {
+    let front = Front {
+        function,
+        clock: Arc::clone(&platform.clock),
+        randomness: Arc::clone(&platform.randomness),
+        metrics: platform.metrics.clone(),
+        deadline,
+    };
+    let mut router = public(function, commit_hash);
+    for mounted in mounted {
+        router = router.merge(mounted.router);
+    }
+    #[expect(clippy::disallowed_methods, reason = "the 404 gives nothing away")]
+    let router = router.fallback(async || ApiError::not_found("Not found"));
+    router.layer(middleware::from_fn_with_state(front, answer))
+}
+
+/// The routes that need no credential, by name. They touch no store.
+fn public(function: &str, commit_hash: Option<&str>) -> Router {
+    let health = axum::Json(json!({ "status": "ok", "metadata": { "commitHash": commit_hash } }));
+    let methods = || {
+        let health = health.clone();
+        routing::get(async || health).fallback(async || ApiError::method_not_allowed())
+    };
+    #[expect(clippy::disallowed_methods, reason = "this is the list of public routes")]
+    Router::new().route("/health", methods()).route(&format!("/health/{function}"), methods())
+}
+
+/// Gives the request its id, runs it, and makes of its outcome an answer, a log line and counts.
+async fn answer(State(front): State<Front>, mut request: Request, next: Next) -> Response {
+    let started = front.clock.now();
+    let id = request_id(request.headers(), &*front.randomness);
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let method = request.method().clone();
+    // The pattern, not the path: a path can hold anything, and names pools.
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+
+    let span = tracing::info_span!("request", requestId = &*id);
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span);
+    let (outcome, store_rounds) = round_trips::counted(tokio::time::timeout(front.deadline, handled)).await;
+    let response = match outcome {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            front.metrics.count(Metric::Panic);
+            ApiError::internal("panic").into_response()
+        }
+        Err(_) => ApiError::unavailable("the answer took longer than its deadline").into_response(),
+    };
+
+    let status = response.status();
+    let refusal = response.extensions().get::<Refusal>().cloned();
+    front.record(refusal.as_ref());
+    tracing::info!(
+        requestId = &*id,
+        function = front.function,
+        method = %method,
+        route = route.as_deref().unwrap_or("-"),
+        status = status.as_u16(),
+        code = refusal.as_ref().map_or("-", |refusal| refusal.code),
+        detail = refusal.as_ref().and_then(|refusal| refusal.detail.as_deref()).unwrap_or("-"),
+        durationMs = front.clock.now().duration_since(started).as_millis_f64(),
+        storeRounds = store_rounds,
+        "request"
+    );
+    finish(response, refusal, &id)
+}
+
+impl Front {
+    fn record(&self, refusal: Option<&Refusal>) {
+        match refusal.map(|refusal| refusal.kind) {
+            Some(Kind::Unauthenticated) => self.metrics.count(Metric::Unauthenticated),
+            Some(Kind::Unavailable) => self.metrics.count(Metric::DependencyUnavailable),
+            Some(Kind::Unopened) => self.metrics.count(Metric::SealedValueUnopened),
+            Some(Kind::Refused | Kind::Broken) | None => {}
+        }
+    }
+}
+
+/// Gives an answer its headers, and an error its body.
+fn finish(response: Response, refusal: Option<Refusal>, id: &str) -> Response {
+    let (mut parts, mut body) = response.into_parts();
+    // What is no refusal of ours but an error all the same is a rejection of the framework's, in plain text.
+    let refusal = refusal.or_else(|| {
+        (parts.status.is_client_error() || parts.status.is_server_error()).then(|| Refusal {
+            code: "refused",
+            message: parts.status.canonical_reason().unwrap_or("Refused").into(),
+            fields: BTreeMap::new(),
+            detail: None,
+            kind: Kind::Refused,
+        })
+    });
+    if let Some(refusal) = refusal {
+        let error =
+            ErrorBody { message: &refusal.message, code: refusal.code, fields: &refusal.fields, request_id: id };
+        body = serde_json::to_vec(&error).map_or_else(|_| Body::empty(), Body::from);
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        parts.headers.remove(http::header::CONTENT_LENGTH);
+    }
+    let headers = &mut parts.headers;
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID_HEADER, id);
+    }
+    // A HEAD's answer has no body, and neither has a 204 or 304.
+    if matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        body = Body::empty();
+    }
+    Response::from_parts(parts, body)
+}
+
+fn request_id(headers: &HeaderMap, randomness: &dyn Randomness) -> Arc<str> {
+    let callers = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok()).filter(|id| {
+        (1..=MAXIMUM_REQUEST_ID_LENGTH).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    });
+    callers.map_or_else(|| new_request_id(randomness).into(), Into::into)
+}
+
+/// A new request id: a version 4 UUID (RFC 9562 §5.4).
+#[must_use]
+pub fn new_request_id(randomness: &dyn Randomness) -> String {
+    let mut bytes = [0; 16];
+    randomness.fill(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}

@@ -1,0 +1,89 @@
+//! One line a thing that happened: JSON for machines, or short text for a terminal.
+//!
+//! A line holds names, ids, statuses and durations; never a body, a header's value or a secret. Secrets cannot get here by
+//! accident, since the `secrecy` types print nothing.
+
+use std::{
+    io::{self, Write},
+    panic,
+    sync::Arc,
+};
+
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Where lines go.
+pub trait LineSink: Send + Sync {
+    /// Writes one line; `line` holds no line break.
+    fn write_line(&self, line: &str);
+}
+
+/// Standard output, which Lambda keeps as the function's log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StandardOutput;
+
+impl LineSink for StandardOutput {
+    fn write_line(&self, line: &str) {
+        // A log that cannot be written must not end the request that it is about.
+        let _ = writeln!(io::stdout().lock(), "{line}");
+    }
+}
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Text,
+}
+
+/// What is logged unless `RUST_LOG` says otherwise: our own lines, and of libraries only what went wrong.
+const DEFAULT_FILTER: &str =
+    "warn,portcullis_runtime=info,portcullis_store=info,slack=info,internal=info,skills=info,relay=info,local=info";
+
+/// Sends this process's log to `sink`, and makes a panic one line of it without its message, which could hold anything.
+///
+/// The first call in a process counts; later ones change nothing.
+pub fn start(format: Format, sink: Arc<dyn LineSink>, filter: Option<&str>) {
+    let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or(DEFAULT_FILTER));
+    let writer = SinkWriter(sink);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false).with_ansi(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = match format {
+        Format::Json => {
+            registry.with(layer.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
+        }
+        Format::Text => registry.with(layer.compact()).try_init(),
+    };
+    if started.is_ok() {
+        panic::set_hook(Box::new(|panic| {
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(location, "panic");
+        }));
+    }
+}
+
+#[derive(Clone)]
+struct SinkWriter(Arc<dyn LineSink>);
+
+impl<'a> MakeWriter<'a> for SinkWriter {
+    type Writer = LineWriter;
+
+    fn make_writer(&'a self) -> LineWriter {
+        LineWriter(Arc::clone(&self.0))
+    }
+}
+
+/// `fmt` writes each event with one call of `write_all`, line break included.
+struct LineWriter(Arc<dyn LineSink>);
+
+impl Write for LineWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_line(String::from_utf8_lossy(bytes).trim_end_matches('\n'));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

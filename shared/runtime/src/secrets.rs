@@ -1,0 +1,112 @@
+//! The secrets that a function is started with: where each comes from, and what it is read as.
+
+mod source;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use portcullis_auth::{SigningSecret, StaticToken};
+use portcullis_crypto::Keyring;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+pub use source::{FetchError, SecretSource};
+
+/// How long a token's previous value counts after its current one was made.
+pub const PREVIOUS_VALUE_COUNTS_FOR: Duration = Duration::from_hours(24);
+
+/// A secret by the name that an operator knows it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SecretId {
+    /// The encryption keys.
+    Encryption,
+    /// The operator's token.
+    InternalToken,
+    /// The shared skill token.
+    SkillToken,
+    /// The platform's own Slack app.
+    Slack,
+}
+
+impl SecretId {
+    /// The secret's name in Secrets Manager, behind the prefix.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Encryption => "encryption",
+            Self::InternalToken => "internal-token",
+            Self::SkillToken => "skill-token",
+            Self::Slack => "slack",
+        }
+    }
+
+    /// Whether the value before the last rotation counts for a while.
+    fn has_previous(self) -> bool {
+        matches!(self, Self::InternalToken | Self::SkillToken)
+    }
+}
+
+/// A secret's values as they were found.
+pub struct SecretVersions {
+    /// The current value.
+    pub current: SecretString,
+    /// The value before the last rotation, and until when it counts (`None`: until it is taken away).
+    pub previous: Option<(SecretString, Option<Timestamp>)>,
+}
+
+/// What a secret's values are read as.
+pub trait FromSecret: Sized + Send + Sync + 'static {
+    /// Reads the values.
+    ///
+    /// # Errors
+    /// What the value must be, with nothing of the value in it.
+    fn from_secret(versions: &SecretVersions) -> Result<Self, String>;
+}
+
+impl FromSecret for Keyring {
+    /// One key as 64 hex digits, or a keyring as JSON.
+    fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
+        let text = versions.current.expose_secret().trim();
+        let keyring = if text.starts_with('{') { Self::from_json(text) } else { Self::from_single_key(text) };
+        keyring.map_err(|error| error.to_string())
+    }
+}
+
+impl FromSecret for StaticToken {
+    fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
+        let token = Self::new(versions.current.expose_secret()).map_err(|error| error.to_string())?;
+        match &versions.previous {
+            None => Ok(token),
+            Some((previous, valid_until)) => token
+                .with_previous(previous.expose_secret(), *valid_until)
+                .map_err(|error| format!("the previous value {error}")),
+        }
+    }
+}
+
+/// The platform's own Slack app.
+#[derive(Debug)]
+pub struct SlackApp {
+    /// What Slack signs its requests to this app with.
+    pub signing_secret: SigningSecret,
+}
+
+/// A Slack signing secret is 32 hex digits; a shorter one is surely a mistake.
+const MINIMUM_SIGNING_SECRET_LENGTH: usize = 16;
+
+impl FromSecret for SlackApp {
+    /// JSON `{"SLACK_SIGNING_SECRET": "…"}`; other fields are for other functions.
+    fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Fields {
+            #[serde(rename = "SLACK_SIGNING_SECRET")]
+            signing_secret: SecretString,
+        }
+        let fields: Fields = serde_json::from_str(versions.current.expose_secret())
+            .map_err(|_| r#"must be JSON with "SLACK_SIGNING_SECRET""#.to_owned())?;
+        if fields.signing_secret.expose_secret().len() < MINIMUM_SIGNING_SECRET_LENGTH {
+            return Err(format!("SLACK_SIGNING_SECRET must be at least {MINIMUM_SIGNING_SECRET_LENGTH} characters"));
+        }
+        Ok(Self { signing_secret: SigningSecret::new(fields.signing_secret) })
+    }
+}

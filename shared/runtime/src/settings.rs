@@ -1,0 +1,179 @@
+//! Typed settings, read once at start.
+//!
+//! Each reading either gives a value or notes what is wrong and goes on, so that an operator learns of everything that is
+//! missing or malformed at once. A function never starts half configured, and no default is a secret.
+
+#![expect(clippy::missing_errors_doc, reason = "each reading's error is `Noted`, which says what it means")]
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use portcullis_auth::StaticToken;
+use portcullis_crypto::Keyring;
+use portcullis_store::Store;
+use secrecy::ExposeSecret;
+
+use crate::{
+    Platform,
+    network::PoolNetworks,
+    queue::{EventQueue, SqsQueue},
+    rotating::Rotating,
+    secrets::{FromSecret, SecretId, SlackApp},
+    tier::TokenMode,
+};
+
+/// Why a function does not start: every setting that is missing or malformed, none of their values.
+#[derive(Debug, thiserror::Error)]
+pub struct SettingsError {
+    problems: Vec<String>,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.problems.join("; "))
+    }
+}
+
+impl SettingsError {
+    /// One line a setting.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+/// A setting that could not be read; what is wrong with it has been noted.
+#[derive(Clone, Copy, Debug)]
+pub struct Noted;
+
+/// Reads settings and notes what is wrong with them.
+pub struct SettingsReader<'a> {
+    platform: &'a Platform,
+    problems: Vec<String>,
+}
+
+impl<'a> SettingsReader<'a> {
+    /// Reads the settings of this platform.
+    #[must_use]
+    pub fn new(platform: &'a Platform) -> Self {
+        Self { platform, problems: Vec::new() }
+    }
+
+    /// Ends the reading: what `build` makes of the values, or everything that was noted.
+    ///
+    /// # Errors
+    /// [`SettingsError`] where anything was noted.
+    pub fn finish<T>(self, build: impl FnOnce() -> Result<T, Noted>) -> Result<T, SettingsError> {
+        match build() {
+            Ok(value) if self.problems.is_empty() => Ok(value),
+            _ => Err(SettingsError { problems: self.problems }),
+        }
+    }
+
+    fn note<T, E: fmt::Display>(&mut self, name: &str, result: Result<T, E>) -> Result<T, Noted> {
+        result.map_err(|error| {
+            self.problems.push(format!("{name} {error}"));
+            Noted
+        })
+    }
+
+    fn optional<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<Option<T>, Noted> {
+        match self.platform.environment.get(name).map(|value| value.expose_secret().trim()) {
+            None | Some("") => Ok(None),
+            Some(text) => self.note(name, text.parse()).map(Some),
+        }
+    }
+
+    fn required<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<T, Noted> {
+        let value = self.optional(name)?;
+        self.note(name, value.ok_or("is not set"))
+    }
+
+    async fn secret<T: FromSecret>(platform: &Platform, id: SecretId) -> Result<Rotating<T>, String> {
+        let source = Arc::clone(&platform.secrets);
+        // Boxed: the AWS client's future is large, and a function starts with several.
+        Box::pin(Rotating::start(source, id, Arc::clone(&platform.clock), platform.metrics.clone())).await
+    }
+
+    /// Notes the outcome of a secret's look-up.
+    pub fn secret_outcome<T>(&mut self, outcome: Result<T, String>) -> Result<T, Noted> {
+        outcome.map_err(|problem| {
+            self.problems.push(problem);
+            Noted
+        })
+    }
+
+    /// The encryption keys.
+    pub fn keyring(&self) -> impl Future<Output = Result<Rotating<Keyring>, String>> + use<'a> {
+        Self::secret(self.platform, SecretId::Encryption)
+    }
+
+    /// The operator's token.
+    pub fn internal_token(&self) -> impl Future<Output = Result<Rotating<StaticToken>, String>> + use<'a> {
+        Self::secret(self.platform, SecretId::InternalToken)
+    }
+
+    /// The shared skill token.
+    pub fn skill_token(&self) -> impl Future<Output = Result<Rotating<StaticToken>, String>> + use<'a> {
+        Self::secret(self.platform, SecretId::SkillToken)
+    }
+
+    /// The platform's own Slack app.
+    pub fn slack_app(&self) -> impl Future<Output = Result<Rotating<SlackApp>, String>> + use<'a> {
+        Self::secret(self.platform, SecretId::Slack)
+    }
+
+    /// Notes where two tiers share a token: a skill could then do what the operator does.
+    pub fn tokens_must_differ(
+        &mut self,
+        internal: &Result<Rotating<StaticToken>, Noted>,
+        skill: &Result<Rotating<StaticToken>, Noted>,
+    ) {
+        if let (Ok(internal), Ok(skill)) = (internal, skill)
+            && internal.get().shares_a_value_with(&skill.get())
+        {
+            self.problems.push("SKILL_API_TOKEN must be unlike INTERNAL_API_TOKEN".to_owned());
+        }
+    }
+
+    /// The store, whose tables' names begin with `TABLE_PREFIX`.
+    pub fn store(&mut self, keyring: &Result<Rotating<Keyring>, Noted>) -> Result<Store, Noted> {
+        let prefix: Result<String, Noted> = self.required("TABLE_PREFIX");
+        let keyring = keyring.as_ref().map_err(|noted| *noted)?;
+        let platform = self.platform;
+        let client = portcullis_store::client(&platform.aws);
+        let (clock, randomness) = (Arc::clone(&platform.clock), Arc::clone(&platform.randomness));
+        Ok(Store::new(client, prefix?, Arc::new(keyring.clone()), clock, randomness))
+    }
+
+    /// The queue of accepted events: the platform's own, else SQS at `EVENT_QUEUE_URL` with dead letters at
+    /// `DEAD_LETTER_QUEUE_URL`.
+    pub fn queue(&mut self) -> Result<Arc<dyn EventQueue>, Noted> {
+        if let Some(queue) = &self.platform.queue {
+            return Ok(Arc::clone(queue));
+        }
+        let url: Result<String, Noted> = self.required("EVENT_QUEUE_URL");
+        let dead_letters: Result<Option<String>, Noted> = self.optional("DEAD_LETTER_QUEUE_URL");
+        Ok(Arc::new(SqsQueue::new(&self.platform.aws, url?, dead_letters?)))
+    }
+
+    /// Where pools may live (`POOL_CIDRS`).
+    pub fn pool_networks(&mut self) -> Result<PoolNetworks, Noted> {
+        let networks: PoolNetworks = self.required("POOL_CIDRS")?;
+        Ok(if self.platform.is_on_aws() { networks } else { networks.with_loopback() })
+    }
+
+    /// What the static internal token is good for (`INTERNAL_TOKEN_MODE`).
+    pub fn internal_token_mode(&mut self) -> Result<TokenMode, Noted> {
+        self.optional("INTERNAL_TOKEN_MODE").map(Option::unwrap_or_default)
+    }
+
+    /// Whether the static skill token is good for anything (`SKILL_TOKEN_MODE`).
+    pub fn skill_token_mode(&mut self) -> Result<TokenMode, Noted> {
+        self.optional("SKILL_TOKEN_MODE").map(Option::unwrap_or_default)
+    }
+
+    /// The commit that this was built from (`COMMIT_HASH`), where it is known.
+    pub fn commit_hash(&mut self) -> Result<Option<String>, Noted> {
+        self.optional("COMMIT_HASH")
+    }
+}

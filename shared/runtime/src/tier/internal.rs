@@ -1,0 +1,128 @@
+//! The internal tier: the operator's static token, or a runtime token bound to a pool.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
+use http::HeaderMap;
+use portcullis_auth::{BoundTokenError, Clock, Generation, PoolId, RuntimeGrant, StaticToken};
+use portcullis_crypto::Keyring;
+
+use super::{Mounted, Routes, TokenMode, admit, bearer};
+use crate::{ApiError, rotating::Rotating};
+
+/// What the internal tier checks credentials against.
+#[derive(Clone)]
+pub struct InternalGate {
+    /// The operator's token.
+    pub token: Rotating<StaticToken>,
+    /// What the operator's token is good for.
+    pub mode: TokenMode,
+    /// What runtime tokens are signed with.
+    pub keyring: Rotating<Keyring>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Whoever holds the operator's static token.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator(());
+
+/// Whoever may do what a pool's runtime does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// The operator, for each pool.
+    Operator,
+    /// A pool's own machine, for that pool.
+    Bound(RuntimeGrant),
+}
+
+impl Runtime {
+    /// What this caller may do with `pool`: `None` anything, `Some` only while the pool's runtime-token generation is
+    /// that, which the store checks in the same call that does the work.
+    ///
+    /// # Errors
+    /// 403 where the token is another pool's.
+    pub fn reach(&self, pool: &PoolId) -> Result<Option<Generation>, ApiError> {
+        match self {
+            Self::Operator => Ok(None),
+            Self::Bound(grant) if grant.pool == *pool => Ok(Some(grant.generation)),
+            Self::Bound(_) => Err(wrong_pool()),
+        }
+    }
+
+    /// The 401 for a token whose generation turned out to be revoked.
+    #[must_use]
+    pub fn revoked() -> ApiError {
+        unauthorized()
+    }
+}
+
+/// Mounts routes for a pool's runtime: [`Runtime`] is the caller. Under [`TokenMode::Bound`] the static token is refused.
+pub fn internal<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
+    let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
+        let caller = gate.authenticate(request.headers()).await.and_then(|caller| match caller {
+            Runtime::Operator if gate.mode == TokenMode::Bound => Err(wrong_pool()),
+            caller => Ok(caller),
+        });
+        admit(caller, request, next).await
+    };
+    routes.behind("internal", state, &middleware::from_fn_with_state(gate.clone(), authenticate))
+}
+
+/// Mounts the routes with which a pool's machine first makes itself known: [`Runtime`] is the caller, and the static token
+/// counts in either mode.
+pub fn registration<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
+    let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
+        admit(gate.authenticate(request.headers()).await, request, next).await
+    };
+    routes.behind("registration", state, &middleware::from_fn_with_state(gate.clone(), authenticate))
+}
+
+/// Mounts routes for the operator alone: [`Operator`] is the caller, a bound token is refused with 403.
+pub fn operator<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
+    let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
+        let caller = gate.authenticate(request.headers()).await.and_then(|caller| match caller {
+            Runtime::Operator => Ok(Operator(())),
+            Runtime::Bound(_) => Err(ApiError::forbidden("This needs the operator's token")),
+        });
+        admit(caller, request, next).await
+    };
+    routes.behind("operator", state, &middleware::from_fn_with_state(gate.clone(), authenticate))
+}
+
+impl InternalGate {
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Runtime, ApiError> {
+        let presented = bearer::presented(headers).ok_or_else(unauthorized)?;
+        if self.token.get().accepts(presented, self.clock.now()) {
+            return Ok(Runtime::Operator);
+        }
+        if RuntimeGrant::is_claimed_by(presented) {
+            return self.check_bound(presented).await.map(Runtime::Bound).map_err(|_| unauthorized());
+        }
+        // The token may have been rotated since we looked: a frozen instance wakes up with what was true long ago.
+        if self.token.look_again().await.accepts(presented, self.clock.now()) {
+            return Ok(Runtime::Operator);
+        }
+        Err(unauthorized())
+    }
+
+    async fn check_bound(&self, token: &[u8]) -> Result<RuntimeGrant, BoundTokenError> {
+        let now = self.clock.now();
+        match RuntimeGrant::check(&self.keyring.get(), token, now) {
+            Err(BoundTokenError::UnknownKey(_)) => RuntimeGrant::check(&*self.keyring.look_again().await, token, now),
+            outcome => outcome,
+        }
+    }
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::unauthenticated("Unauthorized internal request")
+}
+
+fn wrong_pool() -> ApiError {
+    ApiError::forbidden("Token is not valid for this pool")
+}

@@ -1,0 +1,66 @@
+//! The Slack tier: a signature over the raw body.
+//!
+//! Which secret a request must be signed with depends on what its body names, so the function that knows channels does
+//! the checking; the tier makes sure that nothing of the request goes on before it.
+
+use std::{future::Future, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::{Mounted, Routes};
+use crate::{ApiError, json};
+
+/// The largest body that is taken from Slack, in bytes.
+pub const SLACK_BODY_LIMIT: usize = 256 * 1024;
+
+/// A request as it came, before anybody looked into it.
+#[derive(Clone, Debug)]
+pub struct SignedRequest {
+    /// The channel that the path names, unchecked.
+    pub channel: Option<String>,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The raw body.
+    pub body: Bytes,
+}
+
+/// What decides whether a request is Slack's.
+pub trait SlackGate: Send + Sync + 'static {
+    /// What a handler gets in the request's place.
+    type Event: Clone + Send + Sync + 'static;
+
+    /// Verifies a request.
+    ///
+    /// # Errors
+    /// The answer for one that is refused.
+    fn verify(&self, request: SignedRequest) -> impl Future<Output = Result<Self::Event, ApiError>> + Send;
+}
+
+/// Mounts routes for Slack: [`SlackGate::Event`] stands in the request's extensions, and its body has been taken.
+pub fn slack<G: SlackGate, S: Clone + Send + Sync + 'static>(gate: Arc<G>, state: S, routes: Routes<S>) -> Mounted {
+    let authenticate = async |State(gate): State<Arc<G>>, request: Request, next: Next| -> Response {
+        match verify(&*gate, request).await {
+            Ok(request) => next.run(request).await,
+            Err(error) => error.into_response(),
+        }
+    };
+    routes.behind("slack", state, &middleware::from_fn_with_state(gate, authenticate))
+}
+
+async fn verify<G: SlackGate>(gate: &G, request: Request) -> Result<Request, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let channel = RawPathParams::from_request_parts(&mut parts, &())
+        .await
+        .ok()
+        .and_then(|params| params.iter().find(|(name, _)| *name == "channelId").map(|(_, value)| value.to_owned()));
+    let body = json::read_body(Request::new(body), SLACK_BODY_LIMIT).await?;
+    let event = gate.verify(SignedRequest { channel, headers: parts.headers.clone(), body }).await?;
+    parts.extensions.insert(event);
+    Ok(Request::from_parts(parts, axum::body::Body::empty()))
+}
