@@ -1,0 +1,222 @@
+//! What API Gateway does on AWS: takes requests in over HTTP and passes each to the function that the template names.
+//!
+//! As there, a function sees a request only once it is whole, and what no function answers is the gateway's own: 404 for an
+//! unknown path, 413 for a body past its limit, 500 where a function breaks, 503 where it takes too long.
+
+mod routing;
+
+use std::{
+    collections::BTreeMap, convert::Infallible, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use http::{Request, StatusCode, header::CONTENT_LENGTH};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+pub use routing::{InvalidRoute, RoutingTable};
+
+/// The largest body that API Gateway takes, in bytes. Source: Amazon API Gateway, "Quotas for HTTP APIs".
+pub const BODY_LIMIT: usize = 10 * 1024 * 1024;
+
+/// How patient the gateway is.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For a request's headers, and so also between two requests of a connection.
+    pub headers: Duration,
+    /// For a request's body.
+    pub body: Duration,
+    /// For a function's answer.
+    pub answer: Duration,
+    /// For requests under way when the gateway ends.
+    pub grace: Duration,
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    /// API Gateway gives a function 30 s; the rest is for a machine with one developer on it.
+    fn default() -> Self {
+        Self {
+            headers: Duration::from_secs(30),
+            body: Duration::from_secs(30),
+            answer: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+            connections: 1024,
+        }
+    }
+}
+
+/// A running gateway.
+pub struct Gateway {
+    address: SocketAddr,
+    stop: CancellationToken,
+    acceptor: JoinHandle<()>,
+}
+
+/// Where requests go, and how long they may take.
+struct Front {
+    table: RoutingTable,
+    functions: BTreeMap<String, Router>,
+    limits: Limits,
+}
+
+impl Gateway {
+    /// Serves `functions` on `listener` as `table` says.
+    ///
+    /// # Errors
+    /// Where the listener has no address.
+    pub fn start(
+        listener: TcpListener,
+        table: RoutingTable,
+        functions: BTreeMap<String, Router>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let front = Arc::new(Front { table, functions, limits });
+        let acceptor = tokio::spawn(accept(listener, front, stop.clone()));
+        Ok(Self { address, stop, acceptor })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it: nothing new is accepted, and what is under way is answered within the grace.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Err(error) = self.acceptor.await {
+            tracing::warn!(%error, "the gateway failed");
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, front: Arc<Front>, stop: CancellationToken) {
+    let connections = Arc::new(Semaphore::new(front.limits.connections));
+    let graceful = GracefulShutdown::new();
+    // Dropping the handles aborts nothing: what outlives the grace is cut off by this token.
+    let cut_off = CancellationToken::new();
+    while let Some(accepted) = stop.run_until_cancelled(next(&listener, &connections)).await {
+        match accepted {
+            Ok((stream, client, permit)) => {
+                let service = Arc::clone(&front);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let front = Arc::clone(&service);
+                    async move { Ok::<_, Infallible>(front.answer(request, client).await) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(front.limits.headers)
+                    .serve_connection(TokioIo::new(stream), service);
+                let connection = graceful.watch(connection);
+                let cut_off = cut_off.clone();
+                tokio::spawn(async move {
+                    // A connection that breaks is the client's affair: there is nobody left to tell.
+                    let _ = cut_off.run_until_cancelled(connection).await;
+                    drop(permit);
+                });
+            }
+            // Such as too many open files: it passes when others close, and until then this must not spin.
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                let _ = timeout(Duration::from_millis(50), stop.cancelled()).await;
+            }
+        }
+    }
+    drop(listener);
+    if timeout(front.limits.grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests that took too long were cut off");
+    }
+    cut_off.cancel();
+}
+
+async fn next(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, client) = listener.accept().await?;
+    // An answer is written at once; waiting to fill a packet costs up to 40 ms.
+    stream.set_nodelay(true)?;
+    Ok((stream, client, permit))
+}
+
+impl Front {
+    async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
+        let Some(name) = self.table.function(request.method(), request.uri().path()) else {
+            return own(StatusCode::NOT_FOUND, "Not Found");
+        };
+        let Some(function) = self.functions.get(name) else {
+            tracing::error!(function = name, "the template names a function that is not here");
+            return own(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+        };
+        let request = match timeout(self.limits.body, whole(request)).await {
+            Ok(Ok(request)) => request,
+            Ok(Err(refusal)) => return refusal,
+            Err(_) => return own(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+        };
+        self.call(function.clone(), name, request, client).await
+    }
+
+    /// A function that panics or hangs takes nothing with it but its own answer.
+    async fn call(&self, function: Router, name: &str, mut request: Request<Body>, client: SocketAddr) -> Response {
+        request.extensions_mut().insert(ConnectInfo(client));
+        let answer = AssertUnwindSafe(function.oneshot(request)).catch_unwind();
+        match timeout(self.limits.answer, answer).await {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Err(_)) => {
+                tracing::error!(function = name, "the function panicked");
+                own(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            }
+            Err(_) => {
+                tracing::error!(function = name, "the function took too long");
+                own(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+            }
+        }
+    }
+}
+
+/// The request with its whole body, or the gateway's refusal.
+async fn whole(request: Request<Incoming>) -> Result<Request<Body>, Response> {
+    let too_large = || own(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if announced.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > BODY_LIMIT) {
+        return Err(too_large());
+    }
+    let (parts, body) = request.into_parts();
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(body) => Ok(Request::from_parts(parts, Body::from(body.to_bytes()))),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        // The client broke off or sent what is not HTTP: it will hardly read this.
+        Err(_) => Err(own(StatusCode::BAD_REQUEST, "Bad Request")),
+    }
+}
+
+/// An answer of the gateway itself, in API Gateway's shape.
+fn own(status: StatusCode, message: &'static str) -> Response {
+    (status, axum::Json(serde_json::json!({ "message": message }))).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,422 @@
+//! The rows of a queue's table.
+//!
+//! A message is a row, and where it is larger than a DynamoDB item may be, some more with the rest of its body. Its key is
+//! its group and deduplication id, so that one conditional write both stores it and finds out whether it is a duplicate.
+//! What is acknowledged leaves a tombstone, a row without a body, for the rest of the deduplication window.
+
+use std::{collections::HashMap, fmt::Display};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    types::{AttributeValue, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+};
+use jiff::Timestamp;
+use portcullis_runtime::queue::{DEDUPLICATION_WINDOW, QueueError};
+
+use crate::{
+    database::create_tables,
+    template::{Key, KeyAttribute, Table},
+};
+
+type Item = HashMap<String, AttributeValue>;
+
+/// How much of a body goes into one row, in bytes: DynamoDB's items hold 400 KB with their names and numbers.
+const PART_SIZE: usize = 350_000;
+
+const ID: &str = "id";
+const PART: &str = "part";
+const PARTS: &str = "parts";
+const SEQUENCE: &str = "sequence";
+const GROUP: &str = "group";
+const DEDUPLICATION: &str = "deduplication";
+const BODY: &str = "body";
+const SENT_AT: &str = "sentAt";
+const RECEIVE_COUNT: &str = "receiveCount";
+const FORGET_AT: &str = "forgetAt";
+const EXPIRES_AT: &str = "expiresAt";
+
+/// A message as it is stored.
+#[derive(Clone)]
+pub(super) struct Stored {
+    /// Its place among all messages.
+    pub sequence: u64,
+    pub group: String,
+    pub deduplication: String,
+    pub body: String,
+    pub sent_at: Timestamp,
+    pub receive_count: u32,
+}
+
+impl std::fmt::Debug for Stored {
+    /// Without the body, which is a customer's.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Stored").field("sequence", &self.sequence).finish_non_exhaustive()
+    }
+}
+
+impl Stored {
+    pub(super) fn id(&self) -> String {
+        format!("{}/{}", self.group, self.deduplication)
+    }
+
+    /// The body in parts of at most [`PART_SIZE`], at least one.
+    fn parts(&self) -> Vec<&str> {
+        let mut rest = self.body.as_str();
+        let mut parts = Vec::new();
+        while rest.len() > PART_SIZE {
+            let (part, others) = rest.split_at(rest.floor_char_boundary(PART_SIZE));
+            parts.push(part);
+            rest = others;
+        }
+        parts.push(rest);
+        parts
+    }
+}
+
+/// What a row that is there already may be for it to be overwritten.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Overwrite {
+    /// A tombstone whose window has passed.
+    ForgottenAt(Timestamp),
+    /// Any tombstone.
+    Tombstones,
+    /// Anything.
+    Everything,
+}
+
+/// What became of a put.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Stored,
+    /// Nothing was written: a row is there, either a tombstone or the message with this sequence.
+    Duplicate {
+        of: Option<u64>,
+    },
+}
+
+/// A table of messages.
+#[derive(Clone, Debug)]
+pub(super) struct Rows {
+    client: Client,
+    table: &'static str,
+}
+
+impl Rows {
+    /// Opens the table, made where it is not there yet.
+    pub(super) async fn open(client: Client, table: &'static str) -> Result<Self, QueueError> {
+        let attribute = |name: &str, kind: &str| KeyAttribute { name: name.to_owned(), kind: kind.to_owned() };
+        let definition = Table {
+            name: table.to_owned(),
+            key: Key { partition: attribute(ID, "S"), sort: Some(attribute(PART, "N")) },
+            indexes: Vec::new(),
+            ttl_attribute: Some(EXPIRES_AT.to_owned()),
+        };
+        let created = create_tables(&client, "", &[definition]).await;
+        created.map_err(|error| QueueError::Unavailable(error.to_string()))?;
+        Ok(Self { client, table })
+    }
+
+    /// Stores a message. Once this returns `Stored`, the engine has committed it.
+    pub(super) async fn put(&self, message: &Stored, overwrite: Overwrite) -> Result<Outcome, QueueError> {
+        let condition = Condition::of(overwrite);
+        let mut items = self.items(message);
+        if items.len() == 1 {
+            let result = self
+                .client
+                .put_item()
+                .table_name(self.table)
+                .set_item(items.pop())
+                .set_condition_expression(condition.expression())
+                .set_expression_attribute_names(condition.names())
+                .set_expression_attribute_values(condition.values())
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .send()
+                .await;
+            return match result {
+                Ok(_) => Ok(Outcome::Stored),
+                Err(error) => match error.as_service_error() {
+                    Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                        Ok(Outcome::Duplicate { of: failed.item().and_then(live_sequence) })
+                    }
+                    _ => Err(classify(&error)),
+                },
+            };
+        }
+        let mut first = Some(condition);
+        let writes = items.into_iter().map(|item| {
+            let put = Put::builder().table_name(self.table).set_item(Some(item));
+            let put = match first.take() {
+                Some(condition) => put
+                    .set_condition_expression(condition.expression())
+                    .set_expression_attribute_names(condition.names())
+                    .set_expression_attribute_values(condition.values())
+                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld),
+                None => put,
+            };
+            Ok(TransactWriteItem::builder().put(put.build().map_err(refused)?).build())
+        });
+        let writes = writes.collect::<Result<Vec<_>, QueueError>>()?;
+        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => Ok(Outcome::Stored),
+            Err(error) => match failed_condition(&error) {
+                Some(item) => Ok(Outcome::Duplicate { of: item.and_then(live_sequence) }),
+                None => Err(classify(&error)),
+            },
+        }
+    }
+
+    /// Removes a message; a tombstone stays for the rest of its window after `now`. What is gone already, or has made
+    /// way for another message, is left as it is.
+    pub(super) async fn remove(&self, message: &Stored, now: Timestamp) -> Result<(), QueueError> {
+        let forget_at = message.sent_at.saturating_add(DEDUPLICATION_WINDOW).unwrap_or(Timestamp::MAX);
+        let own = HashMap::from([(":own".to_owned(), number(message.sequence))]);
+        let names = HashMap::from([("#sequence".to_owned(), SEQUENCE.to_owned())]);
+        let condition = "#sequence = :own";
+        let id = message.id();
+        let first = if now < forget_at {
+            let put = Put::builder()
+                .table_name(self.table)
+                .set_item(Some(tombstone(message, forget_at)))
+                .condition_expression(condition)
+                .set_expression_attribute_names(Some(names))
+                .set_expression_attribute_values(Some(own));
+            TransactWriteItem::builder().put(put.build().map_err(refused)?)
+        } else {
+            let delete = Delete::builder()
+                .table_name(self.table)
+                .set_key(Some(key(&id, 0)))
+                .condition_expression(condition)
+                .set_expression_attribute_names(Some(names))
+                .set_expression_attribute_values(Some(own));
+            TransactWriteItem::builder().delete(delete.build().map_err(refused)?)
+        };
+        let mut writes = vec![first.build()];
+        for part in 1..message.parts().len() {
+            let delete = Delete::builder().table_name(self.table).set_key(Some(key(&id, part)));
+            writes.push(TransactWriteItem::builder().delete(delete.build().map_err(refused)?).build());
+        }
+        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if failed_condition(&error).is_some() => Ok(()),
+            Err(error) => Err(classify(&error)),
+        }
+    }
+
+    /// Notes how often a message was received.
+    pub(super) async fn count(&self, message: &Stored) -> Result<(), QueueError> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(self.table)
+            .set_key(Some(key(&message.id(), 0)))
+            .update_expression("SET #count = :count")
+            .condition_expression("#sequence = :own")
+            .expression_attribute_names("#count", RECEIVE_COUNT)
+            .expression_attribute_names("#sequence", SEQUENCE)
+            .expression_attribute_values(":count", number(message.receive_count))
+            .expression_attribute_values(":own", number(message.sequence))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+            Err(error) => Err(classify(&error)),
+        }
+    }
+
+    /// The message of a group and deduplication id, where there is one that is not acknowledged.
+    pub(super) async fn get(&self, id: &str) -> Result<Option<Stored>, QueueError> {
+        let output = self
+            .client
+            .query()
+            .table_name(self.table)
+            .key_condition_expression("#id = :id")
+            .expression_attribute_names("#id", ID)
+            .expression_attribute_values(":id", AttributeValue::S(id.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        // A message of several parts can be longer than a page of 1 MB: then this is a look-up like that at start.
+        if output.last_evaluated_key.is_some() {
+            return Ok(self.load().await?.messages.into_iter().find(|message| message.id() == id));
+        }
+        Ok(assemble(output.items.unwrap_or_default())?.messages.pop())
+    }
+
+    /// Everything that is stored.
+    pub(super) async fn load(&self) -> Result<Loaded, QueueError> {
+        let mut items = Vec::new();
+        let mut from = None;
+        loop {
+            let scan = self.client.scan().table_name(self.table).consistent_read(true).set_exclusive_start_key(from);
+            let output = scan.send().await.map_err(|error| classify(&error))?;
+            items.extend(output.items.unwrap_or_default());
+            from = output.last_evaluated_key;
+            if from.is_none() {
+                return assemble(items);
+            }
+        }
+    }
+
+    fn items(&self, message: &Stored) -> Vec<Item> {
+        let id = message.id();
+        let parts = message.parts();
+        let count = parts.len();
+        let items = parts.into_iter().enumerate().map(|(position, part)| {
+            let mut item = key(&id, position);
+            item.insert(BODY.to_owned(), AttributeValue::S(part.to_owned()));
+            if position == 0 {
+                item.insert(PARTS.to_owned(), number(count));
+                item.insert(SEQUENCE.to_owned(), number(message.sequence));
+                item.insert(GROUP.to_owned(), AttributeValue::S(message.group.clone()));
+                item.insert(DEDUPLICATION.to_owned(), AttributeValue::S(message.deduplication.clone()));
+                item.insert(SENT_AT.to_owned(), number(message.sent_at.as_millisecond()));
+                item.insert(RECEIVE_COUNT.to_owned(), number(message.receive_count));
+            }
+            item
+        });
+        items.collect()
+    }
+}
+
+/// What a table held.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub messages: Vec<Stored>,
+    /// The highest sequence number, tombstones' among them.
+    pub highest: u64,
+}
+
+struct Condition(Overwrite);
+
+impl Condition {
+    fn of(overwrite: Overwrite) -> Self {
+        Self(overwrite)
+    }
+
+    fn expression(&self) -> Option<String> {
+        let tombstone = "attribute_not_exists(#id) OR attribute_not_exists(#body)";
+        match self.0 {
+            Overwrite::ForgottenAt(_) => {
+                Some("attribute_not_exists(#id) OR (attribute_not_exists(#body) AND #forget <= :now)".to_owned())
+            }
+            Overwrite::Tombstones => Some(tombstone.to_owned()),
+            Overwrite::Everything => None,
+        }
+    }
+
+    fn names(&self) -> Option<HashMap<String, String>> {
+        let names: &[_] = match self.0 {
+            Overwrite::ForgottenAt(_) => &[("#id", ID), ("#body", BODY), ("#forget", FORGET_AT)],
+            Overwrite::Tombstones => &[("#id", ID), ("#body", BODY)],
+            Overwrite::Everything => return None,
+        };
+        Some(names.iter().map(|(short, name)| ((*short).to_owned(), (*name).to_owned())).collect())
+    }
+
+    fn values(&self) -> Option<Item> {
+        match self.0 {
+            Overwrite::ForgottenAt(now) => Some(HashMap::from([(":now".to_owned(), number(now.as_millisecond()))])),
+            Overwrite::Tombstones | Overwrite::Everything => None,
+        }
+    }
+}
+
+fn number(value: impl Display) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn key(id: &str, part: usize) -> Item {
+    HashMap::from([(ID.to_owned(), AttributeValue::S(id.to_owned())), (PART.to_owned(), number(part))])
+}
+
+fn tombstone(message: &Stored, forget_at: Timestamp) -> Item {
+    let mut item = key(&message.id(), 0);
+    item.insert(SEQUENCE.to_owned(), number(message.sequence));
+    item.insert(FORGET_AT.to_owned(), number(forget_at.as_millisecond()));
+    item.insert(EXPIRES_AT.to_owned(), number(forget_at.as_second()));
+    item
+}
+
+fn live_sequence(item: &Item) -> Option<u64> {
+    item.contains_key(BODY).then(|| integer(item, SEQUENCE).ok()).flatten()
+}
+
+/// Puts messages together from their rows, in whatever order these come.
+fn assemble(items: Vec<Item>) -> Result<Loaded, QueueError> {
+    let mut loaded = Loaded::default();
+    let mut rests: HashMap<(String, usize), String> = HashMap::new();
+    let mut firsts = Vec::new();
+    for item in items {
+        match integer::<usize>(&item, PART)? {
+            0 => firsts.push(item),
+            part => {
+                rests.insert((text(&item, ID)?, part), text(&item, BODY)?);
+            }
+        }
+    }
+    for item in firsts {
+        let sequence = integer(&item, SEQUENCE)?;
+        loaded.highest = loaded.highest.max(sequence);
+        if !item.contains_key(BODY) {
+            continue;
+        }
+        let mut body = text(&item, BODY)?;
+        for part in 1..integer::<usize>(&item, PARTS)? {
+            body += &rests.remove(&(text(&item, ID)?, part)).ok_or_else(|| malformed(BODY))?;
+        }
+        loaded.messages.push(Stored {
+            sequence,
+            group: text(&item, GROUP)?,
+            deduplication: text(&item, DEDUPLICATION)?,
+            body,
+            sent_at: Timestamp::from_millisecond(integer(&item, SENT_AT)?).map_err(|_| malformed(SENT_AT))?,
+            receive_count: integer(&item, RECEIVE_COUNT)?,
+        });
+    }
+    Ok(loaded)
+}
+
+fn malformed(attribute: &str) -> QueueError {
+    QueueError::Refused(format!("a row of the queue has a malformed {attribute}"))
+}
+
+fn text(item: &Item, attribute: &str) -> Result<String, QueueError> {
+    item.get(attribute).and_then(|value| value.as_s().ok()).cloned().ok_or_else(|| malformed(attribute))
+}
+
+fn integer<N: std::str::FromStr>(item: &Item, attribute: &str) -> Result<N, QueueError> {
+    let value = item.get(attribute).and_then(|value| value.as_n().ok()).and_then(|value| value.parse().ok());
+    value.ok_or_else(|| malformed(attribute))
+}
+
+fn refused(error: impl Display) -> QueueError {
+    QueueError::Refused(error.to_string())
+}
+
+/// Whether a transaction failed by the condition of its first write, with the row that was in the way.
+fn failed_condition<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Option<&Item>> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return None;
+    };
+    let reason = cancelled.cancellation_reasons().first()?;
+    (reason.code() == Some("ConditionalCheckFailed")).then(|| reason.item())
+}
+
+/// The engine refuses only what was malformed; anything else passes.
+fn classify<E, R>(error: &SdkError<E, R>) -> QueueError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    let text = DisplayErrorContext(error).to_string();
+    let refusals = ["ValidationException", "SerializationException", "ResourceNotFoundException"];
+    if error.code().is_some_and(|code| refusals.contains(&code)) {
+        QueueError::Refused(text)
+    } else {
+        QueueError::Unavailable(text)
+    }
+}

@@ -1,0 +1,427 @@
+//! What this machine needs of `infra/template.yaml`: the tables, the functions and their routes.
+//!
+//! The same file deploys the whole to AWS, so nothing can be routed or stored here that would not be there.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The template as it was when this was built: the binary carries it.
+pub const TEMPLATE: &str = include_str!("../../template.yaml");
+
+/// What every table's name begins with in the template.
+const TABLE_PREFIX_REFERENCE: &str = "${TablePrefix}";
+/// Where cargo-lambda puts a function's binary, relative to the template; the folder between the two bears its name.
+const BINARY_FOLDER: &str = "../target/lambda/";
+const BINARY_FILE: &str = "/bootstrap.zip";
+
+/// Why a template cannot be used here.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// It is not YAML, or not in the shape of a template.
+    #[error("the template cannot be read: {0}")]
+    Unreadable(String),
+    /// A resource says something that this machine does not understand.
+    #[error("resource {resource} of the template: {problem}")]
+    Resource {
+        /// The resource's logical name.
+        resource: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// What is read from a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// The tables, by their logical names in order.
+    pub tables: Vec<Table>,
+    /// The functions' names in order, those without a route among them.
+    pub functions: Vec<String>,
+    /// The routes.
+    pub routes: Vec<Route>,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The name without its prefix, such as `pools`.
+    pub name: String,
+    /// The table's own key.
+    pub key: Key,
+    /// Global secondary indexes, which hold all attributes or only keys.
+    pub indexes: Vec<Index>,
+    /// The attribute that says when an item has expired.
+    pub ttl_attribute: Option<String>,
+}
+
+/// A key: a partition key and, where items are sorted within a partition, a sort key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The partition key.
+    pub partition: KeyAttribute,
+    /// The sort key.
+    pub sort: Option<KeyAttribute>,
+}
+
+/// An attribute that is part of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyAttribute {
+    /// Its name.
+    pub name: String,
+    /// DynamoDB's type: `S`, `N` or `B`.
+    pub kind: String,
+}
+
+/// A global secondary index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub key: Key,
+    /// DynamoDB's `ALL` or `KEYS_ONLY`.
+    pub projection: String,
+}
+
+/// A route of the HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// API Gateway's pattern, such as `/api/slack/events/{channelId}`.
+    pub path: String,
+    /// A method, or `ANY`.
+    pub method: String,
+    /// The function that answers it.
+    pub function: String,
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// [`TemplateError`], naming the resource that is not understood.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        // Otherwise DynamoDB's type `N` is read as YAML 1.1's "no".
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let document: Document = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+        let mut template = Self { tables: Vec::new(), functions: Vec::new(), routes: Vec::new() };
+        for (name, resource) in document.resources {
+            template
+                .add(&resource)
+                .map_err(|problem| TemplateError::Resource { resource: name, problem: problem.to_string() })?;
+        }
+        Ok(template)
+    }
+
+    fn add(&mut self, resource: &Resource) -> Result<(), Problem> {
+        match resource.kind.as_str() {
+            "AWS::DynamoDB::Table" => self.tables.push(read::<TableProperties>(resource)?.into_table()?),
+            "AWS::Serverless::Function" => {
+                let function: FunctionProperties = read(resource)?;
+                let name = function.name()?;
+                for event in function.events.into_values().filter(|event| event.kind == "HttpApi") {
+                    let route: RouteProperties = from_value(event.properties)?;
+                    self.routes.push(Route { path: route.path, method: route.method, function: name.clone() });
+                }
+                self.functions.push(name);
+            }
+            // Queues, roles, alarms and the like are the cloud's, or this machine has its own.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a resource.
+struct Problem(String);
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+fn problem<T>(text: impl Into<String>) -> Result<T, Problem> {
+    Err(Problem(text.into()))
+}
+
+fn from_value<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, Problem> {
+    serde_json::from_value(value).map_err(|error| Problem(error.to_string()))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(resource: &Resource) -> Result<T, Problem> {
+    from_value(resource.properties.clone())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Document {
+    resources: BTreeMap<String, Resource>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    #[serde(rename = "Type")]
+    kind: String,
+    /// Functions such as `!Sub` are left as their arguments: what is needed of them is read out of those.
+    #[serde(rename = "Properties", default)]
+    properties: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FunctionProperties {
+    code_uri: String,
+    #[serde(default)]
+    events: BTreeMap<String, Event>,
+}
+
+impl FunctionProperties {
+    fn name(&self) -> Result<String, Problem> {
+        let name = self.code_uri.strip_prefix(BINARY_FOLDER).and_then(|rest| rest.strip_suffix(BINARY_FILE));
+        match name {
+            Some(name) if !name.is_empty() && !name.contains('/') => Ok(name.to_owned()),
+            _ => problem(format!("CodeUri is not {BINARY_FOLDER}NAME{BINARY_FILE}")),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "Type")]
+    kind: String,
+    #[serde(rename = "Properties", default)]
+    properties: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RouteProperties {
+    path: String,
+    method: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TableProperties {
+    table_name: Value,
+    attribute_definitions: Vec<AttributeDefinition>,
+    key_schema: Vec<KeyElement>,
+    #[serde(default)]
+    global_secondary_indexes: Vec<IndexProperties>,
+    time_to_live_specification: Option<TimeToLive>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AttributeDefinition {
+    attribute_name: String,
+    attribute_type: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct KeyElement {
+    attribute_name: String,
+    key_type: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct IndexProperties {
+    index_name: String,
+    key_schema: Vec<KeyElement>,
+    projection: Projection,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Projection {
+    projection_type: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TimeToLive {
+    attribute_name: String,
+    enabled: bool,
+}
+
+impl TableProperties {
+    fn into_table(self) -> Result<Table, Problem> {
+        let key = |schema: &[KeyElement]| {
+            let partition = self.attribute(schema, "HASH")?;
+            let partition = partition.ok_or_else(|| Problem("a key has no partition key".to_owned()))?;
+            Ok(Key { partition, sort: self.attribute(schema, "RANGE")? })
+        };
+        let indexes =
+            self.global_secondary_indexes.iter().map(|index| match index.projection.projection_type.as_str() {
+                projection @ ("ALL" | "KEYS_ONLY") => Ok(Index {
+                    name: index.index_name.clone(),
+                    key: key(&index.key_schema)?,
+                    projection: projection.to_owned(),
+                }),
+                other => problem(format!(
+                    "index {} has projection {other}; ALL and KEYS_ONLY are known here",
+                    index.index_name
+                )),
+            });
+        Ok(Table {
+            name: self.name()?,
+            key: key(&self.key_schema)?,
+            indexes: indexes.collect::<Result<_, Problem>>()?,
+            ttl_attribute: self.time_to_live_specification.filter(|ttl| ttl.enabled).map(|ttl| ttl.attribute_name),
+        })
+    }
+
+    /// `!Sub "${TablePrefix}pools"`, or the list form of `!Sub` that says where the prefix comes from.
+    fn name(&self) -> Result<String, Problem> {
+        let text = match &self.table_name {
+            Value::Array(arguments) => arguments.first().and_then(Value::as_str),
+            other => other.as_str(),
+        };
+        match text.and_then(|text| text.strip_prefix(TABLE_PREFIX_REFERENCE)) {
+            Some(name) if !name.is_empty() && !name.contains('$') => Ok(name.to_owned()),
+            _ => problem(format!("TableName is not {TABLE_PREFIX_REFERENCE}NAME")),
+        }
+    }
+
+    fn attribute(&self, schema: &[KeyElement], role: &str) -> Result<Option<KeyAttribute>, Problem> {
+        let Some(element) = schema.iter().find(|element| element.key_type == role) else { return Ok(None) };
+        let name = element.attribute_name.clone();
+        match self.attribute_definitions.iter().find(|definition| definition.attribute_name == name) {
+            Some(definition) => Ok(Some(KeyAttribute { name, kind: definition.attribute_type.clone() })),
+            None => problem(format!("attribute {name} has no definition")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+Transform: AWS::Serverless-2016-10-31
+Parameters: { Stage: { Type: String } }
+Conditions:
+  HasOwn: !Not [!Equals [!Ref Stage, ""]]
+Resources:
+  NotesTable:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: !Sub
+        - "${TablePrefix}notes"
+        - TablePrefix: !If [HasOwn, !Ref Own, !Sub "portcullis-${Stage}-"]
+      AttributeDefinitions:
+        - { AttributeName: owner, AttributeType: S }
+        - { AttributeName: number, AttributeType: N }
+      KeySchema:
+        - { AttributeName: owner, KeyType: HASH }
+        - { AttributeName: number, KeyType: RANGE }
+      GlobalSecondaryIndexes:
+        - IndexName: byNumber
+          KeySchema: [{ AttributeName: number, KeyType: HASH }]
+          Projection: { ProjectionType: ALL }
+      TimeToLiveSpecification: { AttributeName: expiresAt, Enabled: true }
+  NotesFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: !Sub "portcullis-${Stage}-notes"
+      CodeUri: ../target/lambda/notes/bootstrap.zip
+      Role: !GetAtt NotesRole.Arn
+      Events:
+        One:
+          Type: HttpApi
+          Properties: { ApiId: !Ref Api, Method: ANY, Path: "/notes/{id}" }
+        Queue:
+          Type: SQS
+          Properties: { Queue: !GetAtt EventQueue.Arn }
+  Topic:
+    Type: AWS::SNS::Topic
+"#;
+
+    #[test]
+    fn tables_and_routes_are_read_through_cloudformations_own_tags() {
+        let attribute = |name: &str, kind: &str| KeyAttribute { name: name.to_owned(), kind: kind.to_owned() };
+        let expected = Template {
+            tables: vec![Table {
+                name: "notes".to_owned(),
+                key: Key { partition: attribute("owner", "S"), sort: Some(attribute("number", "N")) },
+                indexes: vec![Index {
+                    name: "byNumber".to_owned(),
+                    key: Key { partition: attribute("number", "N"), sort: None },
+                    projection: "ALL".to_owned(),
+                }],
+                ttl_attribute: Some("expiresAt".to_owned()),
+            }],
+            functions: vec!["notes".to_owned()],
+            routes: vec![Route {
+                path: "/notes/{id}".to_owned(),
+                method: "ANY".to_owned(),
+                function: "notes".to_owned(),
+            }],
+        };
+        assert_eq!(Template::parse(SMALL).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_error_names_the_resource_that_is_not_understood() {
+        for (part, other, expected) in [
+            (
+                "${TablePrefix}notes",
+                "notes",
+                "resource NotesTable of the template: TableName is not ${TablePrefix}NAME",
+            ),
+            ("ProjectionType: ALL", "ProjectionType: INCLUDE", "resource NotesTable of the template: index byNumber"),
+            (
+                "AttributeName: owner, AttributeType",
+                "AttributeName: o, AttributeType",
+                "attribute owner has no definition",
+            ),
+            ("lambda/notes/", "elsewhere/notes/", "resource NotesFunction of the template: CodeUri is not"),
+            (", Path: \"/notes/{id}\"", "", "resource NotesFunction of the template: missing field `Path`"),
+            ("Resources:", "Things:", "the template cannot be read"),
+        ] {
+            assert!(SMALL.contains(part), "{part}");
+            let error = Template::parse(&SMALL.replacen(part, other, 1)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_real_template_has_the_tables_functions_and_routes_of_the_design() {
+        let template = Template::parse(TEMPLATE).unwrap();
+        let tables: Vec<_> = template.tables.iter().map(|table| table.name.as_str()).collect();
+        for name in [
+            "bots",
+            "channel_credentials",
+            "channels",
+            "chat_sessions",
+            "event_log",
+            "pool_secrets",
+            "pools",
+            "webhook_routes",
+        ] {
+            assert!(tables.contains(&name), "{name} in {tables:?}");
+        }
+        let expiring: Vec<_> = template.tables.iter().filter(|table| table.ttl_attribute.is_some()).collect();
+        assert!(expiring.iter().any(|table| table.name == "event_log"));
+        assert_eq!(template.functions.len(), 4, "{:?}", template.functions);
+        for (path, function) in [
+            ("/api/slack/events", "slack"),
+            ("/api/slack/events/{channelId}", "slack"),
+            ("/api/internal/pools/register", "internal"),
+            ("/api/internal/secrets/{skillName}", "skills"),
+            ("/health", "internal"),
+        ] {
+            let route = template.routes.iter().find(|route| route.path == path);
+            assert_eq!(
+                route.map(|route| (route.method.as_str(), route.function.as_str())),
+                Some(("ANY", function)),
+                "{path}"
+            );
+        }
+    }
+}

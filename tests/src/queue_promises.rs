@@ -1,0 +1,192 @@
+//! What every [`EventQueue`] promises: the queue of this machine and SQS are held to the same.
+//!
+//! A promise takes groups of its own, so that one queue can be held to all of them, one after another. It panics with the
+//! promise that is broken.
+
+use std::{future::Future, time::Duration};
+
+use portcullis_crypto::{Digest, Randomness};
+use portcullis_runtime::queue::{DEDUPLICATION_WINDOW, EventQueue, NewMessage, ReceivedMessage, VISIBILITY};
+
+/// How long a receive waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a receive waits to see that nothing comes. SQS counts in whole seconds.
+const GLANCE: Duration = Duration::from_secs(1);
+/// A deferral short enough to be waited for on a real clock.
+const SHORT_DELAY: Duration = Duration::from_secs(2);
+
+/// The clock that a queue runs on.
+pub trait Time {
+    /// Lets time pass.
+    fn pass(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Whether minutes can pass at once; promises that take minutes are held only then.
+    fn can_leap(&self) -> bool;
+}
+
+/// A queue under test.
+pub struct Held<'a, T> {
+    queue: &'a dyn EventQueue,
+    time: &'a T,
+    randomness: &'a dyn Randomness,
+}
+
+/// Holds a queue to everything that it promises. It must be empty, and nobody else may use it.
+pub async fn keeps_the_queues_promises<T: Time>(queue: &dyn EventQueue, time: &T, randomness: &dyn Randomness) {
+    let held = Held { queue, time, randomness };
+    held.what_is_sent_comes_back_as_it_was().await;
+    held.a_duplicate_is_dropped().await;
+    held.a_group_comes_in_order_one_at_a_time().await;
+    held.a_deferred_message_holds_up_its_own_group_alone().await;
+    held.an_acknowledgement_can_be_repeated().await;
+    held.a_dead_letter_is_still_to_be_acknowledged().await;
+    if time.can_leap() {
+        held.what_is_not_acknowledged_is_due_again().await;
+        held.a_deduplication_id_is_forgotten_after_its_window().await;
+    }
+}
+
+impl<T: Time> Held<'_, T> {
+    fn digest(&self) -> Digest {
+        let mut bytes = [0; 32];
+        self.randomness.fill(&mut bytes);
+        Digest::of(&bytes)
+    }
+
+    async fn send(&self, group: Digest, body: &str) -> NewMessage {
+        let message = NewMessage { group, deduplication: self.digest(), body: body.to_owned() };
+        self.queue.send(&message).await.expect("a message is taken");
+        message
+    }
+
+    async fn next(&self) -> ReceivedMessage {
+        let mut messages = self.queue.receive(1, PATIENCE).await.expect("the queue answers");
+        assert_eq!(messages.len(), 1, "one message is due");
+        messages.remove(0)
+    }
+
+    async fn nothing_is_due(&self, why: &str) {
+        let messages = self.queue.receive(1, GLANCE).await.expect("the queue answers");
+        assert!(messages.is_empty(), "{why}");
+    }
+
+    async fn done(&self, message: &ReceivedMessage) {
+        self.queue.acknowledge(message).await.expect("an acknowledgement is taken");
+    }
+
+    async fn what_is_sent_comes_back_as_it_was(&self) {
+        // Quotes, a line break, a character of four bytes and the longest body.
+        for body in ["{\"a\":\"\\\"\n\u{1f512}\"}".to_owned(), "é".repeat(512 * 1024)] {
+            let sent = self.send(self.digest(), &body).await;
+            let received = self.next().await;
+            assert!(received.body == body, "a body comes back as it was");
+            assert_eq!(received.group, sent.group.to_hex());
+            assert_eq!(received.deduplication, sent.deduplication.to_hex());
+            assert_eq!(received.receive_count, 1);
+            self.done(&received).await;
+        }
+        self.nothing_is_due("an acknowledged message does not come again").await;
+    }
+
+    async fn a_duplicate_is_dropped(&self) {
+        let sent = self.send(self.digest(), "once").await;
+        self.queue.send(&sent).await.expect("a duplicate is accepted");
+        let received = self.next().await;
+        self.queue.send(&sent).await.expect("a duplicate of one in flight is accepted");
+        self.done(&received).await;
+        self.queue.send(&sent).await.expect("a duplicate of an acknowledged one is accepted");
+        self.nothing_is_due("a duplicate is dropped").await;
+    }
+
+    async fn a_group_comes_in_order_one_at_a_time(&self) {
+        let group = self.digest();
+        for body in ["first", "second", "third"] {
+            self.send(group, body).await;
+        }
+        for body in ["first", "second", "third"] {
+            let received = self.next().await;
+            assert_eq!(received.body, body);
+            self.nothing_is_due("a group with a message in flight hands out no other").await;
+            self.done(&received).await;
+        }
+    }
+
+    async fn a_deferred_message_holds_up_its_own_group_alone(&self) {
+        let (slow, other) = (self.digest(), self.digest());
+        self.send(slow, "slow 1").await;
+        self.send(slow, "slow 2").await;
+        let deferred = self.next().await;
+        self.queue.defer(&deferred, SHORT_DELAY).await.expect("a deferral is taken");
+        self.send(other, "other").await;
+        let received = self.next().await;
+        assert_eq!(received.body, "other");
+        self.done(&received).await;
+        self.time.pass(SHORT_DELAY).await;
+        let again = self.next().await;
+        assert_eq!((again.body.as_str(), again.receive_count), ("slow 1", 2), "order holds over a deferral");
+        assert_eq!(again.id, deferred.id, "a message keeps its id");
+        assert_eq!(again.sent_at, deferred.sent_at, "a message keeps its time");
+        self.done(&again).await;
+        let last = self.next().await;
+        assert_eq!(last.body, "slow 2");
+        self.done(&last).await;
+    }
+
+    async fn an_acknowledgement_can_be_repeated(&self) {
+        let group = self.digest();
+        self.send(group, "one").await;
+        let received = self.next().await;
+        self.done(&received).await;
+        self.done(&received).await;
+        self.send(group, "two").await;
+        let received = self.next().await;
+        assert_eq!(received.body, "two");
+        self.done(&received).await;
+    }
+
+    async fn a_dead_letter_is_still_to_be_acknowledged(&self) {
+        let group = self.digest();
+        self.send(group, "given up").await;
+        self.send(group, "next").await;
+        let received = self.next().await;
+        self.queue.dead_letter(&received).await.expect("a dead letter is taken");
+        self.nothing_is_due("a dead letter holds up its group until it is acknowledged").await;
+        self.done(&received).await;
+        let next = self.next().await;
+        assert_eq!(next.body, "next");
+        self.done(&next).await;
+    }
+
+    async fn what_is_not_acknowledged_is_due_again(&self) {
+        let group = self.digest();
+        self.send(group, "first").await;
+        self.send(group, "second").await;
+        let lost = self.next().await;
+        self.time.pass(VISIBILITY - Duration::from_secs(1)).await;
+        self.nothing_is_due("a message is invisible for its whole time").await;
+        self.time.pass(Duration::from_secs(1)).await;
+        let again = self.next().await;
+        assert_eq!((again.body.as_str(), again.receive_count), ("first", 2));
+        assert_ne!(again.receipt, lost.receipt, "each receipt has its own name");
+        let deferred = self.queue.defer(&lost, Duration::ZERO).await;
+        assert!(deferred.is_err(), "an expired receipt defers nothing");
+        self.done(&again).await;
+        let second = self.next().await;
+        assert_eq!(second.body, "second");
+        self.done(&second).await;
+    }
+
+    async fn a_deduplication_id_is_forgotten_after_its_window(&self) {
+        let sent = self.send(self.digest(), "again").await;
+        let received = self.next().await;
+        self.done(&received).await;
+        self.time.pass(DEDUPLICATION_WINDOW - Duration::from_secs(1)).await;
+        self.queue.send(&sent).await.expect("a duplicate is accepted");
+        self.nothing_is_due("it is a duplicate for the whole window").await;
+        self.time.pass(Duration::from_secs(1)).await;
+        self.queue.send(&sent).await.expect("a message is taken");
+        let received = self.next().await;
+        assert_eq!(received.body, "again");
+        self.done(&received).await;
+    }
+}
