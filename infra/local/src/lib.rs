@@ -5,6 +5,10 @@
 //! no function knows that it is there.
 
 pub mod database;
+mod deliveries;
 pub mod gateway;
 pub mod queue;
+pub mod stack;
 pub mod template;
+
+pub use stack::{Options, Stack, StackError};

@@ -1,0 +1,207 @@
+//! Everything started together: database, queue, functions, gateway and relay.
+
+use std::{collections::BTreeMap, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
+
+use axum::Router;
+use portcullis_auth::Clock;
+use portcullis_crypto::Randomness;
+use portcullis_runtime::{
+    Platform, SystemClock, SystemRandomness,
+    logging::LineSink,
+    metrics::Metrics,
+    queue::{EventQueue, QueueError},
+    secrets::SecretSource,
+    settings::SettingsError,
+};
+use relay::Relay;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
+
+use crate::{
+    database::{DataFolder, Database, DatabaseError, create_tables, sdk_config},
+    deliveries::Deliveries,
+    gateway::{Gateway, InvalidRoute, Limits, RoutingTable},
+    queue::TableQueue,
+    template::{TEMPLATE, Template, TemplateError},
+};
+
+/// The prefix of the tables' names, unless `TABLE_PREFIX` says otherwise.
+const TABLE_PREFIX: &str = "portcullis-local-";
+/// Where pools may live, unless `POOL_CIDRS` says otherwise.
+const POOL_CIDRS: &str = "127.0.0.0/8";
+
+/// What a stack is started with.
+pub struct Options {
+    /// The port of 127.0.0.1 that it answers on; 0 for any that is free.
+    pub port: u16,
+    /// The folder that the database is kept in; `None` keeps it in memory.
+    pub data: Option<PathBuf>,
+    /// A DynamoDB to use in place of an embedded one, such as a stand-in that makes it fail.
+    pub database_url: Option<String>,
+    /// The functions' settings.
+    pub environment: BTreeMap<String, SecretString>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The random generator.
+    pub randomness: Arc<dyn Randomness>,
+    /// Where metrics are written; `None` only counts them.
+    pub metrics: Option<Arc<dyn LineSink>>,
+}
+
+impl Options {
+    /// In memory, on a free port, with the machine's clock and random generator.
+    #[must_use]
+    pub fn new(environment: BTreeMap<String, SecretString>) -> Self {
+        Self {
+            port: 0,
+            data: None,
+            database_url: None,
+            environment,
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness),
+            metrics: None,
+        }
+    }
+}
+
+/// Why a stack does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// The embedded database does not run.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The template is not as it is read here.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The template has routes that cannot be.
+    #[error(transparent)]
+    Routes(#[from] InvalidRoute),
+    /// A setting is missing or malformed.
+    #[error("settings: {0}")]
+    Settings(#[from] SettingsError),
+    /// The queue does not open.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The template names a function that is not built in here.
+    #[error("the template has a function {0} that is not part of this program")]
+    UnknownFunction(String),
+    /// The port cannot be had.
+    #[error("127.0.0.1:{port} cannot be had: {problem}")]
+    Port {
+        /// The port that was asked for.
+        port: u16,
+        /// What the system said.
+        problem: io::Error,
+    },
+}
+
+/// A running stack.
+pub struct Stack {
+    gateway: Gateway,
+    deliveries: Deliveries,
+    database: Option<Database>,
+    database_url: String,
+    platform: Platform,
+    queue: Arc<TableQueue>,
+}
+
+impl Stack {
+    /// Starts everything; once this returns, requests are answered.
+    ///
+    /// # Errors
+    /// [`StackError`]; nothing of the stack then runs on.
+    pub async fn start(options: Options) -> Result<Self, StackError> {
+        let port = options.port;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+        let listener = listener.map_err(|problem| StackError::Port { port, problem })?;
+        let template = Template::parse(TEMPLATE)?;
+        let table = RoutingTable::new(&template.routes)?;
+        let (database, database_url) = match options.database_url {
+            Some(url) => (None, url),
+            None => {
+                let folder = options.data.as_deref().map(DataFolder::take).transpose().map_err(DatabaseError::from)?;
+                let database = Database::start(folder, Arc::clone(&options.clock)).await?;
+                let url = database.url().to_owned();
+                (Some(database), url)
+            }
+        };
+        let environment = with_defaults(options.environment);
+        let aws = sdk_config(&database_url);
+        let client = portcullis_store::client(&aws);
+        let prefix = environment.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
+        create_tables(&client, prefix, &template.tables).await?;
+        let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
+        let platform = Platform {
+            secrets: Arc::new(SecretSource::Environment(environment.clone())),
+            environment,
+            aws,
+            queue: Some(Arc::clone(&queue) as Arc<dyn EventQueue>),
+            metrics: Metrics::new("local", Arc::clone(&options.clock), options.metrics),
+            clock: options.clock,
+            randomness: options.randomness,
+        };
+        let functions = start_functions(&platform, &template).await?;
+        let relay = Relay::start(&platform).await?;
+        let gateway = Gateway::start(listener, table, functions, Limits::default())
+            .map_err(|problem| StackError::Port { port, problem })?;
+        let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
+        Ok(Self { gateway, deliveries, database, database_url, platform, queue })
+    }
+
+    /// Where it answers, such as `http://127.0.0.1:8787`.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.gateway.address())
+    }
+
+    /// Where its DynamoDB answers.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// What its functions were started on.
+    #[must_use]
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// The queue of accepted events.
+    #[must_use]
+    pub fn queue(&self) -> &TableQueue {
+        &self.queue
+    }
+
+    /// Ends everything, front first: what is under way is answered, what is queued stays queued.
+    pub async fn shutdown(self) {
+        self.gateway.shutdown().await;
+        self.deliveries.shutdown().await;
+        if let Some(database) = self.database {
+            database.shutdown().await;
+        }
+    }
+}
+
+/// What this machine needs not be told; no secret is among it.
+fn with_defaults(mut environment: BTreeMap<String, SecretString>) -> BTreeMap<String, SecretString> {
+    for (name, value) in [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", POOL_CIDRS)] {
+        environment.entry(name.to_owned()).or_insert_with(|| value.into());
+    }
+    environment
+}
+
+async fn start_functions(platform: &Platform, template: &Template) -> Result<BTreeMap<String, Router>, StackError> {
+    let mut functions = BTreeMap::new();
+    for name in &template.functions {
+        let router = match name.as_str() {
+            "internal" => internal::start(platform).await?,
+            "skills" => skills::start(platform).await?,
+            "slack" => slack::start(platform).await?,
+            // It has no route: [`Deliveries`] runs it.
+            "relay" => continue,
+            unknown => return Err(StackError::UnknownFunction(unknown.to_owned())),
+        };
+        functions.insert(name.clone(), router);
+    }
+    Ok(functions)
+}
