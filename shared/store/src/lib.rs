@@ -1,1 +1,51 @@
+//! DynamoDB: one module a table, typed records, sealed columns, conditional writes.
+//!
+//! A race is decided by a condition, never by reading first; a change that spans rows is one transaction; reads that
+//! decide are consistent ones of base tables. What is secret is sealed for its own cell before it leaves this crate and
+//! is opened only here. This crate never tells a caller that a value is absent when it could not be opened, never
+//! retries past an operation's budget, and never puts a value or a request's body into an error.
 
+mod attribute;
+mod backoff;
+mod bots;
+mod channel_credentials;
+mod channels;
+mod chat_sessions;
+mod client;
+mod error;
+mod event_log;
+mod keys;
+mod pool_secrets;
+mod pools;
+mod revision;
+pub mod round_trips;
+mod row;
+mod slack_id;
+mod store;
+mod table;
+mod webhook_routes;
+
+pub use bots::{Bot, BotStatus, CreateBotError, InvalidBotStatus, MAXIMUM_BOTS, NewBot, SetBotStatusError};
+pub use channels::{
+    Channel, ChannelError, ChannelStatus, ConnectError, InvalidChannelStatus, MAXIMUM_CHANNELS, NewSlackChannel,
+};
+pub use chat_sessions::{MessageSeen, SESSION_RETENTION, session_id};
+pub use client::{
+    ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, ClientOptions, INITIAL_BACKOFF, MAXIMUM_ATTEMPTS, MAXIMUM_BACKOFF,
+    OPERATION_TIMEOUT, client, client_with,
+};
+pub use error::StoreError;
+pub use event_log::{EVENT_RETENTION, EventIdentity, Lease};
+pub use keys::{FixedKeyring, KeySource, KeyringFuture};
+pub use pool_secrets::{
+    InvalidScope, InvalidSecretName, MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES,
+    MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SecretChange, SecretName,
+};
+pub use pools::{
+    DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, Pool, PoolAddress, PoolError,
+    PoolReport, PoolStatus,
+};
+pub use slack_id::{InvalidSlackId, SlackId};
+pub use store::Store;
+pub use table::Table;
+pub use webhook_routes::WebhookRoute;

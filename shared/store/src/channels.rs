@@ -1,0 +1,230 @@
+//! `channels`: each bot's connected channels.
+
+mod connect;
+
+use std::{fmt, str::FromStr};
+
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use jiff::Timestamp;
+use portcullis_auth::{BotId, ChannelId, SigningSecret};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    SlackId, Store, StoreError, Table,
+    attribute::{Item, attributes, names, schema, text, time},
+    backoff::Backoff,
+    channel_credentials::Kind,
+    error::{CallError, Condition},
+    revision::{BotChange, PoolChange},
+    row::Row,
+    store::built,
+};
+pub use connect::{ConnectError, NewSlackChannel};
+
+const TABLE: Table = Table::Channels;
+
+/// The most channels that a bot may have.
+pub const MAXIMUM_CHANNELS: usize = 20;
+
+/// Whether a channel works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum ChannelStatus {
+    Pending,
+    Connected,
+    Disconnected,
+    Error,
+}
+
+impl ChannelStatus {
+    const ALL: [Self; 4] = [Self::Pending, Self::Connected, Self::Disconnected, Self::Error];
+
+    /// The status as it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for ChannelStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Not a channel's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be pending, connected, disconnected or error")]
+pub struct InvalidChannelStatus;
+
+impl FromStr for ChannelStatus {
+    type Err = InvalidChannelStatus;
+
+    fn from_str(text: &str) -> Result<Self, InvalidChannelStatus> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(InvalidChannelStatus)
+    }
+}
+
+/// A connected channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Its id.
+    pub id: ChannelId,
+    /// The bot that it belongs to.
+    pub bot: BotId,
+    /// The platform; `slack` so far.
+    pub channel_type: String,
+    /// The account under which the bot's pool knows it.
+    pub account_id: String,
+    /// Whether it works.
+    pub status: ChannelStatus,
+    /// The team that the app is installed in, or the enterprise where it is installed org-wide.
+    pub team_id: SlackId,
+    /// The app.
+    pub app_id: SlackId,
+    /// The team's name.
+    pub team_name: Option<String>,
+    /// The bot's user on the platform.
+    pub bot_user_id: Option<String>,
+    /// Whether it was installed through the platform's own Slack app, of which `SLACK_SIGNING_SECRET` is the secret.
+    pub platform_app: bool,
+    /// When it was first connected.
+    pub created_at: Timestamp,
+    /// When its row last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Why an operation on a channel came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// There is no such channel.
+    #[error("the channel is not known")]
+    NotFound,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ChannelError {
+    /// This, unless the row on which the condition failed is of another layout.
+    pub(crate) fn unless_malformed(self, table: Table, condition: Option<&Condition>) -> Self {
+        match condition {
+            Some(Condition::Failed(Some(item))) if !item.is_empty() => {
+                Row::new(table, item).err().map_or(self, Self::Store)
+            }
+            _ => self,
+        }
+    }
+}
+
+impl Channel {
+    fn from_item(item: &Item) -> Result<Self, StoreError> {
+        let row = Row::new(TABLE, item)?;
+        Ok(Self {
+            id: row.parsed("id")?,
+            bot: row.parsed("bot")?,
+            channel_type: row.text("channelType")?.to_owned(),
+            account_id: row.text("accountId")?.to_owned(),
+            status: row.parsed("status")?,
+            team_id: row.parsed("teamId")?,
+            app_id: row.parsed("appId")?,
+            team_name: row.optional_text("teamName")?.map(str::to_owned),
+            bot_user_id: row.optional_text("botUserId")?.map(str::to_owned),
+            platform_app: row.boolean("platformApp")?,
+            created_at: row.time("createdAt")?,
+            updated_at: row.time("updatedAt")?,
+        })
+    }
+}
+
+impl Store {
+    /// The channel's row, read consistently.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get_channel(&self, channel: &ChannelId) -> Result<Option<Channel>, StoreError> {
+        let item = self.get_row(TABLE, [("id", text(channel))]).await?;
+        item.as_ref().map(Channel::from_item).transpose()
+    }
+
+    /// A channel and the secret that Slack signs its events with, read side by side; `None` where either is not there:
+    /// nothing can then be verified.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where the secret does not open.
+    pub async fn slack_channel_for_verification(
+        &self,
+        channel: &ChannelId,
+    ) -> Result<Option<(Channel, SigningSecret)>, StoreError> {
+        let kind = Kind::SigningSecret;
+        let (known, credential) = tokio::try_join!(self.get_channel(channel), self.credential_row(channel, kind))?;
+        let Some((known, credential)) = known.zip(credential) else { return Ok(None) };
+        Ok(Some((known, self.open_signing_secret(channel, kind, &credential).await?)))
+    }
+
+    /// A channel and the secret that its deliveries are signed with, read side by side; `None` where there is no such
+    /// channel.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where the secret does not open or is not there: an event must not be dropped for that.
+    pub async fn channel_for_delivery(
+        &self,
+        channel: &ChannelId,
+    ) -> Result<Option<(Channel, SigningSecret)>, StoreError> {
+        let kind = Kind::DeliverySecret;
+        let (known, credential) = tokio::try_join!(self.get_channel(channel), self.credential_row(channel, kind))?;
+        let Some(known) = known else { return Ok(None) };
+        let missing = StoreError::Malformed { table: Table::ChannelCredentials.name(), attribute: "value" };
+        let credential = credential.ok_or(missing)?;
+        Ok(Some((known, self.open_signing_secret(channel, kind, &credential).await?)))
+    }
+
+    /// Sets a channel's status and raises its bot's pool's revision, in one transaction.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub async fn set_channel_status(&self, channel: &ChannelId, status: ChannelStatus) -> Result<(), ChannelError> {
+        let mut backoff = Backoff::of_race();
+        loop {
+            let known = self.get_channel(channel).await?.ok_or(ChannelError::NotFound)?;
+            let mut actions = vec![self.update_channel_status(&known, status)?];
+            // A deleted bot is in no configuration.
+            let bot = self.get_bot(&known.bot).await?.filter(|bot| bot.status != crate::BotStatus::Deleted);
+            if let Some(bot) = bot {
+                actions.push(self.change_bot(&bot, BotChange::Nothing)?);
+                if let Some(pool) = &bot.pool {
+                    actions.push(self.raise_pool_revision(pool, PoolChange::RevisionAlone)?);
+                }
+            }
+            match self.transact_write(actions).await {
+                Ok(()) => return Ok(()),
+                // The channel went away, or its bot was deleted or moved, since they were read.
+                Err(CallError::Conditions(_)) => self.wait_after_race(&mut backoff).await?,
+                Err(CallError::Store(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn update_channel_status(&self, channel: &Channel, status: ChannelStatus) -> Result<TransactWriteItem, StoreError> {
+        let (update, condition) = ("SET #status = :status, #updatedAt = :now", "#schema = :schema AND #bot = :bot");
+        let update = Update::builder()
+            .table_name(self.table_name(TABLE))
+            .key("id", text(&channel.id))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[update, condition]))
+            .set_expression_attribute_values(Some(attributes([
+                (":schema", schema()),
+                (":bot", text(&channel.bot)),
+                (":status", text(status)),
+                (":now", time(self.now())),
+            ])));
+        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+}

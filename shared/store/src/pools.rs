@@ -1,0 +1,386 @@
+//! `pools`: each pool's status, address, revisions, token generations and bots' ids.
+
+mod address;
+mod termination;
+
+use std::{fmt, str::FromStr};
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure::AllOld};
+use jiff::Timestamp;
+use portcullis_auth::{BotId, Generation, PoolId};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Store, StoreError, Table,
+    attribute::{Item, attributes, names, number, schema, text, time},
+    error::{CallError, Condition},
+    row::Row,
+};
+pub use address::{DEFAULT_PORT, InvalidPoolAddress, PoolAddress};
+
+/// How a pool is, as its runtime reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum PoolStatus {
+    Pending,
+    Active,
+    Degraded,
+    Unhealthy,
+    Draining,
+    /// For good, until it is registered anew: its secrets and tokens are gone.
+    Terminated,
+}
+
+/// Not a pool's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be pending, active, degraded, unhealthy, draining or terminated")]
+pub struct InvalidPoolStatus;
+
+impl PoolStatus {
+    const ALL: [Self; 6] =
+        [Self::Pending, Self::Active, Self::Degraded, Self::Unhealthy, Self::Draining, Self::Terminated];
+
+    /// The status as it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+impl fmt::Display for PoolStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for PoolStatus {
+    type Err = InvalidPoolStatus;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPoolStatus> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(InvalidPoolStatus)
+    }
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its id.
+    pub id: PoolId,
+    /// How it last said it was.
+    pub status: PoolStatus,
+    /// Where its gateway listens, once it has said so.
+    pub address: Option<PoolAddress>,
+    /// When it last registered or sent a heartbeat, by our clock.
+    pub last_seen_at: Timestamp,
+    /// The configuration's version that it last said it had.
+    pub last_seen_version: Option<u64>,
+    /// The version of its newest configuration snapshot; 0 before the first.
+    pub config_version: u64,
+    /// Raised with each change of its secrets.
+    pub secrets_revision: u64,
+    /// Raised with each change of what its configuration is built from.
+    pub revision: u64,
+    /// The generation that a skill token must have.
+    pub skill_generation: Generation,
+    /// The generation that a runtime token must have.
+    pub runtime_generation: Generation,
+    /// Its bots, in the order of their ids.
+    pub bots: Vec<BotId>,
+    /// When it was first registered.
+    pub created_at: Timestamp,
+    /// When its row last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A pool's token generations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generations {
+    /// That of skill tokens.
+    pub skill: Generation,
+    /// That of runtime tokens.
+    pub runtime: Generation,
+}
+
+/// What a pool says when it registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolReport {
+    /// How it is.
+    pub status: PoolStatus,
+    /// Where its gateway listens; where absent, the address that is known is kept.
+    pub address: Option<PoolAddress>,
+}
+
+/// What a pool says from time to time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// How it is.
+    pub status: PoolStatus,
+    /// Where its gateway listens; where absent, the address that is known is kept.
+    pub address: Option<PoolAddress>,
+    /// The configuration's version that it has; where absent, the one that is known is kept.
+    pub last_seen_version: Option<u64>,
+}
+
+/// Why an operation on a pool came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// There is no such pool, or it is terminated.
+    #[error("the pool is not known")]
+    NotFound,
+    /// The caller's runtime token is of another generation than the pool's.
+    #[error("the caller's runtime token has been revoked")]
+    Revoked,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Pool {
+    fn from_item(item: &Item) -> Result<Self, StoreError> {
+        let row = Row::new(Table::Pools, item)?;
+        Ok(Self {
+            id: row.parsed("id")?,
+            status: row.parsed("status")?,
+            address: row.optional_parsed("podIp")?,
+            last_seen_at: row.time("lastSeenAt")?,
+            last_seen_version: row.optional_parsed("lastSeenVersion")?,
+            config_version: row.parsed("configVersion")?,
+            secrets_revision: row.parsed("secretsRevision")?,
+            revision: row.parsed("revision")?,
+            skill_generation: Generation(row.parsed("skillGeneration")?),
+            runtime_generation: Generation(row.parsed("runtimeGeneration")?),
+            bots: row.set("bots")?,
+            created_at: row.time("createdAt")?,
+            updated_at: row.time("updatedAt")?,
+        })
+    }
+}
+
+/// What an update of a pool's row sets and what must hold for it, in parts.
+struct PoolUpdate {
+    set: Vec<&'static str>,
+    add: Option<&'static str>,
+    condition: Vec<&'static str>,
+    values: Item,
+}
+
+impl PoolUpdate {
+    /// Of a row whose layout is known, where `generation` is given one that the caller's token was issued for.
+    fn of_known_row(generation: Option<Generation>) -> Self {
+        let mut update = Self {
+            set: vec!["#updatedAt = :now"],
+            add: None,
+            condition: vec!["#schema = :schema"],
+            values: attributes([(":schema", schema())]),
+        };
+        if let Some(generation) = generation {
+            update.condition.push("#runtimeGeneration = :generation");
+            update.value(":generation", number(generation.0));
+        }
+        update
+    }
+
+    fn value(&mut self, name: &str, value: AttributeValue) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    fn set(&mut self, clause: &'static str, name: &str, value: AttributeValue) {
+        self.set.push(clause);
+        self.value(name, value);
+    }
+
+    fn report(&mut self, status: PoolStatus, address: Option<PoolAddress>) {
+        self.set.push("#lastSeenAt = :now");
+        self.set("#status = :status", ":status", text(status));
+        if let Some(address) = address {
+            self.set("#podIp = :podIp", ":podIp", text(address));
+        }
+        if status == PoolStatus::Terminated {
+            self.set("#purging = :purging", ":purging", AttributeValue::Bool(true));
+        }
+    }
+}
+
+impl Store {
+    /// Registers a pool, or registers it again: one call. `generation` is that of the caller's runtime token, where it
+    /// came with one: then the pool must be known. A pool that registers as terminated is terminated.
+    ///
+    /// # Errors
+    /// [`PoolError`]; with no `generation` never [`PoolError::NotFound`] or [`PoolError::Revoked`].
+    pub async fn register(
+        &self,
+        pool: &PoolId,
+        report: PoolReport,
+        generation: Option<Generation>,
+    ) -> Result<Pool, PoolError> {
+        let mut update = PoolUpdate::of_known_row(generation);
+        if generation.is_none() {
+            update.condition = vec!["(attribute_not_exists(#id) OR #schema = :schema)"];
+        }
+        update.report(report.status, report.address);
+        update.set.extend([
+            "#schema = :schema",
+            "#createdAt = if_not_exists(#createdAt, :now)",
+            "#configVersion = if_not_exists(#configVersion, :zero)",
+            "#secretsRevision = if_not_exists(#secretsRevision, :zero)",
+            "#revision = if_not_exists(#revision, :zero)",
+            "#skillGeneration = if_not_exists(#skillGeneration, :zero)",
+            "#runtimeGeneration = if_not_exists(#runtimeGeneration, :zero)",
+        ]);
+        update.value(":zero", number(0));
+        self.update_reporting_pool(pool, report.status, update, generation).await
+    }
+
+    /// Takes a pool's heartbeat: one call. A terminated pool is not known until it registers again, so that a late
+    /// heartbeat does not bring it back without its secrets.
+    ///
+    /// # Errors
+    /// [`PoolError`].
+    pub async fn heartbeat(
+        &self,
+        pool: &PoolId,
+        heartbeat: Heartbeat,
+        generation: Option<Generation>,
+    ) -> Result<Pool, PoolError> {
+        let mut update = PoolUpdate::of_known_row(generation);
+        update.report(heartbeat.status, heartbeat.address);
+        if let Some(version) = heartbeat.last_seen_version {
+            update.set("#lastSeenVersion = :lastSeenVersion", ":lastSeenVersion", number(version));
+        }
+        if heartbeat.status != PoolStatus::Terminated {
+            update.condition.push("#status <> :terminated");
+            update.value(":terminated", text(PoolStatus::Terminated));
+        }
+        self.update_reporting_pool(pool, heartbeat.status, update, generation).await
+    }
+
+    async fn update_reporting_pool(
+        &self,
+        pool: &PoolId,
+        status: PoolStatus,
+        update: PoolUpdate,
+        generation: Option<Generation>,
+    ) -> Result<Pool, PoolError> {
+        let updated = self.update_pool(pool, update, generation).await?;
+        if status == PoolStatus::Terminated {
+            self.finish_termination(pool).await?;
+        }
+        Ok(updated)
+    }
+
+    /// The pool's row, read consistently.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get_pool(&self, pool: &PoolId) -> Result<Option<Pool>, StoreError> {
+        let item = self.get_row(Table::Pools, [("id", text(pool))]).await?;
+        item.as_ref().map(Pool::from_item).transpose()
+    }
+
+    /// The pool's token generations, read consistently; `None` where there is no such pool or it is terminated.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn generations(&self, pool: &PoolId) -> Result<Option<Generations>, StoreError> {
+        let projection = "#schema, #status, #skillGeneration, #runtimeGeneration";
+        let item = self.get_attributes(Table::Pools, [("id", text(pool))], projection).await?;
+        let Some(item) = item else { return Ok(None) };
+        let row = Row::new(Table::Pools, &item)?;
+        if row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated {
+            return Ok(None);
+        }
+        Ok(Some(Generations {
+            skill: Generation(row.parsed("skillGeneration")?),
+            runtime: Generation(row.parsed("runtimeGeneration")?),
+        }))
+    }
+
+    /// Revokes all of the pool's skill tokens. `generation` is that of the caller's runtime token, where it came with
+    /// one. Returns the generation that a token must have from now on.
+    ///
+    /// # Errors
+    /// [`PoolError`].
+    pub async fn raise_skill_generation(
+        &self,
+        pool: &PoolId,
+        generation: Option<Generation>,
+    ) -> Result<Generation, PoolError> {
+        Ok(self.raise_generation(pool, "#skillGeneration :one", generation).await?.skill_generation)
+    }
+
+    /// Revokes all of the pool's runtime tokens. Returns the generation that a token must have from now on.
+    ///
+    /// # Errors
+    /// [`PoolError`].
+    pub async fn raise_runtime_generation(
+        &self,
+        pool: &PoolId,
+        generation: Option<Generation>,
+    ) -> Result<Generation, PoolError> {
+        Ok(self.raise_generation(pool, "#runtimeGeneration :one", generation).await?.runtime_generation)
+    }
+
+    async fn raise_generation(
+        &self,
+        pool: &PoolId,
+        add: &'static str,
+        generation: Option<Generation>,
+    ) -> Result<Pool, PoolError> {
+        let mut update = PoolUpdate::of_known_row(generation);
+        update.add = Some(add);
+        update.value(":one", number(1));
+        self.update_pool(pool, update, generation).await
+    }
+
+    async fn update_pool(
+        &self,
+        pool: &PoolId,
+        mut update: PoolUpdate,
+        generation: Option<Generation>,
+    ) -> Result<Pool, PoolError> {
+        update.value(":now", time(self.now()));
+        let condition = update.condition.join(" AND ");
+        let mut expression = format!("SET {}", update.set.join(", "));
+        if let Some(add) = update.add {
+            expression = format!("{expression} ADD {add}");
+        }
+        let request = self
+            .client()
+            .update_item()
+            .table_name(self.table_name(Table::Pools))
+            .key("id", text(pool))
+            .set_expression_attribute_names(names(&[&expression, &condition]))
+            .set_expression_attribute_values(Some(update.values))
+            .update_expression(expression)
+            .condition_expression(condition)
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(AllOld);
+        match self.call(|| request.clone().send()).await {
+            Ok(output) => Ok(Pool::from_item(&output.attributes.unwrap_or_default())?),
+            Err(CallError::Conditions(conditions)) => Err(refusal(&conditions, generation)),
+            Err(CallError::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Which of the conditions on a pool's row did not hold.
+fn refusal(conditions: &[Condition], generation: Option<Generation>) -> PoolError {
+    let Some(Condition::Failed(Some(item))) = conditions.first() else { return PoolError::NotFound };
+    if item.is_empty() {
+        return PoolError::NotFound;
+    }
+    let held = Row::new(Table::Pools, item).and_then(|row| row.parsed("runtimeGeneration"));
+    match held {
+        Err(error) => error.into(),
+        Ok(held) if generation.is_some_and(|generation| generation != Generation(held)) => PoolError::Revoked,
+        Ok(_) => PoolError::NotFound,
+    }
+}

@@ -1,0 +1,116 @@
+//! The end of a pool: it loses its secrets, then its tokens.
+//!
+//! Three steps, each of which may be repeated: the row is marked `terminated` and `purging`; the pool's secrets are
+//! deleted page by page; the mark `purging` is taken away and both generations are raised. The tokens go last, so that a
+//! pool's own machine can repeat what failed half way. While `purging` stands no secret is written, so one that is
+//! written after a new registration is never deleted by an old termination.
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem,
+};
+use portcullis_auth::PoolId;
+
+use super::{PoolError, PoolStatus, PoolUpdate, refusal};
+use crate::{
+    Store, StoreError, Table,
+    attribute::{Item, attributes, names, number, schema, text, time},
+    error::CallError,
+    store::built,
+};
+
+/// How many secrets are deleted at a time: with the condition on the pool's row, a transaction's limit of 100 actions.
+const PAGE: i32 = 99;
+
+impl Store {
+    /// Ends a pool: marks it terminated, deletes its secrets and revokes its tokens. It may be repeated where it failed
+    /// half way. Registering the pool again makes it active anew, without either.
+    ///
+    /// # Errors
+    /// [`PoolError::NotFound`] and [`PoolError::Store`].
+    pub async fn terminate(&self, pool: &PoolId) -> Result<(), PoolError> {
+        let mut update = PoolUpdate::of_known_row(None);
+        update.set("#status = :status", ":status", text(PoolStatus::Terminated));
+        update.set("#purging = :purging", ":purging", AttributeValue::Bool(true));
+        self.update_pool(pool, update, None).await?;
+        self.finish_termination(pool).await
+    }
+
+    /// The steps after the mark. Where the mark is gone, another has finished.
+    pub(crate) async fn finish_termination(&self, pool: &PoolId) -> Result<(), PoolError> {
+        loop {
+            let keys = self.secret_keys_page(pool).await?;
+            if keys.is_empty() {
+                return self.end_purge(pool).await;
+            }
+            if !self.delete_while_purging(pool, keys).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The keys of some of the pool's rows in `pool_secrets`, that of its usage included.
+    async fn secret_keys_page(&self, pool: &PoolId) -> Result<Vec<Item>, StoreError> {
+        let (projection, condition) = ("#pool, #scopeName", "#pool = :pool");
+        let request = self
+            .client()
+            .query()
+            .table_name(self.table_name(Table::PoolSecrets))
+            .consistent_read(true)
+            .limit(PAGE)
+            .key_condition_expression(condition)
+            .projection_expression(projection)
+            .set_expression_attribute_names(names(&[projection, condition]))
+            .expression_attribute_values(":pool", text(pool));
+        Ok(self.call(|| request.clone().send()).await?.items.unwrap_or_default())
+    }
+
+    /// Deletes these rows; `false`, and nothing deleted, where the pool is not being purged any more.
+    async fn delete_while_purging(&self, pool: &PoolId, keys: Vec<Item>) -> Result<bool, StoreError> {
+        let condition = "attribute_exists(#purging)";
+        let check = ConditionCheck::builder()
+            .table_name(self.table_name(Table::Pools))
+            .key("id", text(pool))
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[condition]))
+            .build();
+        let mut actions = vec![TransactWriteItem::builder().condition_check(built(check)?).build()];
+        for key in keys {
+            let delete = Delete::builder().table_name(self.table_name(Table::PoolSecrets)).set_key(Some(key)).build();
+            actions.push(TransactWriteItem::builder().delete(built(delete)?).build());
+        }
+        match self.transact_write(actions).await {
+            Ok(()) => Ok(true),
+            Err(CallError::Conditions(_)) => Ok(false),
+            Err(CallError::Store(error)) => Err(error),
+        }
+    }
+
+    async fn end_purge(&self, pool: &PoolId) -> Result<(), PoolError> {
+        let condition = "#schema = :schema AND attribute_exists(#purging)";
+        let update = "SET #updatedAt = :now REMOVE #purging \
+            ADD #skillGeneration :one, #runtimeGeneration :one, #secretsRevision :one";
+        let request = self
+            .client()
+            .update_item()
+            .table_name(self.table_name(Table::Pools))
+            .key("id", text(pool))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[update, condition]))
+            .set_expression_attribute_values(Some(attributes([
+                (":schema", schema()),
+                (":now", time(self.now())),
+                (":one", number(1)),
+            ])))
+            .return_values_on_condition_check_failure(AllOld);
+        match self.call(|| request.clone().send()).await {
+            Ok(_) => Ok(()),
+            // Another has finished it, unless the row is gone or of another layout.
+            Err(CallError::Conditions(conditions)) => match refusal(&conditions, None) {
+                PoolError::Store(error) => Err(error.into()),
+                PoolError::NotFound | PoolError::Revoked => Ok(()),
+            },
+            Err(CallError::Store(error)) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Slack's own ids.
+
+use std::{fmt, str::FromStr};
+
+/// An id that Slack gave out: of a team, an enterprise or an app. 1–64 of `A-Z`, `a-z`, `0-9`, `-` and `_`, so that a
+/// stranger's body cannot write one team and app as another's route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlackId(String);
+
+/// Not an id of Slack's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a Slack id must be 1 to 64 of A-Z, a-z, 0-9, - and _")]
+pub struct InvalidSlackId;
+
+impl SlackId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SlackId {
+    type Err = InvalidSlackId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSlackId> {
+        let valid = (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidSlackId) }
+    }
+}
+
+impl fmt::Display for SlackId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}

@@ -1,0 +1,51 @@
+//! The tables' names and keys.
+
+use std::fmt;
+
+/// A table, by its logical name: the physical one has the deployment's prefix before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is described by the module of its name")]
+pub enum Table {
+    Pools,
+    PoolSecrets,
+    Bots,
+    Channels,
+    ChannelCredentials,
+    WebhookRoutes,
+    ChatSessions,
+    EventLog,
+}
+
+impl Table {
+    /// The logical name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pools => "pools",
+            Self::PoolSecrets => "pool_secrets",
+            Self::Bots => "bots",
+            Self::Channels => "channels",
+            Self::ChannelCredentials => "channel_credentials",
+            Self::WebhookRoutes => "webhook_routes",
+            Self::ChatSessions => "chat_sessions",
+            Self::EventLog => "event_log",
+        }
+    }
+
+    /// The attributes of its key: the partition key, then the sort key where it has one.
+    pub(crate) const fn key(self) -> &'static [&'static str] {
+        match self {
+            Self::Pools | Self::Bots | Self::Channels | Self::ChatSessions => &["id"],
+            Self::PoolSecrets => &["pool", "scopeName"],
+            Self::ChannelCredentials => &["channel", "kind"],
+            Self::WebhookRoutes => &["route"],
+            Self::EventLog => &["identity"],
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

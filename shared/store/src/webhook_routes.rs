@@ -1,0 +1,67 @@
+//! `webhook_routes`: which of our channels a platform's event is for.
+
+use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem};
+use portcullis_auth::{BotId, ChannelId};
+
+use crate::{
+    Channel, SlackId, Store, StoreError, Table,
+    attribute::{SCHEMA, attributes, names, schema, text, time},
+    row::Row,
+    store::built,
+};
+
+const TABLE: Table = Table::WebhookRoutes;
+
+/// Where an event of one team and app goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookRoute {
+    /// The channel that is connected there.
+    pub channel: ChannelId,
+    /// The bot that it belongs to.
+    pub bot: BotId,
+    /// The account under which the bot's pool knows it.
+    pub account_id: String,
+}
+
+/// A route's key. A [`SlackId`] has no `:`, so that no two pairs have the same one.
+fn key(team: &SlackId, app: &SlackId) -> String {
+    format!("slack#{team}:{app}")
+}
+
+impl Store {
+    /// The route of a team, or an enterprise where the app was installed org-wide, and an app, read consistently.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn slack_route(&self, team: &SlackId, app: &SlackId) -> Result<Option<WebhookRoute>, StoreError> {
+        let Some(item) = self.get_row(TABLE, [("route", text(key(team, app)))]).await? else { return Ok(None) };
+        let row = Row::new(TABLE, &item)?;
+        Ok(Some(WebhookRoute {
+            channel: row.parsed("channel")?,
+            bot: row.parsed("bot")?,
+            account_id: row.text("accountId")?.to_owned(),
+        }))
+    }
+
+    /// The action that gives a channel its route, on the condition that it is no other channel's.
+    pub(crate) fn put_route(&self, channel: &Channel) -> Result<TransactWriteItem, StoreError> {
+        let condition = "attribute_not_exists(#route) OR (#schema = :schema AND #channel = :channel)";
+        let row = attributes([
+            ("route", text(key(&channel.team_id, &channel.app_id))),
+            (SCHEMA, schema()),
+            ("channel", text(&channel.id)),
+            ("bot", text(&channel.bot)),
+            ("accountId", text(&channel.account_id)),
+            ("updatedAt", time(channel.updated_at)),
+        ]);
+        let put = Put::builder()
+            .table_name(self.table_name(TABLE))
+            .set_item(Some(row))
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[condition]))
+            .expression_attribute_values(":schema", schema())
+            .expression_attribute_values(":channel", text(&channel.id))
+            .return_values_on_condition_check_failure(AllOld);
+        Ok(TransactWriteItem::builder().put(built(put.build())?).build())
+    }
+}
