@@ -100,6 +100,22 @@ async fn a_value_cut_short_or_of_another_type_is_told() {
 }
 
 #[tokio::test]
+async fn a_value_on_a_later_page_that_does_not_open_is_not_left_out() {
+    let world = world().await;
+    // More than the 1 MB of rows that a query returns at a time, and only the last does not open.
+    for name in ["N1", "N2", "N3", "Z"] {
+        world.store.put_secrets(&pool(), &[set("pool", name, "v")]).await.unwrap();
+        let mut row = world.engine.row(Table::PoolSecrets, secret_key(&format!("pool#{name}"))).await.unwrap();
+        row.insert("padding".to_owned(), text(&"x".repeat(390_000)));
+        world.engine.put(Table::PoolSecrets, row).await;
+    }
+    assert_eq!(world.store.secrets_of_pool(&pool()).await.unwrap().len(), 6);
+    overwrite(&world, "pool#Z", AttributeValue::B(Blob::new(b"cut"))).await;
+    let too_short = StoreError::Unopened { table: "pool_secrets", key_id: None, reason: OpenError::TooShort };
+    assert_eq!(world.store.secrets_of_pool(&pool()).await.unwrap_err(), too_short);
+}
+
+#[tokio::test]
 async fn a_value_under_an_unknown_key_is_told_with_that_key_after_one_look() {
     let world = world().await;
     let keys = Arc::new(RotatingKeys::new(keyring(2), keyring(3)));
