@@ -10,6 +10,9 @@ use serde::Serialize;
 /// How long a caller is asked to wait after a 503, in seconds: longer than the store's own retries take.
 pub const RETRY_AFTER_SECONDS: u16 = 5;
 
+/// How much of a field's path is told, in characters.
+const MAXIMUM_PATH_LENGTH: usize = 200;
+
 /// What a caller is told, and beside it what only the log is told.
 ///
 /// `message` is for a person and holds nothing secret, no table's name and no other tenant's id; `code` is stable.
@@ -72,7 +75,9 @@ impl ApiError {
     /// 400: a field does not validate. `path` is where it stands in the request, `why` what it must be.
     pub fn invalid_field(path: impl Into<String>, why: impl Into<String>) -> Self {
         let mut error = Self::bad_request("validation_failed", "The request does not validate");
-        error.fields.insert(path.into(), why.into());
+        // A path holds the names that the caller sent, and one of those can be as long as the body.
+        let path = path.into().chars().take(MAXIMUM_PATH_LENGTH).collect();
+        error.fields.insert(path, why.into());
         error
     }
 

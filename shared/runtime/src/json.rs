@@ -142,3 +142,60 @@ impl<'de> de::Visitor<'de> for NoDuplicatesVisitor {
         Ok(NoDuplicates)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::error::Refusal;
+
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[expect(dead_code, reason = "only its reading is tested")]
+        inner: Inner,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only its reading is tested")]
+        count: u8,
+    }
+
+    /// The code, and each field with what is wrong with it.
+    fn refusal(body: &str) -> (&'static str, Vec<(String, String)>) {
+        let response = parse::<Outer>(body.as_bytes()).expect_err(body).into_response();
+        let refusal = response.extensions().get::<Refusal>().expect("an error is a refusal");
+        (refusal.code, refusal.fields.clone().into_iter().collect())
+    }
+
+    #[test]
+    fn a_field_that_does_not_validate_is_named_and_not_repeated() {
+        let only = |path: &str, why: &str| ("validation_failed", vec![(path.to_owned(), why.to_owned())]);
+        assert_eq!(refusal("{}"), only("inner", "is required"));
+        assert_eq!(refusal(r#"{"inner":{}}"#), only("inner.count", "is required"));
+        assert_eq!(refusal(r#"{"inner":{"count":"secret"}}"#), only("inner.count", "must be u8"));
+        assert_eq!(refusal(r#"{"inner":{"count":918273}}"#), only("inner.count", "must be u8"));
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused_wherever_it_stands() {
+        for body in [
+            r#"{"inner":{"count":1},"inner":{"count":1}}"#,
+            r#"{"inner":{"count":1,"unknown":[{"a":1,"a":2}]}}"#,
+            r#"{"inner":{"count":1,"\u0063ount":1}}"#,
+        ] {
+            assert_eq!(refusal(body), ("malformed_json", Vec::new()), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_at_any_depth() {
+        let deep = "[".repeat(10_000);
+        for body in ["", "{", "nul", "{\"a\":1e999}", "\"\u{0}\"", deep.as_str()] {
+            assert_eq!(refusal(body).0, "malformed_json", "{body:.20}");
+        }
+        assert!(parse::<Value>(b"\xff").is_err());
+    }
+}

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use portcullis_auth::Clock;
 use portcullis_crypto::Keyring;
 use portcullis_store::{KeySource, KeyringFuture};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
     metrics::{Metric, Metrics},
@@ -31,7 +31,7 @@ struct Inner<T> {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     /// Held while looking, so that however many requests want a look, one is under way.
-    looking: Mutex<()>,
+    looking: Arc<Mutex<()>>,
 }
 
 struct Known<T> {
@@ -58,16 +58,18 @@ impl<T: FromSecret> Rotating<T> {
     ) -> Result<Self, String> {
         let value = look_up(&source, id).await?;
         let known = ArcSwap::from_pointee(Known { value: Arc::new(value), looked_at: clock.now() });
-        Ok(Self(Arc::new(Inner { known, source, id, clock, metrics, looking: Mutex::new(()) })))
+        Ok(Self(Arc::new(Inner { known, source, id, clock, metrics, looking: Arc::default() })))
     }
 
     /// The value as it is known. Where that is older than [`REFRESH_AFTER`], a look is started that nobody waits for.
     #[must_use]
     pub fn get(&self) -> Arc<T> {
         let known = self.0.known.load();
-        if self.0.is_older_than(&known, REFRESH_AFTER) {
+        if self.0.is_older_than(&known, REFRESH_AFTER)
+            && let Ok(looking) = Arc::clone(&self.0.looking).try_lock_owned()
+        {
             let rotating = self.clone();
-            tokio::spawn(async move { rotating.0.refresh(REFRESH_AFTER).await });
+            tokio::spawn(async move { rotating.0.refresh(&looking, REFRESH_AFTER).await });
         }
         Arc::clone(&known.value)
     }
@@ -75,7 +77,11 @@ impl<T: FromSecret> Rotating<T> {
     /// The value after another look, where the one that is known is older than [`LOOK_AGAIN_AFTER`]; else that.
     pub async fn look_again(&self) -> Arc<T> {
         // Boxed: what a look needs would otherwise stand in the future of each request that may want one.
-        Box::pin(self.0.refresh(LOOK_AGAIN_AFTER)).await;
+        Box::pin(async {
+            let looking = Arc::clone(&self.0.looking).lock_owned().await;
+            self.0.refresh(&looking, LOOK_AGAIN_AFTER).await;
+        })
+        .await;
         Arc::clone(&self.0.known.load().value)
     }
 }
@@ -86,8 +92,7 @@ impl<T: FromSecret> Inner<T> {
         self.source.can_change() && elapsed.unsigned_abs() >= age
     }
 
-    async fn refresh(&self, age: Duration) {
-        let _looking = self.looking.lock().await;
+    async fn refresh(&self, _looking: &OwnedMutexGuard<()>, age: Duration) {
         let known = self.known.load_full();
         // Whoever held the lock before us may have looked.
         if !self.is_older_than(&known, age) {
