@@ -1,3 +1,18 @@
-//! What the suites under `tests/` share: promises that several implementations are held to.
+//! What the end-to-end suites stand on: a whole started system, a clock that tests move, and stand-ins for what Portcullis
+//! talks to. The suites themselves lie in `tests/`, one file a promise.
 
+#![expect(clippy::missing_panics_doc, reason = "in a test a panic is the report")]
+
+pub mod clock;
+pub mod faults;
+pub mod logs;
+pub mod pool;
 pub mod queue_promises;
+pub mod seed;
+pub mod slack;
+pub mod system;
+
+pub use clock::TestClock;
+pub use faults::{Fault, FaultProxy};
+pub use pool::{Behaviour, StandInPool};
+pub use system::{Answer, System};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use local::{demo::Step, secrets::GENERATED_FILE};
+use local::{demo::Step, secrets::GENERATED_FILE, stack::POOL_CIDRS};
 
 /// Prints the addresses, where the tokens are, and what to try. Never a token.
 pub(crate) fn print(base_url: &str, database_url: &str, data: Option<&Path>, folder: &Path) {
@@ -41,7 +41,7 @@ pub(crate) fn print_environment(database_url: &str, prefix: &str, folder: &Path)
     set -a; . {file}; set +a
     export AWS_ENDPOINT_URL_DYNAMODB={database_url} AWS_REGION=us-east-1
     export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
-    export TABLE_PREFIX={prefix} POOL_CIDRS=127.0.0.0/8
+    export TABLE_PREFIX={prefix} POOL_CIDRS={POOL_CIDRS}
     cargo lambda watch
 
   Ctrl-C ends it.

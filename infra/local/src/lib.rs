@@ -4,14 +4,14 @@
 //! does, and keeps accepted events in a queue with SQS's rules. It is for development and tests: it never runs on AWS, and
 //! no function knows that it is there.
 
-mod courier;
 pub mod database;
+mod deliveries;
 pub mod demo;
 pub mod gateway;
 pub mod queue;
 pub mod secrets;
 pub mod sign;
-mod stack;
+pub mod stack;
 pub mod template;
 
-pub use stack::{Options, Stack, StartError};
+pub use stack::{Options, Stack, StackError};

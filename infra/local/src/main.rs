@@ -20,6 +20,7 @@ use local::{
     queue::TableQueue,
     secrets::{self, Settings},
     sign,
+    stack::TABLE_PREFIX,
     template::{TEMPLATE, Template},
 };
 use portcullis_auth::{Clock, SigningSecret};
@@ -53,7 +54,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<(), Problem> {
     let environment = environment();
     let filter = environment.get("RUST_LOG").map(|filter| filter.expose_secret().to_owned());
-    let filter = filter.or_else(|| arguments.quiet.then(|| "warn".to_owned()));
+    let filter = filter.or_else(|| arguments.quiet.then(|| "warn,dynoxide=error".to_owned()));
     let format = if arguments.json { Format::Json } else { Format::Text };
     logging::start(format, Arc::new(StandardError), filter.as_deref());
 
@@ -69,18 +70,8 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     if arguments.database_only {
         return database_only(arguments, &folder, &settings).await;
     }
-    let stack = Stack::start(Options {
-        port: arguments.port,
-        data: arguments.data.clone(),
-        settings,
-        clock: Arc::new(SystemClock),
-        randomness: Arc::new(SystemRandomness),
-        metrics: None,
-        database_url: None,
-        queue: None,
-        limits: local::gateway::Limits::default(),
-    })
-    .await?;
+    let options = Options { port: arguments.port, data: arguments.data.clone(), ..Options::new(settings) };
+    let stack = Stack::start(options).await?;
     if !arguments.quiet {
         greeting::print(&stack.base_url(), stack.database_url(), arguments.data.as_deref(), &folder);
     }
@@ -121,7 +112,7 @@ async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings
     }
     let database = database::Database::start(data, Arc::new(SystemClock)).await?;
     let client = aws_sdk_dynamodb::Client::new(&database::sdk_config(database.url()));
-    let prefix = settings.get("TABLE_PREFIX").map_or("", ExposeSecret::expose_secret);
+    let prefix = settings.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
     database::create_tables(&client, prefix, &Template::parse(TEMPLATE)?.tables).await?;
     greeting::print_environment(database.url(), prefix, folder);
     ended().await?;

@@ -32,8 +32,6 @@ const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";
 const NEEDED: [&str; 4] = [ENCRYPTION_KEY, "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "SLACK_SIGNING_SECRET"];
 /// What the demonstration needs besides.
 const NEEDED_BY_DEMO: [&str; 2] = ["DEMO_SLACK_SIGNING_SECRET", "DEMO_DELIVERY_SECRET"];
-/// What is no secret and has a value that is right on this machine.
-const DEFAULTS: [(&str, &str); 2] = [("TABLE_PREFIX", "local-"), ("POOL_CIDRS", "127.0.0.0/8")];
 /// With it a function would look for its secrets on AWS.
 const SECRETS_PREFIX: &str = "SECRETS_PREFIX";
 
@@ -106,7 +104,6 @@ pub fn gather(
         generated.remove(ENCRYPTION_KEY);
     }
     add(&mut settings, generated);
-    add(&mut settings, DEFAULTS.map(|(name, value)| (name.to_owned(), value.into())).into());
     settings.remove(SECRETS_PREFIX);
     Ok(settings)
 }

@@ -1,4 +1,4 @@
-//! The whole, put together: database, queue, functions, relay and gateway.
+//! Everything started together: database, queue, functions, gateway and relay.
 
 use std::{collections::BTreeMap, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
@@ -6,205 +6,212 @@ use axum::Router;
 use portcullis_auth::Clock;
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{
-    Platform,
+    Platform, SystemClock, SystemRandomness,
     logging::LineSink,
     metrics::Metrics,
     queue::{EventQueue, QueueError},
     secrets::SecretSource,
     settings::SettingsError,
 };
+use relay::Relay;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
 use crate::{
-    courier::Courier,
     database::{DataFolder, Database, DatabaseError, create_tables, sdk_config},
+    deliveries::Deliveries,
     gateway::{Gateway, InvalidRoute, Limits, RoutingTable},
     queue::TableQueue,
-    secrets::{self, Settings, SettingsFileError},
+    secrets::{self, SettingsFileError},
     template::{TEMPLATE, Template, TemplateError},
 };
 
-/// The function that has no route.
-const RELAY: &str = "relay";
+/// The prefix of the tables' names, unless `TABLE_PREFIX` says otherwise.
+pub const TABLE_PREFIX: &str = "portcullis-local-";
+/// Where pools may live, unless `POOL_CIDRS` says otherwise.
+pub const POOL_CIDRS: &str = "127.0.0.0/8";
 
 /// What a stack is started with.
 pub struct Options {
-    /// The port on loopback; 0 for one that is free.
+    /// The port of 127.0.0.1 that it answers on; 0 for any that is free.
     pub port: u16,
-    /// The folder that the data is kept in; `None`: in memory.
+    /// The folder that the database is kept in; `None` keeps it in memory.
     pub data: Option<PathBuf>,
-    /// Every setting by its name, as [`secrets::gather`] gives them.
-    pub settings: Settings,
-    /// The clock of everything, but for the expiry of a database on files.
-    pub clock: Arc<dyn Clock>,
-    /// The random generator of everything.
-    pub randomness: Arc<dyn Randomness>,
-    /// Where counts are written, where they are.
-    pub metrics: Option<Arc<dyn LineSink>>,
-    /// A database that runs already, or what stands before it; `None`: the stack starts its own.
+    /// A DynamoDB to use in place of an embedded one, such as a stand-in that makes it fail.
     pub database_url: Option<String>,
-    /// The queue; `None`: the table of the database.
-    pub queue: Option<Arc<dyn EventQueue>>,
-    /// How patient the gateway is.
-    pub limits: Limits,
+    /// The functions' settings.
+    pub environment: BTreeMap<String, SecretString>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The random generator.
+    pub randomness: Arc<dyn Randomness>,
+    /// Where metrics are written; `None` only counts them.
+    pub metrics: Option<Arc<dyn LineSink>>,
 }
 
-/// Why a stack did not start.
+impl Options {
+    /// In memory, on a free port, with the machine's clock and random generator.
+    #[must_use]
+    pub fn new(environment: BTreeMap<String, SecretString>) -> Self {
+        Self {
+            port: 0,
+            data: None,
+            database_url: None,
+            environment,
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness),
+            metrics: None,
+        }
+    }
+}
+
+/// Why a stack does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The template cannot be used.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// A route of the template cannot be served.
-    #[error(transparent)]
-    Route(#[from] InvalidRoute),
-    /// The template names a function that is not part of this program.
-    #[error("the template's function {0} is not part of this program")]
-    UnknownFunction(String),
-    /// The database does not start.
+pub enum StackError {
+    /// The embedded database does not run.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The data belongs to other keys.
+    /// The data folder belongs to other keys.
     #[error(transparent)]
     Keys(#[from] SettingsFileError),
+    /// The template is not as it is read here.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The template has routes that cannot be.
+    #[error(transparent)]
+    Routes(#[from] InvalidRoute),
+    /// A setting is missing or malformed.
+    #[error("settings: {0}")]
+    Settings(#[from] SettingsError),
     /// The queue does not open.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// A function's settings are missing or malformed.
-    #[error("function {function}: {error}")]
-    Settings {
-        /// The function.
-        function: String,
-        /// What is wrong, each setting by name.
-        error: SettingsError,
-    },
+    /// The template names a function that is not built in here.
+    #[error("the template has a function {0} that is not part of this program")]
+    UnknownFunction(String),
     /// The port cannot be had.
-    #[error("port {port} cannot be listened on: {problem}")]
-    Listen {
-        /// The port.
+    #[error("127.0.0.1:{port} cannot be had: {problem}")]
+    Port {
+        /// The port that was asked for.
         port: u16,
-        /// What the operating system said.
+        /// What the system said.
         problem: io::Error,
     },
 }
 
-/// A running stack. Any number of them run side by side in one process.
+/// A running stack.
 pub struct Stack {
     gateway: Gateway,
-    courier: Option<Courier>,
+    deliveries: Deliveries,
     database: Option<Database>,
     database_url: String,
     platform: Platform,
-    metrics: BTreeMap<String, Metrics>,
+    queue: Arc<TableQueue>,
 }
 
 impl Stack {
-    /// Starts everything.
+    /// Starts everything; once this returns, requests are answered.
     ///
     /// # Errors
-    /// [`StartError`]; what had been started ends again.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
-        let template = Template::parse(TEMPLATE)?;
-        let table = RoutingTable::new(&template.routes)?;
-        // Before anything else, since it is what fails most often.
+    /// [`StackError`]; nothing of the stack then runs on.
+    pub async fn start(options: Options) -> Result<Self, StackError> {
         let port = options.port;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-        let listener = listener.map_err(|problem| StartError::Listen { port, problem })?;
+        let listener = listener.map_err(|problem| StackError::Port { port, problem })?;
+        let template = Template::parse(TEMPLATE)?;
+        let table = RoutingTable::new(&template.routes)?;
         let (database, database_url) = database(&options).await?;
+        let environment = with_defaults(options.environment);
         let aws = sdk_config(&database_url);
-        let client = aws_sdk_dynamodb::Client::new(&aws);
-        let prefix = options.settings.get("TABLE_PREFIX").map_or("", secrecy::ExposeSecret::expose_secret);
+        let client = portcullis_store::client(&aws);
+        let prefix = environment.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
         create_tables(&client, prefix, &template.tables).await?;
-        let queue = match options.queue {
-            Some(queue) => queue,
-            None => Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?),
-        };
+        let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
         let platform = Platform {
-            secrets: Arc::new(SecretSource::Environment(options.settings.clone())),
-            environment: options.settings,
+            secrets: Arc::new(SecretSource::Environment(environment.clone())),
+            environment,
             aws,
-            queue: Some(Arc::clone(&queue)),
-            clock: Arc::clone(&options.clock),
+            queue: Some(Arc::clone(&queue) as Arc<dyn EventQueue>),
+            metrics: Metrics::new("local", Arc::clone(&options.clock), options.metrics),
+            clock: options.clock,
             randomness: options.randomness,
-            metrics: Metrics::new("local", options.clock, None),
         };
-        let mut functions = BTreeMap::new();
-        let mut metrics = BTreeMap::new();
-        let mut courier = None;
-        for name in template.functions {
-            let counters = Metrics::new(&name, Arc::clone(&platform.clock), options.metrics.clone());
-            let own = Platform { metrics: counters.clone(), ..platform.clone() };
-            let failed = |error| StartError::Settings { function: name.clone(), error };
-            if name == RELAY {
-                let relay = relay::Relay::start(&own).await.map_err(failed)?;
-                courier = Some(Courier::start(relay, Arc::clone(&queue)));
-            } else {
-                functions.insert(name.clone(), function(&name, &own).await?.map_err(failed)?);
-            }
-            metrics.insert(name, counters);
-        }
-        let gateway = Gateway::start(listener, table, functions, options.limits);
-        let gateway = gateway.map_err(|problem| StartError::Listen { port, problem })?;
-        Ok(Self { gateway, courier, database, database_url, platform, metrics })
+        let functions = start_functions(&platform, &template).await?;
+        let relay = Relay::start(&platform).await?;
+        let gateway = Gateway::start(listener, table, functions, Limits::default())
+            .map_err(|problem| StackError::Port { port, problem })?;
+        let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
+        Ok(Self { gateway, deliveries, database, database_url, platform, queue })
     }
 
-    /// Where the API answers, such as `http://127.0.0.1:8787`.
+    /// Where it answers, such as `http://127.0.0.1:8787`.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.gateway.address())
     }
 
-    /// Where the database answers.
+    /// Where its DynamoDB answers.
     #[must_use]
     pub fn database_url(&self) -> &str {
         &self.database_url
     }
 
-    /// What the functions were started on.
+    /// What its functions were started on.
     #[must_use]
     pub fn platform(&self) -> &Platform {
         &self.platform
     }
 
-    /// A function's counters.
+    /// The queue of accepted events.
     #[must_use]
-    pub fn metrics(&self, function: &str) -> Option<&Metrics> {
-        self.metrics.get(function)
+    pub fn queue(&self) -> &TableQueue {
+        &self.queue
     }
 
-    /// Ends everything, from the front to the back, so that what was accepted is stored.
+    /// Ends everything, front first: what is under way is answered, what is queued stays queued.
     pub async fn shutdown(self) {
         self.gateway.shutdown().await;
-        if let Some(courier) = self.courier {
-            courier.shutdown().await;
-        }
-        drop(self.platform);
+        self.deliveries.shutdown().await;
         if let Some(database) = self.database {
             database.shutdown().await;
         }
     }
 }
 
-/// The database that is there, or one of its own.
-async fn database(options: &Options) -> Result<(Option<Database>, String), StartError> {
+/// The database that is there already, or one of the stack's own.
+async fn database(options: &Options) -> Result<(Option<Database>, String), StackError> {
     if let Some(url) = &options.database_url {
         return Ok((None, url.clone()));
     }
     let folder = options.data.as_deref().map(DataFolder::take).transpose().map_err(DatabaseError::from)?;
     if let Some(folder) = &folder {
-        secrets::check_keys_of(folder.path(), &options.settings)?;
+        secrets::check_keys_of(folder.path(), &options.environment)?;
     }
     let database = Database::start(folder, Arc::clone(&options.clock)).await?;
     let url = database.url().to_owned();
     Ok((Some(database), url))
 }
 
-/// Starts the function that the template names.
-async fn function(name: &str, platform: &Platform) -> Result<Result<Router, SettingsError>, StartError> {
-    match name {
-        "slack" => Ok(slack::start(platform).await),
-        "internal" => Ok(internal::start(platform).await),
-        "skills" => Ok(skills::start(platform).await),
-        _ => Err(StartError::UnknownFunction(name.to_owned())),
+/// What this machine needs not be told; no secret is among it.
+fn with_defaults(mut environment: BTreeMap<String, SecretString>) -> BTreeMap<String, SecretString> {
+    for (name, value) in [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", POOL_CIDRS)] {
+        environment.entry(name.to_owned()).or_insert_with(|| value.into());
     }
+    environment
+}
+
+async fn start_functions(platform: &Platform, template: &Template) -> Result<BTreeMap<String, Router>, StackError> {
+    let mut functions = BTreeMap::new();
+    for name in &template.functions {
+        let router = match name.as_str() {
+            "internal" => internal::start(platform).await?,
+            "skills" => skills::start(platform).await?,
+            "slack" => slack::start(platform).await?,
+            // It has no route: [`Deliveries`] runs it.
+            "relay" => continue,
+            unknown => return Err(StackError::UnknownFunction(unknown.to_owned())),
+        };
+        functions.insert(name.clone(), router);
+    }
+    Ok(functions)
 }

@@ -3,15 +3,11 @@
 use std::{
     path::Path,
     process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use local::{Options, Stack, StartError, demo::Demo, gateway::Limits, secrets};
+use local::{Options, Stack, StackError, demo::Demo, secrets};
 use portcullis_crypto::Randomness;
-use portcullis_runtime::{SystemClock, SystemRandomness};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
@@ -33,17 +29,7 @@ impl Randomness for Counting {
 fn options(folder: &Path, data: bool) -> Options {
     let settings = secrets::Settings::new();
     let settings = secrets::gather(settings, &folder.join(".env"), folder, true, &Counting::default()).unwrap();
-    Options {
-        port: 0,
-        data: data.then(|| folder.to_owned()),
-        settings,
-        clock: Arc::new(SystemClock),
-        randomness: Arc::new(SystemRandomness),
-        metrics: None,
-        database_url: None,
-        queue: None,
-        limits: Limits::default(),
-    }
+    Options { data: data.then(|| folder.to_owned()), ..Options::new(settings) }
 }
 
 #[tokio::test]
@@ -71,19 +57,19 @@ async fn data_under_another_key_is_refused_at_start() {
     let folder = tempfile::tempdir().unwrap();
     Stack::start(options(folder.path(), true)).await.unwrap().shutdown().await;
     let mut other = options(folder.path(), true);
-    other.settings.insert("ENCRYPTION_KEY".to_owned(), "ab".repeat(32).into());
+    other.environment.insert("ENCRYPTION_KEY".to_owned(), "ab".repeat(32).into());
     let error = Stack::start(other).await.err().expect("it is refused");
-    assert!(matches!(error, StartError::Keys(_)), "{error}");
+    assert!(matches!(error, StackError::Keys(_)), "{error}");
     Stack::start(options(folder.path(), true)).await.expect("with the right key it opens").shutdown().await;
 }
 
 #[tokio::test]
-async fn a_missing_setting_is_named_with_its_function() {
+async fn a_missing_setting_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(folder.path(), false);
-    options.settings.remove("POOL_CIDRS");
+    options.environment.remove("SKILL_API_TOKEN");
     let error = Stack::start(options).await.err().expect("it is refused").to_string();
-    assert_eq!(error, "function internal: POOL_CIDRS is not set");
+    assert_eq!(error, "settings: SKILL_API_TOKEN is not set");
 }
 
 /// The program, with what it has printed so far.
@@ -124,7 +110,7 @@ impl Program {
 
 async fn count(url: &str) -> i32 {
     let client = aws_sdk_dynamodb::Client::new(&local::database::sdk_config(url));
-    client.scan().table_name("local-pools").send().await.unwrap().count
+    client.scan().table_name("portcullis-local-pools").send().await.unwrap().count
 }
 
 #[tokio::test]
@@ -136,7 +122,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     let client = aws_sdk_dynamodb::Client::new(&local::database::sdk_config(&url));
     for number in 0..50 {
         let id = aws_sdk_dynamodb::types::AttributeValue::S(number.to_string());
-        client.put_item().table_name("local-pools").item("id", id).send().await.unwrap();
+        client.put_item().table_name("portcullis-local-pools").item("id", id).send().await.unwrap();
     }
     program.child.kill().await.unwrap();
     let mut program = Program::start(home.path(), &arguments);

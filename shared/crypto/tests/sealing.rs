@@ -99,6 +99,27 @@ proptest! {
     }
 
     #[test]
+    fn one_text_cut_into_parts_in_two_ways_is_two_cells(
+        text in "[ab]{4,8}", one: [prop::sample::Index; 3], other: [prop::sample::Index; 3]
+    ) {
+        let [from, to] = [one, other].map(|cuts| {
+            let mut cuts = cuts.map(|cut| cut.index(text.len() + 1));
+            cuts.sort_unstable();
+            let [first, second, third] = cuts;
+            Cell {
+                table: &text[..first],
+                partition_key: &text[first..second],
+                sort_key: Some(&text[second..third]),
+                attribute: &text[third..],
+            }
+        });
+        prop_assume!(from != to);
+        let keyring = keyring_of(1, &[1]);
+        let sealed = keyring.seal(&Counted::default(), &from, b"a secret");
+        prop_assert!(keyring.open(&to, &sealed).is_err());
+    }
+
+    #[test]
     fn what_was_never_sealed_does_not_open(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let keyring = keyring_of(1, &[1]);
         let refusal = keyring.open(&CELL, &bytes).unwrap_err();

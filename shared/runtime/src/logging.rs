@@ -41,9 +41,7 @@ pub enum Format {
 const DEFAULT_FILTER: &str =
     "warn,portcullis_runtime=info,portcullis_store=info,slack=info,internal=info,skills=info,relay=info,local=info";
 
-/// Sends this process's log to `sink`, and makes a panic one line of it without its message, which could hold anything.
-///
-/// The first call in a process counts; later ones change nothing.
+/// Sends this process's log to `sink`. The first call in a process counts; later ones change nothing.
 pub fn start(format: Format, sink: Arc<dyn LineSink>, filter: Option<&str>) {
     let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or(DEFAULT_FILTER));
     let writer = SinkWriter(sink);
@@ -55,12 +53,17 @@ pub fn start(format: Format, sink: Arc<dyn LineSink>, filter: Option<&str>) {
         }
         Format::Text => registry.with(layer.compact()).try_init(),
     };
-    if started.is_ok() {
-        panic::set_hook(Box::new(|panic| {
-            let location = panic.location().map(ToString::to_string).unwrap_or_default();
-            tracing::error!(location, "panic");
-        }));
+    if started.is_err() {
+        tracing::debug!("the log was started before");
     }
+}
+
+/// Makes a panic one line of the log that says where it was, without its message: that could hold anything.
+pub fn hide_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(location, "panic");
+    }));
 }
 
 #[derive(Clone)]

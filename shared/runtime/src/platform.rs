@@ -42,6 +42,7 @@ impl Platform {
         let environment = process_environment();
         let filter = environment.get("RUST_LOG").map(ExposeSecret::expose_secret);
         logging::start(Format::Json, sink.clone(), filter);
+        logging::hide_panics();
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
         let secrets = match environment.get(SECRETS_PREFIX) {
             Some(prefix) => SecretSource::secrets_manager(&aws, ExposeSecret::expose_secret(prefix)),

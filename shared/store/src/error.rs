@@ -104,7 +104,6 @@ const TRANSIENT: &[&str] = &[
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
-    "TransactionInProgressException",
 ];
 
 /// Decides what a failed attempt means: the one place that tells what may pass from what will not.
@@ -133,16 +132,14 @@ fn classify_answer(error: Error) -> Failure {
         Error::TransactionCanceledException(cancelled) => {
             classify_cancellation(cancelled.cancellation_reasons.unwrap_or_default())
         }
-        Error::TransactionConflictException(_) => Failure::Contended("TransactionConflictException"),
-        Error::TransactionInProgressException(_) => Failure::Contended("TransactionInProgressException"),
-        error => {
-            let code = error.code().unwrap_or("unknown");
-            if TRANSIENT.contains(&code) {
-                Failure::Final(CallError::Store(StoreError::unavailable(code)))
-            } else {
-                refused(code)
-            }
-        }
+        // By code: the SDK has a type for these only where its model of the operation names them.
+        error => match error.code() {
+            Some("TransactionConflictException") => Failure::Contended("TransactionConflictException"),
+            Some("TransactionInProgressException") => Failure::Contended("TransactionInProgressException"),
+            Some(code) if !TRANSIENT.contains(&code) => refused(code),
+            // An answer without a code is not DynamoDB's, but of something on the way to it.
+            code => Failure::Final(CallError::Store(StoreError::unavailable(code.unwrap_or("answer not understood")))),
+        },
     }
 }
 

@@ -65,7 +65,8 @@ mod tests {
         })
         .await;
         assert_eq!(sequential, 2);
-        let (_, joined) = counted(async { tokio::join!(one(yield_now()), one(yield_now()), one(yield_now())) }).await;
+        let (((), (), ()), joined) =
+            counted(async { tokio::join!(one(yield_now()), one(yield_now()), one(yield_now())) }).await;
         assert_eq!(joined, 1);
     }
 
@@ -85,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn scopes_do_not_see_each_others_calls() {
-        let ((_, inner), outer) = counted(async {
+        let (((), inner), outer) = counted(async {
             one(yield_now()).await;
             counted(one(yield_now())).await
         })

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client, Error,
-    config::http::HttpResponse,
+    config::{http::HttpResponse, timeout::TimeoutConfig},
     error::{BuildError, SdkError},
     operation::get_item::builders::GetItemFluentBuilder,
     types::{AttributeValue, TransactWriteItem},
@@ -24,6 +24,12 @@ use crate::{
 /// What a builder of the SDK's made. It refuses only what lacks a required part, which is our mistake.
 pub(crate) fn built<T>(result: Result<T, BuildError>) -> Result<T, StoreError> {
     result.map_err(|_| StoreError::Refused { code: "ConstructionFailure".to_owned() })
+}
+
+/// Waits between two tries.
+#[expect(clippy::disallowed_methods, reason = "a back-off: no decision reads a clock here")]
+async fn pause(delay: Duration) {
+    tokio::time::sleep(delay).await;
 }
 
 /// Access to all tables. Cloning it is cheap, and clones share one client.
@@ -58,8 +64,8 @@ impl Store {
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
-        let timeouts = client.config().timeout_config();
-        let budget = timeouts.and_then(|timeouts| timeouts.operation_timeout()).unwrap_or(OPERATION_TIMEOUT);
+        let budget = client.config().timeout_config().and_then(TimeoutConfig::operation_timeout);
+        let budget = budget.unwrap_or(OPERATION_TIMEOUT);
         Self { inner: Arc::new(Inner { client, prefix: prefix.into(), keys, clock, randomness, budget }) }
     }
 
@@ -136,7 +142,7 @@ impl Store {
     pub(crate) async fn wait_after_race(&self, backoff: &mut Backoff) -> Result<(), StoreError> {
         let delay = backoff.next_delay(self.randomness());
         let delay = delay.ok_or_else(|| StoreError::unavailable("too many writers of one row"))?;
-        tokio::time::sleep(delay).await;
+        pause(delay).await;
         Ok(())
     }
 
@@ -155,7 +161,7 @@ impl Store {
                     Ok(output) => return Ok(output),
                     Err(Failure::Final(error)) => return Err(error),
                     Err(Failure::Contended(reason)) => match backoff.next_delay(self.randomness()) {
-                        Some(delay) => tokio::time::sleep(delay).await,
+                        Some(delay) => pause(delay).await,
                         None => return Err(CallError::Store(StoreError::unavailable(reason))),
                     },
                 }

@@ -188,13 +188,11 @@ impl Store {
         let mut actions =
             vec![self.raise_secrets_revision(pool, before.secrets_revision)?, self.put_action(TABLE, usage_row)?];
         for (change, row) in changes.iter().zip(rows) {
-            actions.push(match change.value {
-                Some(_) => self.put_action(TABLE, row.clone())?,
-                None => {
-                    let delete =
-                        Delete::builder().table_name(self.table_name(TABLE)).set_key(Some(row.clone())).build();
-                    TransactWriteItem::builder().delete(built(delete)?).build()
-                }
+            actions.push(if change.value.is_some() {
+                self.put_action(TABLE, row.clone())?
+            } else {
+                let delete = Delete::builder().table_name(self.table_name(TABLE)).set_key(Some(row.clone())).build();
+                TransactWriteItem::builder().delete(built(delete)?).build()
             });
         }
         match self.transact_write(actions).await {

@@ -1,0 +1,95 @@
+//! What Lambda's event source mapping does on AWS: takes messages off the queue and has the relay deliver them.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_runtime::queue::{EventQueue, ReceivedMessage};
+use relay::{Relay, Settlement};
+use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Deliveries at once, as the template's maximum concurrency.
+const CONCURRENCY: usize = 32;
+/// How long one receive waits for a message.
+const WAIT: Duration = Duration::from_secs(10);
+/// How many messages one receive takes.
+const BATCH: usize = 10;
+/// How long the loop rests after the queue failed.
+const REST: Duration = Duration::from_millis(500);
+/// How long the end waits for deliveries under way: as long as one may take.
+const GRACE: Duration = Duration::from_secs(12);
+
+/// The running loop.
+pub struct Deliveries {
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+    tasks: TaskTracker,
+}
+
+impl Deliveries {
+    /// Starts to deliver.
+    #[must_use]
+    pub fn start(relay: Arc<Relay>, queue: Arc<dyn EventQueue>) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let running = tokio::spawn(run(relay, queue, stop.clone(), tasks.clone()));
+        Self { stop, running, tasks }
+    }
+
+    /// Ends it: nothing new is taken, and deliveries under way are waited for. What they don't get done is due again at the
+    /// next start.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Err(error) = self.running.await {
+            tracing::error!(%error, "deliveries failed");
+        }
+        self.tasks.close();
+        if timeout(GRACE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("deliveries under way were left; they are tried again at the next start");
+        }
+    }
+}
+
+async fn run(relay: Arc<Relay>, queue: Arc<dyn EventQueue>, stop: CancellationToken, tasks: TaskTracker) {
+    let places = Arc::new(Semaphore::new(CONCURRENCY));
+    while !stop.is_cancelled() {
+        // A place first, so that nothing is taken that nobody delivers yet: its visibility would run.
+        let Ok(first) = Arc::clone(&places).acquire_owned().await else { return };
+        let limit = BATCH.min(places.available_permits() + 1);
+        let received = tokio::select! {
+            received = queue.receive(limit, WAIT) => received,
+            () = stop.cancelled() => return,
+        };
+        let messages = match received {
+            Ok(messages) => messages,
+            Err(error) => {
+                tracing::warn!(%error, "nothing could be taken off the queue");
+                // Ends early where the stack does.
+                let _rested = timeout(REST, stop.cancelled()).await;
+                continue;
+            }
+        };
+        let mut first = Some(first);
+        for message in messages {
+            let place = match first.take() {
+                Some(place) => place,
+                None => match Arc::clone(&places).acquire_owned().await {
+                    Ok(place) => place,
+                    Err(_) => return,
+                },
+            };
+            let (relay, queue) = (Arc::clone(&relay), Arc::clone(&queue));
+            tasks.spawn(async move {
+                deliver(&relay, &*queue, &message).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn deliver(relay: &Relay, queue: &dyn EventQueue, message: &ReceivedMessage) {
+    if relay.process(message).await == Settlement::Remove
+        && let Err(error) = queue.acknowledge(message).await
+    {
+        // It comes back when its visibility ends, and is then known as delivered.
+        tracing::error!(%error, "a message was not removed from the queue");
+    }
+}

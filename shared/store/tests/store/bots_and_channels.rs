@@ -1,0 +1,178 @@
+//! Bots, their channels, and the revision of the pool that each change raises.
+
+use portcullis_auth::SignedHeaders;
+use portcullis_store::{
+    BotStatus, ChannelError, ChannelStatus, ConnectError, CreateBotError, SetBotStatusError, Table, WebhookRoute,
+    round_trips::counted,
+};
+
+use crate::support::{World, bot, channel, item, new_bot, new_channel, pool, text};
+
+#[tokio::test]
+async fn a_bot_is_made_once_and_becomes_its_pools() {
+    let world = World::with_pool().await;
+    let made = world.store.create_bot(new_bot("bot-1")).await.unwrap();
+    assert_eq!(world.store.get_bot(&bot()).await.unwrap(), Some(made));
+    assert_eq!(world.store.create_bot(new_bot("bot-1")).await, Err(CreateBotError::AlreadyExists));
+    let pool = world.pool().await;
+    assert_eq!((pool.bots, pool.revision), (vec![bot()], 1));
+}
+
+#[tokio::test]
+async fn a_bot_needs_a_pool_that_lives_and_has_room() {
+    let world = World::new().await;
+    assert_eq!(world.store.create_bot(new_bot("bot-1")).await, Err(CreateBotError::PoolNotFound));
+    world.register(portcullis_store::PoolStatus::Active).await;
+    for number in 0..50 {
+        world.store.create_bot(new_bot(&format!("bot-{number}"))).await.unwrap();
+    }
+    assert_eq!(world.store.create_bot(new_bot("bot-50")).await, Err(CreateBotError::TooManyBots));
+    world.store.set_bot_status(&"bot-7".parse().unwrap(), BotStatus::Deleted).await.unwrap();
+    assert!(world.store.create_bot(new_bot("bot-50")).await.is_ok());
+    world.store.terminate(&pool()).await.unwrap();
+    assert_eq!(world.store.create_bot(new_bot("bot-51")).await, Err(CreateBotError::PoolNotFound));
+    assert_eq!(world.count(Table::Bots).await, 51);
+}
+
+#[tokio::test]
+async fn a_deleted_bot_stays_deleted() {
+    let world = World::with_bot().await;
+    world.store.set_bot_status(&bot(), BotStatus::Paused).await.unwrap();
+    assert_eq!(world.store.get_bot(&bot()).await.unwrap().unwrap().status, BotStatus::Paused);
+    world.store.set_bot_status(&bot(), BotStatus::Deleted).await.unwrap();
+    let revived = world.store.set_bot_status(&bot(), BotStatus::Active).await;
+    assert_eq!(revived, Err(SetBotStatusError::NotFound));
+    let pool = world.pool().await;
+    assert_eq!((pool.bots, pool.revision), (vec![], 3));
+}
+
+#[tokio::test]
+async fn a_connected_channel_is_found_by_its_route_and_verifies() {
+    let world = World::with_bot().await;
+    let connected = world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+    let (team, app) = ("T1".parse().unwrap(), "A1".parse().unwrap());
+    let route = WebhookRoute { channel: channel(), bot: bot(), account_id: "slack-A1-T1".to_owned() };
+    assert_eq!(world.store.slack_route(&team, &app).await.unwrap(), Some(route));
+    assert_eq!(world.store.slack_route(&app, &team).await.unwrap(), None);
+
+    let (read, calls) = counted(world.store.slack_channel_for_verification(&channel())).await;
+    let (known, signing) = read.unwrap().unwrap();
+    assert_eq!((known, calls), (connected, 1));
+    let (_, delivery) = world.store.channel_for_delivery(&channel()).await.unwrap().unwrap();
+    let of = |secret: &str| portcullis_auth::SigningSecret::new(secret.into()).sign("1", b"body");
+    assert_eq!(signing.sign("1", b"body"), of("signing secret"));
+    assert_eq!(delivery.sign("1", b"body"), of("delivery secret"));
+
+    assert_eq!(world.store.get_bot(&bot()).await.unwrap().unwrap().channels, [channel()]);
+    assert_eq!(world.pool().await.revision, 2);
+}
+
+#[tokio::test]
+async fn an_unknown_channel_is_none_and_a_missing_delivery_secret_is_not() {
+    let world = World::with_bot().await;
+    assert!(world.store.slack_channel_for_verification(&channel()).await.unwrap().is_none());
+    assert!(world.store.channel_for_delivery(&channel()).await.unwrap().is_none());
+    world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+    let mut lone = world.engine.rows(Table::Channels).await.remove(0);
+    lone.insert("id".to_owned(), text("channel-2"));
+    world.engine.put(Table::Channels, lone).await;
+    let lone = "channel-2".parse().unwrap();
+    assert!(world.store.slack_channel_for_verification(&lone).await.unwrap().is_none());
+    assert!(world.store.channel_for_delivery(&lone).await.is_err());
+}
+
+#[tokio::test]
+async fn a_route_belongs_to_one_channel_and_nothing_is_written_for_a_second() {
+    let world = World::with_bot().await;
+    world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+    let second = world.store.connect_slack_channel(new_channel("channel-2", "T1")).await;
+    assert_eq!(second, Err(ConnectError::RouteTaken));
+    let moved = world.store.connect_slack_channel(new_channel("channel-1", "T2")).await;
+    assert_eq!(moved, Err(ConnectError::ChannelTaken));
+    world.store.create_bot(new_bot("bot-2")).await.unwrap();
+    let mut of_other_bot = new_channel("channel-1", "T1");
+    of_other_bot.bot = "bot-2".parse().unwrap();
+    assert_eq!(world.store.connect_slack_channel(of_other_bot).await, Err(ConnectError::ChannelTaken));
+    assert_eq!(world.count(Table::Channels).await, 1);
+    assert_eq!(world.count(Table::ChannelCredentials).await, 3);
+    assert_eq!(world.count(Table::WebhookRoutes).await, 1);
+}
+
+#[tokio::test]
+async fn connecting_again_raises_the_credentials_revisions_and_keeps_the_rest() {
+    let world = World::with_bot().await;
+    let first = world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+    world.clock.advance(crate::support::hours(1));
+    let mut again = new_channel("channel-1", "T1");
+    again.bot_token = None;
+    let second = world.store.connect_slack_channel(again).await.unwrap();
+    assert_eq!(second.created_at, first.created_at);
+    let revision = async |kind| {
+        let key = item([("channel", text("channel-1")), ("kind", text(kind))]);
+        world.engine.row(Table::ChannelCredentials, key).await.unwrap()["revision"].as_n().unwrap().clone()
+    };
+    assert_eq!(revision("signing_secret").await, "2");
+    assert_eq!(revision("delivery_secret").await, "2");
+    assert_eq!(revision("bot_token").await, "1");
+}
+
+#[tokio::test]
+async fn a_bot_has_at_most_twenty_channels_and_must_be_there() {
+    let world = World::with_bot().await;
+    for number in 0..20 {
+        let new = new_channel(&format!("channel-{number}"), &format!("T{number}"));
+        world.store.connect_slack_channel(new).await.unwrap();
+    }
+    let one_more = world.store.connect_slack_channel(new_channel("channel-20", "T20")).await;
+    assert_eq!(one_more, Err(ConnectError::TooManyChannels));
+    assert!(world.store.connect_slack_channel(new_channel("channel-7", "T7")).await.is_ok());
+    world.store.set_bot_status(&bot(), BotStatus::Deleted).await.unwrap();
+    let of_deleted = world.store.connect_slack_channel(new_channel("channel-7", "T7")).await;
+    assert_eq!(of_deleted, Err(ConnectError::BotNotFound));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_eight_channels_that_race_for_one_route_exactly_one_gets_it() {
+    let world = World::with_bot().await;
+    let racers: Vec<_> = (0..8)
+        .map(|racer| {
+            let (store, new) = (world.store.clone(), new_channel(&format!("channel-{racer}"), "T1"));
+            tokio::spawn(async move { store.connect_slack_channel(new).await })
+        })
+        .collect();
+    let mut connected = 0;
+    for racer in racers {
+        match racer.await.unwrap() {
+            Ok(_) => connected += 1,
+            Err(error) => assert_eq!(error, ConnectError::RouteTaken),
+        }
+    }
+    assert_eq!((connected, world.count(Table::Channels).await), (1, 1));
+}
+
+#[tokio::test]
+async fn a_mended_signing_secret_verifies_and_needs_a_channel() {
+    let world = World::with_bot().await;
+    let new = "the platform's new secret".into();
+    assert_eq!(world.store.mend_signing_secret(&channel(), &new).await, Err(ChannelError::NotFound));
+    assert_eq!(world.count(Table::ChannelCredentials).await, 0);
+    world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+    world.store.mend_signing_secret(&channel(), &new).await.unwrap();
+    let (_, mended) = world.store.slack_channel_for_verification(&channel()).await.unwrap().unwrap();
+    let signature = portcullis_auth::SigningSecret::new(new).sign("100", b"body");
+    let now = jiff::Timestamp::from_second(100).unwrap();
+    let headers = SignedHeaders::parse(Some(b"100"), Some(signature.as_bytes()), now).unwrap();
+    assert_eq!(headers.verify(&mended, b"body"), Ok(()));
+}
+
+#[tokio::test]
+async fn a_channels_status_is_its_pools_configuration() {
+    let world = World::with_bot().await;
+    let unknown = world.store.set_channel_status(&channel(), ChannelStatus::Error).await;
+    assert_eq!(unknown, Err(ChannelError::NotFound));
+    world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+    let before = world.pool().await.revision;
+    world.store.set_channel_status(&channel(), ChannelStatus::Error).await.unwrap();
+    assert_eq!(world.store.get_channel(&channel()).await.unwrap().unwrap().status, ChannelStatus::Error);
+    assert_eq!(world.pool().await.revision, before + 1);
+}

@@ -1,0 +1,10 @@
+//! What the store promises, against a real DynamoDB engine that the real AWS client talks to over HTTP.
+
+mod bots_and_channels;
+mod chat_sessions;
+mod event_log;
+mod faults;
+mod pools;
+mod sealing;
+mod secrets;
+mod support;

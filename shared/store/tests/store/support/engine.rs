@@ -1,0 +1,97 @@
+//! The embedded engine, served on a loopback port.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::{
+    Client,
+    config::{Credentials, SharedCredentialsProvider},
+    types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
+};
+use portcullis_store::{ClientOptions, Table, client_with};
+use tokio::net::TcpListener;
+
+use super::Item;
+
+/// What the tables' physical names begin with.
+pub const PREFIX: &str = "test-";
+
+/// The tables and their keys, as `infra/template.yaml` has them.
+const TABLES: [(Table, &[&str]); 8] = [
+    (Table::Pools, &["id"]),
+    (Table::PoolSecrets, &["pool", "scopeName"]),
+    (Table::Bots, &["id"]),
+    (Table::Channels, &["id"]),
+    (Table::ChannelCredentials, &["channel", "kind"]),
+    (Table::WebhookRoutes, &["route"]),
+    (Table::ChatSessions, &["id"]),
+    (Table::EventLog, &["identity"]),
+];
+
+/// A DynamoDB of a test's own; it ends with the test's runtime.
+pub struct Engine {
+    pub port: u16,
+    /// To look at rows, and to change them behind the store's back.
+    direct: Client,
+}
+
+impl Engine {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+        let port = listener.local_addr().expect("an address").port();
+        let database = dynoxide::Database::memory().expect("a database in memory");
+        tokio::spawn(dynoxide::server::serve_on(listener, database));
+        let engine = Self { port, direct: client(port, &ClientOptions::default()) };
+        engine.create_tables(PREFIX).await;
+        engine
+    }
+
+    pub fn client(&self, options: &ClientOptions) -> Client {
+        client(self.port, options)
+    }
+
+    pub async fn create_tables(&self, prefix: &str) {
+        for (table, keys) in TABLES {
+            let request = self.direct.create_table().table_name(format!("{prefix}{table}"));
+            let request = request.billing_mode(BillingMode::PayPerRequest);
+            let types = [KeyType::Hash, KeyType::Range];
+            let request = keys.iter().zip(types).fold(request, |request, (name, key_type)| {
+                let key = KeySchemaElement::builder().attribute_name(*name).key_type(key_type).build();
+                let text = AttributeDefinition::builder().attribute_name(*name);
+                let text = text.attribute_type(ScalarAttributeType::S).build();
+                request.key_schema(key.expect("a key")).attribute_definitions(text.expect("an attribute"))
+            });
+            request.send().await.expect("a new table");
+        }
+    }
+
+    /// All rows of a table.
+    pub async fn rows(&self, table: Table) -> Vec<Item> {
+        let scan = self.direct.scan().table_name(format!("{PREFIX}{table}")).send().await;
+        scan.expect("a scan").items.unwrap_or_default()
+    }
+
+    pub async fn row(&self, table: Table, key: Item) -> Option<Item> {
+        let get = self.direct.get_item().table_name(format!("{PREFIX}{table}")).set_key(Some(key));
+        get.send().await.expect("a read").item
+    }
+
+    /// Writes a row behind the store's back.
+    pub async fn put(&self, table: Table, row: Item) {
+        self.put_into(PREFIX, table, row).await;
+    }
+
+    pub async fn put_into(&self, prefix: &str, table: Table, row: Item) {
+        let put = self.direct.put_item().table_name(format!("{prefix}{table}")).set_item(Some(row));
+        put.send().await.expect("a write");
+    }
+}
+
+pub fn client(port: u16, options: &ClientOptions) -> Client {
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(format!("http://127.0.0.1:{port}"))
+        .build();
+    client_with(&config, options)
+}

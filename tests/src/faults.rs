@@ -1,0 +1,134 @@
+//! A DynamoDB that fails on request: a proxy before the embedded one.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header::CONTENT_TYPE};
+use http_body_util::BodyExt;
+use serde_json::json;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::system::client;
+
+/// What becomes of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It goes through.
+    None,
+    /// It is refused with this code of DynamoDB's.
+    Code(&'static str),
+    /// It is not carried out and never answered.
+    Hang,
+    /// It is carried out, and its answer is lost.
+    LoseAnswer,
+}
+
+type Rule = Box<dyn Fn(&Call) -> Fault + Send>;
+
+/// A call, as a rule sees it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The action, such as `PutItem`.
+    pub action: String,
+    /// The body, JSON.
+    pub body: String,
+}
+
+impl Call {
+    /// Whether it is about this table, by its logical name.
+    #[must_use]
+    pub fn is_about(&self, table: &str) -> bool {
+        self.body.contains(&format!("-{table}\"")) || self.body.contains(&format!("\"{table}\""))
+    }
+}
+
+struct Shared {
+    rule: Mutex<Rule>,
+    database: String,
+    client: reqwest::Client,
+}
+
+/// The proxy.
+pub struct FaultProxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl FaultProxy {
+    /// Starts a proxy before the DynamoDB at `database`, through which everything goes.
+    pub async fn start(database: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a listener has an address");
+        let rule: Mutex<Rule> = Mutex::new(Box::new(|_| Fault::None));
+        let shared = Arc::new(Shared { rule, database: database.to_owned(), client: client() });
+        #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+        let router = Router::new().fallback(pass).with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("the proxy serves");
+        });
+        Self { address, shared, server }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on this decides what becomes of each call.
+    pub fn rule(&self, rule: impl Fn(&Call) -> Fault + Send + 'static) {
+        *self.shared.rule.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(rule);
+    }
+
+    /// From now on everything goes through again.
+    pub fn heal(&self) {
+        self.rule(|_| Fault::None);
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = body.collect().await else { return StatusCode::BAD_REQUEST.into_response() };
+    let body = body.to_bytes();
+    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let action = target.rsplit('.').next().unwrap_or_default().to_owned();
+    let call = Call { action, body: String::from_utf8_lossy(&body).into_owned() };
+    let fault = (shared.rule.lock().unwrap_or_else(PoisonError::into_inner))(&call);
+    match fault {
+        Fault::Hang => std::future::pending().await,
+        Fault::Code(code) => {
+            let status = if code == "InternalServerError" { 500 } else { 400 };
+            let error = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": code });
+            let status = StatusCode::from_u16(status).expect("a valid status");
+            (status, [(CONTENT_TYPE, "application/x-amz-json-1.0")], error.to_string()).into_response()
+        }
+        Fault::None | Fault::LoseAnswer => {
+            let url = format!("{}{}", shared.database, parts.uri);
+            let forwarded = shared.client.request(parts.method, url).headers(parts.headers).body(body).send().await;
+            let Ok(response) = forwarded else { return StatusCode::BAD_GATEWAY.into_response() };
+            let (status, headers) = (response.status(), response.headers().clone());
+            let Ok(body) = response.bytes().await else { return StatusCode::BAD_GATEWAY.into_response() };
+            // hyper closes the connection of a handler that panics.
+            assert!(fault == Fault::None, "the answer is lost");
+            let mut answer = Response::new(Body::from(body));
+            *answer.status_mut() = status;
+            *answer.headers_mut() = headers;
+            answer
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What a system holds before a test begins.
+
+use portcullis_auth::{BotId, ChannelId, PoolId};
+use portcullis_store::{NewBot, NewSlackChannel, SlackId};
+use reqwest::Method;
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::{
+    StandInPool, System,
+    system::{random_hex, send},
+};
+
+/// A connected Slack channel of a bot in a pool.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// The pool's id.
+    pub pool: PoolId,
+    /// The bot's id.
+    pub bot: BotId,
+    /// The channel's id.
+    pub channel: ChannelId,
+    /// Slack's id of the workspace.
+    pub team: String,
+    /// Slack's id of the app.
+    pub app: String,
+    /// What Slack signs with.
+    pub signing_secret: String,
+    /// What we sign with.
+    pub delivery_secret: String,
+}
+
+impl Connected {
+    /// The path that deliveries come to.
+    #[must_use]
+    pub fn delivery_path(&self) -> String {
+        format!("/slack/events/slack-{}-{}", self.app, self.team)
+    }
+}
+
+/// Registers a pool through the front door.
+pub async fn pool(system: &System, id: &str, address: Option<&str>) -> PoolId {
+    let body = json!({ "poolId": id, "podIp": address });
+    let answer = send(system.internal(Method::POST, "/api/internal/pools/register").json(&body)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    id.parse().expect("a test's pool has a valid id")
+}
+
+/// Creates a bot in a pool.
+pub async fn bot(system: &System, id: &str, pool: &PoolId) -> BotId {
+    let id: BotId = id.parse().expect("a test's bot has a valid id");
+    let bot = NewBot {
+        id: id.clone(),
+        user: "user-1".to_owned(),
+        name: format!("Bot {id}"),
+        slug: id.to_string(),
+        pool: Some(pool.clone()),
+        model_id: "a-model".to_owned(),
+        system_prompt: None,
+    };
+    system.store().create_bot(bot).await.expect("the bot is created");
+    id
+}
+
+/// Connects a customer's own Slack app to a bot.
+pub async fn channel(system: &System, id: &str, bot: &BotId, pool: &PoolId, team: &str, app: &str) -> Connected {
+    let secret = random_hex(16);
+    connect(system, id, bot, pool, team, app, secret, false).await
+}
+
+/// Connects the platform's own Slack app to a bot.
+pub async fn platform_channel(system: &System, id: &str, bot: &BotId, pool: &PoolId, team: &str) -> Connected {
+    let secret = system.settings.slack_signing_secret.clone();
+    connect(system, id, bot, pool, team, "A0PLATFORM", secret, true).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "a channel is made of these")]
+async fn connect(
+    system: &System,
+    id: &str,
+    bot: &BotId,
+    pool: &PoolId,
+    team: &str,
+    app: &str,
+    signing_secret: String,
+    platform_app: bool,
+) -> Connected {
+    let connected = Connected {
+        pool: pool.clone(),
+        bot: bot.clone(),
+        channel: id.parse::<ChannelId>().expect("a test's channel has a valid id"),
+        team: team.to_owned(),
+        app: app.to_owned(),
+        signing_secret,
+        delivery_secret: random_hex(32),
+    };
+    let slack_id = |text: &str| text.parse::<SlackId>().expect("a test's Slack id is valid");
+    let channel = NewSlackChannel {
+        id: connected.channel.clone(),
+        bot: bot.clone(),
+        team_id: slack_id(team),
+        app_id: slack_id(app),
+        team_name: Some("A team".to_owned()),
+        bot_user_id: Some("U0BOT".to_owned()),
+        platform_app,
+        bot_token: Some(SecretString::from(format!("not-a-real-token-{}", random_hex(8)))),
+        signing_secret: SecretString::from(connected.signing_secret.as_str()),
+        delivery_secret: SecretString::from(connected.delivery_secret.as_str()),
+    };
+    system.store().connect_slack_channel(channel).await.expect("the channel is connected");
+    connected
+}
+
+/// A pool that takes deliveries, with a bot and a channel of a customer's own app.
+pub async fn connected(system: &System) -> (Connected, StandInPool) {
+    let stand_in = StandInPool::start().await;
+    let pool = pool(system, "pool-1", Some(&stand_in.address().to_string())).await;
+    let bot = bot(system, "bot-1", &pool).await;
+    let connected = channel(system, "channel-1", &bot, &pool, "T0ONE", "A0ONE").await;
+    (connected, stand_in)
+}

@@ -1,0 +1,237 @@
+//! The whole system, started in this process, and a client that talks to it over HTTP.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use local::{Options, Stack, StackError};
+use portcullis_auth::Clock;
+use portcullis_crypto::{Keyring, Randomness};
+use portcullis_runtime::{SystemRandomness, metrics::Metric};
+use portcullis_store::{FixedKeyring, Store};
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::{TestClock, logs};
+
+/// How long a test waits for what must come. A machine that is busy takes its time; a test never passes by waiting.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a test looks whether it has come.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A started system. Each has its own tokens, keys, clock and database.
+pub struct System {
+    /// The stack.
+    pub stack: Stack,
+    /// Its clock.
+    pub clock: Arc<TestClock>,
+    /// The settings that it was started with.
+    pub settings: Settings,
+    /// What logs this process has written.
+    pub logs: Arc<logs::Lines>,
+    client: reqwest::Client,
+}
+
+/// A system's settings; each is random.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `ENCRYPTION_KEY`.
+    pub encryption_key: String,
+    /// `INTERNAL_API_TOKEN`.
+    pub internal_token: String,
+    /// `SKILL_API_TOKEN`.
+    pub skill_token: String,
+    /// `SLACK_SIGNING_SECRET`.
+    pub slack_signing_secret: String,
+    /// Any others.
+    pub others: BTreeMap<String, String>,
+    /// The folder of its database; `None` for memory.
+    pub data: Option<PathBuf>,
+    /// A DynamoDB in place of its own.
+    pub database_url: Option<String>,
+}
+
+impl Settings {
+    /// Random secrets, nothing else.
+    #[must_use]
+    pub fn random() -> Self {
+        Self {
+            encryption_key: random_hex(32),
+            internal_token: random_hex(24),
+            skill_token: random_hex(24),
+            slack_signing_secret: random_hex(16),
+            others: BTreeMap::new(),
+            data: None,
+            database_url: None,
+        }
+    }
+
+    /// With one more setting.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.others.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The settings by name, as a process's environment would hold them.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<String, SecretString> {
+        let secrets = [
+            ("ENCRYPTION_KEY", &self.encryption_key),
+            ("INTERNAL_API_TOKEN", &self.internal_token),
+            ("SKILL_API_TOKEN", &self.skill_token),
+            ("SLACK_SIGNING_SECRET", &self.slack_signing_secret),
+        ];
+        let others = self.others.iter().map(|(name, value)| (name.as_str(), value));
+        secrets
+            .into_iter()
+            .chain(others)
+            .map(|(name, value)| (name.to_owned(), SecretString::from(value.as_str())))
+            .collect()
+    }
+}
+
+/// Random bytes as hex.
+#[must_use]
+pub fn random_hex(bytes: usize) -> String {
+    let mut random = vec![0; bytes];
+    SystemRandomness.fill(&mut random);
+    hex::encode(random)
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let shown = String::from_utf8_lossy(&self.body);
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}: not JSON: {shown}", self.status))
+    }
+
+    /// The `message` of an error.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.json()["message"].as_str().expect("an error has a message").to_owned()
+    }
+
+    /// The value of a header; empty where it isn't there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("our headers are ASCII"))
+    }
+}
+
+impl System {
+    /// Starts a system with random settings.
+    pub async fn start() -> Self {
+        Self::start_with(Settings::random()).await
+    }
+
+    /// Starts a system with these settings.
+    pub async fn start_with(settings: Settings) -> Self {
+        Self::try_start(settings, Arc::new(TestClock::new())).await.expect("the system starts")
+    }
+
+    /// Starts a system with these settings and this clock, or says why it does not start.
+    ///
+    /// # Errors
+    /// [`StackError`].
+    pub async fn try_start(settings: Settings, clock: Arc<TestClock>) -> Result<Self, StackError> {
+        let logs = logs::captured();
+        let mut options = Options::new(settings.environment());
+        options.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        options.data.clone_from(&settings.data);
+        options.database_url.clone_from(&settings.database_url);
+        options.metrics = Some(logs.clone());
+        let stack = Stack::start(options).await?;
+        Ok(Self { stack, clock, settings, logs, client: client() })
+    }
+
+    /// A request to a path of this system, with no credential.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.stack.base_url()))
+    }
+
+    /// A request with the internal token.
+    pub fn internal(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, path).header("x-internal-token", &self.settings.internal_token)
+    }
+
+    /// A request with the skill token.
+    pub fn skill(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, path).header("x-internal-token", &self.settings.skill_token)
+    }
+
+    /// The system's store, as a test arranges and inspects it.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.store_with_prefix("portcullis-local-")
+    }
+
+    /// A store of the same database and keys with another prefix.
+    #[must_use]
+    pub fn store_with_prefix(&self, prefix: &str) -> Store {
+        let keyring = Keyring::from_single_key(&self.settings.encryption_key).expect("a random key is a key");
+        let keys = Arc::new(FixedKeyring::new(Arc::new(keyring)));
+        let (clock, randomness) = (Arc::clone(&self.clock) as Arc<dyn Clock>, Arc::new(SystemRandomness));
+        Store::new(portcullis_store::client(&self.stack.platform().aws), prefix.to_owned(), keys, clock, randomness)
+    }
+
+    /// How often this was counted.
+    #[must_use]
+    pub fn counted(&self, metric: Metric) -> u64 {
+        self.stack.platform().metrics.total(metric)
+    }
+
+    /// Ends the system.
+    pub async fn shutdown(self) {
+        self.stack.shutdown().await;
+    }
+}
+
+/// A client that follows nothing and waits no longer than a test does.
+#[must_use]
+pub fn client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE);
+    builder.build().expect("a plain client builds")
+}
+
+/// Sends a request and reads the whole answer.
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.expect("the system answers");
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = response.bytes().await.expect("the answer is whole").to_vec();
+    Answer { status, headers, body }
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// Where it does not within [`PATIENCE`], saying what was waited for.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let holds = async {
+        while !condition().await {
+            pause(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, holds).await.is_err() {
+        let warnings = logs::captured().all().into_iter().rev().filter(|line| !line.contains(r#""level":"DEBUG""#));
+        let tail: Vec<_> = warnings.take(20).collect();
+        panic!("not within {PATIENCE:?}: {what}; the newest log lines:\n{}", tail.join("\n"));
+    }
+}
+
+/// Lets the machine's own time pass: for looking again, never as a way to be right.
+#[expect(clippy::disallowed_methods, reason = "a look at another task's work needs the machine's time to pass")]
+pub async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
