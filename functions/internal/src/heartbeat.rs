@@ -20,7 +20,7 @@ use crate::{
 pub struct Request {
     pool_id: PoolId,
     #[serde(default, deserialize_with = "address")]
-    pool_ip: Option<PoolAddress>,
+    pod_ip: Option<PoolAddress>,
     #[serde(default = "active")]
     status: PoolStatus,
     last_seen_version: Option<u64>,
@@ -47,10 +47,10 @@ pub async fn handle(
     caller: Runtime,
     Json(request): Json<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
-    check_address(&app.networks, request.pool_ip.as_ref())?;
+    check_address(&app.networks, request.pod_ip.as_ref())?;
     let generation = caller.reach(&request.pool_id)?;
     let heartbeat =
-        Heartbeat { status: request.status, address: request.pool_ip, last_seen_version: request.last_seen_version };
+        Heartbeat { status: request.status, address: request.pod_ip, last_seen_version: request.last_seen_version };
     let pool = app
         .store
         .heartbeat(&request.pool_id, heartbeat, generation)

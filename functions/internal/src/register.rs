@@ -16,7 +16,7 @@ use crate::{App, refuse};
 pub struct Request {
     pool_id: PoolId,
     #[serde(default, deserialize_with = "address")]
-    pool_ip: Option<PoolAddress>,
+    pod_ip: Option<PoolAddress>,
     #[serde(default = "active")]
     status: PoolStatus,
 }
@@ -48,9 +48,9 @@ pub async fn handle(
     caller: Runtime,
     Json(request): Json<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
-    check_address(&app.networks, request.pool_ip.as_ref())?;
+    check_address(&app.networks, request.pod_ip.as_ref())?;
     let generation = caller.reach(&request.pool_id)?;
-    let report = PoolReport { address: request.pool_ip, status: request.status };
+    let report = PoolReport { address: request.pod_ip, status: request.status };
     app.store.register(&request.pool_id, report, generation).await.map_err(|error| refuse(error, &request.pool_id))?;
     Ok(axum::Json(Response { ok: true, pool_id: request.pool_id }))
 }
