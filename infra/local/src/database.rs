@@ -47,8 +47,8 @@ pub enum DatabaseError {
 
 /// A running embedded database.
 ///
-/// With a data folder, what was acknowledged has been handed to the operating system and synced (SQLite's write-ahead
-/// log, `synchronous = FULL`): it survives the death of this process at any moment.
+/// With a data folder, what was acknowledged has been handed to the operating system and synced (the engine's
+/// write-ahead log, with `synchronous` at its default of `FULL`): it survives the death of this process at any moment.
 pub struct Database {
     url: String,
     stop: CancellationToken,

@@ -6,8 +6,11 @@
 
 pub mod database;
 mod deliveries;
+pub mod demo;
 pub mod gateway;
 pub mod queue;
+pub mod secrets;
+pub mod sign;
 pub mod stack;
 pub mod template;
 

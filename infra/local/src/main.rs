@@ -1,1 +1,176 @@
-fn main() {}
+//! `cargo local`: all of Portcullis on this machine.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a terminal is what this program talks to")]
+
+mod cli;
+mod greeting;
+
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::Parser;
+use local::{
+    Options, Stack, database,
+    demo::Demo,
+    queue::TableQueue,
+    secrets::{self, Settings},
+    sign,
+    stack::TABLE_PREFIX,
+    template::{TEMPLATE, Template},
+};
+use portcullis_auth::{Clock, SigningSecret};
+use portcullis_runtime::{
+    SystemClock, SystemRandomness,
+    logging::{self, Format, LineSink},
+};
+use secrecy::ExposeSecret;
+use tokio::signal::unix::{SignalKind, signal};
+
+use cli::Arguments;
+
+/// Where generated secrets lie unless `--data` says otherwise.
+const OWN_FOLDER: &str = ".local";
+const DOT_ENV: &str = ".env";
+
+type Problem = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("cargo local: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Problem> {
+    let environment = environment();
+    let filter = environment.get("RUST_LOG").map(|filter| filter.expose_secret().to_owned());
+    let filter = filter.or_else(|| arguments.quiet.then(|| "warn,dynoxide=error".to_owned()));
+    let format = if arguments.json { Format::Json } else { Format::Text };
+    logging::start(format, Arc::new(StandardError), filter.as_deref());
+
+    let folder = arguments.data.clone().unwrap_or_else(|| PathBuf::from(OWN_FOLDER));
+    let with_demo = arguments.demo || arguments.sign.is_some();
+    let settings = secrets::gather(environment, Path::new(DOT_ENV), &folder, with_demo, &SystemRandomness)?;
+    if let Some(file) = &arguments.sign {
+        return print_signed(file, &arguments.with, &settings);
+    }
+    if arguments.dead_letters || arguments.redrive {
+        return dead_letters(&folder, &settings, arguments.redrive).await;
+    }
+    if arguments.database_only {
+        return database_only(arguments, &folder, &settings).await;
+    }
+    let options = Options { port: arguments.port, data: arguments.data.clone(), ..Options::new(settings) };
+    let stack = Stack::start(options).await?;
+    if !arguments.quiet {
+        greeting::print(&stack.base_url(), stack.database_url(), arguments.data.as_deref(), &folder);
+    }
+    if arguments.demo {
+        let mut demo = Demo::start(&stack, arguments.demo_pool).await?;
+        let outcome = demonstrate(&mut demo).await;
+        demo.shutdown().await;
+        stack.shutdown().await;
+        return outcome;
+    }
+    ended().await?;
+    stack.shutdown().await;
+    Ok(())
+}
+
+/// Shows what happens, until somebody ends it.
+async fn demonstrate(demo: &mut Demo) -> Result<(), Problem> {
+    for step in demo.run().await? {
+        greeting::print_step(&step);
+    }
+    let more = async {
+        while let Some(step) = demo.next_delivery().await {
+            greeting::print_step(&step);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = ended() => Ok(ended?),
+        () = more => Ok(()),
+    }
+}
+
+/// Starts the database alone, and says what `cargo lambda watch` needs to find it.
+async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings) -> Result<(), Problem> {
+    let data = arguments.data.as_deref().map(database::DataFolder::take).transpose()?;
+    if let Some(data) = &data {
+        secrets::check_keys_of(data.path(), settings)?;
+    }
+    let database = database::Database::start(data, Arc::new(SystemClock)).await?;
+    let client = aws_sdk_dynamodb::Client::new(&database::sdk_config(database.url()));
+    let prefix = settings.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
+    database::create_tables(&client, prefix, &Template::parse(TEMPLATE)?.tables).await?;
+    greeting::print_environment(database.url(), prefix, folder);
+    ended().await?;
+    database.shutdown().await;
+    Ok(())
+}
+
+fn print_signed(file: &Path, name: &str, settings: &Settings) -> Result<(), Problem> {
+    let body = std::fs::read_to_string(file).map_err(|problem| format!("{}: {problem}", file.display()))?;
+    let secret = settings.get(name).ok_or_else(|| format!("{name} is not set"))?;
+    let event = sign::event(body.trim_end_matches('\n'), &SigningSecret::new(secret.clone()), SystemClock.now());
+    println!("{}", serde_json::to_string_pretty(&event)?);
+    Ok(())
+}
+
+async fn dead_letters(folder: &Path, settings: &Settings, redrive: bool) -> Result<(), Problem> {
+    let data = database::DataFolder::take(folder)?;
+    secrets::check_keys_of(data.path(), settings)?;
+    let database = database::Database::start(Some(data), Arc::new(SystemClock)).await?;
+    let client = aws_sdk_dynamodb::Client::new(&database::sdk_config(database.url()));
+    let queue = TableQueue::open(client, Arc::new(SystemClock)).await?;
+    if redrive {
+        println!("{} events were queued again.", queue.redrive().await?);
+    } else {
+        for letter in queue.dead_letters().await? {
+            let id = letter.deduplication.get(..12).unwrap_or_default();
+            println!("{id}  sent {:.0}  tried {} times  {} bytes", letter.sent_at, letter.receive_count, letter.bytes);
+        }
+    }
+    drop(queue);
+    database.shutdown().await;
+    Ok(())
+}
+
+/// Waits until somebody ends this, with Ctrl-C or SIGTERM.
+async fn ended() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Every variable of the process as a secret, since nobody knows which are. A value that is not UTF-8 is none of ours.
+#[expect(clippy::disallowed_methods, reason = "this is where this program's environment is read")]
+fn environment() -> Settings {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?.into())))
+        .collect()
+}
+
+/// Log lines go beside what is printed, so that either can be taken alone.
+struct StandardError;
+
+impl LineSink for StandardError {
+    fn write_line(&self, line: &str) {
+        use io::Write as _;
+        // A log that cannot be written must not end what it is about.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+}

@@ -22,13 +22,14 @@ use crate::{
     deliveries::Deliveries,
     gateway::{Gateway, InvalidRoute, Limits, RoutingTable},
     queue::TableQueue,
+    secrets::{self, SettingsFileError},
     template::{TEMPLATE, Template, TemplateError},
 };
 
 /// The prefix of the tables' names, unless `TABLE_PREFIX` says otherwise.
-const TABLE_PREFIX: &str = "portcullis-local-";
+pub const TABLE_PREFIX: &str = "portcullis-local-";
 /// Where pools may live, unless `POOL_CIDRS` says otherwise.
-const POOL_CIDRS: &str = "127.0.0.0/8";
+pub const POOL_CIDRS: &str = "127.0.0.0/8";
 
 /// What a stack is started with.
 pub struct Options {
@@ -70,6 +71,9 @@ pub enum StackError {
     /// The embedded database does not run.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The data folder belongs to other keys.
+    #[error(transparent)]
+    Keys(#[from] SettingsFileError),
     /// The template is not as it is read here.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -116,15 +120,7 @@ impl Stack {
         let listener = listener.map_err(|problem| StackError::Port { port, problem })?;
         let template = Template::parse(TEMPLATE)?;
         let table = RoutingTable::new(&template.routes)?;
-        let (database, database_url) = match options.database_url {
-            Some(url) => (None, url),
-            None => {
-                let folder = options.data.as_deref().map(DataFolder::take).transpose().map_err(DatabaseError::from)?;
-                let database = Database::start(folder, Arc::clone(&options.clock)).await?;
-                let url = database.url().to_owned();
-                (Some(database), url)
-            }
-        };
+        let (database, database_url) = database(&options).await?;
         let environment = with_defaults(options.environment);
         let aws = sdk_config(&database_url);
         let client = portcullis_store::client(&aws);
@@ -180,6 +176,20 @@ impl Stack {
             database.shutdown().await;
         }
     }
+}
+
+/// The database that is there already, or one of the stack's own.
+async fn database(options: &Options) -> Result<(Option<Database>, String), StackError> {
+    if let Some(url) = &options.database_url {
+        return Ok((None, url.clone()));
+    }
+    let folder = options.data.as_deref().map(DataFolder::take).transpose().map_err(DatabaseError::from)?;
+    if let Some(folder) = &folder {
+        secrets::check_keys_of(folder.path(), &options.environment)?;
+    }
+    let database = Database::start(folder, Arc::clone(&options.clock)).await?;
+    let url = database.url().to_owned();
+    Ok((Some(database), url))
 }
 
 /// What this machine needs not be told; no secret is among it.

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
     Client,
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
-    types::{AttributeValue, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+    types::{AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use jiff::Timestamp;
 use portcullis_runtime::queue::{DEDUPLICATION_WINDOW, QueueError};
@@ -73,6 +73,27 @@ impl Stored {
         parts.push(rest);
         parts
     }
+
+    /// Its rows, the one that says everything first.
+    fn items(&self) -> Vec<Item> {
+        let id = self.id();
+        let parts = self.parts();
+        let count = parts.len();
+        let items = parts.into_iter().enumerate().map(|(position, part)| {
+            let mut item = key(&id, position);
+            item.insert(BODY.to_owned(), AttributeValue::S(part.to_owned()));
+            if position == 0 {
+                item.insert(PARTS.to_owned(), number(count));
+                item.insert(SEQUENCE.to_owned(), number(self.sequence));
+                item.insert(GROUP.to_owned(), AttributeValue::S(self.group.clone()));
+                item.insert(DEDUPLICATION.to_owned(), AttributeValue::S(self.deduplication.clone()));
+                item.insert(SENT_AT.to_owned(), number(self.sent_at.as_millisecond()));
+                item.insert(RECEIVE_COUNT.to_owned(), number(self.receive_count));
+            }
+            item
+        });
+        items.collect()
+    }
 }
 
 /// What a row that is there already may be for it to be overwritten.
@@ -121,7 +142,7 @@ impl Rows {
     /// Stores a message. Once this returns `Stored`, the engine has committed it.
     pub(super) async fn put(&self, message: &Stored, overwrite: Overwrite) -> Result<Outcome, QueueError> {
         let condition = Condition::of(overwrite);
-        let mut items = self.items(message);
+        let mut items = message.items();
         if items.len() == 1 {
             let result = self
                 .client
@@ -161,7 +182,7 @@ impl Rows {
         match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
             Ok(_) => Ok(Outcome::Stored),
             Err(error) => match failed_condition(&error) {
-                Some(item) => Ok(Outcome::Duplicate { of: item.and_then(live_sequence) }),
+                Some(reason) => Ok(Outcome::Duplicate { of: reason.item().and_then(live_sequence) }),
                 None => Err(classify(&error)),
             },
         }
@@ -259,26 +280,6 @@ impl Rows {
                 return assemble(items);
             }
         }
-    }
-
-    fn items(&self, message: &Stored) -> Vec<Item> {
-        let id = message.id();
-        let parts = message.parts();
-        let count = parts.len();
-        let items = parts.into_iter().enumerate().map(|(position, part)| {
-            let mut item = key(&id, position);
-            item.insert(BODY.to_owned(), AttributeValue::S(part.to_owned()));
-            if position == 0 {
-                item.insert(PARTS.to_owned(), number(count));
-                item.insert(SEQUENCE.to_owned(), number(message.sequence));
-                item.insert(GROUP.to_owned(), AttributeValue::S(message.group.clone()));
-                item.insert(DEDUPLICATION.to_owned(), AttributeValue::S(message.deduplication.clone()));
-                item.insert(SENT_AT.to_owned(), number(message.sent_at.as_millisecond()));
-                item.insert(RECEIVE_COUNT.to_owned(), number(message.receive_count));
-            }
-            item
-        });
-        items.collect()
     }
 }
 
@@ -397,13 +398,13 @@ fn refused(error: impl Display) -> QueueError {
     QueueError::Refused(error.to_string())
 }
 
-/// Whether a transaction failed by the condition of its first write, with the row that was in the way.
-fn failed_condition<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Option<&Item>> {
+/// Where a transaction failed by the condition of its first write: the reason, which holds the row that was in the way.
+fn failed_condition<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&CancellationReason> {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
         return None;
     };
     let reason = cancelled.cancellation_reasons().first()?;
-    (reason.code() == Some("ConditionalCheckFailed")).then(|| reason.item())
+    (reason.code() == Some("ConditionalCheckFailed")).then_some(reason)
 }
 
 /// The engine refuses only what was malformed; anything else passes.

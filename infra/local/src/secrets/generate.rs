@@ -1,0 +1,57 @@
+//! Secrets that are made on this machine.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use portcullis_crypto::Randomness;
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use super::Settings;
+
+/// 256 bits, as 64 hex digits: what an encryption key must be, and long enough for any token.
+const SECRET_LENGTH: usize = 32;
+
+/// A new secret for each of these names.
+pub(super) fn secrets(names: &[&str], randomness: &dyn Randomness) -> Settings {
+    let secret = |name: &&str| {
+        let mut bytes = Zeroizing::new([0; SECRET_LENGTH]);
+        randomness.fill(&mut *bytes);
+        ((*name).to_owned(), hex::encode(*bytes).into())
+    };
+    names.iter().map(secret).collect()
+}
+
+/// Writes the file anew with these secrets, what it held among them.
+pub(super) fn write(file: &Path, secrets: &Settings) -> io::Result<()> {
+    let mut text = Zeroizing::new(
+        "# Made by `cargo local`, for this machine alone. Without ENCRYPTION_KEY its data does not open.\n".to_owned(),
+    );
+    for (name, value) in secrets {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{name}='{}'", value.expose_secret());
+    }
+    replace(file, text.as_bytes())
+}
+
+/// Puts `content` in the file's place at once: whoever reads it sees the old or the new, whole, and its owner alone does.
+pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let draft = file.with_extension(format!("{}.new", std::process::id()));
+    // A draft that a process of this id left behind is its own affair no longer.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    written.write_all(content)?;
+    written.sync_all()?;
+    fs::rename(&draft, file)?;
+    fs::File::open(folder)?.sync_all()
+}

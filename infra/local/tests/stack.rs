@@ -1,0 +1,158 @@
+//! The whole, started in this process and as the program that an operator starts.
+
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use local::{Options, Stack, StackError, demo::Demo, secrets};
+use portcullis_crypto::Randomness;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+/// Different bytes at each call, the same in each run.
+#[derive(Default)]
+struct Counting(AtomicU64);
+
+impl Randomness for Counting {
+    fn fill(&self, destination: &mut [u8]) {
+        let count = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        for (byte, value) in destination.iter_mut().rev().zip(count.iter().rev().cycle()) {
+            *byte = *value;
+        }
+    }
+}
+
+fn options(folder: &Path, data: bool) -> Options {
+    let settings = secrets::Settings::new();
+    let settings = secrets::gather(settings, &folder.join(".env"), folder, true, &Counting::default()).unwrap();
+    Options { data: data.then(|| folder.to_owned()), ..Options::new(settings) }
+}
+
+#[tokio::test]
+async fn a_demonstration_goes_through_every_layer_on_several_stacks_side_by_side() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, other) =
+        tokio::join!(Stack::start(options(one.path(), false)), Stack::start(options(other.path(), false)));
+    for stack in [one.unwrap(), other.unwrap()] {
+        let mut demo = Demo::start(&stack, None).await.unwrap();
+        let steps = demo.run().await.unwrap();
+        let lines: Vec<String> = steps.iter().map(|step| format!("{}: {}", step.place, step.what)).collect();
+        assert!(lines.contains(&"skills: skill maps reads MAPS_KEY and SHARED_KEY, and nothing else".to_owned()));
+        assert!(lines.contains(&"skills: skill mail reads MAIL_KEY and SHARED_KEY, and nothing else".to_owned()));
+        let last = lines.last().unwrap();
+        assert!(last.starts_with("pool: got POST /slack/events/slack-A00DEMO-T00DEMO, "), "{last}");
+        assert!(last.ends_with(", signed with the delivery secret"), "{last}");
+        demo.run().await.expect("on the same data it goes again");
+        demo.shutdown().await;
+        stack.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn data_under_another_key_is_refused_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    Stack::start(options(folder.path(), true)).await.unwrap().shutdown().await;
+    let mut other = options(folder.path(), true);
+    other.environment.insert("ENCRYPTION_KEY".to_owned(), "ab".repeat(32).into());
+    let error = Stack::start(other).await.err().expect("it is refused");
+    assert!(matches!(error, StackError::Keys(_)), "{error}");
+    Stack::start(options(folder.path(), true)).await.expect("with the right key it opens").shutdown().await;
+}
+
+#[tokio::test]
+async fn a_missing_setting_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(folder.path(), false);
+    options.environment.remove("SKILL_API_TOKEN");
+    let error = Stack::start(options).await.err().expect("it is refused").to_string();
+    assert_eq!(error, "settings: SKILL_API_TOKEN is not set");
+}
+
+/// The program, with what it has printed so far.
+struct Program {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    fn start(home: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_local"))
+            .args(arguments)
+            .current_dir(home)
+            .env_clear()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The next line that holds `text`.
+    async fn line(&mut self, text: &str) -> String {
+        loop {
+            let line = self.lines.next_line().await.unwrap().unwrap_or_else(|| panic!("no line holds {text:?}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    async fn address(&mut self, of: &str) -> String {
+        self.line(of).await.split_whitespace().last().unwrap().to_owned()
+    }
+}
+
+async fn count(url: &str) -> i32 {
+    let client = aws_sdk_dynamodb::Client::new(&local::database::sdk_config(url));
+    client.scan().table_name("portcullis-local-pools").send().await.unwrap().count
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let home = tempfile::tempdir().unwrap();
+    let arguments = ["--database-only", "--data", "data"];
+    let mut program = Program::start(home.path(), &arguments);
+    let url = program.address("Database").await;
+    let client = aws_sdk_dynamodb::Client::new(&local::database::sdk_config(&url));
+    for number in 0..50 {
+        let id = aws_sdk_dynamodb::types::AttributeValue::S(number.to_string());
+        client.put_item().table_name("portcullis-local-pools").item("id", id).send().await.unwrap();
+    }
+    program.child.kill().await.unwrap();
+    let mut program = Program::start(home.path(), &arguments);
+    assert_eq!(count(&program.address("Database").await).await, 50);
+}
+
+#[tokio::test]
+async fn the_program_prints_no_token_and_ends_cleanly_when_it_is_told_to() {
+    let home = tempfile::tempdir().unwrap();
+    let mut program = Program::start(home.path(), &["--port", "0", "--data", "data"]);
+    let mut printed = String::new();
+    while !printed.contains("Ctrl-C") {
+        printed += &program.lines.next_line().await.unwrap().unwrap();
+    }
+    let generated = std::fs::read_to_string(home.path().join("data/dev.env")).unwrap();
+    let values: Vec<&str> = generated.lines().filter_map(|line| line.split('\'').nth(1)).collect();
+    assert_eq!(values.len(), 4);
+    assert!(values.iter().all(|value| !printed.contains(value)));
+    let id = program.child.id().unwrap().to_string();
+    Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
+    assert!(program.child.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_second_program_on_the_same_data_says_so_and_fails() {
+    let home = tempfile::tempdir().unwrap();
+    let mut first = Program::start(home.path(), &["--database-only", "--data", "data"]);
+    first.line("Database").await;
+    let mut second = Command::new(env!("CARGO_BIN_EXE_local"));
+    let second = second.args(["--dead-letters", "--data", "data"]).current_dir(home.path()).output().await.unwrap();
+    assert!(!second.status.success());
+    assert!(String::from_utf8_lossy(&second.stderr).contains("is in use by another process"));
+}
