@@ -61,17 +61,22 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        if inner.is_data() { ApiError::invalid_field(path, describe(&inner)) } else { malformed(&inner) }
+        if inner.is_data() { invalid(&path, &inner) } else { malformed(&inner) }
     })
 }
 
-/// What a data error says, without the position that `serde_json` appends and without repeating what was sent.
-fn describe(error: &serde_json::Error) -> String {
+/// A field that does not validate, without the position that `serde_json` appends and without repeating what was sent.
+fn invalid(path: &str, error: &serde_json::Error) -> ApiError {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    if let Some(field) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        // serde names the object that lacks the field; the root's path is a dot.
+        let path = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
+        return ApiError::invalid_field(path, "is required");
+    }
     match text.split_once(", expected ") {
-        Some((_, expected)) => format!("must be {expected}"),
-        None => text.to_owned(),
+        Some((_, expected)) => ApiError::invalid_field(path, format!("must be {expected}")),
+        None => ApiError::invalid_field(path, text),
     }
 }
 

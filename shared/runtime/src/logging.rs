@@ -38,8 +38,7 @@ pub enum Format {
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: our own lines, and of libraries only what went wrong.
-const DEFAULT_FILTER: &str =
-    "warn,portcullis_runtime=info,portcullis_store=info,slack=info,internal=info,skills=info,relay=info,local=info";
+const DEFAULT_FILTER: &str = "warn,dynoxide=error,portcullis_runtime=info,portcullis_store=info,slack=info,internal=info,skills=info,relay=info,local=info";
 
 /// Sends this process's log to `sink`. The first call in a process counts; later ones change nothing.
 pub fn start(format: Format, sink: Arc<dyn LineSink>, filter: Option<&str>) {
