@@ -54,7 +54,9 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<(), Problem> {
     let environment = environment();
     let filter = environment.get("RUST_LOG").map(|filter| filter.expose_secret().to_owned());
-    let filter = filter.or_else(|| arguments.quiet.then(|| "warn,dynoxide=error".to_owned()));
+    // A demonstration tells what happens in its own words.
+    let is_calm = arguments.quiet || (arguments.demo && !arguments.json);
+    let filter = filter.or_else(|| is_calm.then(|| "warn,dynoxide=error".to_owned()));
     let format = if arguments.json { Format::Json } else { Format::Text };
     logging::start(format, Arc::new(StandardError), filter.as_deref());
 
