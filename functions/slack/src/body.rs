@@ -71,8 +71,8 @@ impl<'a> Body<'a> {
     /// Reads a body; `None` where it is not the JSON object that Slack sends.
     pub fn parse(body: &'a [u8]) -> Option<Self> {
         // A single pass, since a body is read before anybody knows whose it is; serde's derive refuses a key that is read
-        // twice, so that nobody can show one team to us and another to the pool.
-        serde_json::from_slice(body).ok()
+        // twice, so that nobody can show one team to us and another to the pool. What is passed over must be text as well.
+        serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
     }
 
     pub fn is_url_verification(&self) -> bool {

@@ -55,10 +55,11 @@ pub fn slack<G: SlackGate, S: Clone + Send + Sync + 'static>(gate: Arc<G>, state
 
 async fn verify<G: SlackGate>(gate: &G, request: Request) -> Result<Request, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let channel = RawPathParams::from_request_parts(&mut parts, &())
-        .await
-        .ok()
-        .and_then(|params| params.iter().find(|(name, _)| *name == "channelId").map(|(_, value)| value.to_owned()));
+    let channel = match RawPathParams::from_request_parts(&mut parts, &()).await {
+        Ok(params) => params.iter().find(|(name, _)| *name == "channelId").map(|(_, value)| value.to_owned()),
+        // A path that names a channel in bytes that are no text names none, and is not the path that names no channel.
+        Err(_) => Some(String::new()),
+    };
     let body = json::read_body(Request::new(body), SLACK_BODY_LIMIT).await?;
     let event = gate.verify(SignedRequest { channel, headers: parts.headers.clone(), body }).await?;
     parts.extensions.insert(event);
