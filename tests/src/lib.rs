@@ -8,6 +8,7 @@ pub mod faults;
 pub mod logs;
 pub mod pool;
 pub mod queue_promises;
+pub mod routes;
 pub mod seed;
 pub mod slack;
 pub mod system;
