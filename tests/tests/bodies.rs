@@ -37,7 +37,12 @@ fn raw(prepared: &Prepared, call: &Call, body: impl Into<reqwest::Body>) -> Requ
 
 /// A refusal of the body, which repeats nothing of it.
 fn assert_refused(answer: &Answer, status: u16, code: &str, what: &str) {
-    assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str().unwrap()), (status, code), "{what}: {answer:?}");
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["code"].as_str().unwrap()),
+        (status, code),
+        "{what}: {:?}",
+        answer.json()
+    );
     let text = String::from_utf8_lossy(&answer.body);
     assert!(!text.contains(CANARY) && !text.contains("c4n4ry"), "{what}: {text}");
 }
