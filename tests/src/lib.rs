@@ -10,6 +10,7 @@ pub mod faulty;
 pub mod logs;
 pub mod pool;
 pub mod queue_promises;
+pub mod routes;
 pub mod seed;
 pub mod slack;
 pub mod system;

@@ -21,7 +21,7 @@ pub fn captured() -> Arc<Lines> {
     let lines = LINES.get_or_init(|| {
         let lines = Arc::new(Lines::default());
         // The functions' lines and those of the libraries beneath them, down to the finest that an operator may ask for.
-        logging::start(Format::Json, lines.clone(), Some("debug"));
+        logging::start(Format::Json, lines.clone(), Some("trace"));
         lines
     });
     Arc::clone(lines)

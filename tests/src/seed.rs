@@ -28,6 +28,8 @@ pub struct Connected {
     pub signing_secret: String,
     /// What we sign with.
     pub delivery_secret: String,
+    /// What the bot speaks to Slack with.
+    pub bot_token: String,
 }
 
 impl Connected {
@@ -93,6 +95,7 @@ async fn connect(
         app: app.to_owned(),
         signing_secret,
         delivery_secret: random_hex(32),
+        bot_token: format!("not-a-real-token-{}", random_hex(8)),
     };
     let slack_id = |text: &str| text.parse::<SlackId>().expect("a test's Slack id is valid");
     let channel = NewSlackChannel {
@@ -103,7 +106,7 @@ async fn connect(
         team_name: Some("A team".to_owned()),
         bot_user_id: Some("U0BOT".to_owned()),
         platform_app,
-        bot_token: Some(SecretString::from(format!("not-a-real-token-{}", random_hex(8)))),
+        bot_token: Some(SecretString::from(connected.bot_token.as_str())),
         signing_secret: SecretString::from(connected.signing_secret.as_str()),
         delivery_secret: SecretString::from(connected.delivery_secret.as_str()),
     };

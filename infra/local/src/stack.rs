@@ -136,8 +136,7 @@ impl Stack {
             clock: options.clock,
             randomness: options.randomness,
         };
-        let functions = start_functions(&platform, &template).await?;
-        let relay = Relay::start(&platform).await?;
+        let (functions, relay) = start_functions(&platform, &template).await?;
         let gateway = Gateway::start(listener, table, functions, Limits::default())
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
@@ -200,18 +199,31 @@ fn with_defaults(mut environment: BTreeMap<String, SecretString>) -> BTreeMap<St
     environment
 }
 
-async fn start_functions(platform: &Platform, template: &Template) -> Result<BTreeMap<String, Router>, StackError> {
+/// Starts all functions, so that what is wrong with the settings of several is told at once.
+async fn start_functions(
+    platform: &Platform,
+    template: &Template,
+) -> Result<(BTreeMap<String, Router>, Relay), StackError> {
     let mut functions = BTreeMap::new();
+    let mut refusals = Vec::new();
     for name in &template.functions {
-        let router = match name.as_str() {
-            "internal" => internal::start(platform).await?,
-            "skills" => skills::start(platform).await?,
-            "slack" => slack::start(platform).await?,
+        let started = match name.as_str() {
+            "internal" => internal::start(platform).await,
+            "skills" => skills::start(platform).await,
+            "slack" => slack::start(platform).await,
             // It has no route: [`Deliveries`] runs it.
             "relay" => continue,
             unknown => return Err(StackError::UnknownFunction(unknown.to_owned())),
         };
-        functions.insert(name.clone(), router);
+        match started {
+            Ok(router) => drop(functions.insert(name.clone(), router)),
+            Err(error) => refusals.push(error),
+        }
     }
-    Ok(functions)
+    match Relay::start(platform).await {
+        Ok(relay) if refusals.is_empty() => return Ok((functions, relay)),
+        Ok(_) => {}
+        Err(error) => refusals.push(error),
+    }
+    Err(SettingsError::of_all(refusals).into())
 }

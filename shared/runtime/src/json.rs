@@ -11,6 +11,8 @@ use serde::{
     de::{self, DeserializeOwned},
 };
 
+use serde_path_to_error::{Path, Segment};
+
 use crate::ApiError;
 
 /// The largest body that is read, in bytes; Slack's are smaller ([`crate::tier::SLACK_BODY_LIMIT`]).
@@ -57,12 +59,39 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// 400 `malformed_json`, or `validation_failed` that names the field.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice::<NoDuplicates>(body).map_err(|error| malformed(&error))?;
+    // serde's derive would take an array for a struct, by the order of its fields.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::bad_request("validation_failed", "The body must be a JSON object"));
+    }
     let deserializer = &mut serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        if inner.is_data() { invalid(&path, &inner) } else { malformed(&inner) }
+        let path = path(error.path());
+        invalid(&path, &error.into_inner())
     })
+}
+
+/// Where a field stands; a dot for the root. It ends before a key that could not be one of ours: such a key is the
+/// caller's, and may be a secret in the wrong place.
+fn path(path: &Path) -> String {
+    let mut text = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
+            Segment::Map { key } if is_name(key) => {
+                let separator = if text.is_empty() { "" } else { "." };
+                text.push_str(&format!("{separator}{key}"));
+            }
+            Segment::Map { .. } | Segment::Enum { .. } | Segment::Unknown => break,
+        }
+    }
+    if text.is_empty() { ".".to_owned() } else { text }
+}
+
+/// Whether a key looks like a field's or a secret's name.
+fn is_name(key: &str) -> bool {
+    (1..=128).contains(&key.len())
+        && !key.starts_with(|first: char| first.is_ascii_digit())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// A field that does not validate, without the position that `serde_json` appends and without repeating what was sent.
@@ -73,6 +102,10 @@ fn invalid(path: &str, error: &serde_json::Error) -> ApiError {
         // serde names the object that lacks the field; the root's path is a dot.
         let path = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
         return ApiError::invalid_field(path, "is required");
+    }
+    // serde_json says "expected value" of a number, an object or an array in an enum's place.
+    if !error.is_data() {
+        return ApiError::invalid_field(path, "must be of another type");
     }
     match text.split_once(", expected ") {
         Some((_, expected)) => ApiError::invalid_field(path, format!("must be {expected}")),

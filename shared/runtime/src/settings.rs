@@ -34,6 +34,18 @@ impl fmt::Display for SettingsError {
 }
 
 impl SettingsError {
+    /// What several functions lack, each problem told once.
+    #[must_use]
+    pub fn of_all(errors: impl IntoIterator<Item = Self>) -> Self {
+        let mut problems = Vec::new();
+        for problem in errors.into_iter().flat_map(|error| error.problems) {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        Self { problems }
+    }
+
     /// One line a setting.
     #[must_use]
     pub fn problems(&self) -> &[String] {

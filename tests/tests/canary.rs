@@ -1,0 +1,84 @@
+//! Secrets stand in no log line, no metric, no error and no answer but the one that they are for.
+
+#[path = "canary/search.rs"]
+mod search;
+#[path = "canary/tour.rs"]
+mod tour;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use portcullis_runtime::logging::LineSink;
+use portcullis_tests::{logs, system::random_hex};
+
+use search::Canary;
+use tour::Tour;
+
+#[tokio::test]
+async fn no_secret_stands_where_it_is_not_meant_to_be() {
+    let mut tour = Tour::start().await;
+    tour.credentials().await;
+    tour.secrets().await;
+    tour.bad_bodies().await;
+    tour.tokens().await;
+    tour.slack().await;
+    tour.deliveries().await;
+    tour.faults().await;
+    tour.damaged_rows().await;
+    let found = tour.end().await;
+    assert!(found.canaries > 30 && found.answers > 300 && found.lines > 300, "the tour was short: {found:?}");
+    assert!(found.leaks.is_empty(), "{:#?}", found.leaks);
+}
+
+#[tokio::test]
+async fn each_form_of_a_secret_is_found_in_a_log_line() {
+    let logs = logs::captured();
+    let secret = format!("a \"secret\"\\ é/+ of {}", random_hex(16));
+    let canary = Canary::new("planted", &secret);
+    assert!(logs.all().iter().all(|line| canary.found_in(line).is_none()));
+    for (form, text) in canary.forms() {
+        let line = format!(r#"{{"message":"planted","{form}":"before{text}after"}}"#);
+        assert!(canary.found_in(&line).is_some(), "{form}");
+    }
+    for offset in 0..5 {
+        let encoded = STANDARD.encode(format!("{}{secret} and more", "x".repeat(offset)));
+        assert!(canary.found_in(&encoded).is_some(), "behind {offset} bytes");
+    }
+    // Through the log itself, as a careless line of ours would write it.
+    tracing::warn!(target: "portcullis_runtime", value = secret, "planted");
+    tracing::trace!(target: "portcullis_store", value = ?secret.as_bytes(), "planted");
+    logs.write_line(&secret);
+    let found: Vec<_> = logs.all().iter().filter_map(|line| canary.found_in(line)).collect();
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[tokio::test]
+async fn what_libraries_say_below_info_is_not_logged_whatever_is_asked_for() {
+    let logs = logs::captured();
+    let id = random_hex(16);
+    for target in
+        ["hyper_util::client", "aws_smithy_runtime", "aws_sdk_dynamodb", "reqwest", "h2", "localhost", "slackish"]
+    {
+        // A callsite's target is constant, so each library's is asked for at run time through `log`'s way in.
+        assert!(!logging_lets(target, &id), "{target}");
+    }
+    tracing::debug!(target: "relay::post", id, "ours");
+    tracing::info!(target: "hyper", id, "a library's");
+    let lines: Vec<_> = logs.all().into_iter().filter(|line| line.contains(&id)).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+/// Whether a debug line of this target gets into the log.
+fn logging_lets(target: &'static str, id: &str) -> bool {
+    macro_rules! say {
+        ($($known:literal),*) => {
+            match target {
+                $($known => {
+                    tracing::debug!(target: $known, id, "a library's");
+                    tracing::trace!(target: $known, id, "a library's");
+                })*
+                unknown => panic!("{unknown}"),
+            }
+        };
+    }
+    say!("hyper_util::client", "aws_smithy_runtime", "aws_sdk_dynamodb", "reqwest", "h2", "localhost", "slackish");
+    logs::captured().all().iter().any(|line| line.contains(id))
+}

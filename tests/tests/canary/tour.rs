@@ -1,0 +1,391 @@
+//! A way through everything that the system does, well and badly, with a canary in each place that takes a secret.
+
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use portcullis_auth::Clock;
+use portcullis_tests::{
+    Answer, Behaviour, Fault, FaultProxy, System,
+    routes::{Body, Prepared, Tier, calls},
+    slack,
+    system::{Settings, eventually, random_hex, send},
+};
+use reqwest::{Method, RequestBuilder};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::search::Canary;
+
+const SECRETS: &str = "/api/internal/pools/pool-1/secrets";
+const EVENTS: &str = "/api/slack/events";
+
+/// What was found at the end.
+#[derive(Debug)]
+pub struct Found {
+    /// How many secrets were looked for.
+    pub canaries: usize,
+    /// How many answers were searched.
+    pub answers: usize,
+    /// How many log lines were searched.
+    pub lines: usize,
+    /// What stood where.
+    pub leaks: Vec<String>,
+}
+
+/// The tour, with all that it has seen.
+pub struct Tour {
+    prepared: Prepared,
+    proxy: FaultProxy,
+    // Behind the proxy; it ends with the tour.
+    database: System,
+    canaries: Vec<Canary>,
+    answers: Vec<Seen>,
+}
+
+struct Seen {
+    what: String,
+    text: String,
+    /// The canaries that are meant to be in it.
+    meant: Vec<String>,
+}
+
+impl Tour {
+    pub async fn start() -> Self {
+        let database = System::start().await;
+        let proxy = FaultProxy::start(database.stack.database_url()).await;
+        let mut settings = Settings::random()
+            .with("INTERNAL_API_TOKEN_PREVIOUS", &random_hex(24))
+            .with("SKILL_API_TOKEN_PREVIOUS", &random_hex(24));
+        settings.database_url = Some(proxy.url());
+        let prepared = Prepared::new(System::start_with(settings).await).await;
+        let mut tour = Self { prepared, proxy, database, canaries: Vec::new(), answers: Vec::new() };
+        let settings = tour.prepared.system.settings.environment();
+        for (name, value) in settings {
+            tour.watch(&name, value.expose_secret());
+        }
+        let key = hex::decode(&tour.prepared.system.settings.encryption_key).unwrap();
+        tour.canaries.push(Canary::of_bytes("the key's bytes", &key));
+        let connected = tour.prepared.connected.clone();
+        tour.watch("the signing secret", &connected.signing_secret);
+        tour.watch("the delivery secret", &connected.delivery_secret);
+        tour.watch("the bot token", &connected.bot_token);
+        tour
+    }
+
+    fn watch(&mut self, name: &str, secret: &str) {
+        self.canaries.push(Canary::new(name, secret));
+    }
+
+    /// A new canary of plain characters.
+    fn canary(&mut self, name: &str) -> String {
+        let secret = format!("c4n4ry{}", random_hex(12));
+        self.watch(name, &secret);
+        secret
+    }
+
+    async fn send(&mut self, what: &str, request: RequestBuilder, meant: &[&str]) -> Answer {
+        let answer = send(request).await;
+        let text = format!("{:?}\n{}", answer.headers, String::from_utf8_lossy(&answer.body));
+        let meant = meant.iter().map(|name| (*name).to_owned()).collect();
+        self.answers.push(Seen { what: what.to_owned(), text, meant });
+        answer
+    }
+
+    fn system(&self) -> &System {
+        &self.prepared.system
+    }
+
+    /// Each call with tokens that are not for it, in each place where one might put a token.
+    pub async fn credentials(&mut self) {
+        for (route, call) in calls() {
+            let right = self.prepared.authorized(route, call);
+            assert_eq!(self.send("a right credential", right, &[]).await.status, call.status);
+            for what in [
+                "x-internal-token",
+                "authorization",
+                "cookie",
+                "x-api-key",
+                "user-agent",
+                "referer",
+                "x-slack-signature",
+            ] {
+                let token = self.canary(&format!("a wrong {what}"));
+                let value = if what == "authorization" { format!("Bearer {token}") } else { token };
+                let request = self.prepared.anonymous(call).header(what, value);
+                self.send(what, request, &[]).await;
+            }
+            let (name, password) = (self.canary("a user's name"), self.canary("a password"));
+            self.send("Basic", self.prepared.anonymous(call).basic_auth(name, Some(password)), &[]).await;
+            let query = self.canary("a query");
+            let separator = if call.path.contains('?') { '&' } else { '?' };
+            let method: Method = call.method.parse().unwrap();
+            let path = format!("{}{separator}token={query}", call.path);
+            self.send("a query", self.system().internal(method, &path), &[]).await;
+            let id = self.canary("a request id that is not one");
+            self.send("an id", self.prepared.anonymous(call).header("x-request-id", format!("{id} {id}")), &[]).await;
+            let id = self.canary("a content type");
+            let request = self.prepared.authorized(route, call).header("content-type", format!("text/{id}"));
+            self.send("a content type", request, &[]).await;
+        }
+    }
+
+    /// Secrets in each scope, and everything that is wrong with a call that sets them.
+    pub async fn secrets(&mut self) {
+        for (name, scope) in [("POOL_KEY", "pool"), ("MAPS_KEY", "skill:maps"), ("MAIL_KEY", "skill:mail")] {
+            let secret = format!("v \"q\"\\ é\n{}", self.canary(name));
+            self.watch(name, &secret);
+            let body = json!({ "secrets": { name: { "value": secret, "scope": scope } } });
+            let request = self.system().internal(Method::PUT, SECRETS).json(&body);
+            assert_eq!(self.send("PUT secrets", request, &[]).await.status, 200);
+        }
+        for (skill, meant) in [("maps", "MAPS_KEY"), ("mail", "MAIL_KEY"), ("other", "POOL_KEY")] {
+            let path = format!("/api/internal/secrets/{skill}?poolId=pool-1");
+            let request = self.system().skill(Method::GET, &path);
+            let answer = self.send("GET secrets", request, &["POOL_KEY", meant]).await;
+            assert!(answer.json()[meant].as_str().unwrap().contains("c4n4ry"), "{answer:?}");
+        }
+        let c = self.canary("a value in a refused call");
+        let many: serde_json::Map<String, Value> =
+            (0..51).map(|number| (format!("NAME_{number}"), json!(format!("{c}{number}")))).collect();
+        for secrets in [
+            json!({ "A": c, "b/d": c }),
+            json!({ "A": { "value": c, "scope": c } }),
+            json!({ "A": { "scope": c } }),
+            json!({ "A": [c] }),
+            json!({ "A": { "value": { "inner": c } } }),
+            json!({ format!("{c}-"): c }),
+            json!({ "A": c.repeat(4_000) }),
+            json!([c]),
+            json!(c),
+            json!({ "A": { c.clone(): c, "value": 7 } }),
+            Value::Object(many),
+        ] {
+            let request = self.system().internal(Method::PUT, SECRETS).json(&json!({ "secrets": secrets }));
+            assert_eq!(self.send("a refused PUT", request, &[]).await.status, 400, "{secrets}");
+        }
+        let elsewhere = self.system().internal(Method::PUT, "/api/internal/pools/nowhere/secrets");
+        let request = elsewhere.json(&json!({ "secrets": { "A": c } }));
+        assert_eq!(self.send("an unknown pool", request, &[]).await.status, 404);
+    }
+
+    /// A canary in each field of each body, and in bodies that are none.
+    pub async fn bad_bodies(&mut self) {
+        for (_, call) in calls() {
+            let Body::Json(text) = call.body else { continue };
+            // With a mark behind it, so that it is nowhere a valid name.
+            let c = format!("{}!", self.canary("a body"));
+            let own: Value = serde_json::from_str(text).unwrap();
+            let mut bodies = vec![
+                c.clone(),
+                format!("\"{c}\""),
+                format!("[\"{c}\"]"),
+                format!("{{\"{c}\":1,\"{c}\":2}}"),
+                format!("{{\"{c}\""),
+                format!("{{\"x\":\"{c}\\q\"}}"),
+            ];
+            let fields = own.as_object().unwrap().keys().cloned();
+            for field in fields.chain(["podIp", "status", "timestamp", "lastSeenVersion", "skills"].map(str::to_owned))
+            {
+                for value in [json!(c), json!([c]), json!({ c.clone(): c }), json!(format!("{c}\0"))] {
+                    // What it is of is said in an answer; it is no secret.
+                    if field == "poolId" && value == json!(c) {
+                        continue;
+                    }
+                    let mut body = own.clone();
+                    body[&field] = value;
+                    bodies.push(body.to_string());
+                }
+            }
+            for body in bodies {
+                let request = self.system().internal(call.method.parse().unwrap(), call.path);
+                let request = request.header("content-type", "application/json").body(body);
+                self.send("a bad body", request, &[]).await;
+            }
+        }
+        let c = self.canary("a path");
+        for path in [
+            format!("/api/internal/secrets/{c}%2F?poolId=pool-1"),
+            format!("/api/internal/secrets/maps?poolId={c}&poolId={c}"),
+            format!("/api/internal/secrets/maps?poolId={c}%00"),
+            format!("/api/internal/pools/{c}%FF/secrets"),
+            format!("/api/slack/events/{c}"),
+            format!("/api/{c}"),
+        ] {
+            self.send("a path", self.system().internal(Method::GET, &path), &[]).await;
+            self.send("a path", self.system().request(Method::POST, &path), &[]).await;
+        }
+    }
+
+    /// Bound tokens, each said once.
+    pub async fn tokens(&mut self) {
+        for kind in ["skill-tokens", "runtime-tokens"] {
+            let path = format!("/api/internal/pools/pool-1/{kind}");
+            let name = format!("the token of {kind}");
+            let request = self.system().internal(Method::POST, &path).json(&json!({ "ttlSeconds": 60 }));
+            let answer = self.send("issuing", request, &[&name]).await;
+            let token = answer.json()["token"].as_str().unwrap().to_owned();
+            self.watch(&name, &token);
+            self.watch(&format!("{name}'s signature"), token.rsplit('.').next().unwrap());
+            // The answer that says the token says its signature as well.
+            self.answers.last_mut().unwrap().meant.push(format!("{name}'s signature"));
+            for (_, call) in calls().filter(|(_, call)| call.method != "DELETE") {
+                for token in [token.clone(), format!("{token}x"), token[..token.len() - 1].to_owned()] {
+                    let request = self.prepared.anonymous(call).header("x-internal-token", token);
+                    self.send("a bound token", request, &["POOL_KEY", "MAPS_KEY"]).await;
+                }
+            }
+            assert_eq!(self.send("revoking", self.system().internal(Method::DELETE, &path), &[]).await.status, 200);
+            let heartbeat = self.system().request(Method::POST, "/api/internal/pools/heartbeat");
+            let heartbeat = heartbeat.json(&json!({ "poolId": "pool-1" })).header("x-internal-token", &token);
+            assert_eq!(self.send("a revoked token", heartbeat, &[]).await.status, 401);
+        }
+    }
+
+    fn signed(&self, path: &str, secret: &str, body: impl Into<Vec<u8>>) -> RequestBuilder {
+        slack::signed(self.system(), path, secret, body, self.system().clock.now())
+    }
+
+    fn message(&self, number: u32, text: &str) -> Value {
+        let connected = &self.prepared.connected;
+        let mut message = slack::message(&connected.team, &connected.app, "C0GENERAL", number);
+        message["event"]["text"] = json!(text);
+        message
+    }
+
+    /// Events, right and wrong.
+    pub async fn slack(&mut self) {
+        let c = self.canary("a message");
+        let own = self.prepared.connected.signing_secret.clone();
+        let platform = self.system().settings.slack_signing_secret.clone();
+        let mut message = self.message(10, &c);
+        message["token"] = json!(self.canary("Slack's own token"));
+        message["event"]["files"] = json!([{ "url_private": c, "authorization": c }]);
+        for _ in 0..2 {
+            let request = self.signed(EVENTS, &own, message.to_string());
+            assert_eq!(self.send("an event", request, &[]).await.status, 200);
+        }
+        let mut elsewhere = message.clone();
+        elsewhere["team_id"] = json!("T0ELSEWHERE");
+        elsewhere["authorizations"] = Value::Null;
+        for (what, secret, body) in [
+            ("the platform's for a customer's", &platform, message.to_string()),
+            ("an unknown secret", &c, message.to_string()),
+            ("an unknown team", &own, elsewhere.to_string()),
+            ("nobody's", &platform, elsewhere.to_string()),
+            ("not JSON", &platform, c.clone()),
+            ("half", &platform, format!("{{\"type\":\"{c}")),
+            ("no origin", &platform, json!({ "type": c }).to_string()),
+            ("no challenge", &platform, json!({ "type": "url_verification", "token": c }).to_string()),
+            ("two teams", &own, format!("{{\"team_id\":\"T1\",\"team_id\":\"{c}\"}}")),
+            ("a form", &platform, format!("token={c}&ssl_check=1")),
+        ] {
+            let request = self.signed(EVENTS, secret, body.clone());
+            self.send(what, request, &[]).await;
+            let path = format!("{EVENTS}/channel-1");
+            let request = self.signed(&path, secret, body);
+            self.send(what, request, &[]).await;
+        }
+        let challenge = self.canary("a challenge");
+        let body = json!({ "type": "url_verification", "challenge": challenge, "token": c }).to_string();
+        let request = self.signed(EVENTS, &platform, body);
+        assert_eq!(self.send("a challenge", request, &["a challenge"]).await.status, 200);
+        let large = self.signed(EVENTS, &own, c.repeat(20_000));
+        assert_eq!(self.send("a large body", large, &[]).await.status, 413);
+    }
+
+    /// Pools that take events, and pools that do not.
+    pub async fn deliveries(&mut self) {
+        let before = self.prepared.stand_in.wait_for(1).await.len();
+        let location = self.canary("a redirect");
+        let own = self.prepared.connected.signing_secret.clone();
+        let behaviours =
+            [Behaviour::Answer(500), Behaviour::Redirect(format!("http://127.0.0.1:9/{location}")), Behaviour::Close];
+        for (number, behaviour) in (20..).zip(behaviours) {
+            self.prepared.stand_in.behave(behaviour);
+            let text = self.canary("a message that waits");
+            let mut message = self.message(number, &text);
+            // Each a conversation of its own, so that none waits for another.
+            message["event"]["channel"] = json!(format!("C0WAITS{number}"));
+            let request = self.signed(EVENTS, &own, message.to_string());
+            assert_eq!(self.send("an event that waits", request, &[]).await.status, 200);
+            let seen = self.prepared.stand_in.seen().len();
+            eventually("a delivery that fails", async || self.prepared.stand_in.seen().len() >= seen.max(before + 1))
+                .await;
+        }
+        self.prepared.stand_in.behave(Behaviour::Answer(200));
+    }
+
+    /// A store that refuses, throttles and loses answers.
+    pub async fn faults(&mut self) {
+        let c = self.canary("a value while the store fails");
+        for fault in [
+            Fault::Code("ValidationException"),
+            Fault::Code("AccessDeniedException"),
+            Fault::Code("ResourceNotFoundException"),
+            Fault::Code("InternalServerError"),
+        ] {
+            self.proxy.rule(move |_| fault.clone());
+            for (route, call) in calls().filter(|(route, _)| route.tier != Tier::Public) {
+                let request = self.prepared.authorized(route, call);
+                self.send("a failing store", request, &[]).await;
+            }
+            let put = self.system().internal(Method::PUT, SECRETS).json(&json!({ "secrets": { "A": c } }));
+            assert!(self.send("a failing store", put, &[]).await.status.is_server_error());
+        }
+        self.proxy.heal();
+    }
+
+    /// A sealed value that is none: what stands in its place was never sealed.
+    pub async fn damaged_rows(&mut self) {
+        let c = self.canary("a value that was never sealed");
+        let client = portcullis_store::client(&self.database.stack.platform().aws);
+        let update = client
+            .update_item()
+            .table_name("portcullis-local-pool_secrets")
+            .key("pool", AttributeValue::S("pool-1".to_owned()))
+            .key("scopeName", AttributeValue::S("skill:maps#MAPS_KEY".to_owned()))
+            .update_expression("SET #value = :value")
+            .expression_attribute_names("#value", "value");
+        for bytes in [c.as_bytes().to_vec(), [b"\x01", c.as_bytes(), c.as_bytes()].concat(), Vec::new()] {
+            let value = AttributeValue::B(Blob::new(bytes));
+            update.clone().expression_attribute_values(":value", value).send().await.unwrap();
+            let request = self.system().skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1");
+            assert_eq!(self.send("a damaged row", request, &[]).await.status, 500);
+        }
+    }
+
+    /// Ends everything, and searches all that was seen.
+    pub async fn end(self) -> Found {
+        let Self { prepared, proxy, database, canaries, answers } = self;
+        let Prepared { system, stand_in, .. } = prepared;
+        let logs = system.logs.clone();
+        system.shutdown().await;
+        drop(proxy);
+        database.shutdown().await;
+        let lines = logs.all();
+        let log = lines.join("\n");
+        let deliveries: Vec<String> = stand_in
+            .seen()
+            .iter()
+            .map(|delivery| format!("{:?}\n{}", delivery.headers, String::from_utf8_lossy(&delivery.body)))
+            .collect();
+        let mut leaks = Vec::new();
+        for canary in &canaries {
+            for seen in answers.iter().filter(|seen| !seen.meant.contains(&canary.name)) {
+                if let Some(form) = canary.found_in(&seen.text) {
+                    leaks.push(format!("{} ({form}) in the answer to {}: {}", canary.name, seen.what, seen.text));
+                }
+            }
+            if canary.found_in(&log).is_some() {
+                let found = |line: &&String| canary.found_in(line).is_some();
+                leaks.extend(lines.iter().find(found).map(|line| format!("{} in the log: {line}", canary.name)));
+            }
+            // A pool gets what Slack sent, and a signature; no secret that signs or opens anything.
+            if canary.name.contains("message") || canary.name == "Slack's own token" {
+                continue;
+            }
+            let found = deliveries.iter().filter_map(|delivery| canary.found_in(delivery));
+            leaks.extend(found.map(|form| format!("{} ({form}) in a delivery", canary.name)));
+        }
+        leaks.truncate(20);
+        Found { canaries: canaries.len(), answers: answers.len(), lines: lines.len(), leaks }
+    }
+}

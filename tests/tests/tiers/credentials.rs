@@ -1,0 +1,263 @@
+//! Credentials that are not for a tier, each with the refusal that it gets.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use portcullis_auth::{Clock, Generation, RuntimeGrant, SkillGrant, SkillSet};
+use portcullis_crypto::Keyring;
+use portcullis_tests::{
+    System,
+    routes::{Prepared, Tier},
+    seed, slack,
+    system::{random_hex, send},
+};
+use reqwest::{Method, RequestBuilder};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+const OF_ANOTHER_POOL: (u16, &str) = (403, "Token is not valid for this pool");
+const OF_ANOTHER_SKILL: (u16, &str) = (403, "Token is not valid for this skill");
+const OPERATORS_ALONE: (u16, &str) = (403, "This needs the operator's token");
+
+/// Asks for a runtime token.
+pub async fn issue_runtime_token(system: &System, pool: &str, ttl: u64) -> String {
+    issue(system, &format!("/api/internal/pools/{pool}/runtime-tokens"), json!({ "ttlSeconds": ttl })).await
+}
+
+/// Asks for a skill token for these skills.
+pub async fn issue_skill_token(system: &System, pool: &str, skills: &[&str], ttl: u64) -> String {
+    let body = json!({ "ttlSeconds": ttl, "skills": skills });
+    issue(system, &format!("/api/internal/pools/{pool}/skill-tokens"), body).await
+}
+
+async fn issue(system: &System, path: &str, body: Value) -> String {
+    let answer = send(system.internal(Method::POST, path).json(&body)).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
+
+/// Tokens that are, or were, good for something.
+pub struct Tokens {
+    runtime: Kind,
+    skill: Kind,
+    of_another_skill: String,
+    of_no_skill: String,
+}
+
+/// Tokens of one kind.
+struct Kind {
+    own: String,
+    expired: String,
+    revoked: String,
+    of_another_pool: String,
+    under_another_key: String,
+}
+
+impl Tokens {
+    /// Issues them; moves the clock on by a minute.
+    pub async fn issue(system: &System) -> Self {
+        seed::pool(system, "pool-2", None).await;
+        let runtime = async |pool, ttl| issue_runtime_token(system, pool, ttl).await;
+        let skill = async |pool, ttl| issue_skill_token(system, pool, &["maps"], ttl).await;
+        let expired = (runtime("pool-1", 60).await, skill("pool-1", 60).await);
+        system.clock.advance(Duration::from_mins(1));
+        let revoked = (runtime("pool-1", 3600).await, skill("pool-1", 3600).await);
+        for kind in ["runtime-tokens", "skill-tokens"] {
+            let path = format!("/api/internal/pools/pool-1/{kind}");
+            assert_eq!(send(system.internal(Method::DELETE, &path)).await.status, 200);
+        }
+        let foreign = under_another_key(system);
+        Self {
+            runtime: Kind {
+                own: runtime("pool-1", 3600).await,
+                expired: expired.0,
+                revoked: revoked.0,
+                of_another_pool: runtime("pool-2", 3600).await,
+                under_another_key: foreign.0,
+            },
+            skill: Kind {
+                own: skill("pool-1", 3600).await,
+                expired: expired.1,
+                revoked: revoked.1,
+                of_another_pool: skill("pool-2", 3600).await,
+                under_another_key: foreign.1,
+            },
+            of_another_skill: issue_skill_token(system, "pool-1", &["mail"], 3600).await,
+            of_no_skill: issue_skill_token(system, "pool-1", &[], 3600).await,
+        }
+    }
+}
+
+/// A runtime and a skill token that say all that is right, under a key that the system does not have.
+fn under_another_key(system: &System) -> (String, String) {
+    let keyring = Keyring::from_single_key(&random_hex(32)).unwrap();
+    let (pool, generation) = ("pool-1".parse().unwrap(), Generation(1));
+    let expires_at = system.clock.now() + Duration::from_hours(1);
+    let runtime = RuntimeGrant { pool, generation, expires_at };
+    let skill = SkillGrant { pool: runtime.pool.clone(), skills: SkillSet::All, generation, expires_at };
+    let text = |token: secrecy::SecretString| token.expose_secret().to_owned();
+    (text(runtime.issue(&keyring)), text(skill.issue(&keyring)))
+}
+
+/// A credential that is not for a tier.
+pub struct Foreign {
+    /// What it is.
+    pub what: String,
+    headers: Vec<(&'static str, String)>,
+    /// The refusal's status.
+    pub status: u16,
+    /// The refusal's words.
+    pub message: &'static str,
+}
+
+impl Foreign {
+    /// Presents it.
+    pub fn put_on(&self, request: RequestBuilder) -> RequestBuilder {
+        self.headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
+    }
+}
+
+/// All that must not open a tier's routes.
+pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, tier: Tier) -> Vec<Foreign> {
+    match tier {
+        Tier::Public => Vec::new(),
+        Tier::Slack => foreign_to_slack(prepared, tokens),
+        _ => {
+            let mut all = Vec::new();
+            for (what, headers) in malformed(&prepared.system, tier) {
+                all.push(Foreign { what, headers, status: 401, message: tier.refusal() });
+            }
+            for (what, token, (status, message)) in well_formed(&prepared.system, tokens, tier) {
+                for headers in
+                    [vec![("x-internal-token", token.to_owned())], vec![("authorization", format!("Bearer {token}"))]]
+                {
+                    all.push(Foreign { what: format!("{what} in {}", headers[0].0), headers, status, message });
+                }
+            }
+            all
+        }
+    }
+}
+
+/// What is no token at all, and what is nearly the right one: each a 401.
+fn malformed(system: &System, tier: Tier) -> Vec<(String, Vec<(&'static str, String)>)> {
+    let right = if tier == Tier::Skill { &system.settings.skill_token } else { &system.settings.internal_token };
+    let (start, end) = right.split_at(right.len() / 2);
+    let (x, bearer) = ("x-internal-token", "authorization");
+    let mut all = vec![("nothing".to_owned(), vec![])];
+    let near = [
+        ("an empty one", String::new()),
+        ("a wrong one", "wrong-".repeat(8)),
+        ("one of the same length", "0".repeat(right.len())),
+        ("one with a space in it", format!("{start} {end}")),
+        ("one with a tab in it", format!("{start}\t{end}")),
+        ("one with an encoded space", format!("{right}%20")),
+        ("one with a NUL's name", format!("{right}\\0")),
+        ("one that is cut", right[..right.len() - 1].to_owned()),
+        ("one without its beginning", right[1..].to_owned()),
+        ("one and more", format!("{right}0")),
+        ("one with more before it", format!("0{right}")),
+        ("one of other case", right.to_uppercase()),
+        ("one in quotes", format!("\"{right}\"")),
+        ("one twice in a line", format!("{right},{right}")),
+        ("a very long one", "0".repeat(8 * 1024)),
+        ("the claim to be a runtime token", format!("prt_{right}")),
+        ("the claim to be a skill token", format!("pst_{right}.{right}")),
+        ("the beginning of a bound token", "pst_".to_owned()),
+    ];
+    for (what, token) in near {
+        all.push((format!("{what} as it is"), vec![(x, token.clone())]));
+        all.push((format!("{what} as a bearer"), vec![(bearer, format!("Bearer {token}"))]));
+    }
+    let basic = STANDARD.encode(format!("user:{right}"));
+    for (what, value) in [
+        ("Basic", format!("Basic {right}")),
+        ("Basic, as it should be", format!("Basic {basic}")),
+        ("no scheme", right.clone()),
+        ("a scheme that runs into it", format!("Bearer{right}")),
+        ("two spaces", format!("Bearer  {right}")),
+        ("a tab", format!("Bearer\t{right}")),
+        ("another word", format!("Token {right}")),
+        ("two schemes", format!("Bearer Bearer {right}")),
+    ] {
+        all.push((what.to_owned(), vec![(bearer, value)]));
+    }
+    all.push(("the scheme in our own header".to_owned(), vec![(x, format!("Bearer {right}"))]));
+    all.push(("the right one twice".to_owned(), vec![(x, right.clone()), (x, right.clone())]));
+    let bearers = vec![(bearer, format!("Bearer {right}")), (bearer, format!("Bearer {right}"))];
+    all.push(("the right bearer twice".to_owned(), bearers));
+    all.push(("another header".to_owned(), vec![("x-api-key", right.clone()), ("cookie", right.clone())]));
+    all
+}
+
+/// Tokens that are good elsewhere or were good once.
+fn well_formed<'a>(
+    system: &'a System,
+    tokens: &'a Tokens,
+    tier: Tier,
+) -> Vec<(&'static str, &'a str, (u16, &'static str))> {
+    let refused = (401, tier.refusal());
+    let Tokens { runtime, skill, of_another_skill, of_no_skill } = tokens;
+    if tier == Tier::Skill {
+        return vec![
+            ("a runtime token", &runtime.own, refused),
+            ("an expired runtime token", &runtime.expired, refused),
+            ("an expired token", &skill.expired, refused),
+            ("a revoked token", &skill.revoked, refused),
+            ("a token under another key", &skill.under_another_key, refused),
+            ("another pool's token", &skill.of_another_pool, OF_ANOTHER_POOL),
+            ("another skill's token", of_another_skill, OF_ANOTHER_SKILL),
+            ("a token for no skill", of_no_skill, OF_ANOTHER_SKILL),
+        ];
+    }
+    // Whether a runtime token was revoked is asked only where one counts at all.
+    let is_operators = tier == Tier::Operator;
+    let or_operators = |refusal| if is_operators { OPERATORS_ALONE } else { refusal };
+    let mut all = vec![
+        ("the skill token", system.settings.skill_token.as_str(), refused),
+        ("a bound skill token", &skill.own, refused),
+        ("an expired skill token", &skill.expired, refused),
+        ("an expired token", &runtime.expired, refused),
+        ("a token under another key", &runtime.under_another_key, refused),
+        ("a revoked token", &runtime.revoked, or_operators(refused)),
+        ("another pool's token", &runtime.of_another_pool, or_operators(OF_ANOTHER_POOL)),
+    ];
+    if is_operators {
+        all.push(("the pool's own token", &runtime.own, OPERATORS_ALONE));
+    }
+    all
+}
+
+/// What does not make a request Slack's; the suite `slack_ingress` has all that can be wrong with a signature.
+fn foreign_to_slack(prepared: &Prepared, tokens: &Tokens) -> Vec<Foreign> {
+    let settings = &prepared.system.settings;
+    let now = prepared.system.clock.now().as_second();
+    let sign = |secret: &str, at: i64| {
+        let signature = slack::signature(secret, &at.to_string(), prepared.event().as_bytes());
+        vec![("x-slack-signature", signature), ("x-slack-request-timestamp", at.to_string())]
+    };
+    let own = &prepared.connected.signing_secret;
+    let twice = [sign(own, now), sign(own, now)].concat();
+    let bearer = |token: &str| vec![("authorization", format!("Bearer {token}"))];
+    let internal = |token: &str| vec![("x-internal-token", token.to_owned())];
+    [
+        ("nothing", vec![]),
+        ("the internal token", internal(&settings.internal_token)),
+        ("the internal token as a bearer", bearer(&settings.internal_token)),
+        ("the skill token", internal(&settings.skill_token)),
+        ("a runtime token", internal(&tokens.runtime.own)),
+        ("a skill token", internal(&tokens.skill.own)),
+        ("a signature alone", sign(own, now)[..1].to_vec()),
+        ("a timestamp alone", sign(own, now)[1..].to_vec()),
+        ("a signature twice", twice),
+        ("an empty signature", vec![("x-slack-signature", String::new()), sign(own, now)[1].clone()]),
+        ("another secret's signature", sign(&random_hex(16), now)),
+        ("the platform's signature on a customer's app", sign(&settings.slack_signing_secret, now)),
+        ("the delivery secret's signature", sign(&prepared.connected.delivery_secret, now)),
+        ("a signature of 301 s ago", sign(own, now - 301)),
+        ("a signature of 301 s ahead", sign(own, now + 301)),
+    ]
+    .into_iter()
+    .map(|(what, headers)| Foreign { what: what.to_owned(), headers, status: 401, message: Tier::Slack.refusal() })
+    .collect()
+}
