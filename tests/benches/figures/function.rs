@@ -32,7 +32,8 @@ impl Function {
         command.env_clear().envs(environment).env("AWS_LAMBDA_RUNTIME_API", api.address().to_string());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let started = machine::now();
-        let mut function = Self { child: command.spawn()?, api };
+        let child = command.spawn().map_err(|error| format!("{}: {error}", binary.display()))?;
+        let mut function = Self { child, api };
         // Its log goes through a pipe, as on Lambda.
         if let Some(mut log) = function.child.stdout.take() {
             thread::spawn(move || io::copy(&mut log, &mut io::sink()));

@@ -2,10 +2,9 @@
 
 use std::convert::Infallible;
 
-use http::Response;
 use lambda_http::{Error, Request, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    run(service_fn(async |_: Request| Ok::<_, Infallible>(Response::new("hello")))).await
+    run(service_fn(async |_: Request| Ok::<_, Infallible>("hello"))).await
 }
