@@ -1,0 +1,102 @@
+//! A function's binary, run as Lambda runs it.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::{Failure, machine, runtime_api::RuntimeApi};
+
+/// Far longer than any start or answer takes: what takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running instance of a function, which ends with this.
+pub struct Function {
+    child: Child,
+    api: RuntimeApi,
+}
+
+impl Function {
+    /// Starts an instance, and gives the time that passed until it asked for work.
+    pub async fn start(binary: &Path, environment: &BTreeMap<String, String>) -> Result<(Self, Duration), Failure> {
+        let api = RuntimeApi::start().await?;
+        let mut command = Command::new(binary);
+        command.env_clear().envs(environment).env("AWS_LAMBDA_RUNTIME_API", api.address().to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let started = machine::now();
+        let child = command.spawn().map_err(|error| format!("{}: {error}", binary.display()))?;
+        let mut function = Self { child, api };
+        // Its log goes through a pipe, as on Lambda.
+        if let Some(mut log) = function.child.stdout.take() {
+            thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+        }
+        let ready = timeout(PATIENCE, function.api.ready()).await;
+        let ready = ready.map_err(|_| format!("{} does not ask for work", binary.display()))??;
+        Ok((function, ready.duration_since(started)))
+    }
+
+    /// Lets it answer an event.
+    pub async fn invoke(&mut self, event: Bytes) -> Result<Bytes, Failure> {
+        timeout(PATIENCE, self.api.invoke(event)).await.map_err(|_| "a function does not answer")?
+    }
+
+    /// Lets it answer an HTTP request, which must be a 200.
+    pub async fn answer(&mut self, event: Bytes) -> Result<(), Failure> {
+        let answer = self.invoke(event).await?;
+        let status = serde_json::from_slice::<Value>(&answer)?.get("statusCode").and_then(Value::as_u64);
+        if status == Some(200) { Ok(()) } else { Err(String::from_utf8_lossy(&answer).into()) }
+    }
+
+    /// The CPU time that it has used.
+    pub fn cpu_time(&self) -> Result<Duration, Failure> {
+        machine::cpu_time(self.child.id())
+    }
+
+    /// Its memory in RAM, in MB.
+    pub fn resident_megabytes(&self) -> Result<f64, Failure> {
+        machine::resident_megabytes(self.child.id())
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a function finds in its environment on Lambda, `queue` and `database` being stand-ins.
+pub fn environment(
+    settings: &BTreeMap<String, String>,
+    name: &str,
+    database: &str,
+    queue: &str,
+) -> BTreeMap<String, String> {
+    let fixed = [
+        ("AWS_LAMBDA_FUNCTION_NAME", name),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/figures"),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "figures"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", database),
+        ("AWS_ENDPOINT_URL_SQS", queue),
+        ("EVENT_QUEUE_URL", &format!("{queue}/000000000000/events.fifo")),
+        ("DEAD_LETTER_QUEUE_URL", &format!("{queue}/000000000000/dead.fifo")),
+        ("TABLE_PREFIX", crate::stack::TABLE_PREFIX),
+        ("POOL_CIDRS", "127.0.0.0/8"),
+    ];
+    let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    settings.iter().map(|(name, value)| (name.clone(), value.clone())).chain(fixed).collect()
+}

@@ -1,0 +1,111 @@
+//! Load: a number of connections, each of which sends its next request when it has its answer.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{Failure, machine};
+
+/// How long one answer may take: past it something hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What can be asked again and again.
+pub trait Client: Send + 'static {
+    /// Asks once.
+    fn ask(&mut self) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + '_>>;
+}
+
+/// What came of a load.
+pub struct Outcome {
+    /// How many answers there were.
+    pub answers: u32,
+    /// How long it took.
+    took: Duration,
+}
+
+impl Outcome {
+    pub fn a_second(&self) -> f64 {
+        f64::from(self.answers) / self.took.as_secs_f64()
+    }
+}
+
+/// Lets each client ask without pause until `length` has passed.
+pub async fn run(clients: Vec<Box<dyn Client>>, length: Duration) -> Result<Outcome, Failure> {
+    let started = machine::now();
+    let end = started + length;
+    let tasks: Vec<_> = clients.into_iter().map(|client| tokio::spawn(ask_until(client, end))).collect();
+    let mut answers = 0;
+    for task in tasks {
+        answers += task.await??;
+    }
+    Ok(Outcome { answers, took: machine::now().duration_since(started) })
+}
+
+async fn ask_until(mut client: Box<dyn Client>, end: Instant) -> Result<u32, Failure> {
+    let mut answers = 0;
+    while machine::now() < end {
+        timeout(PATIENCE, client.ask()).await.map_err(|_| "an answer does not come")??;
+        answers += 1;
+    }
+    Ok(answers)
+}
+
+/// One kept-alive connection of HTTP/1.1, that spends as little CPU as can be: the cores are shared with what it measures.
+pub struct Connection<F> {
+    stream: TcpStream,
+    next: F,
+    received: Vec<u8>,
+}
+
+impl<F: FnMut() -> Bytes + Send> Connection<F> {
+    /// Connects; `next` makes each request.
+    pub async fn open(address: &str, next: F) -> Result<Self, Failure> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, next, received: Vec::with_capacity(4096) })
+    }
+
+    async fn exchange(&mut self) -> Result<(), Failure> {
+        let request = (self.next)();
+        self.stream.write_all(&request).await?;
+        self.received.clear();
+        loop {
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err("the connection was closed".into());
+            }
+            if let Some(length) = answer_length(&self.received)
+                && self.received.len() >= length
+            {
+                break;
+            }
+        }
+        if self.received.starts_with(b"HTTP/1.1 200 ") {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&self.received).into())
+        }
+    }
+}
+
+impl<F: FnMut() -> Bytes + Send + 'static> Client for Connection<F> {
+    fn ask(&mut self) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + '_>> {
+        Box::pin(self.exchange())
+    }
+}
+
+/// How long an answer is with its head, once that has come.
+fn answer_length(received: &[u8]) -> Option<usize> {
+    let head = received.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let text = std::str::from_utf8(received.get(..head)?).ok()?;
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+    Some(head + 4 + length.parse::<usize>().ok()?)
+}

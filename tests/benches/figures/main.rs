@@ -1,0 +1,134 @@
+//! Takes the figures of the README and prints them as Markdown: `cargo bench -p portcullis-tests --bench figures`.
+//!
+//! It builds the functions' binaries, starts them and the stack of `cargo local` in processes of their own on loopback, and
+//! ends them all. It measures and never judges: no figure makes it fail, so a busy machine cannot.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
+
+mod aws;
+mod function;
+mod functions;
+mod load;
+mod machine;
+mod memory;
+mod own_cpu;
+mod report;
+mod runtime_api;
+mod seed;
+mod stack;
+mod stand_ins;
+mod throughput;
+mod traffic;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    sync::{Arc, atomic::AtomicU32},
+};
+
+use portcullis_tests::system::random_hex;
+use tokio::runtime::Builder;
+
+use crate::{
+    functions::{FUNCTIONS, Surroundings},
+    own_cpu::Job,
+    stack::StackProcess,
+    stand_ins::{Pool, Sqs},
+    traffic::Traffic,
+};
+
+/// Why nothing was measured.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The functions' packages, which are also their binaries' names.
+const PACKAGES: [&str; FUNCTIONS.len()] = ["hello", "slack", "internal", "skills", "relay"];
+
+fn main() -> ExitCode {
+    // `cargo bench` adds an argument of its own.
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    // On one thread, as a function on Lambda is.
+    let mut runtime =
+        if arguments == [own_cpu::ARGUMENT] { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    let outcome = runtime.enable_all().build().map_err(Failure::from);
+    match outcome.and_then(|runtime| runtime.block_on(run(&arguments))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("figures: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &[&str]) -> Result<(), Failure> {
+    match arguments {
+        [] => {
+            build()?;
+            figures(&folder()?, true).await
+        }
+        ["binaries-in", folder] => figures(Path::new(folder), false).await,
+        [stack::ARGUMENT] => stack::run().await,
+        [own_cpu::ARGUMENT] => own_cpu::run().await,
+        _ => Err("usage: figures [binaries-in FOLDER]".into()),
+    }
+}
+
+/// Builds the functions' binaries for release.
+fn build() -> Result<(), Failure> {
+    let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
+    let built = Command::new(env!("CARGO")).args(["build", "--release"]).args(packages).status()?;
+    if built.success() { Ok(()) } else { Err("the functions do not build".into()) }
+}
+
+/// Where they were built: this binary lies in `deps` beside them.
+fn folder() -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe()?;
+    own.ancestors().nth(2).map(Path::to_owned).ok_or_else(|| "this binary lies nowhere".into())
+}
+
+/// Measures the functions in `folder`, and where it is `all` the stack.
+async fn figures(folder: &Path, all: bool) -> Result<(), Failure> {
+    let load_before = machine::load();
+    let settings: BTreeMap<_, _> = [
+        ("ENCRYPTION_KEY", random_hex(32)),
+        ("INTERNAL_API_TOKEN", random_hex(24)),
+        ("SKILL_API_TOKEN", random_hex(24)),
+        ("SLACK_SIGNING_SECRET", random_hex(16)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    let (pool, sqs) = (Pool::start().await?, Sqs::start().await?);
+    let stack = StackProcess::start(&settings)?;
+    let signing_secret = seed::fill(&settings, &stack.addresses.database, pool.address()).await?;
+    let token = |name: &str| settings.get(name).cloned().unwrap_or_default();
+    let traffic = Arc::new(Traffic {
+        internal_token: token("INTERNAL_API_TOKEN"),
+        skill_token: token("SKILL_API_TOKEN"),
+        signing_secret,
+        events: AtomicU32::new(0),
+    });
+
+    let surroundings = Surroundings {
+        folder: folder.to_owned(),
+        settings: &settings,
+        database: &stack.addresses.database,
+        sqs: &sqs,
+        traffic: &traffic,
+    };
+    let found = surroundings.measure().await?;
+    report::functions(&found);
+    if all {
+        let job = Job {
+            settings: settings.clone(),
+            traffic: traffic.split_off(),
+            database: stack.addresses.database.clone(),
+            queue: sqs.url(),
+        };
+        let costs = tokio::task::spawn_blocking(move || own_cpu::measure(&job)).await??;
+        report::cpu(&costs, &found);
+        report::throughput(&throughput::measure(&stack.addresses, &traffic, &pool).await?);
+    }
+    println!("\n{}; load before {load_before}, after {}.", machine::describe(), machine::load());
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! What a request costs where nothing is waited for: the function's router in this process, with an AWS that answers from
+//! memory; and beside it the AWS client alone, from memory and over sockets.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io::{self, BufRead},
+    pin::Pin,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use http_body_util::BodyExt;
+use local::database::sdk_config;
+use portcullis_crypto::Digest;
+use portcullis_runtime::{
+    Platform, SystemClock, SystemRandomness,
+    logging::{self, Format, LineSink},
+    metrics::Metrics,
+    queue::{EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage, SqsQueue},
+    secrets::SecretSource,
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tower::ServiceExt;
+
+use crate::{
+    Failure,
+    aws::Calls,
+    machine, memory,
+    stack::{Discarded, TABLE_PREFIX},
+    traffic::{Call, Traffic},
+};
+
+/// What this binary is told to do this.
+pub const ARGUMENT: &str = "own-cpu";
+
+/// How many requests are counted: enough for the kernel's hundredths of a second.
+const REQUESTS: u32 = 20_000;
+/// How many go before.
+const WARM_UP: u32 = 500;
+
+/// What is needed to do it.
+#[derive(Deserialize, Serialize)]
+pub struct Job {
+    pub settings: BTreeMap<String, String>,
+    pub traffic: Traffic,
+    pub database: String,
+    pub queue: String,
+}
+
+/// The CPU time of a request, in µs.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+pub struct Cost {
+    /// Ours: the router's, without the AWS client's.
+    pub own: f64,
+    /// The AWS client's, with its connections.
+    pub aws_client: f64,
+}
+
+/// Has another process do it, and gives the costs in the order of [`Call::ALL`].
+pub fn measure(job: &Job) -> Result<Vec<Cost>, Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut child = command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let input = child.stdin.take().ok_or("the process has no input")?;
+    serde_json::to_writer(input, job)?;
+    let output = child.wait_with_output()?;
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Does it.
+pub async fn run() -> Result<(), Failure> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    let job: Job = serde_json::from_str(&line)?;
+    let sink = Arc::new(Discarded::open()?);
+    logging::start(Format::Json, sink.clone(), None);
+    let mut costs = Vec::new();
+    for call in Call::ALL {
+        costs.push(cost(&job, call, sink.clone()).await?);
+    }
+    println!("{}", serde_json::to_string(&costs)?);
+    Ok(())
+}
+
+async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Failure> {
+    let in_memory = sdk_config(&job.database).into_builder().http_client(memory::http_client()).build();
+    let platform = platform(job, in_memory.clone(), sink);
+    let router = match call {
+        Call::Secrets => skills::start(&platform).await?,
+        Call::Heartbeat => internal::start(&platform).await?,
+        Call::Slack => slack::start(&platform).await?,
+    };
+    let whole = router_cost(&router, job, call).await?;
+    if call == Call::Slack {
+        // It writes to the queue alone, which the router was given in memory, without the AWS client.
+        let queue = SqsQueue::new(&sdk_config(&job.queue), format!("{}/0/events.fifo", job.queue), None);
+        return Ok(Cost { own: whole, aws_client: repeated(|| send(&queue)).await? });
+    }
+    let mut calls = Calls::new(portcullis_store::client(&in_memory), call, "memory".to_owned());
+    let client_in_memory = calls_cost(&mut calls).await?;
+    let over_sockets = portcullis_store::client(&sdk_config(&job.database));
+    let mut calls = Calls::new(over_sockets, call, "sockets".to_owned());
+    Ok(Cost { own: whole - client_in_memory, aws_client: calls_cost(&mut calls).await? })
+}
+
+fn platform(job: &Job, aws: aws_config::SdkConfig, sink: Arc<dyn LineSink>) -> Platform {
+    let others = [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", "127.0.0.0/8")];
+    let settings = job.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let settings = settings.chain(others).map(|(name, value)| (name.to_owned(), SecretString::from(value)));
+    let environment: BTreeMap<_, _> = settings.collect();
+    let clock = Arc::new(SystemClock);
+    Platform {
+        secrets: Arc::new(SecretSource::Environment(environment.clone())),
+        environment,
+        aws,
+        queue: Some(Arc::new(Nowhere)),
+        metrics: Metrics::new("figures", clock.clone(), Some(sink)),
+        clock,
+        randomness: Arc::new(SystemRandomness),
+    }
+}
+
+async fn router_cost(router: &Router, job: &Job, call: Call) -> Result<f64, Failure> {
+    let mut requests = Vec::new();
+    for _ in 0..WARM_UP + REQUESTS {
+        requests.push(job.traffic.next(call).into_http()?);
+    }
+    let mut requests = requests.into_iter();
+    for request in requests.by_ref().take(WARM_UP as usize) {
+        answer(router, request).await?;
+    }
+    let before = machine::own_cpu_time()?;
+    for request in requests {
+        answer(router, request).await?;
+    }
+    Ok(each(before)?)
+}
+
+async fn answer(router: &Router, request: http::Request<Body>) -> Result<(), Failure> {
+    let response = router.clone().oneshot(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    if status == 200 { Ok(()) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into()) }
+}
+
+async fn calls_cost(calls: &mut Calls) -> Result<f64, Failure> {
+    for _ in 0..WARM_UP {
+        calls.make().await?;
+    }
+    let before = machine::own_cpu_time()?;
+    for _ in 0..REQUESTS {
+        calls.make().await?;
+    }
+    each(before)
+}
+
+async fn repeated<F: Future<Output = Result<(), Failure>>>(call: impl Fn() -> F) -> Result<f64, Failure> {
+    for _ in 0..WARM_UP {
+        call().await?;
+    }
+    let before = machine::own_cpu_time()?;
+    for _ in 0..REQUESTS {
+        call().await?;
+    }
+    each(before)
+}
+
+/// The time since `before` by the number of requests, in µs.
+fn each(before: Duration) -> Result<f64, Failure> {
+    let used = machine::own_cpu_time()?.saturating_sub(before);
+    Ok(used.as_secs_f64() * 1e6 / f64::from(REQUESTS))
+}
+
+async fn send(queue: &SqsQueue) -> Result<(), Failure> {
+    let digest = Digest::of(b"figures");
+    let message = NewMessage { group: digest, deduplication: digest, body: "x".repeat(1_000) };
+    Ok(queue.send(&message).await?)
+}
+
+/// A queue that takes everything and keeps nothing.
+struct Nowhere;
+
+impl EventQueue for Nowhere {
+    fn send<'a>(&'a self, _: &'a NewMessage) -> QueueFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn receive(&self, _: usize, _: Duration) -> QueueFuture<'_, Vec<ReceivedMessage>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn defer<'a>(&'a self, _: &'a ReceivedMessage, _: Duration) -> QueueFuture<'a, ()> {
+        nothing_received()
+    }
+
+    fn acknowledge<'a>(&'a self, _: &'a ReceivedMessage) -> QueueFuture<'a, ()> {
+        nothing_received()
+    }
+
+    fn dead_letter<'a>(&'a self, _: &'a ReceivedMessage) -> QueueFuture<'a, ()> {
+        nothing_received()
+    }
+}
+
+fn nothing_received() -> Pin<Box<dyn Future<Output = Result<(), QueueError>> + Send + 'static>> {
+    Box::pin(std::future::ready(Err(QueueError::Refused("nothing was received".to_owned()))))
+}

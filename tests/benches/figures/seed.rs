@@ -1,0 +1,68 @@
+//! What the database holds before anything is measured.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use portcullis_auth::{BotId, ChannelId, PoolId};
+use portcullis_crypto::Keyring;
+use portcullis_runtime::{SystemClock, SystemRandomness};
+use portcullis_store::{FixedKeyring, NewBot, NewSlackChannel, PoolReport, PoolStatus, Scope, SecretChange, Store};
+use portcullis_tests::system::random_hex;
+use secrecy::SecretString;
+
+use crate::{Failure, stack::TABLE_PREFIX};
+
+pub const POOL: &str = "pool-1";
+pub const SKILL: &str = "maps";
+pub const TEAM: &str = "T0FIGURES";
+pub const APP: &str = "A0FIGURES";
+
+/// How many secrets a skill reads, half of them the whole pool's.
+pub const SECRETS: usize = 10;
+
+/// A store over a database that was started with these settings.
+fn store(settings: &BTreeMap<String, String>, database: &str) -> Result<Store, Failure> {
+    let key = settings.get("ENCRYPTION_KEY").ok_or("ENCRYPTION_KEY is not set")?;
+    let keys = Arc::new(FixedKeyring::new(Arc::new(Keyring::from_single_key(key)?)));
+    let client = portcullis_store::client(&local::database::sdk_config(database));
+    Ok(Store::new(client, TABLE_PREFIX, keys, Arc::new(SystemClock), Arc::new(SystemRandomness)))
+}
+
+/// Puts in a pool at `address` with a bot, its connected Slack channel, and a skill's secrets. Gives what Slack signs with.
+pub async fn fill(settings: &BTreeMap<String, String>, database: &str, address: SocketAddr) -> Result<String, Failure> {
+    let store = store(settings, database)?;
+    let (pool, bot): (PoolId, BotId) = (POOL.parse()?, "bot-1".parse()?);
+    let report = PoolReport { status: PoolStatus::Active, address: Some(address.to_string().parse()?) };
+    store.register(&pool, report, None).await?;
+    let change = |number: usize| {
+        let scope = if number < SECRETS / 2 { Scope::Pool } else { Scope::Skill(SKILL.parse()?) };
+        let value = Some(SecretString::from(random_hex(20)));
+        Ok::<_, Failure>(SecretChange { scope, name: format!("SECRET_{number}").parse()?, value })
+    };
+    let changes = (0..SECRETS).map(change).collect::<Result<Vec<_>, _>>()?;
+    store.put_secrets(&pool, &changes).await?;
+    let new_bot = NewBot {
+        id: bot.clone(),
+        user: "user-1".to_owned(),
+        name: "Bot".to_owned(),
+        slug: "bot-1".to_owned(),
+        pool: Some(pool),
+        model_id: "a-model".to_owned(),
+        system_prompt: None,
+    };
+    store.create_bot(new_bot).await?;
+    let signing_secret = random_hex(16);
+    let channel = NewSlackChannel {
+        id: "channel-1".parse::<ChannelId>()?,
+        bot,
+        team_id: TEAM.parse()?,
+        app_id: APP.parse()?,
+        team_name: None,
+        bot_user_id: None,
+        platform_app: false,
+        bot_token: None,
+        signing_secret: SecretString::from(signing_secret.as_str()),
+        delivery_secret: SecretString::from(random_hex(32)),
+    };
+    store.connect_slack_channel(channel).await?;
+    Ok(signing_secret)
+}
