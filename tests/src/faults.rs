@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -11,12 +12,13 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, header::CONTENT_TYPE};
+use bytes::Bytes;
+use http::{StatusCode, header::CONTENT_TYPE, request::Parts};
 use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::system::client;
+use crate::system::{client, pause};
 
 /// What becomes of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub enum Fault {
     Hang,
     /// It is carried out, and its answer is lost.
     LoseAnswer,
+    /// It goes through after this time, even where nobody waits for it any more.
+    Delay(Duration),
+    /// It is a transaction, and others are at its rows.
+    Conflict,
 }
 
 type Rule = Box<dyn Fn(&Call) -> Fault + Send>;
@@ -117,18 +123,38 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
             let status = StatusCode::from_u16(status).expect("a valid status");
             (status, [(CONTENT_TYPE, "application/x-amz-json-1.0")], error.to_string()).into_response()
         }
-        Fault::None | Fault::LoseAnswer => {
-            let url = format!("{}{}", shared.database, parts.uri);
-            let forwarded = shared.client.request(parts.method, url).headers(parts.headers).body(body).send().await;
-            let Ok(response) = forwarded else { return StatusCode::BAD_GATEWAY.into_response() };
-            let (status, headers) = (response.status(), response.headers().clone());
-            let Ok(body) = response.bytes().await else { return StatusCode::BAD_GATEWAY.into_response() };
+        Fault::Conflict => {
+            let error = json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                "Message": "cancelled",
+                "CancellationReasons": [{ "Code": "None" }, { "Code": "TransactionConflict" }],
+            });
+            (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, "application/x-amz-json-1.0")], error.to_string()).into_response()
+        }
+        Fault::Delay(time) => {
+            let late = tokio::spawn(async move {
+                pause(time).await;
+                forward(&shared, parts, body).await
+            });
+            late.await.expect("the call goes through")
+        }
+        Fault::None => forward(&shared, parts, body).await,
+        Fault::LoseAnswer => {
+            forward(&shared, parts, body).await;
             // hyper closes the connection of a handler that panics.
-            assert!(fault == Fault::None, "the answer is lost");
-            let mut answer = Response::new(Body::from(body));
-            *answer.status_mut() = status;
-            *answer.headers_mut() = headers;
-            answer
+            panic!("the answer is lost")
         }
     }
+}
+
+async fn forward(shared: &Shared, parts: Parts, body: Bytes) -> Response {
+    let url = format!("{}{}", shared.database, parts.uri);
+    let forwarded = shared.client.request(parts.method, url).headers(parts.headers).body(body).send().await;
+    let Ok(response) = forwarded else { return StatusCode::BAD_GATEWAY.into_response() };
+    let (status, headers) = (response.status(), response.headers().clone());
+    let Ok(body) = response.bytes().await else { return StatusCode::BAD_GATEWAY.into_response() };
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    answer
 }

@@ -3,8 +3,10 @@
 
 #![expect(clippy::missing_panics_doc, reason = "in a test a panic is the report")]
 
+pub mod child;
 pub mod clock;
 pub mod faults;
+pub mod faulty;
 pub mod logs;
 pub mod pool;
 pub mod queue_promises;
@@ -12,7 +14,9 @@ pub mod seed;
 pub mod slack;
 pub mod system;
 
+pub use child::Child;
 pub use clock::TestClock;
 pub use faults::{Fault, FaultProxy};
+pub use faulty::Faulty;
 pub use pool::{Behaviour, StandInPool};
 pub use system::{Answer, System};

@@ -1,0 +1,36 @@
+//! The stack of `cargo local` as a process, for tests that kill it: see `portcullis_tests::child`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is spoken to through")]
+
+use std::{error::Error, io, sync::Arc, thread};
+
+use local::{Options, Stack};
+use portcullis_runtime::logging::{self, Format, LineSink};
+use portcullis_tests::child::{Orders, Ready};
+
+struct StandardError;
+
+impl LineSink for StandardError {
+    fn write_line(&self, line: &str) {
+        eprintln!("{line}");
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut orders = String::new();
+    io::stdin().read_line(&mut orders)?;
+    let orders: Orders = serde_json::from_str(&orders)?;
+    // Whoever started this holds the other end of standard input, and closes it even where it dies.
+    let ended = thread::spawn(|| io::copy(&mut io::stdin(), &mut io::sink()));
+    logging::start(Format::Json, Arc::new(StandardError), None);
+    let environment = orders.environment.into_iter().map(|(name, value)| (name, value.into())).collect();
+    let mut options = Options::new(environment);
+    options.data = orders.data;
+    options.database_url = orders.database_url;
+    let stack = Stack::start(options).await?;
+    println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
+    // Whatever is under way then ends with it, as with any other death.
+    tokio::task::spawn_blocking(move || ended.join()).await?.map_err(|_| "the reader of standard input failed")??;
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The system as a process of its own, which a test can kill.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use portcullis_auth::Clock;
+use portcullis_runtime::SystemClock;
+use reqwest::{Method, RequestBuilder};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    slack,
+    system::{Settings, client},
+};
+
+/// What the process reads as its first line. It is no argument and no variable, which other processes can read.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Orders {
+    /// The functions' settings.
+    pub environment: BTreeMap<String, String>,
+    /// The folder of its database.
+    pub data: Option<PathBuf>,
+    /// A DynamoDB in place of its own.
+    pub database_url: Option<String>,
+}
+
+/// What the process prints as its only line, once requests are answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Ready {
+    /// Where it answers.
+    pub base_url: String,
+}
+
+/// A running process. It runs on the machine's own clock, and ends with this value, or with the test's process.
+#[derive(Debug)]
+pub struct Child {
+    process: Mutex<std::process::Child>,
+    base_url: String,
+    settings: Settings,
+    client: reqwest::Client,
+}
+
+impl Child {
+    /// Starts `program`, the test's `CARGO_BIN_EXE_local-under-test`, with these settings, and waits until it answers. Its
+    /// log is added to `log`.
+    pub async fn start(program: &str, settings: &Settings, log: &Path) -> Self {
+        let log = File::options().create(true).append(true).open(log).expect("the log opens");
+        let mut command = Command::new(program);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let orders = Orders {
+            environment: (settings.environment().iter())
+                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+                .collect(),
+            data: settings.data.clone(),
+            database_url: settings.database_url.clone(),
+        };
+        let mut child = Self {
+            process: Mutex::new(command.spawn().expect("the process starts")),
+            base_url: String::new(),
+            settings: settings.clone(),
+            client: client(),
+        };
+        let orders = serde_json::to_string(&orders).expect("orders are JSON");
+        // The pipe stays open: its end is the process's end.
+        let process = child.process.get_mut().expect("nobody else has it");
+        writeln!(process.stdin.as_mut().expect("it is piped"), "{orders}").expect("the process reads its orders");
+        let stdout = process.stdout.take().expect("it is piped");
+        let line = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line).map(|_| line)
+        });
+        let line = line.await.expect("the reader ends").expect("the process's output can be read");
+        let ready: Ready =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("the process did not start: {line:?}"));
+        child.base_url = ready.base_url;
+        child
+    }
+
+    /// Ends it as `kill -9` does, and waits until it is gone.
+    pub fn kill(&self) {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        // A process that has ended by itself is gone as well.
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+
+    /// A request to a path of it, with no credential.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base_url))
+    }
+
+    /// A request with the internal token.
+    pub fn internal(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, path).header("x-internal-token", &self.settings.internal_token)
+    }
+
+    /// A request with the skill token.
+    pub fn skill(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, path).header("x-internal-token", &self.settings.skill_token)
+    }
+
+    /// A Slack event, signed now.
+    pub fn event(&self, secret: &str, body: &Value) -> RequestBuilder {
+        let (body, timestamp) = (body.to_string(), SystemClock.now().as_second().to_string());
+        self.request(Method::POST, "/api/slack/events")
+            .header("content-type", "application/json")
+            .header("x-slack-signature", slack::signature(secret, &timestamp, body.as_bytes()))
+            .header("x-slack-request-timestamp", timestamp)
+            .body(body)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,45 @@
+//! DynamoDB slow, throttled, failing half way and back again; the queue refusing; the relay dying: what was accepted is not
+//! lost, nothing is half written, and a caller is told when to come back.
+
+mod endpoints;
+mod front_door;
+mod killed;
+mod relay;
+
+use std::time::Duration;
+
+use portcullis_auth::Clock;
+use portcullis_tests::{Answer, System, seed::Connected, slack, system::eventually};
+use reqwest::RequestBuilder;
+
+/// A message of a channel's, signed, in a conversation of its own choice.
+fn event_in(system: &System, connected: &Connected, conversation: &str, number: u32) -> RequestBuilder {
+    let body = slack::message(&connected.team, &connected.app, conversation, number).to_string();
+    slack::signed(system, "/api/slack/events", &connected.signing_secret, body, system.clock.now())
+}
+
+fn event(system: &System, connected: &Connected, number: u32) -> RequestBuilder {
+    event_in(system, connected, "C0GENERAL", number)
+}
+
+/// Holds an answer to what the contract says of a 503.
+fn must_be_unavailable(answer: &Answer) {
+    let body = answer.json();
+    assert_eq!((answer.status.as_u16(), body["code"].as_str()), (503, Some("unavailable")), "{answer:?}");
+    assert_eq!(body["requestId"], answer.header("x-request-id"));
+    let wait: u32 = answer.header("retry-after").parse().expect("retry-after is a number of seconds");
+    assert!((1..=60).contains(&wait), "{wait}");
+    let told = answer.message().to_lowercase();
+    for secret in ["dynamo", "table", "queue", "throughput", "throttl", "pool"] {
+        assert!(!told.contains(secret), "a caller learns nothing of what is behind: {told}");
+    }
+}
+
+/// Lets time pass, second after second, until `condition` holds: for what is tried again after a while.
+async fn in_time(system: &System, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    eventually(what, async || {
+        system.clock.advance(Duration::from_secs(1));
+        condition().await
+    })
+    .await;
+}

@@ -1,0 +1,263 @@
+//! What users feel on AWS is the store's calls that a request waits for, one after another. Each endpoint has its budget:
+//!
+//! | Endpoint | Sequential calls |
+//! |---|---|
+//! | GET secrets/{skill}: static token · internal token · bound token | 1 |
+//! | heartbeat: static token · bound token | 1 |
+//! | register: new · again · bound token | 1 |
+//! | PUT secrets: new · replaced · deleted · 50 names | 2 |
+//! | POST, DELETE skill-tokens: static token · bound token | 1 |
+//! | POST, DELETE runtime-tokens | 1 |
+//! | Slack event: channel cached / not cached | 0 / 2, + 1 queue write |
+//! | Slack event on its channel's own path: channel cached / not cached | 0 / 1, + 1 queue write |
+//! | Slack event of an unknown team: remembered / not | 0 / 1 |
+//! | health, and whatever is not authenticated | 0 |
+//!
+//! The figures are those of each request's log line; that the line tells the truth is seen from a proxy before the database.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use local::database::Database;
+use portcullis_auth::Clock;
+use portcullis_tests::{
+    Fault, FaultProxy, System, TestClock, seed, slack,
+    system::{Settings, eventually, send},
+};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+/// The status of a request and the store calls that it waited for, as its log line tells.
+async fn told(system: &System, request: RequestBuilder) -> (u16, u64) {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    // Full width, so that no id is the beginning of another.
+    let id = format!("round-trips-{:08}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let answer = send(request.header("x-request-id", &id)).await;
+    let lines = system.logs.of_request(&id);
+    let lines: Vec<_> = lines.iter().filter(|line| line.get("storeRounds").is_some()).collect();
+    assert_eq!(lines.len(), 1, "a request has one line: {lines:?}");
+    assert_eq!(lines[0]["status"].as_u64(), Some(answer.status.as_u16().into()));
+    (answer.status.as_u16(), lines[0]["storeRounds"].as_u64().expect("a number"))
+}
+
+async fn token(system: &System, kind: &str) -> String {
+    let path = format!("/api/internal/pools/pool-1/{kind}-tokens");
+    let answer = send(system.internal(Method::POST, &path).json(&json!({ "ttlSeconds": 600 }))).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()["token"].as_str().expect("a token").to_owned()
+}
+
+fn with_token(system: &System, token: &str, method: Method, path: &str) -> RequestBuilder {
+    system.request(method, path).header("x-internal-token", token)
+}
+
+const READ: &str = "/api/internal/secrets/maps?poolId=pool-1";
+const WRITE: &str = "/api/internal/pools/pool-1/secrets";
+const REGISTER: &str = "/api/internal/pools/register";
+const HEARTBEAT: &str = "/api/internal/pools/heartbeat";
+
+#[tokio::test]
+async fn a_skill_reads_its_secrets_in_one_round() {
+    let system = System::start().await;
+    seed::pool(&system, "pool-1", None).await;
+    // Ten secrets in two scopes: what is read is a range each of both, side by side.
+    let secrets: BTreeMap<_, _> = (0..10)
+        .map(|number| {
+            let scope = if number < 5 { "pool" } else { "skill:maps" };
+            (format!("NAME_{number}"), json!({ "value": "v", "scope": scope }))
+        })
+        .collect();
+    assert_eq!(send(system.internal(Method::PUT, WRITE).json(&json!({ "secrets": secrets }))).await.status, 200);
+    let bound = token(&system, "skill").await;
+
+    assert_eq!(told(&system, system.skill(Method::GET, READ)).await, (200, 1), "static");
+    assert_eq!(told(&system, system.internal(Method::GET, READ)).await, (200, 1), "internal");
+    assert_eq!(told(&system, with_token(&system, &bound, Method::GET, READ)).await, (200, 1), "bound");
+    let elsewhere = "/api/internal/secrets/maps?poolId=pool-2";
+    assert_eq!(told(&system, system.skill(Method::GET, elsewhere)).await, (200, 1), "an unknown pool");
+    assert_eq!(told(&system, with_token(&system, &bound, Method::GET, elsewhere)).await, (403, 0), "another pool");
+}
+
+#[tokio::test]
+async fn a_pool_registers_and_beats_in_one_round_each() {
+    let system = System::start().await;
+    let body = json!({ "poolId": "pool-1", "podIp": "127.0.0.1:4000" });
+    let unknown = system.internal(Method::POST, HEARTBEAT).json(&body);
+    assert_eq!(told(&system, unknown).await, (404, 1), "a heartbeat of a pool that is not known");
+    for what in ["new", "again"] {
+        assert_eq!(told(&system, system.internal(Method::POST, REGISTER).json(&body)).await, (200, 1), "{what}");
+    }
+    assert_eq!(told(&system, system.internal(Method::POST, HEARTBEAT).json(&body)).await, (200, 1), "static");
+    let bound = token(&system, "runtime").await;
+    for path in [REGISTER, HEARTBEAT] {
+        let request = with_token(&system, &bound, Method::POST, path).json(&body);
+        assert_eq!(told(&system, request).await, (200, 1), "{path}, bound");
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_written_in_two_rounds() {
+    let system = System::start().await;
+    seed::pool(&system, "pool-1", None).await;
+    let fifty: BTreeMap<_, _> = (0..50).map(|number| (format!("NAME_{number}"), "v")).collect();
+    for (what, secrets) in [
+        ("new", json!({ "A": "v", "B": { "value": "v", "scope": "skill:maps" } })),
+        ("replaced", json!({ "A": "w" })),
+        ("deleted", json!({ "A": null, "B": { "value": null, "scope": "skill:maps" } })),
+        ("fifty", json!(fifty)),
+    ] {
+        let request = system.internal(Method::PUT, WRITE).json(&json!({ "secrets": secrets }));
+        assert_eq!(told(&system, request).await, (200, 2), "{what}");
+    }
+    let request = system.internal(Method::PUT, "/api/internal/pools/pool-2/secrets");
+    let request = request.json(&json!({ "secrets": { "A": "v" } }));
+    assert_eq!(told(&system, request).await, (404, 1), "a pool that is not known is seen by the first read");
+}
+
+#[tokio::test]
+async fn tokens_are_issued_and_revoked_in_one_round_each() {
+    let system = System::start().await;
+    seed::pool(&system, "pool-1", None).await;
+    let (ttl, bound) = (json!({ "ttlSeconds": 600 }), token(&system, "runtime").await);
+    let (skill, runtime) = ("/api/internal/pools/pool-1/skill-tokens", "/api/internal/pools/pool-1/runtime-tokens");
+    let issue = |token: &str, path: &str| with_token(&system, token, Method::POST, path).json(&ttl);
+    let revoke = |token: &str, path: &str| with_token(&system, token, Method::DELETE, path);
+    let operators = system.settings.internal_token.clone();
+    assert_eq!(told(&system, issue(&operators, skill)).await, (201, 1));
+    assert_eq!(told(&system, revoke(&operators, skill)).await, (200, 1));
+    assert_eq!(told(&system, issue(&bound, skill)).await, (201, 1));
+    assert_eq!(told(&system, revoke(&bound, skill)).await, (200, 1));
+    assert_eq!(told(&system, issue(&operators, runtime)).await, (201, 1));
+    assert_eq!(told(&system, revoke(&operators, runtime)).await, (200, 1));
+    // Whose generation is over is seen in the same round as the work.
+    assert_eq!(told(&system, issue(&bound, skill)).await, (401, 1));
+    assert_eq!(told(&system, revoke(&bound, skill)).await, (401, 1));
+}
+
+fn event(system: &System, connected: &seed::Connected, path: &str, number: u32) -> RequestBuilder {
+    let body = slack::message(&connected.team, &connected.app, "C0GENERAL", number).to_string();
+    slack::signed(system, path, &connected.signing_secret, body, system.clock.now())
+}
+
+#[tokio::test]
+async fn a_slack_event_costs_two_rounds_where_its_channel_is_not_cached_and_none_where_it_is() {
+    let system = System::start().await;
+    let (connected, pool) = seed::connected(&system).await;
+    let (shared, own) = ("/api/slack/events", "/api/slack/events/channel-1");
+    assert_eq!(told(&system, event(&system, &connected, shared, 1)).await, (200, 2), "not cached");
+    assert_eq!(told(&system, event(&system, &connected, shared, 2)).await, (200, 0), "cached");
+    assert_eq!(told(&system, event(&system, &connected, own, 3)).await, (200, 1), "by its id, not cached");
+    assert_eq!(told(&system, event(&system, &connected, own, 4)).await, (200, 0), "by its id, cached");
+    system.clock.advance(Duration::from_secs(59));
+    assert_eq!(told(&system, event(&system, &connected, shared, 5)).await, (200, 0), "a second before its end");
+    system.clock.advance(Duration::from_secs(1));
+    assert_eq!(told(&system, event(&system, &connected, shared, 6)).await, (200, 2), "after a minute");
+    pool.wait_for(6).await;
+}
+
+#[tokio::test]
+async fn an_unknown_team_costs_one_round_and_then_none_for_ten_seconds() {
+    let system = System::start().await;
+    let (connected, _pool) = seed::connected(&system).await;
+    let stranger = seed::Connected { team: "T0OTHER".to_owned(), ..connected };
+    let send = |number| event(&system, &stranger, "/api/slack/events", number);
+    assert_eq!(told(&system, send(1)).await, (401, 1));
+    assert_eq!(told(&system, send(2)).await, (401, 0));
+    system.clock.advance(Duration::from_secs(10));
+    assert_eq!(told(&system, send(3)).await, (401, 1));
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_costs_the_store_nothing() {
+    let system = System::start().await;
+    seed::pool(&system, "pool-1", None).await;
+    for function in ["internal", "skills", "slack"] {
+        assert_eq!(told(&system, system.request(Method::GET, &format!("/health/{function}"))).await, (200, 0));
+    }
+    for (method, path) in [
+        (Method::GET, READ),
+        (Method::PUT, WRITE),
+        (Method::POST, REGISTER),
+        (Method::POST, HEARTBEAT),
+        (Method::POST, "/api/internal/pools/pool-1/skill-tokens"),
+        (Method::POST, "/api/slack/events"),
+    ] {
+        let request = with_token(&system, "not-the-token", method, path).json(&json!({}));
+        assert_eq!(told(&system, request).await, (401, 0), "{path}");
+    }
+}
+
+/// A request's calls, as the database saw them: action and table.
+type Calls = Arc<Mutex<Vec<(String, String)>>>;
+
+fn noted(proxy: &FaultProxy) -> Calls {
+    let calls = Calls::default();
+    let noting = Arc::clone(&calls);
+    proxy.rule(move |call| {
+        let body: Value = serde_json::from_str(&call.body).expect("a call is JSON");
+        let table = body["TableName"].as_str().unwrap_or("several").replace("portcullis-local-", "");
+        noting.lock().unwrap().push((call.action.clone(), table));
+        Fault::None
+    });
+    calls
+}
+
+fn taken(calls: &Calls) -> Vec<(String, String)> {
+    std::mem::take(&mut *calls.lock().unwrap())
+}
+
+fn call(action: &str, table: &str) -> (String, String) {
+    (action.to_owned(), table.to_owned())
+}
+
+#[tokio::test]
+async fn what_the_log_line_tells_is_what_reaches_the_database() {
+    let clock = Arc::new(TestClock::new());
+    let database = Database::start(None, clock.clone()).await.unwrap();
+    let proxy = FaultProxy::start(database.url()).await;
+    let settings = Settings { database_url: Some(proxy.url()), ..Settings::random() };
+    let system = System::try_start(settings, clock).await.unwrap();
+    let (connected, pool) = seed::connected(&system).await;
+    let calls = noted(&proxy);
+
+    let body = json!({ "poolId": "pool-1" });
+    assert_eq!(told(&system, system.internal(Method::POST, HEARTBEAT).json(&body)).await, (200, 1));
+    assert_eq!(taken(&calls), [call("UpdateItem", "pools")]);
+
+    let body = json!({ "secrets": { "A": "v", "B": "w" } });
+    assert_eq!(told(&system, system.internal(Method::PUT, WRITE).json(&body)).await, (200, 2));
+    assert_eq!(taken(&calls), [call("TransactGetItems", "several"), call("TransactWriteItems", "several")]);
+
+    // Both scopes, and a bound token's generation beside them: three calls at once are one round.
+    let bound = token(&system, "skill").await;
+    taken(&calls);
+    assert_eq!(told(&system, with_token(&system, &bound, Method::GET, READ)).await, (200, 1));
+    let mut seen = taken(&calls);
+    seen.sort();
+    assert_eq!(seen, [call("GetItem", "pools"), call("Query", "pool_secrets"), call("Query", "pool_secrets")]);
+
+    // What the relay does comes after the queue write.
+    assert_eq!(told(&system, event(&system, &connected, "/api/slack/events", 1)).await, (200, 2));
+    let seen = calls.lock().unwrap().clone();
+    let queued = seen.iter().position(|seen| *seen == call("PutItem", "local_event_queue")).expect("a queue write");
+    let mut before = seen[..queued].to_vec();
+    before[1..].sort();
+    let route = call("GetItem", "webhook_routes");
+    assert_eq!(before, [route, call("GetItem", "channel_credentials"), call("GetItem", "channels")]);
+
+    pool.wait_for(1).await;
+    let queue_row_is_gone =
+        async || calls.lock().unwrap().iter().filter(|(action, _)| action == "TransactWriteItems").count() >= 3;
+    eventually("the relay is done with it", queue_row_is_gone).await;
+    taken(&calls);
+    assert_eq!(told(&system, event(&system, &connected, "/api/slack/events", 2)).await, (200, 0));
+    assert_eq!(calls.lock().unwrap().first(), Some(&call("PutItem", "local_event_queue")), "the queue write alone");
+    pool.wait_for(2).await;
+    system.shutdown().await;
+}
