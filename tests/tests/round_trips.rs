@@ -24,11 +24,10 @@ use std::{
     time::Duration,
 };
 
-use local::database::Database;
 use portcullis_auth::Clock;
 use portcullis_tests::{
-    Fault, FaultProxy, System, TestClock, seed, slack,
-    system::{Settings, eventually, send},
+    Fault, FaultProxy, Faulty, System, seed, slack,
+    system::{eventually, send},
 };
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -218,11 +217,7 @@ fn call(action: &str, table: &str) -> (String, String) {
 
 #[tokio::test]
 async fn what_the_log_line_tells_is_what_reaches_the_database() {
-    let clock = Arc::new(TestClock::new());
-    let database = Database::start(None, clock.clone()).await.unwrap();
-    let proxy = FaultProxy::start(database.url()).await;
-    let settings = Settings { database_url: Some(proxy.url()), ..Settings::random() };
-    let system = System::try_start(settings, clock).await.unwrap();
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let calls = noted(&proxy);
 
