@@ -54,7 +54,7 @@ async fn stored(system: &System, pool: &str) -> portcullis_store::Pool {
 /// One value for the same five names, in two scopes.
 fn five_names(value: &str) -> BTreeMap<String, Value> {
     let name = |number: u32| {
-        let scope = if number % 2 == 0 { "pool" } else { "skill:maps" };
+        let scope = if number.is_multiple_of(2) { "pool" } else { "skill:maps" };
         (format!("NAME_{number}"), json!({ "value": value, "scope": scope }))
     };
     (0..5).map(name).collect()
