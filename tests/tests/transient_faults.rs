@@ -96,7 +96,7 @@ async fn writers_in_the_way_are_waited_for() {
 
 #[tokio::test]
 async fn an_event_that_the_queue_took_without_saying_so_at_first_is_accepted_once() {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let is_queue_write = |call: &Call| call.action == "PutItem" && call.is_about("local_event_queue");
     let (rule, left) = at_first(1, Fault::LoseAnswer, is_queue_write);

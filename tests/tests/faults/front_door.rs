@@ -116,7 +116,7 @@ async fn a_slow_look_up_that_would_pass_the_deadline_ends_at_it() {
 
 #[tokio::test]
 async fn a_channel_that_is_known_needs_no_store_to_be_let_in() {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     assert_eq!(send(event(&system, &connected, 1)).await.status, 200);
     pool.wait_for(1).await;
@@ -132,7 +132,7 @@ async fn a_channel_that_is_known_needs_no_store_to_be_let_in() {
 
 #[tokio::test]
 async fn a_throttled_look_up_of_the_channel_is_a_503_and_not_a_refusal() {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     proxy.rule(|call| if is_channel_lookup(call) { Fault::Code("ThrottlingException") } else { Fault::None });
     must_be_unavailable(&send(event(&system, &connected, 1)).await);

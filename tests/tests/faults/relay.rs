@@ -37,7 +37,7 @@ async fn failed(system: &System, times: u64) {
 /// An accepted event meets `fault` where `is_met` says, more than once, and nothing reaches the pool meanwhile. When all is
 /// well again it is delivered once, before what was accepted after it.
 async fn is_delivered_once_when_all_is_well_again(fault: Fault, is_met: fn(&Call) -> bool) {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     assert_eq!(send(event(&system, &connected, 1)).await.status, 200);
     pool.wait_for(1).await;
@@ -87,7 +87,7 @@ async fn an_event_whose_delivery_secret_cannot_be_looked_up_is_delivered_once() 
 
 #[tokio::test]
 async fn writers_in_the_leases_way_are_waited_for() {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let left = std::sync::atomic::AtomicU32::new(5);
     proxy.rule(move |call| {
@@ -103,7 +103,7 @@ async fn writers_in_the_leases_way_are_waited_for() {
 
 /// The pool has it, and that is not recorded: what Slack repeats later may then come a second time, and no third.
 async fn is_delivered_twice_at_the_most(fault: Fault) {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     proxy.rule(move |call| if is_record(call) { fault.clone() } else { Fault::None });
     assert_eq!(send(event(&system, &connected, 1)).await.status, 200);
@@ -132,7 +132,7 @@ async fn a_delivery_that_is_recorded_without_an_answer_is_repeated_once_at_the_m
 
 #[tokio::test]
 async fn a_delivered_event_that_the_queue_does_not_let_go_of_is_not_delivered_again() {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     proxy.rule(|call| if is_acknowledgement(call) { THROTTLED } else { Fault::None });
     assert_eq!(send(event(&system, &connected, 1)).await.status, 200);
@@ -149,7 +149,7 @@ async fn a_delivered_event_that_the_queue_does_not_let_go_of_is_not_delivered_ag
 
 #[tokio::test]
 async fn a_store_that_is_away_for_a_while_loses_no_event_and_no_order() {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     assert_eq!(send(event(&system, &connected, 100)).await.status, 200, "the front door knows the channel");
     eventually("its delivery", async || system.counted(Metric::EventDelivered) == 1).await;
@@ -176,7 +176,7 @@ async fn a_store_that_is_away_for_a_while_loses_no_event_and_no_order() {
 
 #[tokio::test]
 async fn a_slow_store_delays_and_loses_nothing() {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     proxy.rule(|_| Fault::Delay(Duration::from_millis(200)));
     for number in 1..=3 {
@@ -190,7 +190,7 @@ async fn a_slow_store_delays_and_loses_nothing() {
 
 #[tokio::test]
 async fn another_pools_conversations_go_on_where_one_pools_store_rows_fail() {
-    let Faulty { system, proxy, .. } = Faulty::start().await;
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let other = StandInPool::start().await;
     let id = seed::pool(&system, "pool-other", Some(&other.address().to_string())).await;
