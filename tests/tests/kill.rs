@@ -28,7 +28,7 @@ const MOST_ANSWERS: u64 = 30;
 /// and a time below this after the last of them, in milliseconds, so that it may fall into anything.
 const LONGEST_PAUSE: u64 = 30;
 
-/// A generator whose run can be repeated: SplitMix64.
+/// A generator whose run can be repeated: `SplitMix64`.
 struct Seeded(u64);
 
 impl Seeded {
@@ -149,9 +149,9 @@ async fn nothing_that_was_accepted_is_lost_by_twenty_kills_under_load() {
     .await;
     let arrived = arrived();
     for sender in 0..SENDERS {
-        let mut seen = BTreeSet::new();
+        let mut known = BTreeSet::new();
         let of_sender = arrived.iter().filter(|number| *number / 100_000 == sender);
-        let first_times: Vec<_> = of_sender.filter(|number| seen.insert(**number)).collect();
+        let first_times: Vec<_> = of_sender.filter(|number| known.insert(**number)).collect();
         assert!(first_times.is_sorted(), "a conversation keeps its order: {first_times:?}");
     }
     let again = arrived.len() - arrived.iter().collect::<BTreeSet<_>>().len();
