@@ -162,7 +162,7 @@ impl<T: Time> Held<'_, T> {
         self.send(group, "first").await;
         self.send(group, "second").await;
         let lost = self.next().await;
-        self.time.pass(VISIBILITY - Duration::from_secs(1)).await;
+        self.time.pass(VISIBILITY.saturating_sub(Duration::from_secs(1))).await;
         self.nothing_is_due("a message is invisible for its whole time").await;
         self.time.pass(Duration::from_secs(1)).await;
         let again = self.next().await;
@@ -180,7 +180,7 @@ impl<T: Time> Held<'_, T> {
         let sent = self.send(self.digest(), "again").await;
         let received = self.next().await;
         self.done(&received).await;
-        self.time.pass(DEDUPLICATION_WINDOW - Duration::from_secs(1)).await;
+        self.time.pass(DEDUPLICATION_WINDOW.saturating_sub(Duration::from_secs(1))).await;
         self.queue.send(&sent).await.expect("a duplicate is accepted");
         self.nothing_is_due("it is a duplicate for the whole window").await;
         self.time.pass(Duration::from_secs(1)).await;
