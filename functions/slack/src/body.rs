@@ -72,7 +72,12 @@ impl<'a> Body<'a> {
     pub fn parse(body: &'a [u8]) -> Option<Self> {
         // A single pass, since a body is read before anybody knows whose it is; serde's derive refuses a key that is read
         // twice, so that nobody can show one team to us and another to the pool. What is passed over must be text as well.
-        serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
+        let text = std::str::from_utf8(body).ok()?;
+        // serde's derive would take an array for a struct, by the order of its fields.
+        if !text.trim_ascii_start().starts_with('{') {
+            return None;
+        }
+        serde_json::from_str(text).ok()
     }
 
     pub fn is_url_verification(&self) -> bool {
@@ -197,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_no_body() {
-        for bad in ["", "[]", "7", "{", "\u{feff}{}", "payload=%7B%7D"] {
+        for bad in ["", "[]", r#"["event_callback","","T1","A1"]"#, "7", "{", "\u{feff}{}", "payload=%7B%7D"] {
             assert!(Body::parse(bad.as_bytes()).is_none(), "{bad}");
         }
         let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
