@@ -76,11 +76,8 @@ fn path(path: &Path) -> String {
     let mut text = String::new();
     for segment in path {
         match segment {
-            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
-            Segment::Map { key } if is_name(key) => {
-                let separator = if text.is_empty() { "" } else { "." };
-                text.push_str(&format!("{separator}{key}"));
-            }
+            Segment::Seq { index } => text.extend(["[", &index.to_string(), "]"]),
+            Segment::Map { key } if is_name(key) => text.extend([if text.is_empty() { "" } else { "." }, key.as_str()]),
             Segment::Map { .. } | Segment::Enum { .. } | Segment::Unknown => break,
         }
     }

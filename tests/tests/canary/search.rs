@@ -63,7 +63,7 @@ impl Canary {
 /// What base64 makes of a secret that stands behind `offset` other bytes: the digits that depend on it alone.
 fn base64_inside(engine: &GeneralPurpose, secret: &[u8], offset: usize) -> String {
     let mut encoded = engine.encode([&vec![0; offset][..], secret].concat());
-    if (offset + secret.len()) % 3 != 0 {
+    if !(offset + secret.len()).is_multiple_of(3) {
         encoded.pop();
     }
     encoded.split_off((offset * 8).div_ceil(6))
