@@ -61,7 +61,7 @@ async fn a_signature_that_is_missing_stale_or_wrong_in_any_way_is_refused() {
         ("cut", Some(right.as_bytes()[..66].to_vec())),
         ("one digit longer", Some(format!("{right}0").into_bytes())),
         ("upper-case hex", Some(right.to_uppercase().replace("V0=", "v0=").into_bytes())),
-        ("without v0=", Some(right["v0=".len()..].as_bytes().to_vec())),
+        ("without v0=", Some(right.as_bytes()["v0=".len()..].to_vec())),
         ("another version", Some(right.replace("v0=", "v1=").into_bytes())),
         ("64 multibyte characters", Some(multibyte)),
         ("not UTF-8", Some([b"v0=".as_slice(), &[0xff; 64]].concat())),
