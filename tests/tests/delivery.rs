@@ -137,11 +137,12 @@ async fn a_failed_delivery_is_tried_again_after_a_wait_that_doubles_in_order_and
     for number in 1..=3 {
         accept(&system, &failing, &message(&failing, "C0GENERAL", number)).await;
     }
+    let failures = || usize::try_from(system.counted(Metric::DeliveryFailed)).expect("a few");
     let mut tries = 1;
     down.wait_for(tries).await;
     let mut number = 0;
     for wait in [1, 2, 4, 8, 16] {
-        eventually("the failure is settled", async || system.counted(Metric::DeliveryFailed) as usize == tries).await;
+        eventually("the failure is settled", async || failures() == tries).await;
         system.clock.advance(Duration::from_millis(wait * 1000 - 1));
         number += 1;
         fence(&system, &connected, &pool, number).await;
@@ -150,7 +151,7 @@ async fn a_failed_delivery_is_tried_again_after_a_wait_that_doubles_in_order_and
         tries += 1;
         down.wait_for(tries).await;
     }
-    eventually("the failure is settled", async || system.counted(Metric::DeliveryFailed) as usize == tries).await;
+    eventually("the failure is settled", async || failures() == tries).await;
     down.behave(Behaviour::Answer(204));
     system.clock.advance(Duration::from_secs(32));
     let seen = texts(&down.wait_for(tries + 3).await);
@@ -167,15 +168,11 @@ async fn whatever_a_pool_does_but_a_2xx_is_no_delivery() {
     let (connected, pool) = seed::connected(&system).await;
     let elsewhere = StandInPool::start().await;
     let redirect = Behaviour::Redirect(format!("http://{}/", elsewhere.address()));
-    let mut failures = 0;
-    for (number, behaviour) in
-        [Behaviour::Answer(404), Behaviour::Answer(301), redirect, Behaviour::Close].into_iter().enumerate()
-    {
-        let number = u32::try_from(number).expect("a few");
+    for (number, behaviour) in (1..).zip([Behaviour::Answer(404), Behaviour::Answer(301), redirect, Behaviour::Close]) {
         pool.behave(behaviour.clone());
         accept(&system, &connected, &message(&connected, &format!("C0{number}"), number)).await;
-        failures += 1;
-        eventually(&format!("{behaviour:?}"), async || system.counted(Metric::DeliveryFailed) == failures).await;
+        let failed = async || system.counted(Metric::DeliveryFailed) == u64::from(number);
+        eventually(&format!("{behaviour:?}"), failed).await;
     }
     assert!(elsewhere.seen().is_empty(), "a redirect is not followed");
     pool.behave(Behaviour::Answer(200));
@@ -343,12 +340,12 @@ async fn an_event_that_another_delivery_holds_waits_for_it() {
     let event_id = body["event_id"].as_str().expect("an event has an id");
     let parts = [b"event_id".as_slice(), connected.channel.as_str().as_bytes(), event_id.as_bytes()];
     let identity = EventIdentity::new(Some(Digest::of_parts(&parts)), None).expect("it has one");
-    let taken = system.store().lease(&identity, "another delivery", Duration::from_secs(60)).await;
+    let taken = system.store().lease(&identity, "another delivery", Duration::from_mins(1)).await;
     assert_eq!(taken.expect("the lease is asked for"), Lease::Taken);
     accept(&system, &connected, &body).await;
     eventually("it is held", async || system.counted(Metric::DeliveryFailed) == 1).await;
     assert!(pool.seen().is_empty());
-    system.clock.advance(Duration::from_secs(60));
+    system.clock.advance(Duration::from_mins(1));
     pool.wait_for(1).await;
     system.shutdown().await;
 }
