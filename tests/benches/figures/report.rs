@@ -8,7 +8,7 @@ use crate::{
     traffic::Call,
 };
 
-/// What the Node.js and PostgreSQL control plane of the same API does on two such cores, by [`CONNECTIONS`].
+/// What the `Node.js` and `PostgreSQL` control plane of the same API does on two such cores, by [`CONNECTIONS`].
 const NODE: [[u32; CONNECTIONS.len()]; Call::ALL.len()] = [[1_098, 1_544], [737, 1_186], [344, 649]];
 
 /// Of each function: size, start and memory.
