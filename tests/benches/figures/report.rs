@@ -17,12 +17,12 @@ pub fn functions(found: &[Found]) {
     println!(
         "| Function | Zip | Start to first request for work | Beside hello | Memory idle | After 10,000 requests |"
     );
-    println!("|---|---|---|---|---|---|");
-    for Found { name, zipped_megabytes, start, idle_megabytes, used_megabytes, .. } in found {
+    println!("|---|---|---|---|---|---|---|");
+    for Found { name, zipped_megabytes, start, requests, idle_megabytes, used_megabytes, cpu } in found {
         let beside = start / hello;
         println!(
             "| {name} | {zipped_megabytes:.2} MB | {start:.1} ms | × {beside:.2} | {idle_megabytes:.1} MB | \
-             {used_megabytes:.1} MB |"
+             {used_megabytes:.1} MB ({requests}) | {cpu:.0} µs |"
         );
     }
 }
