@@ -15,7 +15,7 @@ const NODE: [[u32; CONNECTIONS.len()]; Call::ALL.len()] = [[1_098, 1_544], [737,
 pub fn functions(found: &[Found]) {
     let hello = found.iter().find(|found| found.name == HELLO).map_or(f64::NAN, |hello| hello.start);
     println!(
-        "| Function | Zip | Start to first request for work | Beside hello | Memory idle | After 10,000 requests |"
+        "| Function | Zip | Start to first request for work | Beside hello | Memory idle | After its requests | CPU time of one |"
     );
     println!("|---|---|---|---|---|---|---|");
     for Found { name, zipped_megabytes, start, requests, idle_megabytes, used_megabytes, cpu } in found {
