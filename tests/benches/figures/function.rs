@@ -10,7 +10,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{Failure, machine, runtime_api::RuntimeApi};
@@ -46,13 +45,6 @@ impl Function {
     /// Lets it answer an event.
     pub async fn invoke(&mut self, event: Bytes) -> Result<Bytes, Failure> {
         timeout(PATIENCE, self.api.invoke(event)).await.map_err(|_| "a function does not answer")?
-    }
-
-    /// Lets it answer an HTTP request, which must be a 200.
-    pub async fn answer(&mut self, event: Bytes) -> Result<(), Failure> {
-        let answer = self.invoke(event).await?;
-        let status = serde_json::from_slice::<Value>(&answer)?.get("statusCode").and_then(Value::as_u64);
-        if status == Some(200) { Ok(()) } else { Err(String::from_utf8_lossy(&answer).into()) }
     }
 
     /// The CPU time that it has used.

@@ -5,25 +5,29 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use flate2::{Compression, write::DeflateEncoder};
+use serde_json::Value;
 
 use crate::{
     Failure,
     function::{self, Function},
-    machine::median,
-    stand_ins::{Message, Sqs},
+    machine::{self, median},
+    stand_ins::Sqs,
     traffic::{Call, Traffic, sqs_event},
 };
 
 /// How often each function is started, in turns.
 const STARTS: usize = 21;
 /// How many requests each function gets.
-const REQUESTS: u32 = 10_000;
+const REQUESTS: usize = 10_000;
+/// How long it gets them at most: one after another, each waits for the database.
+const LONGEST: Duration = Duration::from_secs(40);
 /// How many of them go before those whose CPU time is counted.
-const WARM_UP: u32 = 500;
+const WARM_UP: usize = 500;
 
 /// The bare function that the others are compared with.
 pub const HELLO: &str = "hello";
@@ -54,7 +58,9 @@ pub struct Found {
     pub zipped_megabytes: f64,
     /// Until it asks for work, in ms.
     pub start: f64,
-    /// Its memory at the start and after [`REQUESTS`] requests, in MB.
+    /// How many requests it then answered.
+    pub requests: usize,
+    /// Its memory at the start and after those requests, in MB.
     pub idle_megabytes: f64,
     pub used_megabytes: f64,
     /// The CPU time of its process for a request, in µs.
@@ -92,14 +98,16 @@ impl Surroundings<'_> {
         for ((name, call), starts) in FUNCTIONS.into_iter().zip(starts) {
             let (mut function, _) = self.start(name).await?;
             let idle_megabytes = function.resident_megabytes()?;
-            let cpu = match call {
-                Some(call) => self.serve(&mut function, call).await?,
-                None => relay(&mut function, &queued).await?,
+            let next = |number: usize| match call {
+                Some(call) => Some(self.traffic.next(call).to_event()),
+                None => queued.get(number).map(|message| sqs_event(number, message)),
             };
+            let (requests, cpu) = serve(&mut function, next).await?;
             found.push(Found {
                 name,
                 zipped_megabytes: zipped_megabytes(&self.binary(name))?,
                 start: median(starts),
+                requests,
                 idle_megabytes,
                 used_megabytes: function.resident_megabytes()?,
                 cpu,
@@ -108,31 +116,36 @@ impl Surroundings<'_> {
         }
         Ok(found)
     }
-
-    async fn serve(&self, function: &mut Function, call: Call) -> Result<f64, Failure> {
-        let mut before = function.cpu_time()?;
-        for number in 0..REQUESTS {
-            if number == WARM_UP {
-                before = function.cpu_time()?;
-            }
-            function.answer(self.traffic.next(call).to_event()).await?;
-        }
-        let used = function.cpu_time()?.saturating_sub(before);
-        Ok(used.as_secs_f64() * 1e6 / f64::from(REQUESTS - WARM_UP))
-    }
 }
 
-/// Has the relay deliver what was queued.
-async fn relay(function: &mut Function, queued: &[Message]) -> Result<f64, Failure> {
-    let before = function.cpu_time()?;
-    for (number, message) in queued.iter().enumerate() {
-        let answer = function.invoke(sqs_event(number, message)).await?;
-        if answer != Bytes::from_static(br#"{"batchItemFailures":[]}"#) {
-            return Err(String::from_utf8_lossy(&answer).into());
+/// Gives a function one event after another. How many there were, and the CPU time that each cost its process, in µs.
+async fn serve(function: &mut Function, next: impl Fn(usize) -> Option<Bytes>) -> Result<(usize, f64), Failure> {
+    let end = machine::now() + LONGEST;
+    let mut before = function.cpu_time()?;
+    let mut answered = 0;
+    while answered < REQUESTS && machine::now() < end {
+        if answered == WARM_UP {
+            before = function.cpu_time()?;
         }
+        let Some(event) = next(answered) else { break };
+        succeeded(&function.invoke(event).await?)?;
+        answered += 1;
     }
     let used = function.cpu_time()?.saturating_sub(before);
-    Ok(used.as_secs_f64() * 1e6 / f64::from(u32::try_from(queued.len().max(1))?))
+    let counted = u32::try_from(answered.saturating_sub(WARM_UP))?;
+    Ok((answered, used.as_secs_f64() * 1e6 / f64::from(counted)))
+}
+
+/// Whether an answer is a 200, or the relay's that nothing is left.
+fn succeeded(answer: &[u8]) -> Result<(), Failure> {
+    let value: Value = serde_json::from_slice(answer)?;
+    let status = value.get("statusCode").and_then(Value::as_u64);
+    let left = value.get("batchItemFailures").and_then(Value::as_array);
+    if status == Some(200) || left.is_some_and(Vec::is_empty) {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(answer).into())
+    }
 }
 
 /// What a zip file adds to what it holds: one local header, one entry of the directory and its end, with the name

@@ -8,21 +8,21 @@ use crate::{
     traffic::Call,
 };
 
-/// What the Node.js and PostgreSQL control plane of the same API does on two such cores, by [`CONNECTIONS`].
+/// What the `Node.js` and `PostgreSQL` control plane of the same API does on two such cores, by [`CONNECTIONS`].
 const NODE: [[u32; CONNECTIONS.len()]; Call::ALL.len()] = [[1_098, 1_544], [737, 1_186], [344, 649]];
 
 /// Of each function: size, start and memory.
 pub fn functions(found: &[Found]) {
     let hello = found.iter().find(|found| found.name == HELLO).map_or(f64::NAN, |hello| hello.start);
     println!(
-        "| Function | Zip | Start to first request for work | Beside hello | Memory idle | After 10,000 requests |"
+        "| Function | Zip | Start to first request for work | Beside hello | Memory idle | After its requests | CPU time of one |"
     );
-    println!("|---|---|---|---|---|---|");
-    for Found { name, zipped_megabytes, start, idle_megabytes, used_megabytes, .. } in found {
+    println!("|---|---|---|---|---|---|---|");
+    for Found { name, zipped_megabytes, start, requests, idle_megabytes, used_megabytes, cpu } in found {
         let beside = start / hello;
         println!(
             "| {name} | {zipped_megabytes:.2} MB | {start:.1} ms | × {beside:.2} | {idle_megabytes:.1} MB | \
-             {used_megabytes:.1} MB |"
+             {used_megabytes:.1} MB ({requests}) | {cpu:.0} µs |"
         );
     }
 }

@@ -128,7 +128,7 @@ impl Request {
             text.extend([*name, ": ", value.as_str(), "\r\n"]);
         }
         if !self.body.is_empty() {
-            text.push_str(&format!("content-length: {}\r\n", self.body.len()));
+            text.extend(["content-length: ", &self.body.len().to_string(), "\r\n"]);
         }
         text.extend(["\r\n", self.body.as_str()]);
         text.into()
