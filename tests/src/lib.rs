@@ -7,6 +7,7 @@ pub mod child;
 pub mod clock;
 pub mod faults;
 pub mod faulty;
+pub mod in_process;
 pub mod logs;
 pub mod pool;
 pub mod queue_promises;

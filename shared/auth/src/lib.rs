@@ -4,6 +4,8 @@
 //! This crate decides whether a credential is genuine and what it is for; it never decides what a route needs, and it
 //! never holds a credential outside of a `secrecy` type or a digest.
 
+#![warn(missing_docs)]
+
 pub mod bound_token;
 mod clock;
 mod names;

@@ -5,6 +5,8 @@
 //! clock and draws no randomness of its own: whoever calls it passes a [`Randomness`] in. It never returns a plaintext
 //! outside of a `secrecy` type, and never tells why a value did not open beyond what its header shows in the clear.
 
+#![warn(missing_docs)]
+
 mod cell;
 mod digest;
 mod keyring;

@@ -6,6 +6,8 @@
 //! the router that Lambda and this machine serve alike. This crate knows no endpoint and no table: those are the
 //! functions' and the store's.
 
+#![warn(missing_docs)]
+
 pub mod error;
 pub mod front;
 pub mod json;

@@ -5,6 +5,8 @@
 //! is opened only here. This crate never tells a caller that a value is absent when it could not be opened, never
 //! retries past an operation's budget, and never puts a value or a request's body into an error.
 
+#![warn(missing_docs)]
+
 mod attribute;
 mod backoff;
 mod bots;

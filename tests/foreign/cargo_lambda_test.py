@@ -1,0 +1,186 @@
+"""`cargo lambda watch` answers each route of the template, and `cargo lambda invoke` takes each payload of events/.
+
+The functions' own binaries run here, each behind cargo-lambda's Lambda, with settings from the environment, the database
+of `cargo local --database-only` and queues of the emulator.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from conftest import EVENTS, ROOT, built, clean_environment, demo, free_port, running, wait_until
+
+CARGO_LAMBDA = Path(sys.executable).with_name("cargo-lambda")
+FUNCTIONS = ("internal", "relay", "skills", "slack")
+
+
+class Template(yaml.SafeLoader):
+    """CloudFormation's YAML; what its own tags compute is of no interest here."""
+
+
+Template.add_multi_constructor("!", lambda *_: None)
+
+
+def template_routes() -> dict[str, str]:
+    """The function of each route, as infra/template.yaml has it."""
+    resources = yaml.load((ROOT / "infra/template.yaml").read_text(), Template)["Resources"]
+    functions = {name: each for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"}
+    return {
+        event["Properties"]["Path"]: name.removesuffix("Function").lower()
+        for name, function in functions.items()
+        for event in function["Properties"].get("Events", {}).values()
+        if event["Type"] == "HttpApi"
+    }
+
+
+def development_settings() -> dict[str, str]:
+    lines = (EVENTS / "development.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def queues() -> dict[str, str]:
+    """A queue and its dead letters, made in the emulator."""
+    emulator = os.environ["AWS_EMULATOR_URL"]
+    urls = []
+    for name in ("lambda-events.fifo", "lambda-events-dead.fifo"):
+        answer = requests.post(
+            emulator, timeout=10, json={"QueueName": name, "Attributes": {"FifoQueue": "true"}},
+            headers={
+                "x-amz-target": "AmazonSQS.CreateQueue", "content-type": "application/x-amz-json-1.0",
+                # The emulator reads the region here and checks nothing.
+                "authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/sqs/aws4_request",
+            },
+        )
+        answer.raise_for_status()
+        urls.append(answer.json()["QueueUrl"])
+    return {"AWS_ENDPOINT_URL_SQS": emulator, "EVENT_QUEUE_URL": urls[0], "DEAD_LETTER_QUEUE_URL": urls[1]}
+
+
+@pytest.fixture(scope="module")
+def watch(scratch, pool):
+    """The address of a running `cargo lambda watch` over what `cargo local --demo` has left behind."""
+    settings = development_settings()
+    with demo(scratch, pool, settings) as seeded:
+        folder = seeded.folder
+    log = folder / "database.log"
+    command = [built("local"), "--database-only", "--data", folder / "data"]
+    with running(command, log, cwd=folder, env=clean_environment(**settings)) as database:
+        printed = wait_until(
+            lambda: "cargo lambda watch" in log.read_text() and log.read_text(), database, log, "there is no database"
+        )
+        # What it says a person should put into the environment.
+        told = dict(re.findall(r"([A-Z_]+)=(\S+)", printed))
+        generated = (folder / "data/dev.env").read_text()
+        told |= dict(re.findall(r"^([A-Z_]+)=['\"]?([^'\"\n]*)['\"]?$", generated, re.MULTILINE))
+        port, log = free_port(), folder / "watch.log"
+        command = [CARGO_LAMBDA, "lambda", "watch", "-A", "127.0.0.1", "-P", port, "--ignore-changes", "--disable-cors"]
+        environment = clean_environment(**told | settings | queues())
+        with running(command, log, cwd=ROOT, env=environment) as process:
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: requests.get(url, timeout=60).status_code, process, log, "cargo lambda watch does not start")
+            yield url
+        # Shown by pytest where a test of this suite has failed: a function that does not start says why in here.
+        print("\n".join(log.read_text(errors="replace").splitlines()[-60:]))
+
+
+def invoke(watch: str, function: str, payload: Path):
+    address, port = watch.removeprefix("http://").split(":")
+    command = [CARGO_LAMBDA, "lambda", "invoke", function, "-A", address, "-P", port, "--data-file", payload]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert found.returncode == 0, f"{function} with {payload.name}: {found.stdout}{found.stderr}"
+    return json.loads(found.stdout)
+
+
+def test_cargo_lambdas_router_is_the_templates():
+    metadata = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["metadata"]
+    assert metadata["lambda"]["watch"]["router"] == template_routes()
+
+
+def test_watch_answers_every_route_of_the_template_with_our_own_answer(watch):
+    assert len(template_routes()) >= 12
+    for path in template_routes():
+        filled = re.sub(r"\{\w+\}", "some-id", path)
+        answer = requests.post(f"{watch}{filled}", timeout=120)
+        wanted = 405 if path.startswith("/health") else 401
+        assert answer.status_code == wanted, f"{path}: {answer.status_code} {answer.text}"
+        assert answer.json()["requestId"] == answer.headers["x-request-id"], path
+        if path.startswith("/health"):
+            assert requests.get(f"{watch}{path}", timeout=30).json()["status"] == "ok", path
+
+
+def test_invoke_takes_a_message_that_cargo_local_has_signed_and_refuses_the_one_that_lay_in_a_file(watch, scratch):
+    stale = invoke(watch, "slack", EVENTS / "slack-message.json")
+    assert stale["statusCode"] == 401, stale
+    for body, secret, answer in (
+        ("slack-message", "DEMO_SLACK_SIGNING_SECRET", {"ok": True}),
+        ("slack-url-verification", "SLACK_SIGNING_SECRET", None),
+    ):
+        command = [built("local"), "--sign", EVENTS / f"{body}.body.json", "--with", secret]
+        fresh = subprocess.run(
+            command, cwd=scratch, env=clean_environment(**development_settings()), check=True, capture_output=True,
+        )
+        payload = scratch / f"{body}.fresh.json"
+        payload.write_bytes(fresh.stdout)
+        found = invoke(watch, "slack", payload)
+        wanted = answer or json.loads((EVENTS / f"{body}.answer.json").read_text())["body"]
+        assert (found["statusCode"], json.loads(found["body"])) == (200, wanted), found
+
+
+def test_invoke_of_the_relay_delivers_to_the_pool(watch, pool):
+    found = invoke(watch, "relay", EVENTS / "relay-message.json")
+    assert found == {"batchItemFailures": []}
+    assert pool.until("<@U00DEMOBOT> what's the way to the gatehouse?")
+    assert invoke(watch, "relay", EVENTS / "relay-malformed.json") == {"batchItemFailures": []}
+
+
+def test_invoke_gets_every_other_answer_that_is_written_beside_a_payload(watch):
+    seen = set()
+    for written in sorted(EVENTS.glob("*.answer.json")):
+        answer = json.loads(written.read_text())
+        name = written.name.removesuffix(".answer.json")
+        if answer["function"] in ("slack", "relay"):
+            continue
+        for before in answer.get("after", []):
+            invoke(watch, json.loads((EVENTS / f"{before}.answer.json").read_text())["function"], EVENTS / f"{before}.json")
+        found = invoke(watch, answer["function"], EVENTS / f"{name}.json")
+        # The values are events_files' business: here other payloads have been sent before.
+        assert found["statusCode"] == answer["status"], f"{name}: {found}"
+        assert json.loads(found["body"]).keys() == answer["body"].keys(), f"{name}: {found}"
+        seen.add(answer["function"])
+    assert seen == {"internal", "skills"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_without_settings_names_each_and_does_not_start(function, scratch):
+    found = subprocess.run(
+        [built(function)], cwd=scratch, env=clean_environment(AWS_LAMBDA_RUNTIME_API="127.0.0.1:1", AWS_REGION="us-east-1"),
+        capture_output=True, text=True, timeout=60, check=False,
+    )
+    assert found.returncode != 0
+    named = [json.loads(line)["problem"] for line in found.stdout.splitlines() if '"problem"' in line]
+    assert any("ENCRYPTION_KEY" in problem for problem in named), found.stdout
+    assert any("TABLE_PREFIX" in problem for problem in named), found.stdout
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_does_not_start_while_secrets_manager_is_away(function, scratch):
+    settings = {
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local", "SECRETS_PREFIX": "/portcullis/test/", "TABLE_PREFIX": "test-",
+        "POOL_CIDRS": "127.0.0.0/8", "EVENT_QUEUE_URL": "http://127.0.0.1:1/queue.fifo",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+    }
+    found = subprocess.run(
+        [built(function)], cwd=scratch, env=clean_environment(**settings), capture_output=True, text=True, timeout=60,
+        check=False,
+    )
+    assert found.returncode != 0
+    named = [json.loads(line)["problem"] for line in found.stdout.splitlines() if '"problem"' in line]
+    assert any(problem.startswith("secret /portcullis/test/encryption could not be looked up") for problem in named), named

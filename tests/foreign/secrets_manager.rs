@@ -1,0 +1,366 @@
+//! The functions on Secrets Manager: found at start or no start, kept while it is away, rotated without a pause.
+//!
+//! The real AWS client talks to an emulator. A value's age comes from there, so the clock begins at the real time, and the
+//! test moves it on.
+
+mod emulator;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_sdk_secretsmanager::Client;
+use axum::{Router, body::Body};
+use emulator::{Proxy, config, unique_name};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use portcullis_auth::Clock;
+use portcullis_runtime::{
+    SystemClock,
+    metrics::Metric,
+    rotating::{LOOK_AGAIN_AFTER, REFRESH_AFTER},
+    secrets::{PREVIOUS_VALUE_COUNTS_FOR, SecretSource},
+    settings::SettingsError,
+};
+use portcullis_tests::in_process::{ENCRYPTION_KEY, InProcess};
+use tower::ServiceExt;
+
+const OLD: &str = "not-a-secret-old-internal-token-for-tests";
+const NEW: &str = "not-a-secret-new-internal-token-for-tests";
+const SKILL: &str = "not-a-secret-skill-token-for-these-tests";
+const SLACK: &str = r#"{"SLACK_SIGNING_SECRET":"not-a-secret-signing-secret"}"#;
+
+/// A deployment of its own: its tables, its secrets, and a wire to them.
+struct Deployment {
+    machine: InProcess,
+    proxy: Proxy,
+    admin: Client,
+    prefix: String,
+}
+
+impl Deployment {
+    async fn with_secrets(secrets: &[(&str, &str)]) -> Self {
+        let proxy = Proxy::start().await;
+        let admin = Client::new(&config(&emulator::url()));
+        let prefix = format!("/portcullis/{}/", unique_name("test"));
+        for (name, value) in secrets {
+            admin.create_secret().name(format!("{prefix}{name}")).secret_string(*value).send().await.unwrap();
+        }
+        let settings = [("SECRETS_PREFIX", prefix.as_str())];
+        let mut machine = InProcess::start(settings, SystemClock.now()).await;
+        machine.platform.secrets = Arc::new(SecretSource::secrets_manager(&config(&proxy.url), &prefix));
+        Self { machine, proxy, admin, prefix }
+    }
+
+    async fn complete() -> Self {
+        let secrets =
+            [("encryption", ENCRYPTION_KEY), ("internal-token", OLD), ("skill-token", SKILL), ("slack", SLACK)];
+        Self::with_secrets(&secrets).await
+    }
+
+    async fn internal(&self) -> Router {
+        internal::start(&self.machine.platform).await.unwrap()
+    }
+
+    /// What an operator does: `aws secretsmanager put-secret-value`.
+    async fn rotate(&self, name: &str, value: &str) {
+        let secret = format!("{}{name}", self.prefix);
+        self.admin.put_secret_value().secret_id(secret).secret_string(value).send().await.unwrap();
+    }
+
+    /// What an operator does to end the previous value at once.
+    async fn take_previous_away(&self, name: &str) {
+        let secret = format!("{}{name}", self.prefix);
+        let previous = self.admin.get_secret_value().secret_id(&secret).version_stage("AWSPREVIOUS").send().await;
+        let version = previous.unwrap().version_id.unwrap();
+        let update = self.admin.update_secret_version_stage().secret_id(secret).version_stage("AWSPREVIOUS");
+        update.remove_from_version_id(version).send().await.unwrap();
+    }
+
+    fn advance(&self, by: Duration) {
+        self.machine.clock.advance(by);
+    }
+
+    fn failed_looks(&self) -> u64 {
+        self.machine.platform.metrics.total(Metric::SecretLookupFailed)
+    }
+}
+
+async fn register(internal: &Router, token: &str) -> StatusCode {
+    let request = Request::post("/api/internal/pools/register")
+        .header("x-internal-token", token)
+        .header("content-type", "application/json")
+        .body(Body::from(r#"{"poolId":"pool-1"}"#))
+        .unwrap();
+    internal.clone().oneshot(request).await.unwrap().status()
+}
+
+async fn get_secrets(skills: &Router, token: &str) -> (StatusCode, String) {
+    let request = Request::get("/api/internal/secrets/maps?poolId=pool-1")
+        .header("authorization", format!("Bearer {token}"))
+        .body(Body::empty())
+        .unwrap();
+    let response = skills.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Calls until the answer is `wanted`: a look that nobody waits for takes a moment. Ends the test where it never is.
+async fn register_until(internal: &Router, token: &str, wanted: StatusCode) {
+    let calls = async { while register(internal, token).await != wanted {} };
+    tokio::time::timeout(Duration::from_secs(10), calls).await.unwrap_or_else(|_| panic!("it is never {wanted}"));
+}
+
+fn problems<T>(started: Result<T, SettingsError>) -> Vec<String> {
+    let Err(error) = started else { panic!("it started") };
+    error.problems().to_vec()
+}
+
+#[tokio::test]
+async fn every_function_starts_with_its_own_secrets_and_works_with_them() {
+    let deployment = Deployment::complete().await;
+    let internal = deployment.internal().await;
+    assert_eq!(register(&internal, OLD).await, StatusCode::OK);
+    assert_eq!(register(&internal, SKILL).await, StatusCode::UNAUTHORIZED);
+    let skills = skills::start(&deployment.machine.platform).await.unwrap();
+    assert_eq!(get_secrets(&skills, SKILL).await, (StatusCode::OK, "{}".to_owned()));
+    slack::start(&deployment.machine.platform).await.map(drop).unwrap();
+    relay::Relay::start(&deployment.machine.platform).await.map(drop).unwrap();
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn a_function_asks_for_no_secret_but_its_own() {
+    // Those of the others are not even there.
+    let internals = Deployment::with_secrets(&[("encryption", ENCRYPTION_KEY), ("internal-token", OLD)]).await;
+    internal::start(&internals.machine.platform).await.map(drop).unwrap();
+    internals.machine.end().await;
+    let slacks = Deployment::with_secrets(&[("encryption", ENCRYPTION_KEY), ("slack", SLACK)]).await;
+    slack::start(&slacks.machine.platform).await.map(drop).unwrap();
+    slacks.machine.end().await;
+    let relays = Deployment::with_secrets(&[("encryption", ENCRYPTION_KEY)]).await;
+    relay::Relay::start(&relays.machine.platform).await.map(drop).unwrap();
+    relays.machine.end().await;
+}
+
+#[tokio::test]
+async fn everything_that_is_missing_or_malformed_is_named_at_once_and_never_its_value() {
+    let deployment = Deployment::with_secrets(&[
+        ("encryption", "canary-which-is-no-key"),
+        ("skill-token", "canary-too-short"),
+        ("slack", r#"{"SLACK_CLIENT_ID":"canary"}"#),
+    ])
+    .await;
+    let prefix = &deployment.prefix;
+    let mut found = problems(skills::start(&deployment.machine.platform).await);
+    found.sort();
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with(&format!("secret {prefix}encryption ")), "{found:?}");
+    assert_eq!(found[1], format!("secret {prefix}internal-token is not set"));
+    assert_eq!(found[2], format!("secret {prefix}skill-token must be at least 32 characters"));
+    let of_slack = problems(slack::start(&deployment.machine.platform).await);
+    assert_eq!(of_slack.len(), 2, "{of_slack:?}");
+    assert!(of_slack.iter().any(|problem| problem.starts_with(&format!("secret {prefix}slack "))), "{of_slack:?}");
+    assert!(found.iter().chain(&of_slack).all(|problem| !problem.contains("canary")), "{found:?} {of_slack:?}");
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn tokens_of_two_tiers_must_differ_whichever_version_of_them_is_alike() {
+    let deployment = Deployment::complete().await;
+    deployment.rotate("skill-token", OLD).await;
+    let found = problems(skills::start(&deployment.machine.platform).await);
+    assert_eq!(found, ["SKILL_API_TOKEN must be unlike INTERNAL_API_TOKEN"]);
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn all_secrets_are_looked_up_together() {
+    let deployment = Deployment::complete().await;
+    // One keyring, and the current and the previous value of two tokens.
+    deployment.proxy.hold_until(5);
+    let skills = skills::start(&deployment.machine.platform).await.unwrap();
+    assert_eq!(deployment.proxy.operations().values().sum::<usize>(), 5);
+    assert_eq!(get_secrets(&skills, OLD).await.0, StatusCode::OK);
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn a_function_refuses_to_start_while_secrets_manager_is_away_and_says_for_what() {
+    let deployment = Deployment::complete().await;
+    deployment.proxy.cut();
+    let found = problems(skills::start(&deployment.machine.platform).await);
+    assert_eq!(found.len(), 3, "{found:?}");
+    for name in ["encryption", "internal-token", "skill-token"] {
+        let start = format!("secret {}{name} could not be looked up: ", deployment.prefix);
+        assert_eq!(found.iter().filter(|problem| problem.starts_with(&start)).count(), 1, "{found:?}");
+    }
+    deployment.proxy.mend();
+    skills::start(&deployment.machine.platform).await.map(drop).expect("it starts when it is back");
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn while_secrets_manager_is_away_the_last_good_values_serve() {
+    let deployment = Deployment::complete().await;
+    let internal = deployment.internal().await;
+    deployment.proxy.cut();
+    for _ in 0..3 {
+        deployment.advance(REFRESH_AFTER);
+        assert_eq!(register(&internal, OLD).await, StatusCode::OK);
+        assert_eq!(register(&internal, NEW).await, StatusCode::UNAUTHORIZED);
+    }
+    assert!(deployment.failed_looks() >= 3, "a look that failed is counted");
+    deployment.rotate("internal-token", NEW).await;
+    deployment.proxy.mend();
+    deployment.advance(LOOK_AGAIN_AFTER);
+    assert_eq!(register(&internal, NEW).await, StatusCode::OK, "what was rotated meanwhile is found when it is back");
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn a_strangers_wrong_tokens_cost_one_look_in_30_seconds() {
+    let deployment = Deployment::complete().await;
+    let internal = deployment.internal().await;
+    let looks = || deployment.proxy.operations().values().sum::<usize>();
+    let at_start = looks();
+    for round in 1..=3 {
+        deployment.advance(LOOK_AGAIN_AFTER);
+        let strangers: Vec<_> = (0..20)
+            .map(|_| {
+                let internal = internal.clone();
+                tokio::spawn(async move { register(&internal, "a-wrong-token-that-a-stranger-sends").await })
+            })
+            .collect();
+        for stranger in strangers {
+            assert_eq!(stranger.await.unwrap(), StatusCode::UNAUTHORIZED);
+        }
+        assert_eq!(looks() - at_start, round * 2, "a look is for the current and the previous value");
+    }
+    deployment.machine.end().await;
+}
+
+/// Calls from eight clients without pause, each with the token that its place holds; nobody may be refused.
+struct Clients {
+    tokens: Arc<[Mutex<&'static str>; 8]>,
+    calls: Arc<AtomicUsize>,
+    refused: Arc<Mutex<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Clients {
+    fn start(internal: &Router) -> Self {
+        let tokens = Arc::new(std::array::from_fn(|_| Mutex::new(OLD)));
+        let clients =
+            Self { tokens, calls: Arc::default(), refused: Arc::default(), stop: Arc::default(), tasks: Vec::new() };
+        let tasks = (0..8).map(|place| {
+            let (internal, tokens, calls) = (internal.clone(), Arc::clone(&clients.tokens), Arc::clone(&clients.calls));
+            let (refused, stop) = (Arc::clone(&clients.refused), Arc::clone(&clients.stop));
+            tokio::spawn(async move {
+                while !stop.load(Ordering::SeqCst) {
+                    let token = *tokens[place].lock().unwrap();
+                    let status = register(&internal, token).await;
+                    let call = calls.fetch_add(1, Ordering::SeqCst);
+                    if status != StatusCode::OK {
+                        refused.lock().unwrap().push(format!("call {call} of client {place} with {token}: {status}"));
+                    }
+                }
+            })
+        });
+        let tasks = tasks.collect();
+        Self { tasks, ..clients }
+    }
+
+    /// Waits until that many more calls have been answered.
+    async fn go_on_for(&self, calls: usize) {
+        let until = self.calls.load(Ordering::SeqCst) + calls;
+        while self.calls.load(Ordering::SeqCst) < until {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Every second client has the new token from now on.
+    fn hand_out(&self, token: &'static str) {
+        for place in self.tokens.iter().step_by(2) {
+            *place.lock().unwrap() = token;
+        }
+    }
+
+    async fn end(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        let refused = self.refused.lock().unwrap();
+        assert!(refused.is_empty(), "{} calls were refused, such as {}", refused.len(), refused[0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_locks_nobody_out_and_ends_the_previous_value_after_24_hours() {
+    let deployment = Deployment::complete().await;
+    let internal = deployment.internal().await;
+    let clients = Clients::start(&internal);
+    clients.go_on_for(200).await;
+    deployment.rotate("internal-token", NEW).await;
+    clients.go_on_for(200).await;
+    // A value that is handed out sooner is refused by an instance that has just looked: CONTRACT §2's 30 s.
+    deployment.advance(LOOK_AGAIN_AFTER);
+    clients.hand_out(NEW);
+    clients.go_on_for(400).await;
+    deployment.advance(REFRESH_AFTER);
+    clients.go_on_for(400).await;
+    deployment.advance(Duration::from_hours(23));
+    clients.go_on_for(400).await;
+    clients.end().await;
+
+    deployment.advance(Duration::from_hours(1));
+    assert_eq!(register(&internal, OLD).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(register(&internal, NEW).await, StatusCode::OK);
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn a_function_that_starts_after_a_rotation_takes_both_values() {
+    let deployment = Deployment::complete().await;
+    deployment.rotate("internal-token", NEW).await;
+    let internal = deployment.internal().await;
+    assert_eq!(register(&internal, OLD).await, StatusCode::OK);
+    assert_eq!(register(&internal, NEW).await, StatusCode::OK);
+    deployment.advance(PREVIOUS_VALUE_COUNTS_FOR + Duration::from_mins(1));
+    assert_eq!(register(&internal, OLD).await, StatusCode::UNAUTHORIZED);
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn an_operator_ends_the_previous_value_by_taking_its_label_away() {
+    let deployment = Deployment::complete().await;
+    deployment.rotate("internal-token", NEW).await;
+    let internal = deployment.internal().await;
+    assert_eq!(register(&internal, OLD).await, StatusCode::OK);
+    deployment.take_previous_away("internal-token").await;
+    deployment.advance(REFRESH_AFTER);
+    register_until(&internal, OLD, StatusCode::UNAUTHORIZED).await;
+    assert_eq!(register(&internal, NEW).await, StatusCode::OK);
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn a_second_rotation_ends_the_value_before_the_previous_one() {
+    const NEWEST: &str = "not-a-secret-newest-internal-token-for-tests";
+    let deployment = Deployment::complete().await;
+    let internal = deployment.internal().await;
+    deployment.rotate("internal-token", NEW).await;
+    deployment.rotate("internal-token", NEWEST).await;
+    deployment.advance(LOOK_AGAIN_AFTER);
+    assert_eq!(register(&internal, NEWEST).await, StatusCode::OK);
+    assert_eq!(register(&internal, NEW).await, StatusCode::OK);
+    assert_eq!(register(&internal, OLD).await, StatusCode::UNAUTHORIZED);
+    deployment.machine.end().await;
+}

@@ -1,0 +1,269 @@
+//! The functions in the test's own process: on an embedded database, with a clock that the test moves.
+//!
+//! For suites that hand a function what Lambda or another service would, where no HTTP server of ours is in between.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{extract::Request, handler::HandlerWithoutStateExt};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use local::{
+    database::{Database, create_tables, sdk_config},
+    template::{TEMPLATE, Template},
+};
+use portcullis_auth::Clock;
+use portcullis_crypto::Keyring;
+use portcullis_runtime::{
+    Platform, SystemRandomness,
+    metrics::Metrics,
+    queue::{EventQueue, NewMessage, QueueFuture, ReceivedMessage},
+    secrets::SecretSource,
+};
+use portcullis_store::{FixedKeyring, NewBot, NewSlackChannel, PoolAddress, PoolReport, PoolStatus, Store};
+use secrecy::SecretString;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// What the tables' names begin with.
+const TABLE_PREFIX: &str = "portcullis-test-";
+
+/// A key that is surely nobody's.
+pub const ENCRYPTION_KEY: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+
+/// A clock that stands until the test moves it.
+pub struct MovableClock(Mutex<Timestamp>);
+
+impl MovableClock {
+    /// A clock that stands at `now`.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(now)))
+    }
+
+    /// Moves it forward.
+    pub fn advance(&self, by: Duration) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *now += by;
+    }
+
+    /// Moves it to `now`.
+    pub fn set(&self, now: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}
+
+impl Clock for MovableClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tables in memory, and a platform to start functions on.
+pub struct InProcess {
+    database: Database,
+    /// The clock that the functions see.
+    pub clock: Arc<MovableClock>,
+    /// What a function is started on.
+    pub platform: Platform,
+}
+
+impl InProcess {
+    /// Makes the tables and a platform whose settings are `settings` and what every function needs beside them. Its queue
+    /// refuses everything until the test puts one there.
+    ///
+    /// # Panics
+    /// Where the embedded database does not start.
+    pub async fn start<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Self {
+        let clock = MovableClock::at(now);
+        let database = Database::start(None, Arc::clone(&clock) as Arc<dyn Clock>).await.expect("a database in memory");
+        let aws = sdk_config(database.url());
+        let tables = Template::parse(TEMPLATE).expect("our template is readable").tables;
+        create_tables(&portcullis_store::client(&aws), TABLE_PREFIX, &tables).await.expect("the template's tables");
+        let needed =
+            [("ENCRYPTION_KEY", ENCRYPTION_KEY), ("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", "127.0.0.0/8")];
+        let environment: BTreeMap<_, _> = needed
+            .into_iter()
+            .chain(settings)
+            .map(|(name, value)| (name.to_owned(), SecretString::from(value)))
+            .collect();
+        let platform = Platform {
+            secrets: Arc::new(SecretSource::Environment(environment.clone())),
+            environment,
+            aws,
+            queue: Some(Arc::new(RecordingQueue::default())),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            randomness: Arc::new(SystemRandomness),
+            metrics: Metrics::new("test", Arc::clone(&clock) as Arc<dyn Clock>, None),
+        };
+        Self { database, clock, platform }
+    }
+
+    /// The tables, with the keys that the functions have.
+    ///
+    /// # Panics
+    /// Never: the key is well-formed.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        let keyring = Keyring::from_single_key(ENCRYPTION_KEY).expect("64 hex digits");
+        let keys = Arc::new(FixedKeyring::new(Arc::new(keyring)));
+        let client = portcullis_store::client(&self.platform.aws);
+        Store::new(client, TABLE_PREFIX, keys, Arc::clone(&self.platform.clock), Arc::new(SystemRandomness))
+    }
+
+    /// Makes `pool-demo` at `address`, `bot-demo` in it, and connects `channel-demo` to it, as `cargo local --demo` does.
+    ///
+    /// # Panics
+    /// Where the store refuses.
+    pub async fn connect_demo(&self, address: SocketAddr, signing_secret: &str, delivery_secret: &str) {
+        let store = self.store();
+        let pool = "pool-demo".parse().expect("a pool's id");
+        let address: PoolAddress = address.to_string().parse().expect("an address");
+        let report = PoolReport { address: Some(address), status: PoolStatus::Active };
+        store.register(&pool, report, None).await.expect("the pool registers");
+        let bot = NewBot {
+            id: "bot-demo".parse().expect("a bot's id"),
+            user: "user-demo".to_owned(),
+            name: "Demo".to_owned(),
+            slug: "demo".to_owned(),
+            pool: Some(pool),
+            model_id: "demo-model".to_owned(),
+            system_prompt: None,
+        };
+        let bot = store.create_bot(bot).await.expect("the bot is made").id;
+        let channel = NewSlackChannel {
+            id: "channel-demo".parse().expect("a channel's id"),
+            bot,
+            team_id: "T00DEMO".parse().expect("a team's id"),
+            app_id: "A00DEMO".parse().expect("an app's id"),
+            team_name: None,
+            bot_user_id: None,
+            platform_app: false,
+            bot_token: None,
+            signing_secret: signing_secret.into(),
+            delivery_secret: delivery_secret.into(),
+        };
+        store.connect_slack_channel(channel).await.expect("the channel is connected");
+    }
+
+    /// Ends the database.
+    pub async fn end(self) {
+        self.database.shutdown().await;
+    }
+}
+
+/// A queue that keeps what it is given and hands nothing out.
+#[derive(Default)]
+pub struct RecordingQueue {
+    sent: Mutex<Vec<NewMessage>>,
+    dead: Mutex<Vec<ReceivedMessage>>,
+}
+
+impl RecordingQueue {
+    /// What was sent to it, in order.
+    #[must_use]
+    pub fn sent(&self) -> Vec<NewMessage> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was moved to the dead letters, in order.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<ReceivedMessage> {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl EventQueue for RecordingQueue {
+    fn send<'a>(&'a self, message: &'a NewMessage) -> QueueFuture<'a, ()> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn receive(&self, _: usize, _: Duration) -> QueueFuture<'_, Vec<ReceivedMessage>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn defer<'a>(&'a self, _: &'a ReceivedMessage, _: Duration) -> QueueFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn acknowledge<'a>(&'a self, _: &'a ReceivedMessage) -> QueueFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn dead_letter<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()> {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A request as it reached a stand-in pool.
+#[derive(Clone)]
+pub struct Delivery {
+    /// The path.
+    pub path: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The raw body.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} with {} bytes", self.path, self.body.len())
+    }
+}
+
+/// Stands where a pool's gateway would: keeps what it gets and answers what the test wants.
+pub struct StandInPool {
+    /// Where it listens.
+    pub address: SocketAddr,
+    received: Arc<Mutex<Vec<Delivery>>>,
+    server: JoinHandle<()>,
+}
+
+impl StandInPool {
+    /// Listens on a free port of loopback; `answer` decides on each delivery.
+    ///
+    /// # Panics
+    /// Where there is no free port.
+    pub async fn start(answer: impl Fn(&Delivery) -> StatusCode + Clone + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&received);
+        let handler = move |request: Request| {
+            let (kept, answer) = (Arc::clone(&kept), answer.clone());
+            async move {
+                let (parts, body) = request.into_parts();
+                let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else { return StatusCode::BAD_REQUEST };
+                let delivery = Delivery { path: parts.uri.path().to_owned(), headers: parts.headers, body };
+                let status = answer(&delivery);
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+                status
+            }
+        };
+        let server = tokio::spawn(async move {
+            // Ends with the task; a socket that breaks shows as deliveries that don't arrive.
+            drop(axum::serve(listener, handler.into_make_service()).await);
+        });
+        Self { address, received, server }
+    }
+
+    /// What has reached it, in order.
+    #[must_use]
+    pub fn received(&self) -> Vec<Delivery> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for StandInPool {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
