@@ -42,7 +42,8 @@ pub(crate) fn print_environment(database_url: &str, prefix: &str, folder: &Path)
     export AWS_ENDPOINT_URL_DYNAMODB={database_url} AWS_REGION=us-east-1
     export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
     export TABLE_PREFIX={prefix} POOL_CIDRS={POOL_CIDRS}
-    cargo lambda watch
+    export EVENT_QUEUE_URL=http://127.0.0.1:9/no-queue.fifo   # no SQS here: a Slack event gets a 503
+    cargo lambda watch -A 127.0.0.1
 
   Ctrl-C ends it.
 ",

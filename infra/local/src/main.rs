@@ -29,7 +29,7 @@ use portcullis_runtime::{
     logging::{self, Format, LineSink},
 };
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use cli::Arguments;
 
@@ -72,6 +72,8 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     if arguments.database_only {
         return database_only(arguments, &folder, &settings).await;
     }
+    // From the start on, so that nobody who ends it early is passed over.
+    let mut end = End::listen()?;
     let options = Options { port: arguments.port, data: arguments.data.clone(), ..Options::new(settings) };
     let stack = Stack::start(options).await?;
     if !arguments.quiet {
@@ -79,31 +81,28 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     }
     if arguments.demo {
         let mut demo = Demo::start(&stack, arguments.demo_pool).await?;
-        let outcome = demonstrate(&mut demo).await;
+        let outcome = tokio::select! {
+            outcome = demonstrate(&mut demo) => outcome,
+            () = end.come() => Ok(()),
+        };
         demo.shutdown().await;
         stack.shutdown().await;
         return outcome;
     }
-    ended().await?;
+    end.come().await;
     stack.shutdown().await;
     Ok(())
 }
 
-/// Shows what happens, until somebody ends it.
+/// Shows what happens, for as long as it is let.
 async fn demonstrate(demo: &mut Demo) -> Result<(), Problem> {
     for step in demo.run().await? {
         greeting::print_step(&step);
     }
-    let more = async {
-        while let Some(step) = demo.next_delivery().await {
-            greeting::print_step(&step);
-        }
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        ended = ended() => Ok(ended?),
-        () = more => Ok(()),
+    while let Some(step) = demo.next_delivery().await {
+        greeting::print_step(&step);
     }
+    std::future::pending().await
 }
 
 /// Starts the database alone, and says what `cargo lambda watch` needs to find it.
@@ -117,7 +116,7 @@ async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings
     let prefix = settings.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
     database::create_tables(&client, prefix, &Template::parse(TEMPLATE)?.tables).await?;
     greeting::print_environment(database.url(), prefix, folder);
-    ended().await?;
+    End::listen()?.come().await;
     database.shutdown().await;
     Ok(())
 }
@@ -149,12 +148,22 @@ async fn dead_letters(folder: &Path, settings: &Settings, redrive: bool) -> Resu
     Ok(())
 }
 
-/// Waits until somebody ends this, with Ctrl-C or SIGTERM.
-async fn ended() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
+/// Somebody ending this, with Ctrl-C or SIGTERM.
+struct End {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl End {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn come(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    EnvFilter, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+    filter::{Targets, filter_fn},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 /// Where lines go.
@@ -64,12 +67,12 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
 
 /// Sends this process's log to `sink`. The first call in a process counts; later ones change nothing.
 ///
-/// `filter` is in the form of `RUST_LOG`. It cannot ask for what libraries say below `INFO`: secrets pass through them.
+/// `filter` is in the form of `RUST_LOG`: levels by target. It cannot ask for what libraries say below `INFO`: secrets pass through them.
 pub fn start(format: Format, sink: Arc<dyn LineSink>, filter: Option<&str>) {
-    let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or(DEFAULT_FILTER));
+    let (targets, is_malformed) = targets(filter);
     let writer = SinkWriter(sink);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false).with_ansi(false);
-    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(may_be_logged));
+    let registry = tracing_subscriber::registry().with(targets).with(filter_fn(may_be_logged));
     let started = match format {
         Format::Json => {
             registry.with(layer.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
@@ -78,6 +81,24 @@ pub fn start(format: Format, sink: Arc<dyn LineSink>, filter: Option<&str>) {
     };
     if started.is_err() {
         tracing::debug!("the log was started before");
+    }
+    if is_malformed {
+        tracing::warn!("RUST_LOG is malformed; what is logged is the default");
+    }
+}
+
+/// What is to be logged, and whether that is the default because `filter` cannot be read.
+///
+/// Levels by target are all that is taken: filtering by spans and fields would bring a regular-expression engine into each
+/// function.
+fn targets(filter: Option<&str>) -> (Targets, bool) {
+    let read = |filter: &str| filter.parse::<Targets>().ok();
+    let asked_for = filter.map(read);
+    let default = || read(DEFAULT_FILTER).unwrap_or_else(|| unreachable!("the default filter is well-formed"));
+    match asked_for {
+        None => (default(), false),
+        Some(Some(targets)) => (targets, false),
+        Some(None) => (default(), true),
     }
 }
 

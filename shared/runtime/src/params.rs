@@ -32,7 +32,7 @@ where
     T: FromStr<Err: std::fmt::Display>,
 {
     let query = parts.uri.query().unwrap_or_default();
-    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
     let Some((_, value)) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(ApiError::invalid_field(name, "must be there once"));

@@ -21,6 +21,10 @@ pub const REFRESH_AFTER: Duration = Duration::from_mins(5);
 /// a stranger who sends wrong credentials can make us look up.
 pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
+/// How old a value may be that decides who is let in: an instance that was frozen over a rotation looks before it answers,
+/// or a value that has ended would count once more.
+pub const TRUSTED_FOR: Duration = Duration::from_hours(1);
+
 /// A secret's value as it was last found. The last good value serves for as long as no new one can be had.
 pub struct Rotating<T>(Arc<Inner<T>>);
 
@@ -72,6 +76,14 @@ impl<T: FromSecret> Rotating<T> {
             tokio::spawn(async move { rotating.0.refresh(&looking, REFRESH_AFTER).await });
         }
         Arc::clone(&known.value)
+    }
+
+    /// The value as it is known, where that is not older than [`TRUSTED_FOR`]; else after another look.
+    pub async fn trusted(&self) -> Arc<T> {
+        if self.0.is_older_than(&self.0.known.load(), TRUSTED_FOR) {
+            return self.look_again().await;
+        }
+        self.get()
     }
 
     /// The value after another look, where the one that is known is older than [`LOOK_AGAIN_AFTER`]; else that.

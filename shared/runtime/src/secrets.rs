@@ -75,11 +75,15 @@ impl FromSecret for Keyring {
 impl FromSecret for StaticToken {
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
         let token = Self::new(versions.current.expose_secret()).map_err(|error| error.to_string())?;
-        match &versions.previous {
-            None => Ok(token),
-            Some((previous, valid_until)) => token
-                .with_previous(previous.expose_secret(), *valid_until)
-                .map_err(|error| format!("the previous value {error}")),
+        let Some((previous, valid_until)) = &versions.previous else { return Ok(token) };
+        match token.clone().with_previous(previous.expose_secret(), *valid_until) {
+            Ok(both) => Ok(both),
+            // Secrets Manager keeps whatever was there before: a mistake that has been mended must not lock anybody out.
+            Err(error) if valid_until.is_some() => {
+                tracing::warn!(%error, "a token's previous value is none and does not count");
+                Ok(token)
+            }
+            Err(error) => Err(format!("the previous value {error}")),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Duration};
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
-    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    config::{StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     types::{Message, MessageSystemAttributeName},
 };
@@ -41,7 +41,12 @@ impl SqsQueue {
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
         let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(INITIAL_BACKOFF);
-        let config = aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts).retry_config(retries).build();
+        let config = aws_sdk_sqs::config::Builder::from(config)
+            .timeout_config(timeouts)
+            .retry_config(retries)
+            // The time-outs bound a stalled answer already, and its watch costs work on each call.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
         Self { client: Client::from_conf(config), url, dead_letter_url }
     }
 

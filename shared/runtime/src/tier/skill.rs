@@ -85,7 +85,8 @@ impl SkillGate {
             let grant = self.check_bound(presented).await.map_err(|_| unauthorized())?;
             return Ok(Skill(SkillCaller::Bound(grant)));
         }
-        if let Some(outcome) = self.check_static(presented, &self.token.get(), &self.internal_token.get()) {
+        let (token, internal_token) = (self.token.trusted().await, self.internal_token.trusted().await);
+        if let Some(outcome) = self.check_static(presented, &token, &internal_token) {
             return outcome;
         }
         // Either may have been rotated since we looked.
