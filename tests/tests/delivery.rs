@@ -1,5 +1,18 @@
 //! What is accepted from Slack reaches its bot's pool: once, in order, signed anew, whatever happens on the way.
 
+#[path = "delivery/content.rs"]
+mod content;
+#[path = "delivery/destination.rs"]
+mod destination;
+#[path = "delivery/redrive.rs"]
+mod redrive;
+#[path = "delivery/retries.rs"]
+mod retries;
+#[path = "delivery/rows.rs"]
+mod rows;
+#[path = "delivery/sessions.rs"]
+mod sessions;
+
 use std::time::Duration;
 
 use portcullis_auth::{BotId, Clock};
