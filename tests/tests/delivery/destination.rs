@@ -38,7 +38,6 @@ async fn what_is_queued_for_what_is_no_longer_there_is_dropped_counted_and_logge
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let store = system.store();
-    let mut dropped = 0;
     let gone = [
         "a paused bot",
         "a disconnected channel",
@@ -79,8 +78,7 @@ async fn what_is_queued_for_what_is_no_longer_there_is_dropped_counted_and_logge
             _ => rows::delete(&system, Table::Bots, channel.bot.as_str()).await,
         }
         system.clock.advance(Duration::from_secs(1));
-        dropped += 1;
-        eventually(what, async || system.counted(Metric::EventsDropped) == dropped).await;
+        eventually(what, async || system.counted(Metric::EventsDropped) == u64::from(number)).await;
         let lines = system.logs.of_request(&id);
         let line =
             lines.iter().find(|line| line["message"] == "dropped").unwrap_or_else(|| panic!("{what}: {lines:?}"));
