@@ -24,6 +24,8 @@ pub enum Behaviour {
     Answer(u16),
     /// Sends the caller elsewhere.
     Redirect(String),
+    /// Answers 500 to what holds this text, and 200 to the rest.
+    Refuse(String),
     /// Never answers.
     Hang,
     /// Closes the connection without an answer.
@@ -125,14 +127,19 @@ async fn take(State(shared): State<Arc<Mutex<Shared>>>, request: Request) -> Res
     let (parts, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return StatusCode::BAD_REQUEST.into_response() };
     let delivery = Delivery { path: parts.uri.path().to_owned(), headers: parts.headers, body: body.to_bytes() };
-    let behaviour = {
+    let holds = |text: &str| delivery.body.windows(text.len()).any(|window| window == text.as_bytes());
+    let (behaviour, is_refused) = {
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let behaviour = shared.behaviour.clone();
+        let is_refused = matches!(&behaviour, Behaviour::Refuse(text) if holds(text));
         shared.seen.push(delivery);
-        shared.behaviour.clone()
+        (behaviour, is_refused)
     };
     match behaviour {
         Behaviour::Answer(status) => StatusCode::from_u16(status).expect("a test's status is valid").into_response(),
         Behaviour::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, to)]).into_response(),
+        Behaviour::Refuse(_) if is_refused => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Behaviour::Refuse(_) => StatusCode::OK.into_response(),
         Behaviour::Hang => std::future::pending().await,
         // hyper closes the connection of a handler that panics.
         Behaviour::Close => panic!("the stand-in closes the connection"),

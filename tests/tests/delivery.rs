@@ -1,5 +1,18 @@
 //! What is accepted from Slack reaches its bot's pool: once, in order, signed anew, whatever happens on the way.
 
+#[path = "delivery/content.rs"]
+mod content;
+#[path = "delivery/destination.rs"]
+mod destination;
+#[path = "delivery/redrive.rs"]
+mod redrive;
+#[path = "delivery/retries.rs"]
+mod retries;
+#[path = "delivery/rows.rs"]
+mod rows;
+#[path = "delivery/sessions.rs"]
+mod sessions;
+
 use std::time::Duration;
 
 use portcullis_auth::{BotId, Clock};
@@ -28,6 +41,12 @@ fn message(of: &Connected, slack_channel: &str, number: u32) -> Value {
 
 fn texts(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().map(Delivery::text).collect()
+}
+
+/// Waits until deliveries have failed this often in all.
+async fn failed(system: &System, times: usize) {
+    let is_so = async || usize::try_from(system.counted(Metric::DeliveryFailed)) == Ok(times);
+    eventually(&format!("{times} failures"), is_so).await;
 }
 
 /// Waits until the relay has nothing under way: an event of a conversation of its own has gone through.
@@ -137,12 +156,11 @@ async fn a_failed_delivery_is_tried_again_after_a_wait_that_doubles_in_order_and
     for number in 1..=3 {
         accept(&system, &failing, &message(&failing, "C0GENERAL", number)).await;
     }
-    let failures = || usize::try_from(system.counted(Metric::DeliveryFailed)).expect("a few");
     let mut tries = 1;
     down.wait_for(tries).await;
     let mut number = 0;
     for wait in [1, 2, 4, 8, 16] {
-        eventually("the failure is settled", async || failures() == tries).await;
+        failed(&system, tries).await;
         system.clock.advance(Duration::from_millis(wait * 1000 - 1));
         number += 1;
         fence(&system, &connected, &pool, number).await;
@@ -151,7 +169,7 @@ async fn a_failed_delivery_is_tried_again_after_a_wait_that_doubles_in_order_and
         tries += 1;
         down.wait_for(tries).await;
     }
-    eventually("the failure is settled", async || failures() == tries).await;
+    failed(&system, tries).await;
     down.behave(Behaviour::Answer(204));
     system.clock.advance(Duration::from_secs(32));
     let seen = texts(&down.wait_for(tries + 3).await);
@@ -168,11 +186,12 @@ async fn whatever_a_pool_does_but_a_2xx_is_no_delivery() {
     let (connected, pool) = seed::connected(&system).await;
     let elsewhere = StandInPool::start().await;
     let redirect = Behaviour::Redirect(format!("http://{}/", elsewhere.address()));
-    for (number, behaviour) in (1..).zip([Behaviour::Answer(404), Behaviour::Answer(301), redirect, Behaviour::Close]) {
+    let failures = [Behaviour::Answer(404), Behaviour::Answer(301), redirect, Behaviour::Close];
+    for (number, behaviour) in (1_u32..).zip(failures) {
         pool.behave(behaviour.clone());
         accept(&system, &connected, &message(&connected, &format!("C0{number}"), number)).await;
-        let failed = async || system.counted(Metric::DeliveryFailed) == u64::from(number);
-        eventually(&format!("{behaviour:?}"), failed).await;
+        let settled = async || system.counted(Metric::DeliveryFailed) == u64::from(number);
+        eventually(&format!("{behaviour:?}"), settled).await;
     }
     assert!(elsewhere.seen().is_empty(), "a redirect is not followed");
     pool.behave(Behaviour::Answer(200));

@@ -1,5 +1,12 @@
 //! What Slack sends comes in, and what only pretends to be Slack's does not.
 
+#[path = "slack_ingress/bodies.rs"]
+mod bodies;
+#[path = "slack_ingress/channels.rs"]
+mod channels;
+#[path = "slack_ingress/headers.rs"]
+mod headers;
+
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan};

@@ -3,8 +3,9 @@
 //! Source: Slack, "The Events API", "Event callback" and "Authorizations",
 //! <https://docs.slack.dev/apis/events-api/>.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
+use portcullis_runtime::json::NoDuplicates;
 use portcullis_store::SlackId;
 use serde::{
     Deserialize, Deserializer,
@@ -25,9 +26,9 @@ pub struct Body<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     pub event_id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    authorizations: Option<Vec<Authorization<'a>>>,
+    authorizations: Option<Vec<Object<Authorization<'a>>>>,
     #[serde(borrow, default)]
-    pub event: Option<Event<'a>>,
+    event: Option<Object<Event<'a>>>,
 }
 
 /// An installation that the event is visible to.
@@ -72,12 +73,19 @@ impl<'a> Body<'a> {
     pub fn parse(body: &'a [u8]) -> Option<Self> {
         // A single pass, since a body is read before anybody knows whose it is; serde's derive refuses a key that is read
         // twice, so that nobody can show one team to us and another to the pool. What is passed over must be text as well.
-        let text = std::str::from_utf8(body).ok()?;
-        // serde's derive would take an array for a struct, by the order of its fields.
-        if !text.trim_ascii_start().starts_with('{') {
-            return None;
-        }
-        serde_json::from_str(text).ok()
+        let Object(body) = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
+        Some(body)
+    }
+
+    /// Whether every other parser reads the same in a body: no object in it has a key twice, also where we don't look, and
+    /// it is no deeper than `serde_json` follows (128). A second pass, for what is known to be genuine.
+    pub fn is_unambiguous(body: &[u8]) -> bool {
+        serde_json::from_slice::<NoDuplicates>(body).is_ok()
+    }
+
+    /// The inner event.
+    pub fn event(&self) -> Option<&Event<'a>> {
+        self.event.as_ref().map(|Object(event)| event)
     }
 
     pub fn is_url_verification(&self) -> bool {
@@ -93,7 +101,7 @@ impl<'a> Body<'a> {
     /// another workspace's, else `team_id`'s. `None` where an id is none that Slack would make: a stranger's could be as
     /// long as the body.
     pub fn installation(&self) -> Option<Installation> {
-        let authorized = self.authorizations.as_ref().and_then(|all| all.first());
+        let authorized = self.authorizations.as_ref().and_then(|all| all.first()).map(|Object(first)| first);
         let team = match authorized {
             Some(one) if one.is_enterprise_install == Some(true) => one.enterprise_id.as_deref(),
             Some(one) => one.team_id.as_deref(),
@@ -105,13 +113,37 @@ impl<'a> Body<'a> {
     }
 }
 
+/// A JSON object, and nothing else: serde's derive alone would take an array for a struct, by the order of its fields.
+#[derive(Debug)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(de::value::MapAccessDeserializer::new(map))
+    }
+}
+
 /// A string as it is; anything else as absent.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
     struct TextVisitor;
     impl<'de> Visitor<'de> for TextVisitor {
         type Value = Option<Cow<'de, str>>;
 
-        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
             formatter.write_str("anything")
         }
 
@@ -195,7 +227,7 @@ mod tests {
     #[test]
     fn what_is_no_text_is_as_good_as_absent() {
         let body = Body::parse(br#"{"event":{"type":"channel_created","channel":{"id":"C1"},"user":7}}"#).unwrap();
-        let event = body.event.unwrap();
+        let event = body.event().unwrap();
         assert!(event.channel.is_none() && event.user.is_none());
         assert_eq!(event.kind.as_deref(), Some("channel_created"));
     }
@@ -205,13 +237,23 @@ mod tests {
         for bad in ["", "[]", r#"["event_callback","","T1","A1"]"#, "7", "{", "\u{feff}{}", "payload=%7B%7D"] {
             assert!(Body::parse(bad.as_bytes()).is_none(), "{bad}");
         }
+        let in_the_order_of_our_fields = [
+            r#"["event_callback", null, "T1", "A1", "Ev1", null, {}]"#,
+            r#"{"event": ["message", "C1", "channel", "U1", "1.1", null]}"#,
+            r#"{"authorizations": [["T1", null, false]]}"#,
+        ];
+        for bad in in_the_order_of_our_fields {
+            assert!(Body::parse(bad.as_bytes()).is_none(), "{bad}");
+        }
     }
 
     #[test]
-    fn a_body_of_ten_thousand_levels_is_passed_over_without_a_stack_for_them() {
-        let deep = format!(r#"{{"x":{}{},"team_id":"T1"}}"#, "[".repeat(10_000), "]".repeat(10_000));
-        assert!(Body::parse(deep.as_bytes()).is_some());
-        let unfinished = "{\"x\":".repeat(10_000);
-        assert!(Body::parse(unfinished.as_bytes()).is_none());
+    fn what_another_parser_could_read_otherwise_is_ambiguous() {
+        for bad in [r#"{"x":{"a":1,"a":2}}"#, r#"{"x":[{"a":1,"\u0061":2}]}"#, "{"] {
+            assert!(!Body::is_unambiguous(bad.as_bytes()), "{bad}");
+        }
+        let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        assert!(!Body::is_unambiguous(deep.as_bytes()));
+        assert!(Body::is_unambiguous(br#"{"a":{"a":1},"b":[{"a":1},{"a":1}],"c":18446744073709551616}"#));
     }
 }

@@ -19,7 +19,7 @@ pub struct Queued {
 /// Names an event within one of our channels, so that another of our channels in the same Slack channel gets its own.
 pub fn identify(channel: &Channel, body: &Body<'_>, raw: &str, content_type: &str) -> Queued {
     let ours = channel.id.as_str();
-    let event = body.event.as_ref();
+    let event = body.event();
     let event_id = body.event_id.as_deref().map(|id| digest("event_id", &[ours, id]));
     let occurrence = event.and_then(|event| occurrence(ours, event));
     // What names itself in neither way, such as `app_rate_limited`, is the same where its bytes are.

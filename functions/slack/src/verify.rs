@@ -91,16 +91,15 @@ impl SlackGate for Gate {
             if !self.is_signed_by_platform(&signed, &raw).await {
                 return Err(unauthorized());
             }
-            return match body {
-                Some(body) if body.is_url_verification() => challenge(&body),
-                Some(body) if body.names_its_origin() => Ok(Verified::ForNobody),
-                Some(_) => Err(ApiError::bad_request("missing_origin", "team_id and api_app_id are required")),
-                None => Err(malformed()),
+            return match genuine(body, &raw)? {
+                body if body.is_url_verification() => challenge(&body),
+                body if body.names_its_origin() => Ok(Verified::ForNobody),
+                _ => Err(ApiError::bad_request("missing_origin", "team_id and api_app_id are required")),
             };
         };
 
         let known = self.verify_known(known, &signed, &raw).await?;
-        let body = body.ok_or_else(malformed)?;
+        let body = genuine(body, &raw)?;
         if body.is_url_verification() {
             return challenge(&body);
         }
@@ -124,6 +123,11 @@ fn signed_headers<'a>(headers: &'a HeaderMap, clock: &dyn Clock) -> Result<Signe
     };
     let (timestamp, signature) = (only(slack_signature::TIMESTAMP_HEADER), only(slack_signature::SIGNATURE_HEADER));
     SignedHeaders::parse(timestamp, signature, clock.now()).map_err(|_| unauthorized())
+}
+
+/// The body of a request whose signature was verified, where it is one that the pool reads as we do.
+fn genuine<'a>(body: Option<Body<'a>>, raw: &[u8]) -> Result<Body<'a>, ApiError> {
+    body.filter(|_| Body::is_unambiguous(raw)).ok_or_else(malformed)
 }
 
 fn challenge(body: &Body<'_>) -> Result<Verified, ApiError> {

@@ -1,0 +1,46 @@
+//! Rows as they lie in the store, read and written past it: for what no function of this step does yet.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use portcullis_store::Table;
+use portcullis_tests::System;
+
+fn client(system: &System) -> Client {
+    Client::new(&system.stack.platform().aws)
+}
+
+fn name(table: Table) -> String {
+    format!("portcullis-local-{}", table.name())
+}
+
+/// Sets a text attribute of the row with this id.
+pub async fn set(system: &System, table: Table, id: &str, attribute: &str, value: &str) {
+    let update = client(system).update_item().table_name(name(table)).key("id", AttributeValue::S(id.to_owned()));
+    let update = update
+        .update_expression("SET #attribute = :value")
+        .condition_expression("attribute_exists(id)")
+        .expression_attribute_names("#attribute", attribute)
+        .expression_attribute_values(":value", AttributeValue::S(value.to_owned()));
+    update.send().await.expect("the row is there and is written");
+}
+
+/// Deletes the row with this id.
+pub async fn delete(system: &System, table: Table, id: &str) {
+    let delete = client(system).delete_item().table_name(name(table)).key("id", AttributeValue::S(id.to_owned()));
+    delete.condition_expression("attribute_exists(id)").send().await.expect("the row is there and is deleted");
+}
+
+/// All rows of a table, with the texts and numbers of each by their names.
+pub async fn all(system: &System, table: Table) -> Vec<HashMap<String, String>> {
+    let rows = client(system).scan().table_name(name(table)).consistent_read(true).send().await;
+    let rows = rows.expect("the table is read").items.unwrap_or_default();
+    let texts = |row: HashMap<String, AttributeValue>| {
+        let text = |(name, value)| match value {
+            AttributeValue::S(text) | AttributeValue::N(text) => Some((name, text)),
+            _ => None,
+        };
+        row.into_iter().filter_map(text).collect()
+    };
+    rows.into_iter().map(texts).collect()
+}
