@@ -364,3 +364,30 @@ async fn a_second_rotation_ends_the_value_before_the_previous_one() {
     assert_eq!(register(&internal, OLD).await, StatusCode::UNAUTHORIZED);
     deployment.machine.end().await;
 }
+
+#[tokio::test]
+async fn a_malformed_value_that_was_put_right_does_no_more_harm() {
+    let deployment = Deployment::complete().await;
+    let running = deployment.internal().await;
+    deployment.rotate("internal-token", "too-short").await;
+    deployment.advance(LOOK_AGAIN_AFTER);
+    assert_eq!(register(&running, NEW).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(register(&running, OLD).await, StatusCode::OK, "the last good value serves");
+    deployment.rotate("internal-token", NEW).await;
+    deployment.advance(LOOK_AGAIN_AFTER);
+    assert_eq!(register(&running, NEW).await, StatusCode::OK);
+    let started = deployment.internal().await;
+    assert_eq!(register(&started, NEW).await, StatusCode::OK);
+    assert_eq!(register(&started, "too-short").await, StatusCode::UNAUTHORIZED);
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_was_frozen_over_a_rotation_does_not_take_what_ended_meanwhile() {
+    let deployment = Deployment::complete().await;
+    let frozen = deployment.internal().await;
+    deployment.rotate("internal-token", NEW).await;
+    deployment.advance(PREVIOUS_VALUE_COUNTS_FOR + Duration::from_hours(1));
+    assert_eq!(register(&frozen, OLD).await, StatusCode::UNAUTHORIZED);
+    deployment.machine.end().await;
+}
