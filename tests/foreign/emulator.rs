@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 use axum::{
     extract::Request,
     handler::HandlerWithoutStateExt,

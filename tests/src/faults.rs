@@ -54,6 +54,19 @@ impl Call {
     pub fn is_about(&self, table: &str) -> bool {
         self.body.contains(&format!("-{table}\"")) || self.body.contains(&format!("\"{table}\""))
     }
+
+    /// Whether it puts a message into the queue of accepted events.
+    #[must_use]
+    pub fn is_queue_write(&self) -> bool {
+        self.action == "PutItem" && self.is_about("local_event_queue") && !self.is_acknowledgement()
+    }
+
+    /// Whether it takes a delivered message out of that queue.
+    #[must_use]
+    pub fn is_acknowledgement(&self) -> bool {
+        // A tombstone alone has a time at which it is forgotten; a write's condition only names the attribute.
+        self.is_about("local_event_queue") && self.body.contains(r#""forgetAt":{"#)
+    }
 }
 
 struct Shared {

@@ -98,8 +98,7 @@ async fn writers_in_the_way_are_waited_for() {
 async fn an_event_that_the_queue_took_without_saying_so_at_first_is_accepted_once() {
     let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
-    let is_queue_write = |call: &Call| call.action == "PutItem" && call.is_about("local_event_queue");
-    let (rule, left) = at_first(1, Fault::LoseAnswer, is_queue_write);
+    let (rule, left) = at_first(1, Fault::LoseAnswer, Call::is_queue_write);
     proxy.rule(rule);
     for number in [1, 2] {
         let body = slack::message(&connected.team, &connected.app, "C0GENERAL", number).to_string();

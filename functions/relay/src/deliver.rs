@@ -59,10 +59,10 @@ impl Relay {
     }
 
     async fn post_to_pool(&self, message: &ReceivedMessage, event: &QueuedEvent) -> Result<(), Stop> {
-        let (found, bot) =
-            tokio::join!(self.store.channel_for_delivery(&event.channel), self.store.get_bot(&event.bot));
-        let (channel, secret) = connected(found.map_err(|error| self.store_failed(&error))?)?;
-        let bot = active(bot.map_err(|error| self.store_failed(&error))?)?;
+        let target = self.store.delivery_target(&event.channel, &event.bot).await;
+        let target = target.map_err(|error| self.store_failed(&error))?;
+        let (channel, secret) = connected(target.channel)?;
+        let bot = active(target.bot)?;
         let (address, ()) = tokio::try_join!(self.address_of(&bot), self.record_message(message, event))?;
         if !self.networks.allow(address.ip()) {
             return Err(Stop::Failed("the pool's address is not one where pools may live".to_owned()));

@@ -8,7 +8,7 @@ use relay::{Relay, sqs_event};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let platform = Platform::from_process().await;
+    let platform = Platform::from_process();
     let relay = match Relay::start(&platform).await {
         Ok(relay) => relay,
         Err(error) => return refuse_to_start(&error),

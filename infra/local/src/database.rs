@@ -8,8 +8,8 @@ mod tables;
 
 use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use dynoxide::storage_backend;
 use portcullis_auth::Clock;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -117,6 +117,7 @@ pub fn sdk_config(url: &str) -> SdkConfig {
         .region(Region::from_static("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(url)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
         .build()
 }
 

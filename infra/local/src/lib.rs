@@ -4,6 +4,7 @@
 //! does, and keeps accepted events in a queue with SQS's rules. It is for development and tests: it never runs on AWS, and
 //! no function knows that it is there.
 
+mod background;
 pub mod database;
 mod deliveries;
 pub mod demo;

@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
 use crate::{
+    background::Background,
     database::{DataFolder, Database, DatabaseError, create_tables, sdk_config},
     deliveries::Deliveries,
     gateway::{Gateway, InvalidRoute, Limits, RoutingTable},
@@ -199,6 +200,15 @@ fn with_defaults(mut environment: BTreeMap<String, SecretString>) -> BTreeMap<St
     environment
 }
 
+/// The platform whose calls to the database give way to requests.
+fn in_the_background(platform: &Platform) -> Platform {
+    let mut platform = platform.clone();
+    if let Some(client) = platform.aws.http_client() {
+        platform.aws = platform.aws.into_builder().http_client(Background::new(client)).build();
+    }
+    platform
+}
+
 /// Starts all functions, so that what is wrong with the settings of several is told at once.
 async fn start_functions(
     platform: &Platform,
@@ -220,7 +230,7 @@ async fn start_functions(
             Err(error) => refusals.push(error),
         }
     }
-    match Relay::start(platform).await {
+    match Relay::start(&in_the_background(platform)).await {
         Ok(relay) if refusals.is_empty() => return Ok((functions, relay)),
         Ok(_) => {}
         Err(error) => refusals.push(error),

@@ -10,7 +10,7 @@ use crate::{Platform, settings::SettingsError};
 
 /// Starts the function that `start` makes and serves it until Lambda ends the process.
 pub async fn run(start: impl AsyncFnOnce(&Platform) -> Result<Router, SettingsError>) -> ExitCode {
-    let platform = Platform::from_process().await;
+    let platform = Platform::from_process();
     match start(&platform).await {
         Ok(router) => match lambda_http::run(router).await {
             Ok(()) => ExitCode::SUCCESS,

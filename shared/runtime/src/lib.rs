@@ -8,6 +8,7 @@
 
 #![warn(missing_docs)]
 
+pub mod aws;
 pub mod error;
 pub mod front;
 pub mod json;

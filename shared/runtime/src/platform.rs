@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_types::SdkConfig;
 use portcullis_auth::Clock;
 use portcullis_crypto::Randomness;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    SystemClock, SystemRandomness,
+    SystemClock, SystemRandomness, aws,
     logging::{self, Format, StandardOutput},
     metrics::Metrics,
     queue::EventQueue,
@@ -37,13 +37,14 @@ pub struct Platform {
 impl Platform {
     /// The platform that Lambda gives, or `cargo lambda watch` in its place: this process's environment, and Secrets
     /// Manager where `SECRETS_PREFIX` is set. Starts the log.
-    pub async fn from_process() -> Self {
+    #[must_use]
+    pub fn from_process() -> Self {
         let sink = Arc::new(StandardOutput);
         let environment = process_environment();
         let filter = environment.get("RUST_LOG").map(ExposeSecret::expose_secret);
         logging::start(Format::Json, sink.clone(), filter);
         logging::hide_panics();
-        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let aws = aws::config(&environment);
         let secrets = match environment.get(SECRETS_PREFIX) {
             Some(prefix) => SecretSource::secrets_manager(&aws, ExposeSecret::expose_secret(prefix)),
             None => SecretSource::Environment(environment.clone()),

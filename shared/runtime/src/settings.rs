@@ -13,7 +13,7 @@ use portcullis_store::Store;
 use secrecy::ExposeSecret;
 
 use crate::{
-    Platform,
+    Platform, aws,
     network::PoolNetworks,
     queue::{EventQueue, SqsQueue},
     rotating::Rotating,
@@ -150,6 +150,7 @@ impl<'a> SettingsReader<'a> {
     /// The store, whose tables' names begin with `TABLE_PREFIX`.
     pub fn store(&mut self, keyring: &Result<Rotating<Keyring>, Noted>) -> Result<Store, Noted> {
         let prefix: Result<String, Noted> = self.required("TABLE_PREFIX");
+        self.problems.extend(aws::missing(&self.platform.aws).map(|name| format!("{name} is not set")));
         let keyring = keyring.as_ref().map_err(|noted| *noted)?;
         let platform = self.platform;
         let client = portcullis_store::client(&platform.aws);

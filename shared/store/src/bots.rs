@@ -142,7 +142,7 @@ pub enum SetBotStatusError {
 }
 
 impl Bot {
-    fn from_item(item: &Item) -> Result<Self, StoreError> {
+    pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(TABLE, item)?;
         Ok(Self {
             id: row.parsed("id")?,

@@ -124,7 +124,7 @@ impl ChannelError {
 }
 
 impl Channel {
-    fn from_item(item: &Item) -> Result<Self, StoreError> {
+    pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(TABLE, item)?;
         Ok(Self {
             id: row.parsed("id")?,
@@ -165,23 +165,6 @@ impl Store {
         let kind = Kind::SigningSecret;
         let (known, credential) = tokio::try_join!(self.get_channel(channel), self.credential_row(channel, kind))?;
         let Some((known, credential)) = known.zip(credential) else { return Ok(None) };
-        Ok(Some((known, self.open_signing_secret(channel, kind, &credential).await?)))
-    }
-
-    /// A channel and the secret that its deliveries are signed with, read side by side; `None` where there is no such
-    /// channel.
-    ///
-    /// # Errors
-    /// [`StoreError`], also where the secret does not open or is not there: an event must not be dropped for that.
-    pub async fn channel_for_delivery(
-        &self,
-        channel: &ChannelId,
-    ) -> Result<Option<(Channel, SigningSecret)>, StoreError> {
-        let kind = Kind::DeliverySecret;
-        let (known, credential) = tokio::try_join!(self.get_channel(channel), self.credential_row(channel, kind))?;
-        let Some(known) = known else { return Ok(None) };
-        let missing = StoreError::Malformed { table: Table::ChannelCredentials.name(), attribute: "value" };
-        let credential = credential.ok_or(missing)?;
         Ok(Some((known, self.open_signing_secret(channel, kind, &credential).await?)))
     }
 

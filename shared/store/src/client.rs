@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     config::{StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
 };
+use aws_types::SdkConfig;
 
 /// How long a connection may take to open. Within a region it takes milliseconds: past this, another address is a
 /// better bet than more patience.

@@ -9,11 +9,13 @@
 
 mod attribute;
 mod backoff;
+mod batch;
 mod bots;
 mod channel_credentials;
 mod channels;
 mod chat_sessions;
 mod client;
+mod delivery_target;
 mod error;
 mod event_log;
 mod keys;
@@ -36,6 +38,7 @@ pub use client::{
     ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, ClientOptions, INITIAL_BACKOFF, MAXIMUM_ATTEMPTS, MAXIMUM_BACKOFF,
     OPERATION_TIMEOUT, client, client_with,
 };
+pub use delivery_target::DeliveryTarget;
 pub use error::StoreError;
 pub use event_log::{EVENT_RETENTION, EventIdentity, Lease};
 pub use keys::{FixedKeyring, KeySource, KeyringFuture};

@@ -140,8 +140,16 @@ impl Store {
 
     /// Waits before a change that lost a race reads again.
     pub(crate) async fn wait_after_race(&self, backoff: &mut Backoff) -> Result<(), StoreError> {
-        let delay = backoff.next_delay(self.randomness());
-        let delay = delay.ok_or_else(|| StoreError::unavailable("too many writers of one row"))?;
+        self.wait(backoff, "too many writers of one row").await
+    }
+
+    /// Waits before what DynamoDB left out of an answer is asked for again.
+    pub(crate) async fn wait_after_throttling(&self, backoff: &mut Backoff) -> Result<(), StoreError> {
+        self.wait(backoff, "throttled").await
+    }
+
+    async fn wait(&self, backoff: &mut Backoff, reason: &str) -> Result<(), StoreError> {
+        let delay = backoff.next_delay(self.randomness()).ok_or_else(|| StoreError::unavailable(reason))?;
         pause(delay).await;
         Ok(())
     }

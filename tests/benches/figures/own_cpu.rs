@@ -106,7 +106,7 @@ async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Fa
     Ok(Cost { own: whole - client_in_memory, aws_client: calls_cost(&mut calls).await? })
 }
 
-fn platform(job: &Job, aws: aws_config::SdkConfig, sink: Arc<dyn LineSink>) -> Platform {
+fn platform(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> Platform {
     let others = [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", "127.0.0.0/8")];
     let settings = job.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let settings = settings.chain(others).map(|(name, value)| (name.to_owned(), SecretString::from(value)));

@@ -13,10 +13,6 @@ use portcullis_tests::{
 
 use crate::{event, event_in, must_be_unavailable};
 
-fn is_queue_write(call: &Call) -> bool {
-    call.action == "PutItem" && call.is_about("local_event_queue")
-}
-
 fn is_channel_lookup(call: &Call) -> bool {
     ["webhook_routes", "channels", "channel_credentials"].into_iter().any(|table| call.is_about(table))
 }
@@ -33,7 +29,7 @@ fn logged_detail(faulty: &Faulty, request_id: &str) -> String {
 async fn is_delivered_once_when_slack_repeats_it(fault: Fault) {
     let faulty = Faulty::start().await;
     let (connected, pool) = seed::connected(&faulty.system).await;
-    faulty.proxy.rule(move |call| if is_queue_write(call) { fault.clone() } else { Fault::None });
+    faulty.proxy.rule(move |call| if call.is_queue_write() { fault.clone() } else { Fault::None });
     must_be_unavailable(&send(event(&faulty.system, &connected, 1)).await);
     assert_eq!(faulty.system.counted(Metric::EventAccepted), 0);
     assert_eq!(faulty.system.counted(Metric::DependencyUnavailable), 1);
@@ -121,7 +117,7 @@ async fn a_channel_that_is_known_needs_no_store_to_be_let_in() {
     assert_eq!(send(event(&system, &connected, 1)).await.status, 200);
     pool.wait_for(1).await;
     // All but the queue.
-    proxy.rule(|call| if is_queue_write(call) { Fault::None } else { Fault::Code("ThrottlingException") });
+    proxy.rule(|call| if call.is_queue_write() { Fault::None } else { Fault::Code("ThrottlingException") });
     for number in 2..6 {
         let conversation = format!("C0CONVERSATION{number}");
         assert_eq!(send(event_in(&system, &connected, &conversation, number)).await.status, 200);

@@ -106,7 +106,7 @@ async fn killed_between_the_pools_2xx_and_its_record_it_delivers_twice_at_the_mo
 async fn killed_between_the_record_and_the_queues_row_it_delivers_once() {
     let scene = Scene::set().await;
     let child = scene.start().await;
-    let is_there = scene.hold_at(|call| call.action == "TransactWriteItems" && call.is_about("local_event_queue"));
+    let is_there = scene.hold_at(Call::is_acknowledgement);
     scene.accepted(&child, 1).await;
     eventually("the acknowledgement is tried", async || is_there.load(SeqCst)).await;
     child.kill();

@@ -22,10 +22,6 @@ fn is_lease(call: &Call) -> bool {
     call.is_about("event_log") && !is_record(call)
 }
 
-fn is_acknowledgement(call: &Call) -> bool {
-    call.action == "TransactWriteItems" && call.is_about("local_event_queue")
-}
-
 fn texts(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().map(Delivery::text).collect()
 }
@@ -134,7 +130,7 @@ async fn a_delivery_that_is_recorded_without_an_answer_is_repeated_once_at_the_m
 async fn a_delivered_event_that_the_queue_does_not_let_go_of_is_not_delivered_again() {
     let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
-    proxy.rule(|call| if is_acknowledgement(call) { THROTTLED } else { Fault::None });
+    proxy.rule(|call| if call.is_acknowledgement() { THROTTLED } else { Fault::None });
     assert_eq!(send(event(&system, &connected, 1)).await.status, 200);
     let not_removed = async || system.logs.all().iter().any(|line| line.contains("a message was not removed"));
     eventually("the queue refuses", not_removed).await;

@@ -117,6 +117,9 @@ pub(super) enum Outcome {
     },
 }
 
+/// That the row is still the message's own.
+const IS_OWN: &str = "#sequence = :own";
+
 /// A table of messages.
 #[derive(Clone, Debug)]
 pub(super) struct Rows {
@@ -192,15 +195,38 @@ impl Rows {
     /// way for another message, is left as it is.
     pub(super) async fn remove(&self, message: &Stored, now: Timestamp) -> Result<(), QueueError> {
         let forget_at = message.sent_at.saturating_add(DEDUPLICATION_WINDOW).unwrap_or(Timestamp::MAX);
+        let tombstone = (now < forget_at).then(|| tombstone(message, forget_at));
+        // A transaction costs several times what a lone write does.
+        if message.parts().len() == 1 {
+            self.remove_row(message, tombstone).await
+        } else {
+            self.remove_rows(message, tombstone).await
+        }
+    }
+
+    async fn remove_row(&self, message: &Stored, tombstone: Option<Item>) -> Result<(), QueueError> {
+        let own = number(message.sequence);
+        if let Some(tombstone) = tombstone {
+            let put = self.client.put_item().table_name(self.table).set_item(Some(tombstone));
+            let put = put.condition_expression(IS_OWN).expression_attribute_names("#sequence", SEQUENCE);
+            let put = put.expression_attribute_values(":own", own).send().await;
+            return put.map(drop).or_else(|error| unless_its_condition_failed(&error));
+        }
+        let delete = self.client.delete_item().table_name(self.table).set_key(Some(key(&message.id(), 0)));
+        let delete = delete.condition_expression(IS_OWN).expression_attribute_names("#sequence", SEQUENCE);
+        let delete = delete.expression_attribute_values(":own", own).send().await;
+        delete.map(drop).or_else(|error| unless_its_condition_failed(&error))
+    }
+
+    async fn remove_rows(&self, message: &Stored, tombstone: Option<Item>) -> Result<(), QueueError> {
         let own = HashMap::from([(":own".to_owned(), number(message.sequence))]);
         let names = HashMap::from([("#sequence".to_owned(), SEQUENCE.to_owned())]);
-        let condition = "#sequence = :own";
         let id = message.id();
-        let first = if now < forget_at {
+        let first = if let Some(tombstone) = tombstone {
             let put = Put::builder()
                 .table_name(self.table)
-                .set_item(Some(tombstone(message, forget_at)))
-                .condition_expression(condition)
+                .set_item(Some(tombstone))
+                .condition_expression(IS_OWN)
                 .set_expression_attribute_names(Some(names))
                 .set_expression_attribute_values(Some(own));
             TransactWriteItem::builder().put(put.build().map_err(refused)?)
@@ -208,7 +234,7 @@ impl Rows {
             let delete = Delete::builder()
                 .table_name(self.table)
                 .set_key(Some(key(&id, 0)))
-                .condition_expression(condition)
+                .condition_expression(IS_OWN)
                 .set_expression_attribute_names(Some(names))
                 .set_expression_attribute_values(Some(own));
             TransactWriteItem::builder().delete(delete.build().map_err(refused)?)
@@ -227,7 +253,7 @@ impl Rows {
 
     /// Notes how often a message was received.
     pub(super) async fn count(&self, message: &Stored) -> Result<(), QueueError> {
-        let result = self
+        let update = self
             .client
             .update_item()
             .table_name(self.table)
@@ -240,11 +266,7 @@ impl Rows {
             .expression_attribute_values(":own", number(message.sequence))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
-            Err(error) => Err(classify(&error)),
-        }
+        update.map(drop).or_else(|error| unless_its_condition_failed(&error))
     }
 
     /// The message of a group and deduplication id, where there is one that is not acknowledged.
@@ -405,6 +427,15 @@ fn failed_condition<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&
     };
     let reason = cancelled.cancellation_reasons().first()?;
     (reason.code() == Some("ConditionalCheckFailed")).then_some(reason)
+}
+
+/// The error of a lone write, but for that of its condition: what it was about is no longer there.
+fn unless_its_condition_failed<E, R>(error: &SdkError<E, R>) -> Result<(), QueueError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    if error.code() == Some("ConditionalCheckFailedException") { Ok(()) } else { Err(classify(error)) }
 }
 
 /// The engine refuses only what was malformed; anything else passes.

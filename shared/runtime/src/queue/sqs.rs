@@ -2,13 +2,13 @@
 
 use std::{pin::Pin, time::Duration};
 
-use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
     config::{StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     types::{Message, MessageSystemAttributeName},
 };
+use aws_types::SdkConfig;
 use jiff::Timestamp;
 
 use super::{EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage};

@@ -51,7 +51,7 @@ pub enum SecretSource {
 impl SecretSource {
     /// Secrets Manager under `prefix` (`/portcullis/<stage>/`).
     #[must_use]
-    pub fn secrets_manager(config: &aws_config::SdkConfig, prefix: &str) -> Self {
+    pub fn secrets_manager(config: &aws_types::SdkConfig, prefix: &str) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)

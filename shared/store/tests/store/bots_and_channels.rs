@@ -58,7 +58,10 @@ async fn a_connected_channel_is_found_by_its_route_and_verifies() {
     let (read, calls) = counted(world.store.slack_channel_for_verification(&channel())).await;
     let (known, signing) = read.unwrap().unwrap();
     assert_eq!((known, calls), (connected, 1));
-    let (_, delivery) = world.store.channel_for_delivery(&channel()).await.unwrap().unwrap();
+    let (target, calls) = counted(world.store.delivery_target(&channel(), &bot())).await;
+    let target = target.unwrap();
+    assert_eq!((target.bot.unwrap().id, calls), (bot(), 1));
+    let (_, delivery) = target.channel.unwrap();
     let of = |secret: &str| portcullis_auth::SigningSecret::new(secret.into()).sign("1", b"body");
     assert_eq!(signing.sign("1", b"body"), of("signing secret"));
     assert_eq!(delivery.sign("1", b"body"), of("delivery secret"));
@@ -71,14 +74,15 @@ async fn a_connected_channel_is_found_by_its_route_and_verifies() {
 async fn an_unknown_channel_is_none_and_a_missing_delivery_secret_is_not() {
     let world = World::with_bot().await;
     assert!(world.store.slack_channel_for_verification(&channel()).await.unwrap().is_none());
-    assert!(world.store.channel_for_delivery(&channel()).await.unwrap().is_none());
+    let target = world.store.delivery_target(&channel(), &"bot-9".parse().unwrap()).await.unwrap();
+    assert!(target.channel.is_none() && target.bot.is_none());
     world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
     let mut lone = world.engine.rows(Table::Channels).await.remove(0);
     lone.insert("id".to_owned(), text("channel-2"));
     world.engine.put(Table::Channels, lone).await;
     let lone = "channel-2".parse().unwrap();
     assert!(world.store.slack_channel_for_verification(&lone).await.unwrap().is_none());
-    assert!(world.store.channel_for_delivery(&lone).await.is_err());
+    assert!(world.store.delivery_target(&lone, &bot()).await.is_err());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use portcullis_store::{ClientOptions, FixedKeyring, StoreError, Table};
 use secrecy::ExposeSecret;
 
 use crate::support::{
-    Item, RotatingKeys, World, channel, fixed_keys, item, key, keyring, new_channel, pool, set, store, text,
+    Item, RotatingKeys, World, bot, channel, fixed_keys, item, key, keyring, new_channel, pool, set, store, text,
 };
 
 async fn world() -> World {
@@ -80,7 +80,7 @@ async fn one_credential_in_anothers_place_does_not_open() {
     let mut row = world.engine.row(Table::ChannelCredentials, kind("signing_secret")).await.unwrap();
     row.insert("kind".to_owned(), text("delivery_secret"));
     world.engine.put(Table::ChannelCredentials, row).await;
-    let delivery = world.store.channel_for_delivery(&channel()).await;
+    let delivery = world.store.delivery_target(&channel(), &bot()).await;
     assert_eq!(delivery.unwrap_err(), not_authentic("channel_credentials"));
 }
 

@@ -1,11 +1,11 @@
 //! The embedded engine, served on a loopback port.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::{
     Client,
-    config::{Credentials, SharedCredentialsProvider},
+    config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider},
     types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
 };
+use aws_types::SdkConfig;
 use portcullis_store::{ClientOptions, Table, client_with};
 use tokio::net::TcpListener;
 
@@ -92,6 +92,7 @@ pub fn client(port: u16, options: &ClientOptions) -> Client {
         .region(Region::new("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(format!("http://127.0.0.1:{port}"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
         .build();
     client_with(&config, options)
 }

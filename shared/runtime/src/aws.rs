@@ -1,0 +1,163 @@
+//! Where AWS is, who we are there, and whom we trust to be it.
+//!
+//! Lambda hands a function its region and credentials in its environment, so that is all that is read. The chain of other
+//! sources that `aws-config` knows (profiles, STS, SSO, an instance's metadata) would be a good part of a function's size
+//! and start, and a way to act as somebody else by mistake.
+
+use std::{collections::BTreeMap, fmt};
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{behavior_version::BehaviorVersion, http::SharedHttpClient};
+use aws_types::{
+    SdkConfig,
+    region::Region,
+    service_config::{LoadServiceConfig, ServiceConfigKey},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+/// The roots of Amazon Trust Services.
+const AMAZON_ROOTS: &str = include_str!("aws/amazon-trust-services.pem");
+
+/// The variables that OpenSSL and its like take other roots from.
+const OTHER_ROOTS: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// What AWS clients are made of, from the variables that Lambda sets: `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
+/// `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`; and for a stand-in of AWS `AWS_ENDPOINT_URL` or
+/// `AWS_ENDPOINT_URL_<SERVICE>`. What is missing stays unset: [`missing`] names it.
+///
+/// Source: AWS Lambda, "Using Lambda environment variables"; AWS SDKs and Tools, "Service-specific endpoints".
+#[must_use]
+pub fn config(environment: &BTreeMap<String, SecretString>) -> SdkConfig {
+    let get = |name: &str| environment.get(name).map(ExposeSecret::expose_secret).filter(|value| !value.is_empty());
+    let credentials = get(ACCESS_KEY).zip(get(SECRET_KEY)).map(|(id, secret)| {
+        let session = get("AWS_SESSION_TOKEN").map(str::to_owned);
+        SharedCredentialsProvider::new(Credentials::new(id, secret, session, None, "environment"))
+    });
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(get(REGION).map(|region| Region::new(region.to_owned())))
+        .service_config(Endpoints::of(environment))
+        .http_client(https_client(environment));
+    config.set_endpoint_url(get(ENDPOINT_URL).map(str::to_owned));
+    config.set_credentials_provider(credentials);
+    config.build()
+}
+
+const REGION: &str = "AWS_REGION";
+const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
+const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
+
+/// The variables without which no call to AWS can be made.
+pub(crate) fn missing(config: &SdkConfig) -> impl Iterator<Item = &'static str> {
+    let region = config.region().is_none().then_some(REGION);
+    let credentials = config.credentials_provider().is_none().then_some("AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY");
+    region.into_iter().chain(credentials)
+}
+
+/// A client that takes no one for AWS but whom Amazon's own roots vouch for; where other roots are named in the
+/// environment, whom these do: a partition of AWS with roots of its own, or a proxy that looks into TLS.
+///
+/// Reading the machine's hundred and more roots takes longer than all else of a start together.
+fn https_client(environment: &BTreeMap<String, SecretString>) -> SharedHttpClient {
+    let builder = Builder::new().tls_provider(Provider::rustls(CryptoMode::AwsLc));
+    if OTHER_ROOTS.iter().any(|name| environment.contains_key(*name)) {
+        return builder.build_https();
+    }
+    let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS.as_bytes());
+    match TlsContext::builder().with_trust_store(roots).build() {
+        Ok(context) => builder.tls_context(context).build_https(),
+        // A context holds nothing yet that could be wrong.
+        Err(_) => unreachable!("a context of roots alone is whole"),
+    }
+}
+
+/// The endpoints of single services, by variable.
+struct Endpoints(BTreeMap<String, String>);
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL can hold a password.
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Endpoints {
+    fn of(environment: &BTreeMap<String, SecretString>) -> Self {
+        let named = environment.iter().filter(|(name, _)| name.starts_with(ENDPOINT_URL));
+        Self(named.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect())
+    }
+}
+
+impl LoadServiceConfig for Endpoints {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace(' ', "_");
+        self.0.get(&format!("{}_{service}", key.env())).filter(|value| !value.is_empty()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use portcullis_crypto::Digest;
+
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, SecretString> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect()
+    }
+
+    #[test]
+    fn the_roots_are_those_that_amazon_publishes() {
+        let mut found = Vec::new();
+        for part in AMAZON_ROOTS.split("-----BEGIN CERTIFICATE-----").skip(1) {
+            let body = part.split("-----END CERTIFICATE-----").next().unwrap();
+            let der = BASE64_STANDARD.decode(body.split_whitespace().collect::<String>()).unwrap();
+            found.push(Digest::of(&der).to_hex());
+        }
+        let published = [
+            "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e",
+            "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4",
+            "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4",
+            "e35d28419ed02025cfa69038cd623962458da5c695fbdea3c22b0bfb25897092",
+            "568d6905a2c88708a4b3025190edcfedb1974a606a13c6e5290fcb2ae63edab5",
+        ];
+        assert_eq!(found, published);
+    }
+
+    #[test]
+    fn what_lambda_sets_is_taken_and_what_it_does_not_is_named() {
+        let whole = config(&environment(&[
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ]));
+        assert_eq!(whole.region().map(AsRef::as_ref), Some("eu-central-1"));
+        assert_eq!(missing(&whole).count(), 0);
+        let half = config(&environment(&[("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "")]));
+        let named: Vec<_> = missing(&half).collect();
+        assert_eq!(named, ["AWS_REGION", "AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY"]);
+    }
+
+    #[test]
+    fn a_services_own_endpoint_wins_over_the_general_one() {
+        let config = config(&environment(&[
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ENDPOINT_URL", "http://general.invalid"),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://secrets.invalid"),
+            ("AWS_ENDPOINT_URL_SQS", ""),
+        ]));
+        let url = |service: &'static str| {
+            let key = ServiceConfigKey::builder().service_id(service).env(ENDPOINT_URL).profile("endpoint_url").build();
+            config.service_config().unwrap().load_config(key.unwrap())
+        };
+        assert_eq!(url("Secrets Manager").as_deref(), Some("http://secrets.invalid"));
+        assert_eq!(url("SQS"), None);
+        assert_eq!(url("DynamoDB"), None);
+        assert_eq!(config.endpoint_url(), Some("http://general.invalid"));
+    }
+}
