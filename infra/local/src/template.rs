@@ -400,6 +400,7 @@ Resources:
             "channels",
             "chat_sessions",
             "event_log",
+            "pool_config_snapshots",
             "pool_secrets",
             "pools",
             "webhook_routes",

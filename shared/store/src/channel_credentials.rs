@@ -36,7 +36,7 @@ impl Kind {
 }
 
 /// Where a credential's value is: what it is sealed for.
-fn cell(channel: &ChannelId, kind: Kind) -> Cell<'_> {
+pub(crate) fn cell(channel: &ChannelId, kind: Kind) -> Cell<'_> {
     Cell { table: TABLE.name(), partition_key: channel.as_str(), sort_key: Some(kind.as_str()), attribute: "value" }
 }
 

@@ -15,6 +15,7 @@ mod channel_credentials;
 mod channels;
 mod chat_sessions;
 mod client;
+mod configuration;
 mod delivery_target;
 mod error;
 mod event_log;
@@ -37,6 +38,10 @@ pub use chat_sessions::{MessageSeen, SESSION_RETENTION, session_id};
 pub use client::{
     ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, ClientOptions, INITIAL_BACKOFF, MAXIMUM_ATTEMPTS, MAXIMUM_BACKOFF,
     OPERATION_TIMEOUT, client, client_with,
+};
+pub use configuration::{
+    BotRecords, ChannelRecords, Credential, CredentialId, CredentialKind, PoolConfiguration, PublishError, Published,
+    Snapshot,
 };
 pub use delivery_target::DeliveryTarget;
 pub use error::StoreError;

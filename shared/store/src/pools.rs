@@ -84,6 +84,8 @@ pub struct Pool {
     pub last_seen_version: Option<u64>,
     /// The version of its newest configuration snapshot; 0 before the first.
     pub config_version: u64,
+    /// For what that snapshot was last found right; `None` before the first, and after the pool was terminated.
+    pub built_for: Option<BuiltFor>,
     /// Raised with each change of its secrets.
     pub secrets_revision: u64,
     /// Raised with each change of what its configuration is built from.
@@ -98,6 +100,15 @@ pub struct Pool {
     pub created_at: Timestamp,
     /// When its row last changed.
     pub updated_at: Timestamp,
+}
+
+/// What a configuration was built from, and by what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltFor {
+    /// The pool's revision then.
+    pub revision: u64,
+    /// What built it: another generator may build something else of the same records.
+    pub generator: String,
 }
 
 /// A pool's token generations.
@@ -144,8 +155,25 @@ pub enum PoolError {
 }
 
 impl Pool {
-    fn from_item(item: &Item) -> Result<Self, StoreError> {
+    /// Whether its newest snapshot is right for its records as they are and for this generator.
+    #[must_use]
+    pub fn is_configured_by(&self, generator: &str) -> bool {
+        self.built_for
+            .as_ref()
+            .is_some_and(|built_for| built_for.revision == self.revision && built_for.generator == generator)
+    }
+
+    /// The version that its next poll will get of this generator, or an older one where nothing has changed in effect.
+    #[must_use]
+    pub fn expected_config_version(&self, generator: &str) -> u64 {
+        if self.is_configured_by(generator) { self.config_version } else { self.config_version + 1 }
+    }
+
+    pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(Table::Pools, item)?;
+        let revision: Option<u64> = row.optional_parsed("configRevision")?;
+        let generator = row.optional_text("configGenerator")?;
+        let built_for = revision.zip(generator);
         Ok(Self {
             id: row.parsed("id")?,
             status: row.parsed("status")?,
@@ -153,6 +181,7 @@ impl Pool {
             last_seen_at: row.time("lastSeenAt")?,
             last_seen_version: row.optional_parsed("lastSeenVersion")?,
             config_version: row.parsed("configVersion")?,
+            built_for: built_for.map(|(revision, generator)| BuiltFor { revision, generator: generator.to_owned() }),
             secrets_revision: row.parsed("secretsRevision")?,
             revision: row.parsed("revision")?,
             skill_generation: Generation(row.parsed("skillGeneration")?),

@@ -7,6 +7,7 @@ use std::fmt;
 #[expect(missing_docs, reason = "each is described by the module of its name")]
 pub enum Table {
     Pools,
+    PoolConfigSnapshots,
     PoolSecrets,
     Bots,
     Channels,
@@ -22,6 +23,7 @@ impl Table {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pools => "pools",
+            Self::PoolConfigSnapshots => "pool_config_snapshots",
             Self::PoolSecrets => "pool_secrets",
             Self::Bots => "bots",
             Self::Channels => "channels",
@@ -36,6 +38,7 @@ impl Table {
     pub(crate) const fn key(self) -> &'static [&'static str] {
         match self {
             Self::Pools | Self::Bots | Self::Channels | Self::ChatSessions => &["id"],
+            Self::PoolConfigSnapshots => &["pool", "version"],
             Self::PoolSecrets => &["pool", "scopeName"],
             Self::ChannelCredentials => &["channel", "kind"],
             Self::WebhookRoutes => &["route"],

@@ -1,7 +1,7 @@
-//! The end of a pool: it loses its secrets, then its tokens.
+//! The end of a pool: it loses its secrets and its configurations, then its tokens.
 //!
-//! Three steps, each of which may be repeated: the row is marked `terminated` and `purging`; the pool's secrets are
-//! deleted page by page; the mark `purging` is taken away and both generations are raised. The tokens go last, so that a
+//! Three steps, each of which may be repeated: the row is marked `terminated` and `purging`; the pool's secrets and
+//! snapshots are deleted page by page; the mark `purging` is taken away and both generations are raised. The tokens go last, so that a
 //! pool's own machine can repeat what failed half way. While `purging` stands no secret is written, so one that is
 //! written after a new registration is never deleted by an old termination.
 
@@ -18,12 +18,12 @@ use crate::{
     store::built,
 };
 
-/// How many secrets are deleted at a time: with the condition on the pool's row, a transaction's limit of 100 actions.
+/// How many rows are deleted at a time: with the condition on the pool's row, a transaction's limit of 100 actions.
 const PAGE: i32 = 99;
 
 impl Store {
-    /// Ends a pool: marks it terminated, deletes its secrets and revokes its tokens. It may be repeated where it failed
-    /// half way. Registering the pool again makes it active anew, without either.
+    /// Ends a pool: marks it terminated, deletes its secrets and snapshots, and revokes its tokens. It may be repeated
+    /// where it failed half way. Registering the pool again makes it active anew, without any of them.
     ///
     /// # Errors
     /// [`PoolError::NotFound`] and [`PoolError::Store`].
@@ -37,24 +37,28 @@ impl Store {
 
     /// The steps after the mark. Where the mark is gone, another has finished.
     pub(crate) async fn finish_termination(&self, pool: &PoolId) -> Result<(), PoolError> {
-        loop {
-            let keys = self.secret_keys_page(pool).await?;
-            if keys.is_empty() {
-                return self.end_purge(pool).await;
-            }
-            if !self.delete_while_purging(pool, keys).await? {
-                return Ok(());
+        for (table, key) in [(Table::PoolSecrets, "#pool, #scopeName"), (Table::PoolConfigSnapshots, "#pool, #version")]
+        {
+            loop {
+                let keys = self.keys_page(table, key, pool).await?;
+                if keys.is_empty() {
+                    break;
+                }
+                if !self.delete_while_purging(pool, table, keys).await? {
+                    return Ok(());
+                }
             }
         }
+        self.end_purge(pool).await
     }
 
-    /// The keys of some of the pool's rows in `pool_secrets`, that of its usage included.
-    async fn secret_keys_page(&self, pool: &PoolId) -> Result<Vec<Item>, StoreError> {
-        let (projection, condition) = ("#pool, #scopeName", "#pool = :pool");
+    /// The keys of some of the pool's rows in a table whose partitions are pools.
+    async fn keys_page(&self, table: Table, projection: &str, pool: &PoolId) -> Result<Vec<Item>, StoreError> {
+        let condition = "#pool = :pool";
         let request = self
             .client()
             .query()
-            .table_name(self.table_name(Table::PoolSecrets))
+            .table_name(self.table_name(table))
             .consistent_read(true)
             .limit(PAGE)
             .key_condition_expression(condition)
@@ -65,7 +69,7 @@ impl Store {
     }
 
     /// Deletes these rows; `false`, and nothing deleted, where the pool is not being purged any more.
-    async fn delete_while_purging(&self, pool: &PoolId, keys: Vec<Item>) -> Result<bool, StoreError> {
+    async fn delete_while_purging(&self, pool: &PoolId, table: Table, keys: Vec<Item>) -> Result<bool, StoreError> {
         let condition = "attribute_exists(#purging)";
         let check = ConditionCheck::builder()
             .table_name(self.table_name(Table::Pools))
@@ -75,7 +79,7 @@ impl Store {
             .build();
         let mut actions = vec![TransactWriteItem::builder().condition_check(built(check)?).build()];
         for key in keys {
-            let delete = Delete::builder().table_name(self.table_name(Table::PoolSecrets)).set_key(Some(key)).build();
+            let delete = Delete::builder().table_name(self.table_name(table)).set_key(Some(key)).build();
             actions.push(TransactWriteItem::builder().delete(built(delete)?).build());
         }
         match self.transact_write(actions).await {
@@ -87,7 +91,7 @@ impl Store {
 
     async fn end_purge(&self, pool: &PoolId) -> Result<(), PoolError> {
         let condition = "#schema = :schema AND attribute_exists(#purging)";
-        let update = "SET #updatedAt = :now REMOVE #purging \
+        let update = "SET #updatedAt = :now REMOVE #purging, #configRevision, #configGenerator, #gatewayToken \
             ADD #skillGeneration :one, #runtimeGeneration :one, #secretsRevision :one";
         let request = self
             .client()

@@ -2,6 +2,7 @@
 
 mod bots_and_channels;
 mod chat_sessions;
+mod configuration;
 mod event_log;
 mod faults;
 mod pools;

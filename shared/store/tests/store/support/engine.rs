@@ -15,8 +15,9 @@ use super::Item;
 pub const PREFIX: &str = "test-";
 
 /// The tables and their keys, as `infra/template.yaml` has them.
-const TABLES: [(Table, &[&str]); 8] = [
+const TABLES: [(Table, &[&str]); 9] = [
     (Table::Pools, &["id"]),
+    (Table::PoolConfigSnapshots, &["pool", "version"]),
     (Table::PoolSecrets, &["pool", "scopeName"]),
     (Table::Bots, &["id"]),
     (Table::Channels, &["id"]),

@@ -1,0 +1,99 @@
+//! A pool's configuration: the records that it is built from, and its snapshots.
+//!
+//! Whatever changes a configuration raises the pool's `revision` in its own transaction. The pool's row says for which
+//! revision, and by which generator, its newest snapshot was last found right; whoever reads a pool whose revision has moved
+//! on builds the next snapshot and publishes it on the condition that the revision is still the one that was read before the
+//! records. So a snapshot is of one moment, one builder wins, and versions count 1, 2, 3.
+
+mod credentials;
+mod records;
+mod snapshots;
+
+use portcullis_auth::PoolId;
+use portcullis_crypto::Cell;
+use secrecy::SecretString;
+
+use crate::{
+    Pool, PoolError, PoolStatus, Store, StoreError, Table, attribute::Item, backoff::Backoff, batch::RowKey, row::Row,
+};
+pub use credentials::{Credential, CredentialId, CredentialKind};
+pub use records::{BotRecords, ChannelRecords};
+pub use snapshots::{PublishError, Published, Snapshot};
+
+/// A pool and its newest snapshot, which belong together.
+#[derive(Debug)]
+pub struct PoolConfiguration {
+    /// The pool.
+    pub pool: Pool,
+    /// Its newest snapshot; `None` before the first, and after the pool was terminated.
+    pub newest: Option<Snapshot>,
+    gateway_token: Option<Vec<u8>>,
+}
+
+impl PoolConfiguration {
+    /// The newest snapshot, where it is right for the pool as it is and for this generator.
+    #[must_use]
+    pub fn current(&self, generator: &str) -> Option<&Snapshot> {
+        self.newest.as_ref().filter(|_| self.pool.is_configured_by(generator))
+    }
+
+    fn new(item: &Item, newest: Option<Snapshot>) -> Result<Self, StoreError> {
+        let row = Row::new(Table::Pools, item)?;
+        let gateway_token = if row.has("gatewayToken") { Some(row.bytes("gatewayToken")?.to_vec()) } else { None };
+        Ok(Self { pool: Pool::from_item(item)?, newest, gateway_token })
+    }
+
+    /// Whether the snapshot that was read beside the pool's row is the one that the row means.
+    fn belongs_together(&self) -> bool {
+        let version = self.newest.as_ref().map(|newest| newest.version);
+        version == self.pool.built_for.as_ref().map(|_| self.pool.config_version)
+    }
+}
+
+/// Where a pool's gateway token is: what it is sealed for.
+fn gateway_token_cell(pool: &PoolId) -> Cell<'_> {
+    Cell { table: Table::Pools.name(), partition_key: pool.as_str(), sort_key: None, attribute: "gatewayToken" }
+}
+
+impl Store {
+    /// A pool with its newest snapshot: one call. `None` where there is no such pool or it is terminated.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn pool_configuration(&self, pool: &PoolId) -> Result<Option<PoolConfiguration>, StoreError> {
+        let keys = [RowKey::new(Table::Pools, [pool.as_str()]), snapshots::newest_key(pool)];
+        let mut backoff = Backoff::of_race();
+        loop {
+            let mut rows = self.get_rows(&keys).await?.into_iter();
+            let (Some(row), newest) = (rows.next().flatten(), rows.next().flatten()) else { return Ok(None) };
+            let newest = newest.as_ref().map(Snapshot::from_item).transpose()?;
+            let configuration = PoolConfiguration::new(&row, newest)?;
+            if configuration.pool.status == PoolStatus::Terminated {
+                return Ok(None);
+            }
+            if Row::new(Table::Pools, &row)?.has("purging") {
+                // A termination failed half way and the pool was registered anew: what is written now must not be purged.
+                match self.finish_termination(pool).await {
+                    Ok(()) => {}
+                    Err(PoolError::Store(error)) => return Err(error),
+                    Err(PoolError::NotFound | PoolError::Revoked) => return Ok(None),
+                }
+            } else if configuration.belongs_together() {
+                return Ok(Some(configuration));
+            } else {
+                // A snapshot was published between the reads of the two rows.
+                self.wait_after_race(&mut backoff).await?;
+            }
+        }
+    }
+
+    /// The token of the pool's gateway; `None` before the first snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where it does not open.
+    pub async fn gateway_token(&self, configuration: &PoolConfiguration) -> Result<Option<SecretString>, StoreError> {
+        let Some(sealed) = &configuration.gateway_token else { return Ok(None) };
+        let cell = gateway_token_cell(&configuration.pool.id);
+        self.opener().open(Table::Pools.name(), &cell, sealed).await.map(Some)
+    }
+}

@@ -1,0 +1,67 @@
+//! The records that a configuration is built from.
+
+use crate::{
+    Bot, BotStatus, Channel, ChannelStatus, Pool, Store, StoreError, Table,
+    batch::RowKey,
+    configuration::credentials::{CredentialId, CredentialKind, revision},
+};
+
+/// An active bot of a pool with its connected channels, in the order of their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BotRecords {
+    /// The bot.
+    pub bot: Bot,
+    /// Its connected channels.
+    pub channels: Vec<ChannelRecords>,
+}
+
+/// A connected channel with the revisions of the credentials that it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelRecords {
+    /// The channel.
+    pub channel: Channel,
+    /// Its credentials, each with its revision.
+    pub credentials: Vec<(CredentialKind, u64)>,
+}
+
+impl Store {
+    /// What a pool's configuration is built from: its active bots in the order of their ids, with their connected channels.
+    /// Two rounds of consistent reads, which are of one moment only if the pool's revision has not moved meanwhile:
+    /// [`Store::publish_snapshot`] holds that.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn pool_records(&self, pool: &Pool) -> Result<Vec<BotRecords>, StoreError> {
+        let keys: Vec<_> = pool.bots.iter().map(|bot| RowKey::new(Table::Bots, [bot.as_str()])).collect();
+        let rows = self.get_rows(&keys).await?;
+        let bots = rows.iter().flatten().map(Bot::from_item).collect::<Result<Vec<_>, _>>()?;
+        let bots: Vec<_> = bots
+            .into_iter()
+            .filter(|bot| bot.status == BotStatus::Active && bot.pool.as_ref() == Some(&pool.id))
+            .collect();
+
+        let mut keys = Vec::new();
+        for channel in bots.iter().flat_map(|bot| &bot.channels) {
+            keys.push(RowKey::new(Table::Channels, [channel.as_str()]));
+            keys.extend(CredentialKind::ALL.map(|kind| CredentialId { channel: channel.clone(), kind }.key()));
+        }
+        let mut rows = self.get_rows(&keys).await?.into_iter();
+        let mut records = Vec::with_capacity(bots.len());
+        for bot in bots {
+            let mut channels = Vec::new();
+            for _ in &bot.channels {
+                let channel = rows.next().flatten().as_ref().map(Channel::from_item).transpose()?;
+                let mut credentials = Vec::new();
+                for kind in CredentialKind::ALL {
+                    if let Some(item) = rows.next().flatten() {
+                        credentials.push((kind, revision(&item)?));
+                    }
+                }
+                let connected = channel.filter(|channel| channel.status == ChannelStatus::Connected);
+                channels.extend(connected.map(|channel| ChannelRecords { channel, credentials }));
+            }
+            records.push(BotRecords { bot, channels });
+        }
+        Ok(records)
+    }
+}

@@ -1,0 +1,178 @@
+//! `pool_config_snapshots`: a pool's configurations by version, with references in the credentials' place.
+//!
+//! The sort key is a version's number in decimal, or `newest`: that row is a copy of the newest version, so that a poll reads
+//! it beside the pool's row, in one call, without knowing its number.
+
+use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
+use jiff::Timestamp;
+use portcullis_auth::PoolId;
+use portcullis_crypto::Digest;
+use secrecy::SecretString;
+
+use super::{PoolConfiguration, gateway_token_cell};
+use crate::{
+    PoolStatus, Store, StoreError, Table,
+    attribute::{Item, SCHEMA, attributes, bytes, names, number, schema, text, time},
+    batch::RowKey,
+    error::CallError,
+    row::Row,
+    store::built,
+};
+
+const TABLE: Table = Table::PoolConfigSnapshots;
+
+/// The most bytes of one snapshot: an item of DynamoDB holds 400 KB with its names and numbers.
+const MAXIMUM_SNAPSHOT_BYTES: usize = 380_000;
+
+/// One version of a pool's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its version: 1, 2, 3.
+    pub version: u64,
+    /// The digest of the configuration with its references.
+    pub hash: Digest,
+    /// The configuration with its references, as its builder writes it.
+    pub config: Vec<u8>,
+    /// When it was published.
+    pub created_at: Timestamp,
+}
+
+/// What became of a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// The configuration is this version: a new one, or the newest one where nothing in it has changed.
+    As(Snapshot),
+    /// The pool has changed, or another has published: read again.
+    Overtaken,
+}
+
+/// Why a configuration was not published.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// It is larger than a row may be.
+    #[error("a configuration of {0} bytes is more than the {MAXIMUM_SNAPSHOT_BYTES} that can be stored")]
+    TooLarge(usize),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The sort key of the newest version's copy.
+const NEWEST: &str = "newest";
+
+pub(super) fn newest_key(pool: &PoolId) -> RowKey {
+    RowKey::new(TABLE, [pool.as_str(), NEWEST])
+}
+
+impl Snapshot {
+    pub(super) fn from_item(item: &Item) -> Result<Self, StoreError> {
+        let row = Row::new(TABLE, item)?;
+        let hash = Digest::from_hex(row.text("configHash")?).ok_or_else(|| row.malformed("configHash"))?;
+        Ok(Self {
+            version: row.parsed("number")?,
+            hash,
+            config: row.bytes("config")?.to_vec(),
+            created_at: row.time("createdAt")?,
+        })
+    }
+
+    fn to_item(&self, pool: &PoolId, version: &str) -> Item {
+        attributes([
+            (SCHEMA, schema()),
+            ("pool", text(pool)),
+            ("version", text(version)),
+            ("number", number(self.version)),
+            ("configHash", text(self.hash.to_hex())),
+            ("config", bytes(self.config.clone())),
+            ("createdAt", time(self.created_at)),
+        ])
+    }
+}
+
+impl Store {
+    /// The pool's snapshot of this version.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn snapshot(&self, pool: &PoolId, version: u64) -> Result<Option<Snapshot>, StoreError> {
+        let item = self.get_row(TABLE, [("pool", text(pool)), ("version", text(version))]).await?;
+        item.as_ref().map(Snapshot::from_item).transpose()
+    }
+
+    /// Publishes a configuration that was built by `generator` of records that were read after `read`: one call. It gets the
+    /// next version, unless it is the newest one unchanged. `gateway_token` becomes the pool's where it has none yet.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn publish_snapshot(
+        &self,
+        read: &PoolConfiguration,
+        generator: &str,
+        hash: Digest,
+        config: Vec<u8>,
+        gateway_token: Option<&SecretString>,
+    ) -> Result<Published, PublishError> {
+        if config.len() > MAXIMUM_SNAPSHOT_BYTES {
+            return Err(PublishError::TooLarge(config.len()));
+        }
+        let unchanged = read.newest.as_ref().filter(|newest| newest.hash == hash);
+        let snapshot = unchanged.cloned().unwrap_or_else(|| Snapshot {
+            version: read.pool.config_version + 1,
+            hash,
+            config,
+            created_at: self.now(),
+        });
+        let mut actions = vec![self.update_built_for(read, generator, snapshot.version, gateway_token)?];
+        if unchanged.is_none() {
+            // The condition on the pool's row decides for both.
+            for version in [snapshot.version.to_string().as_str(), NEWEST] {
+                let item = snapshot.to_item(&read.pool.id, version);
+                let put = Put::builder().table_name(self.table_name(TABLE)).set_item(Some(item)).build();
+                actions.push(TransactWriteItem::builder().put(built(put)?).build());
+            }
+        }
+        match self.transact_write(actions).await {
+            Ok(()) => Ok(Published::As(snapshot)),
+            Err(CallError::Conditions(_)) => Ok(Published::Overtaken),
+            Err(CallError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// The action that says for what the newest snapshot is right, on the condition that the pool is as it was read.
+    fn update_built_for(
+        &self,
+        read: &PoolConfiguration,
+        generator: &str,
+        version: u64,
+        gateway_token: Option<&SecretString>,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let mut update =
+            "SET #configVersion = :version, #configRevision = :revision, #configGenerator = :generator".to_owned();
+        let mut condition =
+            "#schema = :schema AND #status <> :terminated AND attribute_not_exists(#purging) AND #revision = :revision \
+             AND #configVersion = :known"
+                .to_owned();
+        let mut values = attributes([
+            (":schema", schema()),
+            (":terminated", text(PoolStatus::Terminated)),
+            (":revision", number(read.pool.revision)),
+            (":known", number(read.pool.config_version)),
+            (":version", number(version)),
+            (":generator", text(generator)),
+        ]);
+        if let Some(token) = gateway_token {
+            update.push_str(", #gatewayToken = :gatewayToken");
+            condition.push_str(" AND attribute_not_exists(#gatewayToken)");
+            values.extend(attributes([(":gatewayToken", self.seal(&gateway_token_cell(&read.pool.id), token))]));
+        }
+        let update = Update::builder()
+            .table_name(self.table_name(Table::Pools))
+            .key("id", text(&read.pool.id))
+            .set_expression_attribute_names(names(&[&update, &condition]))
+            .set_expression_attribute_values(Some(values))
+            .update_expression(update)
+            .condition_expression(condition)
+            .return_values_on_condition_check_failure(AllOld);
+        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+}
