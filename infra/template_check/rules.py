@@ -15,7 +15,7 @@ SECRET_READERS = {
 }
 
 # Tables whose rows end: DESIGN §5, the ones marked with a time to live.
-ENDING_TABLES = {"ChatSessionsTable", "EventLogTable"}
+ENDING_TABLES = {"ChatSessionsTable", "EventLogTable", "FeedbackTable"}
 
 
 def of_type(template: dict, kind: str) -> Iterator[tuple[str, dict, dict]]:
@@ -90,6 +90,24 @@ def no_principal_is_everyone(template: dict):
         everyone = statement["Effect"] == "Allow" and "*" in text(statement.get("Principal", ""))
         if everyone and "aws:PrincipalArn" not in text(statement.get("Condition", {})):
             yield f"{name}: {statement.get('Sid', 'a statement')} lets everyone in"
+
+
+def granted(template: dict, resource: str, service: str) -> set[tuple[str, str]]:
+    """What a resource's own policies allow of a service: actions, each with a named resource."""
+    return {
+        (action, target)
+        for name, statement in statements(template)
+        if name == resource and statement["Effect"] == "Allow"
+        for action in as_list(statement.get("Action", []))
+        if action.startswith(f"{service}:")
+        for target in names(statement.get("Resource", []))
+    }
+
+
+def the_relays_endpoint_lets_through_what_its_role_allows(template: dict):
+    wanted = granted(template, "RelayRole", "dynamodb")
+    for action, target in sorted(wanted - granted(template, "DynamoDbEndpoint", "dynamodb")):
+        yield f"DynamoDbEndpoint: does not let {action} of {target} through, which RelayRole allows"
 
 
 def no_policy_is_managed(template: dict):
@@ -259,6 +277,7 @@ RULES = [
     no_action_is_a_wildcard,
     no_resource_is_a_wildcard,
     no_principal_is_everyone,
+    the_relays_endpoint_lets_through_what_its_role_allows,
     no_policy_is_managed,
     tables_are_kept,
     what_cannot_be_made_again_outlives_the_stack,

@@ -245,6 +245,13 @@ BREAKS = [
         "DeadLettersAlarm: tells nobody",
     ),
     (
+        "the relay's endpoint holds an action back",
+        lambda t: properties(t, "DynamoDbEndpoint")["PolicyDocument"]["Statement"][0]["Action"].remove(
+            "dynamodb:BatchGetItem"
+        ),
+        "DynamoDbEndpoint: does not let dynamodb:BatchGetItem of BotsTable through",
+    ),
+    (
         "a function's errors are not watched",
         lambda t: t["Resources"].pop("SlackErrorsAlarm"),
         "SlackFunction: no alarm on Errors",

@@ -57,6 +57,10 @@ pub struct Route {
     pub tier: Tier,
     /// What it can be asked.
     pub calls: &'static [Call],
+    /// What another pool's bound token is told, where one counts: the status and the contract's words.
+    pub of_another_pool: (u16, &'static str),
+    /// The largest body that it takes, in bytes.
+    pub body_limit: usize,
 }
 
 /// A request that a route carries out.
@@ -89,58 +93,101 @@ const TTL: Body = Body::Json(r#"{"ttlSeconds":3600}"#);
 const POOL_ALONE: Body = Body::Json(r#"{"poolId":"pool-1"}"#);
 const SECRET: Body = Body::Json(r#"{"secrets":{"A_KEY":"a value"}}"#);
 
+const SESSION: Body = Body::Json(r#"{"botId":"bot-1","sessionKey":"agent:bot-1:main","title":"A conversation"}"#);
+const NEW_TITLE: Body = Body::Json(r#"{"title":"Another title"}"#);
+const ARTIFACT: Body = Body::Json(r#"{"botId":"bot-1","sessionKey":"agent:bot-1:main","title":"A page"}"#);
+const PREVIEW: Body = Body::Json(r#"{"botId":"bot-1","previewUrl":"https://example.com/"}"#);
+const FEEDBACK: Body = Body::Json(r#"{"content":"Well done","agentId":"bot-1"}"#);
+
 const fn call(method: &'static str, path: &'static str, body: Body, status: u16) -> Call {
     Call { method, path, body, status }
 }
 
+const fn route(pattern: &'static str, tier: Tier, calls: &'static [Call]) -> Route {
+    let of_another_pool = (403, "Token is not valid for this pool");
+    Route { pattern, tier, calls, of_another_pool, body_limit: 1024 * 1024 }
+}
+
+impl Route {
+    const fn tells_another_pool(mut self, status: u16, message: &'static str) -> Self {
+        self.of_another_pool = (status, message);
+        self
+    }
+
+    const fn takes(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+}
+
 /// Every route. What the template has and this list lacks, or the other way round, fails the suite `tiers`.
 pub const ROUTES: &[Route] = &[
-    Route { pattern: "/health", tier: Tier::Public, calls: &[call("GET", "/health", HEALTH, 200)] },
-    Route { pattern: "/health/internal", tier: Tier::Public, calls: &[call("GET", "/health/internal", HEALTH, 200)] },
-    Route { pattern: "/health/skills", tier: Tier::Public, calls: &[call("GET", "/health/skills", HEALTH, 200)] },
-    Route { pattern: "/health/slack", tier: Tier::Public, calls: &[call("GET", "/health/slack", HEALTH, 200)] },
-    Route { pattern: "/api/slack/events", tier: Tier::Slack, calls: &[call("POST", "/api/slack/events", EVENTS, 200)] },
-    Route {
-        pattern: "/api/slack/events/{channelId}",
-        tier: Tier::Slack,
-        calls: &[call("POST", "/api/slack/events/channel-1", EVENTS, 200)],
-    },
-    Route {
-        pattern: "/api/internal/pools/register",
-        tier: Tier::Registration,
-        calls: &[call("POST", "/api/internal/pools/register", POOL_ALONE, 200)],
-    },
-    Route {
-        pattern: "/api/internal/pools/heartbeat",
-        tier: Tier::Runtime,
-        calls: &[call("POST", "/api/internal/pools/heartbeat", POOL_ALONE, 200)],
-    },
-    Route {
-        pattern: "/api/internal/pools/{poolId}/secrets",
-        tier: Tier::Operator,
-        calls: &[call("PUT", "/api/internal/pools/pool-1/secrets", SECRET, 200)],
-    },
-    Route {
-        pattern: "/api/internal/pools/{poolId}/skill-tokens",
-        tier: Tier::Runtime,
-        calls: &[
+    route("/health", Tier::Public, &[call("GET", "/health", HEALTH, 200)]),
+    route("/health/internal", Tier::Public, &[call("GET", "/health/internal", HEALTH, 200)]),
+    route("/health/skills", Tier::Public, &[call("GET", "/health/skills", HEALTH, 200)]),
+    route("/health/slack", Tier::Public, &[call("GET", "/health/slack", HEALTH, 200)]),
+    route("/api/slack/events", Tier::Slack, &[call("POST", "/api/slack/events", EVENTS, 200)]),
+    route("/api/slack/events/{channelId}", Tier::Slack, &[call("POST", "/api/slack/events/channel-1", EVENTS, 200)]),
+    route(
+        "/api/internal/pools/register",
+        Tier::Registration,
+        &[call("POST", "/api/internal/pools/register", POOL_ALONE, 200)],
+    ),
+    route(
+        "/api/internal/pools/heartbeat",
+        Tier::Runtime,
+        &[call("POST", "/api/internal/pools/heartbeat", POOL_ALONE, 200)],
+    ),
+    route(
+        "/api/internal/pools/{poolId}/secrets",
+        Tier::Operator,
+        &[call("PUT", "/api/internal/pools/pool-1/secrets", SECRET, 200)],
+    ),
+    route(
+        "/api/internal/pools/{poolId}/skill-tokens",
+        Tier::Runtime,
+        &[
             call("POST", "/api/internal/pools/pool-1/skill-tokens", TTL, 201),
             call("DELETE", "/api/internal/pools/pool-1/skill-tokens", Body::None, 200),
         ],
-    },
-    Route {
-        pattern: "/api/internal/pools/{poolId}/runtime-tokens",
-        tier: Tier::Operator,
-        calls: &[
+    ),
+    route(
+        "/api/internal/pools/{poolId}/runtime-tokens",
+        Tier::Operator,
+        &[
             call("POST", "/api/internal/pools/pool-1/runtime-tokens", TTL, 201),
             call("DELETE", "/api/internal/pools/pool-1/runtime-tokens", Body::None, 200),
         ],
-    },
-    Route {
-        pattern: "/api/internal/secrets/{skillName}",
-        tier: Tier::Skill,
-        calls: &[call("GET", "/api/internal/secrets/maps?poolId=pool-1", Body::None, 200)],
-    },
+    ),
+    route(
+        "/api/internal/secrets/{skillName}",
+        Tier::Skill,
+        &[call("GET", "/api/internal/secrets/maps?poolId=pool-1", Body::None, 200)],
+    ),
+    route("/api/internal/sessions", Tier::Runtime, &[call("POST", "/api/internal/sessions", SESSION, 201)]),
+    route(
+        "/api/internal/sessions/{id}",
+        Tier::Runtime,
+        &[call("PATCH", "/api/internal/sessions/no-session", NEW_TITLE, 404)],
+    )
+    .tells_another_pool(404, "Session not found"),
+    route("/api/internal/artifacts", Tier::Skill, &[call("POST", "/api/internal/artifacts", ARTIFACT, 201)])
+        .tells_another_pool(403, "Token is not valid for this bot"),
+    route(
+        "/api/internal/artifacts/{id}",
+        Tier::Skill,
+        &[call("PATCH", "/api/internal/artifacts/no-artifact", NEW_TITLE, 404)],
+    )
+    .tells_another_pool(404, "Artifact not found"),
+    route(
+        "/api/internal/artifacts/check-domain",
+        Tier::Skill,
+        &[call("POST", "/api/internal/artifacts/check-domain", PREVIEW, 200)],
+    )
+    .tells_another_pool(403, "Token is not valid for this bot"),
+    route("/api/internal/feedback", Tier::Skill, &[call("POST", "/api/internal/feedback", FEEDBACK, 200)])
+        .tells_another_pool(403, "Token is not valid for this bot")
+        .takes(300 * 1024),
 ];
 
 /// Each call with its route.

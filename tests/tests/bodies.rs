@@ -120,15 +120,17 @@ async fn a_key_that_stands_twice_is_refused_at_any_depth() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_mebibyte_is_read_and_one_byte_more_is_not() {
+async fn a_body_at_its_routes_limit_is_read_and_one_byte_more_is_not() {
     let prepared = prepared().await;
-    for (call, text) in json_calls() {
+    for (route, call) in calls() {
+        let Body::Json(text) = call.body else { continue };
         let padded = |length: usize| format!("{text}{}", " ".repeat(length - text.len()));
-        assert_eq!(send(raw(&prepared, call, padded(MEBIBYTE))).await.status, call.status, "{call:?}");
-        for length in [MEBIBYTE + 1, 2 * MEBIBYTE] {
+        let limit = route.body_limit;
+        assert_eq!(send(raw(&prepared, call, padded(limit))).await.status, call.status, "{call:?}");
+        for length in [limit + 1, 2 * MEBIBYTE] {
             let answer = send(raw(&prepared, call, padded(length))).await;
             assert_refused(&answer, 413, "body_too_large", call.path);
-            assert!(answer.message().contains("1024 KiB"), "{}", answer.message());
+            assert!(answer.message().contains(&format!("{} KiB", limit / 1024)), "{}", answer.message());
         }
     }
 }

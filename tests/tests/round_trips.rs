@@ -8,6 +8,13 @@
 //! | PUT secrets: new · replaced · deleted · 50 names | 2 |
 //! | POST, DELETE skill-tokens: static token · bound token | 1 |
 //! | POST, DELETE runtime-tokens | 1 |
+//! | POST sessions: new · again | 2 |
+//! | PATCH sessions: static token · bound token | 2 · 3 |
+//! | POST artifacts: new · of a chat · bound token | 2 |
+//! | POST artifacts: the same preview again | 3 |
+//! | PATCH artifacts: static token · bound token | 2 · 3 |
+//! | POST artifacts/check-domain | 1 |
+//! | POST feedback of a bot | 2 |
 //! | Slack event: channel cached / not cached | 0 / 2, + 1 queue write |
 //! | Slack event on its channel's own path: channel cached / not cached | 0 / 1, + 1 queue write |
 //! | Slack event of an unknown team: remembered / not | 0 / 1 |
@@ -137,6 +144,44 @@ async fn tokens_are_issued_and_revoked_in_one_round_each() {
     // Whose generation is over is seen in the same round as the work.
     assert_eq!(told(&system, issue(&bound, skill)).await, (401, 1));
     assert_eq!(told(&system, revoke(&bound, skill)).await, (401, 1));
+}
+
+#[tokio::test]
+async fn sessions_and_artifacts_are_written_in_two_rounds() {
+    let system = System::start().await;
+    let pool = seed::pool(&system, "pool-1", None).await;
+    seed::bot(&system, "bot-1", &pool).await;
+    let (runtime, skill) = (token(&system, "runtime").await, token(&system, "skill").await);
+    let session = json!({
+        "botId": "bot-1", "sessionKey": "agent:bot-1:slack:channel:c1", "channelId": "C1", "title": "One",
+    });
+    let post = |token: &str, path: &str, body: &Value| with_token(&system, token, Method::POST, path).json(body);
+    let patch = |token: &str, path: &str, body: &Value| with_token(&system, token, Method::PATCH, path).json(body);
+    let operators = system.settings.internal_token.clone();
+    for (what, token) in [("new", &operators), ("again", &operators), ("bound", &runtime)] {
+        assert_eq!(told(&system, post(token, "/api/internal/sessions", &session)).await, (201, 2), "{what}");
+    }
+    let id = send(post(&operators, "/api/internal/sessions", &session)).await.json()["id"].clone();
+    let target = format!("/api/internal/sessions/{}", id.as_str().unwrap());
+    assert_eq!(told(&system, patch(&operators, &target, &json!({ "title": "Two" }))).await, (200, 2));
+    assert_eq!(told(&system, patch(&runtime, &target, &json!({ "title": "Two" }))).await, (200, 3));
+
+    let artifacts = "/api/internal/artifacts";
+    let plain = json!({ "botId": "bot-1", "sessionKey": "agent:bot-1:main", "title": "A page" });
+    let of_chat = json!({
+        "botId": "bot-1", "chatId": "channel:C1", "title": "A page", "previewUrl": "https://example.com/",
+    });
+    assert_eq!(told(&system, post(&skill, artifacts, &plain)).await, (201, 2));
+    assert_eq!(told(&system, post(&operators, artifacts, &of_chat)).await, (201, 2));
+    assert_eq!(told(&system, post(&skill, artifacts, &of_chat)).await, (201, 3), "the same preview again");
+    let id = send(post(&operators, artifacts, &of_chat)).await.json()["id"].clone();
+    let target = format!("{artifacts}/{}", id.as_str().unwrap());
+    assert_eq!(told(&system, patch(&operators, &target, &json!({ "status": "live" }))).await, (200, 2));
+    assert_eq!(told(&system, patch(&skill, &target, &json!({ "status": "live" }))).await, (200, 3));
+    let check = told(&system, post(&skill, "/api/internal/artifacts/check-domain", &of_chat)).await;
+    assert_eq!(check, (200, 1));
+    let feedback = json!({ "content": "Good", "agentId": "bot-1" });
+    assert_eq!(told(&system, post(&skill, "/api/internal/feedback", &feedback)).await, (200, 2));
 }
 
 fn event(system: &System, connected: &seed::Connected, path: &str, number: u32) -> RequestBuilder {

@@ -29,7 +29,11 @@ async fn prepared() -> Prepared {
 
 fn assert_refused(answer: &Answer, status: u16, message: &str, what: &str) {
     assert_eq!((answer.status.as_u16(), answer.message().as_str()), (status, message), "{what}");
-    let code = if status == 401 { "unauthorized" } else { "forbidden" };
+    let code = match status {
+        401 => "unauthorized",
+        404 => "not_found",
+        _ => "forbidden",
+    };
     assert_eq!(answer.json()["code"], code, "{what}");
 }
 
@@ -109,7 +113,7 @@ async fn nobody_else_is_let_in() {
     let tokens = Tokens::issue(&prepared.system).await;
     let mut refused = 0;
     for (route, call) in calls() {
-        for credential in foreign_to(&prepared, &tokens, route.tier) {
+        for credential in foreign_to(&prepared, &tokens, route) {
             let answer = send(credential.put_on(prepared.anonymous(call))).await;
             let what = format!("{} {} with {}", call.method, call.path, credential.what);
             assert_refused(&answer, credential.status, credential.message, &what);

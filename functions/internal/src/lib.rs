@@ -8,6 +8,8 @@ mod pool_path;
 mod put_secrets;
 mod register;
 mod runtime_tokens;
+mod session;
+mod sessions;
 mod skill_tokens;
 mod ttl;
 
@@ -71,10 +73,14 @@ fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
         "/api/internal/pools/{poolId}/runtime-tokens",
         routing::post(runtime_tokens::issue).delete(runtime_tokens::revoke),
     );
-    let runtime = Routes::new().at("/api/internal/pools/heartbeat", routing::post(heartbeat::handle)).at(
-        "/api/internal/pools/{poolId}/skill-tokens",
-        routing::post(skill_tokens::issue).delete(skill_tokens::revoke),
-    );
+    let runtime = Routes::new()
+        .at("/api/internal/pools/heartbeat", routing::post(heartbeat::handle))
+        .at(
+            "/api/internal/pools/{poolId}/skill-tokens",
+            routing::post(skill_tokens::issue).delete(skill_tokens::revoke),
+        )
+        .at("/api/internal/sessions", routing::post(sessions::handle))
+        .at("/api/internal/sessions/{id}", routing::patch(session::handle));
     [
         tier::registration(gate, Arc::clone(&app), registration),
         tier::operator(gate, Arc::clone(&app), operator),

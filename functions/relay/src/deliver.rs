@@ -89,7 +89,7 @@ impl Relay {
             bot: &event.bot,
             session_key: &session::key(&event.bot, facts),
             channel_type: "slack",
-            channel_id: Some(&facts.slack_channel),
+            channel_id: &facts.slack_channel,
             at: message.sent_at,
             event: identity,
             title: &format!("Slack #{}", facts.slack_channel),

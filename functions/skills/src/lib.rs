@@ -1,17 +1,23 @@
 //! What a skill does: the skill rows of `/api/internal/*`, behind the skill token.
 //!
 //! A hole here is a hole in what skills can call, and in nothing else: this function can read pools' secrets, and can write
-//! none, nor anything of a pool.
+//! none, nor anything of a pool. What it writes are artifacts and feedback.
 
+mod artifact;
+mod artifacts;
+mod check_domain;
+mod feedback;
 mod get_secrets;
+mod session_ref;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing};
+use portcullis_auth::BotId;
 use portcullis_runtime::{
-    Platform, front, lambda,
+    ApiError, Platform, front, lambda,
     settings::{SettingsError, SettingsReader},
-    tier::{self, Routes, SkillGate},
+    tier::{self, Routes, Skill, SkillGate},
 };
 use portcullis_store::{Store, Table};
 
@@ -50,7 +56,19 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         Ok((App { store: store? }, gate, commit_hash?))
     })?;
     lambda::warm_up(&app.store, Table::Pools).await;
-    let routes = Routes::new().at("/api/internal/secrets/{skillName}", routing::get(get_secrets::handle));
+    let routes = Routes::new()
+        .at("/api/internal/secrets/{skillName}", routing::get(get_secrets::handle))
+        .at("/api/internal/artifacts", routing::post(artifacts::handle))
+        .at("/api/internal/artifacts/{id}", routing::patch(artifact::handle))
+        .at("/api/internal/artifacts/check-domain", routing::post(check_domain::handle))
+        .at("/api/internal/feedback", routing::post(feedback::handle));
     let mounted = [tier::skill(&gate, Arc::new(app), routes)];
     Ok(front::serve("skills", platform, commit_hash.as_deref(), DEADLINE, mounted))
+}
+
+impl App {
+    /// A refusal, unless the caller is to be told first that the bot is none of its own.
+    async fn unless_bot_is_refused(&self, caller: &Skill, bot: &BotId, refusal: ApiError) -> ApiError {
+        self.store.check_bot(caller.bots(), bot).await.map_or_else(Skill::refuse_bot, |()| refusal)
+    }
 }

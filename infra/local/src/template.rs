@@ -395,11 +395,13 @@ Resources:
         let template = Template::parse(TEMPLATE).unwrap();
         let tables: Vec<_> = template.tables.iter().map(|table| table.name.as_str()).collect();
         for name in [
+            "artifacts",
             "bots",
             "channel_credentials",
             "channels",
             "chat_sessions",
             "event_log",
+            "feedback",
             "pool_config_snapshots",
             "pool_secrets",
             "pools",

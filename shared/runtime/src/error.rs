@@ -98,6 +98,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, Kind::Refused, "not_found", message)
     }
 
+    /// 409: what is asked for is another's, or has changed.
+    #[must_use]
+    pub fn conflict(message: &'static str) -> Self {
+        Self::new(StatusCode::CONFLICT, Kind::Refused, "conflict", message)
+    }
+
     /// 405.
     #[must_use]
     pub fn method_not_allowed() -> Self {

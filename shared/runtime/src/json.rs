@@ -15,21 +15,22 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::ApiError;
 
-/// The largest body that is read, in bytes; Slack's are smaller ([`crate::tier::SLACK_BODY_LIMIT`]).
+/// The largest body that is read, in bytes, where an endpoint does not say otherwise; Slack's are smaller
+/// ([`crate::tier::SLACK_BODY_LIMIT`]).
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A JSON body that parsed, with no key twice in any object. Unknown fields are ignored.
+/// A JSON body of at most `LIMIT` bytes that parsed, with no key twice in any object. Unknown fields are ignored.
 #[derive(Debug)]
-pub struct Json<T>(pub T);
+pub struct Json<T, const LIMIT: usize = BODY_LIMIT>(pub T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+impl<S: Sync, T: DeserializeOwned, const LIMIT: usize> FromRequest<S> for Json<T, LIMIT> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::not_json());
         }
-        let body = read_body(request, BODY_LIMIT).await?;
+        let body = read_body(request, LIMIT).await?;
         parse(&body).map(Self)
     }
 }

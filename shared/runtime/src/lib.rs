@@ -10,6 +10,8 @@
 
 pub mod aws;
 pub mod error;
+pub mod etag;
+pub mod fields;
 pub mod front;
 pub mod json;
 pub mod lambda;

@@ -1,40 +1,40 @@
 //! `chat_sessions`: the conversations that messages were seen in.
+//!
+//! A session's row is replaced whole, on the condition that its `revision` is the one that was read. Beside the sessions
+//! lie the rows that [`look_ups`] keeps, by which one is found from the channel or the person that it is with.
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+mod look_ups;
+mod messages;
+mod upsert;
+mod write;
+
+use std::{fmt, str::FromStr};
+
 use jiff::{SignedDuration, Timestamp};
 use portcullis_auth::BotId;
 use portcullis_crypto::Digest;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    Store, StoreError, Table,
-    attribute::{attributes, epoch_seconds, names, number, schema, text, time},
-    error::{CallError, Condition},
+    StoreError, Table,
+    attribute::{Item, SCHEMA, attributes, epoch_seconds, number, schema, text, time},
     row::Row,
 };
+pub use look_ups::{ChatId, InvalidChatId, Resolution};
+pub(crate) use look_ups::{look_up_key, resolve};
+pub use messages::MessageSeen;
+pub use upsert::{NewSession, SessionChange, SessionError};
 
 const TABLE: Table = Table::ChatSessions;
 
-/// How long a session is kept after its last message: 90 days.
+/// How long a session is kept after it was last touched: 90 days.
 pub const SESSION_RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// A message that was seen in a conversation.
-#[derive(Clone, Copy, Debug)]
-pub struct MessageSeen<'a> {
-    /// The bot that it was for.
-    pub bot: &'a BotId,
-    /// The conversation's key, in lower case.
-    pub session_key: &'a str,
-    /// `slack`.
-    pub channel_type: &'a str,
-    /// The platform's own id of the channel that it was written in.
-    pub channel_id: Option<&'a str>,
-    /// When it was seen.
-    pub at: Timestamp,
-    /// Its event's identity: the same event seen again is not counted again.
-    pub event: Digest,
-    /// The session's title where it has none yet.
-    pub title: &'a str,
-}
+/// The most bytes of a session's or an artifact's metadata, as JSON: a row holds 400 KB.
+pub const MAXIMUM_METADATA_BYTES: usize = 64 * 1024;
+
+/// What separates a conversation's key from its thread's.
+const THREAD: &str = ":thread:";
 
 /// A session's id: the hex of the SHA-256 over its bot and its key, each behind its length. Two bots never share one.
 #[must_use]
@@ -42,103 +42,163 @@ pub fn session_id(bot: &BotId, session_key: &str) -> String {
     Digest::of_parts(&[bot.as_str().as_bytes(), session_key.as_bytes()]).to_hex()
 }
 
-/// What became of an attempt to count a message.
-enum Counted {
-    Yes,
-    /// It had been counted.
-    Before,
-    /// The session is past its retention, though its row is still there.
-    SessionExpired,
+/// Whether a conversation goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum SessionStatus {
+    Active,
+    Ended,
 }
 
-/// A session that expires between our looking and our writing was touched by another message, so that one more try
-/// finds it alive.
-const TRIES: usize = 3;
-
-impl Store {
-    /// Counts a message in its session, which is made where there is none or it has expired. An event that was the
-    /// session's last one already is not counted again.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn record_message(&self, message: &MessageSeen<'_>) -> Result<(), StoreError> {
-        for _ in 0..TRIES {
-            match self.count_message(message).await? {
-                Counted::Yes | Counted::Before => return Ok(()),
-                Counted::SessionExpired => self.delete_expired_session(message).await?,
-            }
+impl SessionStatus {
+    /// The status as it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Ended => "ended",
         }
-        Err(StoreError::unavailable("a session keeps changing"))
+    }
+}
+
+impl fmt::Display for SessionStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Not a session's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be active or ended")]
+pub struct InvalidSessionStatus;
+
+impl FromStr for SessionStatus {
+    type Err = InvalidSessionStatus;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSessionStatus> {
+        [Self::Active, Self::Ended].into_iter().find(|status| status.as_str() == text).ok_or(InvalidSessionStatus)
+    }
+}
+
+/// A conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: String,
+    /// The bot that it is with.
+    pub bot: BotId,
+    /// Its key, in lower case.
+    pub session_key: String,
+    /// The platform.
+    pub channel_type: Option<String>,
+    /// The platform's own id of the channel that it takes place in.
+    pub channel_id: Option<String>,
+    /// What people read.
+    pub title: String,
+    /// Whether the title only stands in for one that is not known yet.
+    pub title_is_provisional: bool,
+    /// Whether it goes on.
+    pub status: SessionStatus,
+    /// How many messages it has had.
+    pub message_count: u64,
+    /// When the last one was seen.
+    pub last_message_at: Option<Timestamp>,
+    /// What its runtime keeps with it: JSON.
+    pub metadata: Option<String>,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When its row last changed.
+    pub updated_at: Timestamp,
+    /// The identity of the last event that was counted.
+    last_event: Option<Digest>,
+    /// Raised with each change of the row.
+    revision: u64,
+    /// Until when its look-ups are kept for certain, in seconds since the Unix epoch.
+    found_until: i64,
+}
+
+impl Session {
+    /// A session of which nothing is known but whose it is and its key.
+    fn empty(bot: &BotId, session_key: &str, title: &str, now: Timestamp) -> Self {
+        Self {
+            id: session_id(bot, session_key),
+            bot: bot.clone(),
+            session_key: session_key.to_owned(),
+            channel_type: None,
+            channel_id: None,
+            title: title.to_owned(),
+            title_is_provisional: false,
+            status: SessionStatus::Active,
+            message_count: 0,
+            last_message_at: None,
+            metadata: None,
+            created_at: now,
+            updated_at: now,
+            last_event: None,
+            revision: 0,
+            found_until: 0,
+        }
     }
 
-    async fn count_message(&self, message: &MessageSeen<'_>) -> Result<Counted, StoreError> {
-        let now = self.now();
-        let event = message.event.to_hex();
-        let mut update = "SET #schema = :schema, #bot = :bot, #sessionKey = :sessionKey, #channelType = :channelType, \
-            #title = if_not_exists(#title, :title), #status = if_not_exists(#status, :active), \
-            #createdAt = if_not_exists(#createdAt, :now), #updatedAt = :now, #lastMessageAt = :at, \
-            #lastEvent = :event, #expiresAt = :expiresAt"
-            .to_owned();
-        let condition = "attribute_not_exists(#id) OR (#schema = :schema AND #expiresAt > :nowSeconds \
-            AND (attribute_not_exists(#lastEvent) OR #lastEvent <> :event))";
-        let mut values = attributes([
-            (":schema", schema()),
-            (":bot", text(message.bot)),
-            (":sessionKey", text(message.session_key)),
-            (":channelType", text(message.channel_type)),
-            (":title", text(message.title)),
-            (":active", text("active")),
-            (":now", time(now)),
-            (":nowSeconds", epoch_seconds(now)),
-            (":at", time(message.at)),
-            (":event", text(&event)),
-            (":expiresAt", epoch_seconds(now.saturating_add(SESSION_RETENTION).unwrap_or(now))),
-            (":one", number(1)),
+    fn from_item(item: &Item) -> Result<Self, StoreError> {
+        let row = Row::new(TABLE, item)?;
+        let last_event = row.optional_text("lastEvent")?;
+        let last_event = last_event.map(|hex| Digest::from_hex(hex).ok_or_else(|| row.malformed("lastEvent")));
+        Ok(Self {
+            id: row.text("id")?.to_owned(),
+            bot: row.parsed("bot")?,
+            session_key: row.text("sessionKey")?.to_owned(),
+            channel_type: row.optional_text("channelType")?.map(str::to_owned),
+            channel_id: row.optional_text("channelId")?.map(str::to_owned),
+            title: row.text("title")?.to_owned(),
+            title_is_provisional: row.has("titleIsProvisional"),
+            status: row.parsed("status")?,
+            message_count: row.parsed("messageCount")?,
+            last_message_at: row.optional_parsed("lastMessageAt")?,
+            metadata: row.optional_text("metadata")?.map(str::to_owned),
+            created_at: row.time("createdAt")?,
+            updated_at: row.time("updatedAt")?,
+            last_event: last_event.transpose()?,
+            revision: row.parsed("revision")?,
+            found_until: row.parsed("foundUntil")?,
+        })
+    }
+
+    /// The session of a row; `None` where it is past its retention, though its row may still be there.
+    fn live(item: &Item, now: Timestamp) -> Result<Option<Self>, StoreError> {
+        let expires_at: i64 = Row::new(TABLE, item)?.parsed("expiresAt")?;
+        if expires_at > now.as_second() { Self::from_item(item).map(Some) } else { Ok(None) }
+    }
+
+    fn to_item(&self, now: Timestamp) -> Item {
+        let mut item = attributes([
+            (SCHEMA, schema()),
+            ("id", text(&self.id)),
+            ("bot", text(&self.bot)),
+            ("sessionKey", text(&self.session_key)),
+            ("title", text(&self.title)),
+            ("status", text(self.status)),
+            ("messageCount", number(self.message_count)),
+            ("createdAt", time(self.created_at)),
+            ("updatedAt", time(self.updated_at)),
+            ("revision", number(self.revision)),
+            ("foundUntil", number(self.found_until)),
+            ("expiresAt", epoch_seconds(expiry(now))),
         ]);
-        if let Some(channel) = message.channel_id {
-            update.push_str(", #channelId = :channelId");
-            values.extend(attributes([(":channelId", text(channel))]));
-        }
-        update.push_str(" ADD #messageCount :one");
-        let request = self
-            .client()
-            .update_item()
-            .table_name(self.table_name(TABLE))
-            .key("id", text(session_id(message.bot, message.session_key)))
-            .set_expression_attribute_names(names(&[&update, condition]))
-            .set_expression_attribute_values(Some(values))
-            .update_expression(update)
-            .condition_expression(condition)
-            .return_values_on_condition_check_failure(AllOld);
-        match self.call(|| request.clone().send()).await {
-            Ok(_) => Ok(Counted::Yes),
-            Err(CallError::Conditions(conditions)) => why_not(&conditions, now),
-            Err(CallError::Store(error)) => Err(error),
-        }
-    }
-
-    /// Deletes the session's row where it is past its retention: its count and title are those of an older session.
-    async fn delete_expired_session(&self, message: &MessageSeen<'_>) -> Result<(), StoreError> {
-        let condition = "#schema = :schema AND #expiresAt <= :nowSeconds";
-        let request = self
-            .client()
-            .delete_item()
-            .table_name(self.table_name(TABLE))
-            .key("id", text(session_id(message.bot, message.session_key)))
-            .condition_expression(condition)
-            .set_expression_attribute_names(names(&[condition]))
-            .expression_attribute_values(":schema", schema())
-            .expression_attribute_values(":nowSeconds", epoch_seconds(self.now()));
-        match self.call(|| request.clone().send()).await {
-            Ok(_) | Err(CallError::Conditions(_)) => Ok(()),
-            Err(CallError::Store(error)) => Err(error),
-        }
+        let optional = [
+            ("channelType", self.channel_type.as_ref().map(text)),
+            ("channelId", self.channel_id.as_ref().map(text)),
+            ("titleIsProvisional", self.title_is_provisional.then(|| number(1))),
+            ("lastMessageAt", self.last_message_at.map(time)),
+            ("metadata", self.metadata.as_ref().map(text)),
+            ("lastEvent", self.last_event.map(|event| text(event.to_hex()))),
+        ];
+        item.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        item
     }
 }
 
-fn why_not(conditions: &[Condition], now: Timestamp) -> Result<Counted, StoreError> {
-    // Without a row the next try makes one.
-    let Some(Condition::Failed(Some(item))) = conditions.first() else { return Ok(Counted::SessionExpired) };
-    let is_live = Row::new(TABLE, item)?.parsed::<i64>("expiresAt")? > now.as_second();
-    Ok(if is_live { Counted::Before } else { Counted::SessionExpired })
+fn expiry(now: Timestamp) -> Timestamp {
+    now.saturating_add(SESSION_RETENTION).unwrap_or(now)
 }

@@ -7,9 +7,11 @@
 
 #![warn(missing_docs)]
 
+mod artifacts;
 mod attribute;
 mod backoff;
 mod batch;
+mod bot_access;
 mod bots;
 mod channel_credentials;
 mod channels;
@@ -19,6 +21,7 @@ mod configuration;
 mod delivery_target;
 mod error;
 mod event_log;
+mod feedback;
 mod keys;
 mod pool_secrets;
 mod pools;
@@ -30,11 +33,20 @@ mod store;
 mod table;
 mod webhook_routes;
 
+pub use artifacts::{
+    Artifact, ArtifactChange, ArtifactError, ArtifactSource, ArtifactStatus, ArtifactType, DomainCheck,
+    InvalidArtifactSource, InvalidArtifactStatus, InvalidArtifactType, InvalidPreviewUrl, NewArtifact, PreviewOwner,
+    PreviewUrl, PutArtifactError, SessionRef,
+};
+pub use bot_access::{BotAccessError, BotReach};
 pub use bots::{Bot, BotStatus, CreateBotError, InvalidBotStatus, MAXIMUM_BOTS, NewBot, SetBotStatusError};
 pub use channels::{
     Channel, ChannelError, ChannelStatus, ConnectError, InvalidChannelStatus, MAXIMUM_CHANNELS, NewSlackChannel,
 };
-pub use chat_sessions::{MessageSeen, SESSION_RETENTION, session_id};
+pub use chat_sessions::{
+    ChatId, InvalidChatId, InvalidSessionStatus, MAXIMUM_METADATA_BYTES, MessageSeen, NewSession, Resolution,
+    SESSION_RETENTION, Session, SessionChange, SessionError, SessionStatus, session_id,
+};
 pub use client::{
     ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, ClientOptions, INITIAL_BACKOFF, MAXIMUM_ATTEMPTS, MAXIMUM_BACKOFF,
     OPERATION_TIMEOUT, client, client_with,
@@ -46,6 +58,7 @@ pub use configuration::{
 pub use delivery_target::DeliveryTarget;
 pub use error::StoreError;
 pub use event_log::{EVENT_RETENTION, EventIdentity, Lease};
+pub use feedback::{FEEDBACK_RETENTION, NewFeedback};
 pub use keys::{FixedKeyring, KeySource, KeyringFuture};
 pub use pool_secrets::{
     InvalidScope, InvalidSecretName, MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES,

@@ -14,6 +14,8 @@ pub enum Table {
     ChannelCredentials,
     WebhookRoutes,
     ChatSessions,
+    Artifacts,
+    Feedback,
     EventLog,
 }
 
@@ -30,6 +32,8 @@ impl Table {
             Self::ChannelCredentials => "channel_credentials",
             Self::WebhookRoutes => "webhook_routes",
             Self::ChatSessions => "chat_sessions",
+            Self::Artifacts => "artifacts",
+            Self::Feedback => "feedback",
             Self::EventLog => "event_log",
         }
     }
@@ -37,7 +41,8 @@ impl Table {
     /// The attributes of its key: the partition key, then the sort key where it has one.
     pub(crate) const fn key(self) -> &'static [&'static str] {
         match self {
-            Self::Pools | Self::Bots | Self::Channels | Self::ChatSessions => &["id"],
+            Self::Pools | Self::Bots | Self::Channels | Self::ChatSessions | Self::Artifacts => &["id"],
+            Self::Feedback => &["bot", "time"],
             Self::PoolConfigSnapshots => &["pool", "version"],
             Self::PoolSecrets => &["pool", "scopeName"],
             Self::ChannelCredentials => &["channel", "kind"],

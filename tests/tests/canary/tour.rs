@@ -185,8 +185,8 @@ impl Tour {
             for field in fields.chain(["podIp", "status", "timestamp", "lastSeenVersion", "skills"].map(str::to_owned))
             {
                 for value in [json!(c), json!([c]), json!({ c.clone(): c }), json!(format!("{c}\0"))] {
-                    // What it is of is said in an answer; it is no secret.
-                    if field == "poolId" && value == json!(c) {
+                    // What it is of, and what it is called, is said in an answer; it is no secret.
+                    if ["poolId", "sessionKey", "title"].contains(&field.as_str()) && value == json!(c) {
                         continue;
                     }
                     let mut body = own.clone();

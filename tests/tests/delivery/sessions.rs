@@ -13,7 +13,8 @@ use super::{accept, message, rows};
 /// All sessions by their keys.
 async fn sessions(system: &System) -> HashMap<String, HashMap<String, String>> {
     let rows = rows::all(system, Table::ChatSessions).await;
-    rows.into_iter().map(|row| (row["sessionKey"].clone(), row)).collect()
+    // The rows that sessions are found by have no key of their own.
+    rows.into_iter().filter_map(|row| Some((row.get("sessionKey")?.clone(), row))).collect()
 }
 
 async fn delivered(system: &System, count: u64) {

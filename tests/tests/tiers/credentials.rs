@@ -7,7 +7,7 @@ use portcullis_auth::{Clock, Generation, RuntimeGrant, SkillGrant, SkillSet};
 use portcullis_crypto::Keyring;
 use portcullis_tests::{
     System,
-    routes::{Prepared, Tier},
+    routes::{Prepared, Route, Tier},
     seed, slack,
     system::{random_hex, send},
 };
@@ -15,7 +15,6 @@ use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-const OF_ANOTHER_POOL: (u16, &str) = (403, "Token is not valid for this pool");
 const OF_ANOTHER_SKILL: (u16, &str) = (403, "Token is not valid for this skill");
 const OPERATORS_ALONE: (u16, &str) = (403, "This needs the operator's token");
 
@@ -118,7 +117,8 @@ impl Foreign {
 }
 
 /// All that must not open a tier's routes.
-pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, tier: Tier) -> Vec<Foreign> {
+pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, route: &Route) -> Vec<Foreign> {
+    let tier = route.tier;
     match tier {
         Tier::Public => Vec::new(),
         Tier::Slack => foreign_to_slack(prepared, tokens),
@@ -127,7 +127,7 @@ pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, tier: Tier) -> Vec<Forei
             for (what, headers) in malformed(&prepared.system, tier) {
                 all.push(Foreign { what, headers, status: 401, message: tier.refusal() });
             }
-            for (what, token, (status, message)) in well_formed(&prepared.system, tokens, tier) {
+            for (what, token, (status, message)) in well_formed(&prepared.system, tokens, route) {
                 for headers in
                     [vec![("x-internal-token", token.to_owned())], vec![("authorization", format!("Bearer {token}"))]]
                 {
@@ -194,24 +194,29 @@ fn malformed(system: &System, tier: Tier) -> Vec<(String, Vec<(&'static str, Str
 fn well_formed<'a>(
     system: &'a System,
     tokens: &'a Tokens,
-    tier: Tier,
+    route: &Route,
 ) -> Vec<(&'static str, &'a str, (u16, &'static str))> {
-    let refused = (401, tier.refusal());
+    let refused = (401, route.tier.refusal());
+    let of_another_pool = route.of_another_pool;
     let Tokens { runtime, skill, of_another_skill, of_no_skill } = tokens;
-    if tier == Tier::Skill {
-        return vec![
-            ("a runtime token", &runtime.own, refused),
+    if route.tier == Tier::Skill {
+        let mut all = vec![
+            ("a runtime token", runtime.own.as_str(), refused),
             ("an expired runtime token", &runtime.expired, refused),
             ("an expired token", &skill.expired, refused),
             ("a revoked token", &skill.revoked, refused),
             ("a token under another key", &skill.under_another_key, refused),
-            ("another pool's token", &skill.of_another_pool, OF_ANOTHER_POOL),
-            ("another skill's token", of_another_skill, OF_ANOTHER_SKILL),
-            ("a token for no skill", of_no_skill, OF_ANOTHER_SKILL),
+            ("another pool's token", &skill.of_another_pool, of_another_pool),
         ];
+        // What is of a bot is for each skill of its pool.
+        if route.pattern.contains("{skillName}") {
+            all.push(("another skill's token", of_another_skill, OF_ANOTHER_SKILL));
+            all.push(("a token for no skill", of_no_skill, OF_ANOTHER_SKILL));
+        }
+        return all;
     }
     // Whether a runtime token was revoked is asked only where one counts at all.
-    let is_operators = tier == Tier::Operator;
+    let is_operators = route.tier == Tier::Operator;
     let or_operators = |refusal| if is_operators { OPERATORS_ALONE } else { refusal };
     let mut all = vec![
         ("the skill token", system.settings.skill_token.as_str(), refused),
@@ -220,7 +225,7 @@ fn well_formed<'a>(
         ("an expired token", &runtime.expired, refused),
         ("a token under another key", &runtime.under_another_key, refused),
         ("a revoked token", &runtime.revoked, or_operators(refused)),
-        ("another pool's token", &runtime.of_another_pool, or_operators(OF_ANOTHER_POOL)),
+        ("another pool's token", &runtime.of_another_pool, or_operators(of_another_pool)),
     ];
     if is_operators {
         all.push(("the pool's own token", &runtime.own, OPERATORS_ALONE));

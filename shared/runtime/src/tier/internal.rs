@@ -10,6 +10,7 @@ use axum::{
 use http::HeaderMap;
 use portcullis_auth::{BoundTokenError, Clock, Generation, PoolId, RuntimeGrant, StaticToken};
 use portcullis_crypto::Keyring;
+use portcullis_store::{BotAccessError, BotReach};
 
 use super::{Mounted, Routes, TokenMode, admit, bearer};
 use crate::{ApiError, rotating::Rotating};
@@ -51,6 +52,26 @@ impl Runtime {
             Self::Operator => Ok(None),
             Self::Bound(grant) if grant.pool == *pool => Ok(Some(grant.generation)),
             Self::Bound(_) => Err(wrong_pool()),
+        }
+    }
+
+    /// Which bots this caller reaches.
+    #[must_use]
+    pub fn bots(&self) -> BotReach<'_> {
+        match self {
+            Self::Operator => BotReach::Any,
+            Self::Bound(grant) => BotReach::Runtime(&grant.pool, grant.generation),
+        }
+    }
+
+    /// What this caller is told of a bot that it does not reach.
+    #[must_use]
+    pub fn refuse_bot(error: BotAccessError) -> ApiError {
+        match error {
+            BotAccessError::NotFound => ApiError::bad_request("bot_not_found", "Bot not found"),
+            BotAccessError::NotOfPool => wrong_pool(),
+            BotAccessError::Revoked => unauthorized(),
+            BotAccessError::Store(error) => error.into(),
         }
     }
 

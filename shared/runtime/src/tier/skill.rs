@@ -10,6 +10,7 @@ use axum::{
 use http::HeaderMap;
 use portcullis_auth::{BoundTokenError, Clock, Generation, PoolId, SkillGrant, SkillName, StaticToken};
 use portcullis_crypto::Keyring;
+use portcullis_store::{BotAccessError, BotReach};
 
 use super::{Mounted, Routes, TokenMode, admit, bearer};
 use crate::{ApiError, rotating::Rotating};
@@ -60,6 +61,35 @@ impl Skill {
                 Err(ApiError::forbidden("Token is not valid for this skill"))
             }
             SkillCaller::Bound(grant) => Ok(Some(grant.generation)),
+        }
+    }
+
+    /// Which bots this caller reaches.
+    #[must_use]
+    pub fn bots(&self) -> BotReach<'_> {
+        match &self.0 {
+            SkillCaller::Static => BotReach::Any,
+            SkillCaller::Bound(grant) => BotReach::Skill(&grant.pool, grant.generation),
+        }
+    }
+
+    /// The pool that this caller's token is bound to.
+    #[must_use]
+    pub fn pool(&self) -> Option<&PoolId> {
+        match &self.0 {
+            SkillCaller::Static => None,
+            SkillCaller::Bound(grant) => Some(&grant.pool),
+        }
+    }
+
+    /// What this caller is told of a bot that it does not reach.
+    #[must_use]
+    pub fn refuse_bot(error: BotAccessError) -> ApiError {
+        match error {
+            BotAccessError::NotFound => ApiError::bad_request("bot_not_found", "Bot not found"),
+            BotAccessError::NotOfPool => ApiError::forbidden("Token is not valid for this bot"),
+            BotAccessError::Revoked => unauthorized(),
+            BotAccessError::Store(error) => error.into(),
         }
     }
 

@@ -1,11 +1,14 @@
 //! What the store promises, against a real DynamoDB engine that the real AWS client talks to over HTTP.
 
+mod artifacts;
 mod bots_and_channels;
 mod chat_sessions;
 mod configuration;
 mod event_log;
 mod faults;
+mod feedback;
 mod pools;
 mod sealing;
 mod secrets;
+mod sessions;
 mod support;

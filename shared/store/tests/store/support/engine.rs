@@ -15,7 +15,7 @@ use super::Item;
 pub const PREFIX: &str = "test-";
 
 /// The tables and their keys, as `infra/template.yaml` has them.
-const TABLES: [(Table, &[&str]); 9] = [
+const TABLES: [(Table, &[&str]); 11] = [
     (Table::Pools, &["id"]),
     (Table::PoolConfigSnapshots, &["pool", "version"]),
     (Table::PoolSecrets, &["pool", "scopeName"]),
@@ -24,6 +24,8 @@ const TABLES: [(Table, &[&str]); 9] = [
     (Table::ChannelCredentials, &["channel", "kind"]),
     (Table::WebhookRoutes, &["route"]),
     (Table::ChatSessions, &["id"]),
+    (Table::Artifacts, &["id"]),
+    (Table::Feedback, &["bot", "time"]),
     (Table::EventLog, &["identity"]),
 ];
 

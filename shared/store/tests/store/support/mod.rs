@@ -192,6 +192,11 @@ pub fn new_channel(id: &str, team: &str) -> NewSlackChannel {
     }
 }
 
+/// What a pool says that lives.
+pub fn report() -> PoolReport {
+    PoolReport { status: PoolStatus::Active, address: None }
+}
+
 /// A secret to be written.
 pub fn set(scope: &str, name: &str, value: &str) -> SecretChange {
     SecretChange { value: Some(SecretString::from(value)), ..delete(scope, name) }

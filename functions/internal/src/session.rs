@@ -1,0 +1,51 @@
+//! `PATCH /api/internal/sessions/{id}`: a runtime tells what has changed of a conversation.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::request::Parts;
+use jiff::Timestamp;
+use portcullis_runtime::{
+    ApiError,
+    fields::{Metadata, Title},
+    json::Json,
+    params,
+    tier::Runtime,
+};
+use portcullis_store::{SessionChange, SessionError, SessionStatus};
+use serde::Deserialize;
+
+use crate::{App, sessions::Response};
+
+/// What changes; what is absent keeps its value.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    title: Option<Title>,
+    status: Option<SessionStatus>,
+    message_count: Option<u64>,
+    last_message_at: Option<Timestamp>,
+    metadata: Option<Metadata>,
+}
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    mut parts: Parts,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    let id: String = params::path(&mut parts, "id").await?;
+    let change = SessionChange {
+        title: request.title.map(|title| title.0),
+        status: request.status,
+        message_count: request.message_count,
+        last_message_at: request.last_message_at,
+        metadata: request.metadata.map(|metadata| metadata.0),
+    };
+    match app.store.change_session(caller.bots(), &id, &change).await {
+        Ok(session) => Ok(axum::Json(session.into())),
+        Err(SessionError::NotFound) => Err(ApiError::not_found("Session not found")),
+        Err(SessionError::Revoked) => Err(Runtime::revoked()),
+        Err(SessionError::Store(error)) => Err(error.into()),
+    }
+}

@@ -1,0 +1,93 @@
+//! `POST /api/internal/sessions`: a runtime tells of a conversation.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::StatusCode;
+use jiff::Timestamp;
+use portcullis_auth::BotId;
+use portcullis_runtime::{
+    ApiError,
+    fields::{Label, Metadata, SessionKey, Title},
+    json::Json,
+    tier::Runtime,
+};
+use portcullis_store::{NewSession, Session, SessionChange, SessionStatus};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::App;
+
+/// What a runtime knows of a conversation; what is absent keeps its value.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    bot_id: BotId,
+    session_key: SessionKey,
+    title: Title,
+    channel_type: Option<Label>,
+    channel_id: Option<Label>,
+    status: Option<SessionStatus>,
+    message_count: Option<u64>,
+    last_message_at: Option<Timestamp>,
+    metadata: Option<Metadata>,
+}
+
+/// A conversation, as the contract has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    id: String,
+    bot_id: BotId,
+    session_key: String,
+    channel_type: Option<String>,
+    channel_id: Option<String>,
+    title: String,
+    status: SessionStatus,
+    message_count: u64,
+    last_message_at: Option<String>,
+    metadata: Value,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<Session> for Response {
+    fn from(session: Session) -> Self {
+        Self {
+            id: session.id,
+            bot_id: session.bot,
+            session_key: session.session_key,
+            channel_type: session.channel_type,
+            channel_id: session.channel_id,
+            title: session.title,
+            status: session.status,
+            message_count: session.message_count,
+            last_message_at: session.last_message_at.map(|at| format!("{at:.3}")),
+            metadata: Metadata::answered(session.metadata.as_deref()),
+            created_at: format!("{:.3}", session.created_at),
+            updated_at: format!("{:.3}", session.updated_at),
+        }
+    }
+}
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    Json(request): Json<Request>,
+) -> Result<(StatusCode, axum::Json<Response>), ApiError> {
+    let new = NewSession {
+        bot: request.bot_id,
+        session_key: request.session_key.0,
+        channel_type: request.channel_type.map(|label| label.0),
+        channel_id: request.channel_id.map(|label| label.0),
+        change: SessionChange {
+            title: Some(request.title.0),
+            status: request.status,
+            message_count: request.message_count,
+            last_message_at: request.last_message_at,
+            metadata: request.metadata.map(|metadata| metadata.0),
+        },
+    };
+    let session = app.store.put_session(caller.bots(), &new).await.map_err(Runtime::refuse_bot)?;
+    Ok((StatusCode::CREATED, axum::Json(session.into())))
+}

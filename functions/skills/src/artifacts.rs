@@ -1,0 +1,150 @@
+//! `POST /api/internal/artifacts`: a skill tells of what its agent made.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::StatusCode;
+use portcullis_auth::BotId;
+use portcullis_runtime::{
+    ApiError,
+    fields::{Label, Metadata, SessionKey, Title},
+    json::Json,
+    tier::Skill,
+};
+use portcullis_store::{
+    Artifact, ArtifactChange, ArtifactSource, ArtifactStatus, ArtifactType, NewArtifact, PreviewUrl, PutArtifactError,
+};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use crate::{App, session_ref::Said};
+
+/// What a skill tells.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    bot_id: BotId,
+    title: Title,
+    session_key: Option<SessionKey>,
+    chat_id: Option<Label>,
+    thread_id: Option<Label>,
+    channel_type: Option<Label>,
+    channel_id: Option<Label>,
+    artifact_type: Option<ArtifactType>,
+    source: Option<ArtifactSource>,
+    content_type: Option<Label>,
+    status: Option<ArtifactStatus>,
+    #[serde(default, deserialize_with = "preview_url")]
+    preview_url: Option<PreviewUrl>,
+    deploy_target: Option<Label>,
+    lines_of_code: Option<u64>,
+    file_count: Option<u64>,
+    duration_ms: Option<u64>,
+    metadata: Option<Metadata>,
+}
+
+/// A preview's URL as text.
+///
+/// # Errors
+/// The deserializer's, which says what a preview's URL must be.
+pub fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PreviewUrl>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+}
+
+/// An artifact, as the contract has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    id: String,
+    bot_id: BotId,
+    session_key: Option<String>,
+    channel_type: Option<String>,
+    channel_id: Option<String>,
+    title: String,
+    artifact_type: Option<ArtifactType>,
+    source: Option<ArtifactSource>,
+    content_type: Option<String>,
+    status: ArtifactStatus,
+    preview_url: Option<String>,
+    deploy_target: Option<String>,
+    lines_of_code: Option<u64>,
+    file_count: Option<u64>,
+    duration_ms: Option<u64>,
+    metadata: Value,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<Artifact> for Response {
+    fn from(artifact: Artifact) -> Self {
+        Self {
+            id: artifact.id,
+            bot_id: artifact.bot,
+            session_key: artifact.session_key,
+            channel_type: artifact.channel_type,
+            channel_id: artifact.channel_id,
+            title: artifact.title,
+            artifact_type: artifact.artifact_type,
+            source: artifact.source,
+            content_type: artifact.content_type,
+            status: artifact.status,
+            preview_url: artifact.preview_url.map(|url| url.to_string()),
+            deploy_target: artifact.deploy_target,
+            lines_of_code: artifact.lines_of_code,
+            file_count: artifact.file_count,
+            duration_ms: artifact.duration_ms,
+            metadata: Metadata::answered(artifact.metadata.as_deref()),
+            created_at: format!("{:.3}", artifact.created_at),
+            updated_at: format!("{:.3}", artifact.updated_at),
+        }
+    }
+}
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Skill,
+    Json(request): Json<Request>,
+) -> Result<(StatusCode, axum::Json<Response>), ApiError> {
+    let said = Said { session_key: request.session_key, chat_id: request.chat_id, thread_id: request.thread_id };
+    let session = match said.required(&request.bot_id) {
+        Ok(session) => session,
+        Err(refusal) => return Err(app.unless_bot_is_refused(&caller, &request.bot_id, refusal).await),
+    };
+    let new = NewArtifact {
+        bot: request.bot_id,
+        session,
+        channel_type: request.channel_type.map(|label| label.0),
+        channel_id: request.channel_id.map(|label| label.0),
+        artifact_type: request.artifact_type,
+        source: request.source,
+        content_type: request.content_type.map(|label| label.0),
+        change: ArtifactChange {
+            title: Some(request.title.0),
+            status: request.status,
+            preview_url: request.preview_url,
+            deploy_target: request.deploy_target.map(|label| label.0),
+            lines_of_code: request.lines_of_code,
+            file_count: request.file_count,
+            duration_ms: request.duration_ms,
+            metadata: request.metadata.map(|metadata| metadata.0),
+        },
+    };
+    let artifact = app.store.put_artifact(caller.bots(), &new).await.map_err(refuse)?;
+    Ok((StatusCode::CREATED, axum::Json(artifact.into())))
+}
+
+/// What a skill is told of an artifact that was not written.
+pub fn refuse(error: PutArtifactError) -> ApiError {
+    match error {
+        PutArtifactError::Bot(error) => Skill::refuse_bot(error),
+        PutArtifactError::NoSession => crate::session_ref::refused("No matching session found for chatId"),
+        PutArtifactError::SeveralSessions => crate::session_ref::refused("Ambiguous session resolution for chatId"),
+        PutArtifactError::PreviewTaken => preview_taken(),
+    }
+}
+
+/// 409, with nothing of whose it is.
+pub fn preview_taken() -> ApiError {
+    ApiError::conflict("previewUrl is already in use by another session")
+}

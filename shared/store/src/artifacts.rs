@@ -1,0 +1,214 @@
+//! `artifacts`: what agents made.
+//!
+//! An artifact's row is replaced whole, on the condition that its `revision` is the one that was read. Beside the
+//! artifacts lies a row for each preview's URL, which says whose it is: it is written in the same transaction.
+
+mod change;
+mod preview;
+mod put;
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+use portcullis_auth::BotId;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    StoreError, Table,
+    attribute::{Item, SCHEMA, attributes, number, schema, text, time},
+    row::Row,
+};
+pub use change::ArtifactError;
+pub use preview::{InvalidPreviewUrl, PreviewOwner, PreviewUrl};
+pub use put::{DomainCheck, NewArtifact, PutArtifactError, SessionRef};
+
+const TABLE: Table = Table::Artifacts;
+
+/// Defines words of the contract.
+macro_rules! words {
+    ($(#[$doc:meta])* $type:ident, $invalid:ident, $rule:literal, $($variant:ident = $word:literal),+) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        #[expect(missing_docs, reason = "the words are the contract's")]
+        pub enum $type { $($variant),+ }
+
+        #[doc = concat!("Not one of its words: ", $rule)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+        #[error($rule)]
+        pub struct $invalid;
+
+        impl fmt::Display for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = $invalid;
+
+            fn from_str(text: &str) -> Result<Self, $invalid> {
+                match text { $($word => Ok(Self::$variant),)+ _ => Err($invalid) }
+            }
+        }
+    };
+}
+
+words!(
+    /// What an artifact is.
+    ArtifactType, InvalidArtifactType, "must be code, content or deployment",
+    Code = "code", Content = "content", Deployment = "deployment"
+);
+words!(
+    /// What kind of work made it.
+    ArtifactSource, InvalidArtifactSource, "must be coding or content",
+    Coding = "coding", Content = "content"
+);
+words!(
+    /// How far it is.
+    ArtifactStatus, InvalidArtifactStatus, "must be building, live, failed or stopped",
+    Building = "building", Live = "live", Failed = "failed", Stopped = "stopped"
+);
+
+/// What may change of an artifact; what is absent keeps its value.
+#[derive(Clone, Debug, Default)]
+pub struct ArtifactChange {
+    /// What people read.
+    pub title: Option<String>,
+    /// How far it is.
+    pub status: Option<ArtifactStatus>,
+    /// Where it can be seen.
+    pub preview_url: Option<PreviewUrl>,
+    /// Where it was deployed to.
+    pub deploy_target: Option<String>,
+    /// How many lines of code it has.
+    pub lines_of_code: Option<u64>,
+    /// How many files it has.
+    pub file_count: Option<u64>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// What its maker keeps with it: JSON of at most [`crate::MAXIMUM_METADATA_BYTES`].
+    pub metadata: Option<String>,
+}
+
+/// What an agent made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its id.
+    pub id: String,
+    /// The bot that made it.
+    pub bot: BotId,
+    /// The session that it was made in.
+    pub session_key: Option<String>,
+    /// The platform.
+    pub channel_type: Option<String>,
+    /// The platform's own id of the channel.
+    pub channel_id: Option<String>,
+    /// What people read.
+    pub title: String,
+    /// What it is.
+    pub artifact_type: Option<ArtifactType>,
+    /// What kind of work made it.
+    pub source: Option<ArtifactSource>,
+    /// Its media type.
+    pub content_type: Option<String>,
+    /// How far it is.
+    pub status: ArtifactStatus,
+    /// Where it can be seen: its alone.
+    pub preview_url: Option<PreviewUrl>,
+    /// Where it was deployed to.
+    pub deploy_target: Option<String>,
+    /// How many lines of code it has.
+    pub lines_of_code: Option<u64>,
+    /// How many files it has.
+    pub file_count: Option<u64>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// What its maker keeps with it: JSON.
+    pub metadata: Option<String>,
+    /// When it was first told of.
+    pub created_at: Timestamp,
+    /// When its row last changed.
+    pub updated_at: Timestamp,
+    /// Raised with each change of the row.
+    revision: u64,
+}
+
+impl Artifact {
+    fn from_item(item: &Item) -> Result<Self, StoreError> {
+        let row = Row::new(TABLE, item)?;
+        let optional = |attribute| Ok::<_, StoreError>(row.optional_text(attribute)?.map(str::to_owned));
+        Ok(Self {
+            id: row.text("id")?.to_owned(),
+            bot: row.parsed("bot")?,
+            session_key: optional("sessionKey")?,
+            channel_type: optional("channelType")?,
+            channel_id: optional("channelId")?,
+            title: row.text("title")?.to_owned(),
+            artifact_type: row.optional_parsed("artifactType")?,
+            source: row.optional_parsed("source")?,
+            content_type: optional("contentType")?,
+            status: row.parsed("status")?,
+            preview_url: row.optional_parsed("previewUrl")?,
+            deploy_target: optional("deployTarget")?,
+            lines_of_code: row.optional_parsed("linesOfCode")?,
+            file_count: row.optional_parsed("fileCount")?,
+            duration_ms: row.optional_parsed("durationMs")?,
+            metadata: optional("metadata")?,
+            created_at: row.time("createdAt")?,
+            updated_at: row.time("updatedAt")?,
+            revision: row.parsed("revision")?,
+        })
+    }
+
+    fn to_item(&self) -> Item {
+        let mut item = attributes([
+            (SCHEMA, schema()),
+            ("id", text(&self.id)),
+            ("bot", text(&self.bot)),
+            ("title", text(&self.title)),
+            ("status", text(self.status)),
+            ("createdAt", time(self.created_at)),
+            ("updatedAt", time(self.updated_at)),
+            ("revision", number(self.revision)),
+        ]);
+        let optional = [
+            ("sessionKey", self.session_key.as_ref().map(text)),
+            ("channelType", self.channel_type.as_ref().map(text)),
+            ("channelId", self.channel_id.as_ref().map(text)),
+            ("artifactType", self.artifact_type.map(text)),
+            ("source", self.source.map(text)),
+            ("contentType", self.content_type.as_ref().map(text)),
+            ("previewUrl", self.preview_url.as_ref().map(text)),
+            ("deployTarget", self.deploy_target.as_ref().map(text)),
+            ("linesOfCode", self.lines_of_code.map(number)),
+            ("fileCount", self.file_count.map(number)),
+            ("durationMs", self.duration_ms.map(number)),
+            ("metadata", self.metadata.as_ref().map(text)),
+        ];
+        item.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        item
+    }
+
+    /// The artifact after a change of now.
+    fn changed(mut self, change: &ArtifactChange, now: Timestamp) -> Self {
+        fn set<T: Clone>(value: &mut Option<T>, new: Option<&T>) {
+            if new.is_some() {
+                *value = new.cloned();
+            }
+        }
+        if let Some(title) = &change.title {
+            self.title.clone_from(title);
+        }
+        self.status = change.status.unwrap_or(self.status);
+        set(&mut self.preview_url, change.preview_url.as_ref());
+        set(&mut self.deploy_target, change.deploy_target.as_ref());
+        set(&mut self.lines_of_code, change.lines_of_code.as_ref());
+        set(&mut self.file_count, change.file_count.as_ref());
+        set(&mut self.duration_ms, change.duration_ms.as_ref());
+        set(&mut self.metadata, change.metadata.as_ref());
+        self.updated_at = now;
+        self.revision += 1;
+        self
+    }
+}

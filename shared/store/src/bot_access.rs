@@ -1,0 +1,97 @@
+//! Who reaches which bot.
+
+use portcullis_auth::{BotId, Generation, PoolId};
+
+use crate::{Bot, BotStatus, PoolStatus, Store, StoreError, Table, attribute::Item, batch::RowKey, row::Row};
+
+/// On whose behalf a bot is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BotReach<'a> {
+    /// With a static token: each bot.
+    Any,
+    /// With a runtime token of this pool and generation: the pool's bots.
+    Runtime(&'a PoolId, Generation),
+    /// With a skill token of this pool and generation: the pool's bots.
+    Skill(&'a PoolId, Generation),
+}
+
+/// Why a bot is not reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BotAccessError {
+    /// There is no such bot, or it is deleted.
+    #[error("the bot is not known")]
+    NotFound,
+    /// The bot is not one of the pool's that the caller's token is for; an unknown one is not either.
+    #[error("the bot is not the pool's")]
+    NotOfPool,
+    /// The caller's token is of another generation than the pool's.
+    #[error("the caller's token has been revoked")]
+    Revoked,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl BotReach<'_> {
+    /// The row that says whether the caller's token still counts; a static one needs none.
+    pub(crate) fn pool_key(&self) -> Option<RowKey> {
+        match self {
+            Self::Any => None,
+            Self::Runtime(pool, _) | Self::Skill(pool, _) => Some(RowKey::new(Table::Pools, [pool.as_str()])),
+        }
+    }
+
+    /// Whether the caller's token still counts, by what was read at [`BotReach::pool_key`].
+    pub(crate) fn check_generation(&self, pool: Option<&Item>) -> Result<(), BotAccessError> {
+        let (attribute, generation) = match self {
+            Self::Any => return Ok(()),
+            Self::Runtime(_, generation) => ("runtimeGeneration", generation),
+            Self::Skill(_, generation) => ("skillGeneration", generation),
+        };
+        let row = Row::new(Table::Pools, pool.ok_or(BotAccessError::Revoked)?)?;
+        let is_terminated = row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated;
+        let counts = !is_terminated && Generation(row.parsed(attribute)?) == *generation;
+        if counts { Ok(()) } else { Err(BotAccessError::Revoked) }
+    }
+
+    /// The bot, if the caller may reach it.
+    pub(crate) fn check_bot(&self, bot: Option<&Item>) -> Result<Bot, BotAccessError> {
+        let bot = bot.map(Bot::from_item).transpose()?.filter(|bot| bot.status != BotStatus::Deleted);
+        match self {
+            Self::Any => bot.ok_or(BotAccessError::NotFound),
+            Self::Runtime(pool, _) | Self::Skill(pool, _) => {
+                bot.filter(|bot| bot.pool.as_ref() == Some(*pool)).ok_or(BotAccessError::NotOfPool)
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Whether the caller reaches a bot: one call.
+    ///
+    /// # Errors
+    /// [`BotAccessError`].
+    pub async fn check_bot(&self, reach: BotReach<'_>, bot: &BotId) -> Result<(), BotAccessError> {
+        self.reach_bot(reach, bot, Vec::new()).await.map(drop)
+    }
+
+    /// A bot that the caller may reach, and the rows at `others`: one call.
+    pub(crate) async fn reach_bot(
+        &self,
+        reach: BotReach<'_>,
+        bot: &BotId,
+        others: Vec<RowKey>,
+    ) -> Result<(Bot, Vec<Option<Item>>), BotAccessError> {
+        let mut keys = vec![RowKey::new(Table::Bots, [bot.as_str()])];
+        keys.extend(others);
+        let pool_key = reach.pool_key();
+        let is_bound = pool_key.is_some();
+        keys.extend(pool_key);
+        let mut rows = self.get_rows(&keys).await?;
+        let pool = if is_bound { rows.pop().flatten() } else { None };
+        reach.check_generation(pool.as_ref())?;
+        let others = rows.split_off(1);
+        let bot = reach.check_bot(rows.pop().flatten().as_ref())?;
+        Ok((bot, others))
+    }
+}

@@ -1,0 +1,144 @@
+//! What a runtime says of its sessions.
+
+use jiff::Timestamp;
+use portcullis_auth::BotId;
+
+use super::{Session, SessionStatus, TABLE, session_id, write::Known};
+use crate::{BotAccessError, BotReach, Store, StoreError, Table, attribute::Item, backoff::Backoff, batch::RowKey};
+
+/// A session to be made, or what is now known of one that is there.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// The bot that it is with.
+    pub bot: BotId,
+    /// Its key, trimmed and in lower case.
+    pub session_key: String,
+    /// The platform.
+    pub channel_type: Option<String>,
+    /// The platform's own id of the channel that it takes place in.
+    pub channel_id: Option<String>,
+    /// The rest; a new session needs its title.
+    pub change: SessionChange,
+}
+
+/// What changes of a session; what is absent keeps its value.
+#[derive(Clone, Debug, Default)]
+pub struct SessionChange {
+    /// What people read.
+    pub title: Option<String>,
+    /// Whether it goes on.
+    pub status: Option<SessionStatus>,
+    /// How many messages it has had.
+    pub message_count: Option<u64>,
+    /// When the last one was seen.
+    pub last_message_at: Option<Timestamp>,
+    /// What its runtime keeps with it: JSON of at most [`super::MAXIMUM_METADATA_BYTES`].
+    pub metadata: Option<String>,
+}
+
+/// Why a session was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// There is no such session, or the caller may not reach its bot.
+    #[error("the session is not known")]
+    NotFound,
+    /// The caller's token is of another generation than the pool's.
+    #[error("the caller's token has been revoked")]
+    Revoked,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl SessionChange {
+    fn apply(&self, session: &mut Session) {
+        if let Some(title) = &self.title {
+            session.title.clone_from(title);
+            session.title_is_provisional = false;
+        }
+        session.status = self.status.unwrap_or(session.status);
+        session.message_count = self.message_count.unwrap_or(session.message_count);
+        session.last_message_at = self.last_message_at.or(session.last_message_at);
+        session.metadata = self.metadata.clone().or_else(|| session.metadata.take());
+    }
+}
+
+impl NewSession {
+    fn applied_to(&self, known: Option<Session>, now: Timestamp) -> Session {
+        let title = self.change.title.as_deref().unwrap_or_default();
+        let mut session = known.unwrap_or_else(|| Session::empty(&self.bot, &self.session_key, title, now));
+        self.change.apply(&mut session);
+        session.channel_type = self.channel_type.clone().or(session.channel_type);
+        session.channel_id = self.channel_id.clone().or(session.channel_id);
+        session
+    }
+}
+
+impl Store {
+    /// Makes a session or changes the one that is there, and keeps it for [`super::SESSION_RETENTION`] from now: two
+    /// calls.
+    ///
+    /// # Errors
+    /// [`BotAccessError`].
+    pub async fn put_session(&self, reach: BotReach<'_>, new: &NewSession) -> Result<Session, BotAccessError> {
+        let mut backoff = Backoff::of_race();
+        loop {
+            let key = RowKey::new(TABLE, [&session_id(&new.bot, &new.session_key)]);
+            let (_, mut rows) = self.reach_bot(reach, &new.bot, vec![key]).await?;
+            let known = Known::new(rows.pop().flatten().as_ref(), self)?;
+            let session = new.applied_to(known.live.clone(), self.now());
+            if let Some(session) = self.replace_session(&known, session).await? {
+                return Ok(session);
+            }
+            self.wait_after_race(&mut backoff).await?;
+        }
+    }
+
+    /// Changes a session, and keeps it for [`super::SESSION_RETENTION`] from now: two calls, three with a bound token.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn change_session(
+        &self,
+        reach: BotReach<'_>,
+        id: &str,
+        change: &SessionChange,
+    ) -> Result<Session, SessionError> {
+        let mut backoff = Backoff::of_race();
+        loop {
+            let row = self.session_row(reach, id).await?;
+            let known = Known::new(Some(&row), self)?;
+            let mut session = known.live.clone().ok_or(SessionError::NotFound)?;
+            change.apply(&mut session);
+            if let Some(session) = self.replace_session(&known, session).await? {
+                return Ok(session);
+            }
+            self.wait_after_race(&mut backoff).await?;
+        }
+    }
+
+    /// A session's row, if the caller may reach its bot.
+    async fn session_row(&self, reach: BotReach<'_>, id: &str) -> Result<Item, SessionError> {
+        // The look-ups' ids are not sessions'.
+        let is_session = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut keys: Vec<_> = is_session.then(|| RowKey::new(TABLE, [id])).into_iter().collect();
+        keys.extend(reach.pool_key());
+        let mut rows = self.get_rows(&keys).await?.into_iter();
+        let row = if is_session { rows.next().flatten() } else { None };
+        reach.check_generation(rows.next().flatten().as_ref()).map_err(unreached)?;
+        let row = row.ok_or(SessionError::NotFound)?;
+        if reach != BotReach::Any {
+            let bot = crate::row::Row::new(Table::ChatSessions, &row)?.parsed("bot")?;
+            self.reach_bot(reach, &bot, Vec::new()).await.map_err(unreached)?;
+        }
+        Ok(row)
+    }
+}
+
+fn unreached(error: BotAccessError) -> SessionError {
+    match error {
+        BotAccessError::NotFound | BotAccessError::NotOfPool => SessionError::NotFound,
+        BotAccessError::Revoked => SessionError::Revoked,
+        BotAccessError::Store(error) => SessionError::Store(error),
+    }
+}

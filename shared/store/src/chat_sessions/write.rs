@@ -1,0 +1,92 @@
+//! Replacing a session, with the look-ups that find it.
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+
+use super::{
+    ChatId, Session, TABLE, expiry,
+    look_ups::{self, Writing},
+};
+use crate::{
+    Store, StoreError,
+    attribute::{Item, names, number},
+    backoff::Backoff,
+    error::{CallError, Condition},
+    row::Row,
+    store::built,
+};
+
+/// A session's row as it was read.
+pub(super) struct Known {
+    /// The session, unless it is past its retention.
+    pub(super) live: Option<Session>,
+    revision: Option<u64>,
+}
+
+impl Known {
+    pub(super) fn new(row: Option<&Item>, store: &Store) -> Result<Self, StoreError> {
+        let Some(row) = row else { return Ok(Self { live: None, revision: None }) };
+        let live = Session::live(row, store.now())?;
+        Ok(Self { live, revision: Some(Row::new(TABLE, row)?.parsed("revision")?) })
+    }
+
+    /// Whether look-ups find `session` until it ends.
+    fn finds(&self, session: &Session, until: i64) -> bool {
+        let chats = |session: &Session| look_ups::chats(&session.session_key, session.channel_id.as_deref());
+        self.live.as_ref().is_some_and(|live| live.found_until >= until && chats(live) == chats(session))
+    }
+}
+
+impl Store {
+    /// Writes a session in the place of what was read; `None` where that has changed meanwhile.
+    pub(super) async fn replace_session(
+        &self,
+        known: &Known,
+        mut session: Session,
+    ) -> Result<Option<Session>, StoreError> {
+        let now = self.now();
+        session.revision = known.revision.unwrap_or(0) + 1;
+        session.updated_at = now;
+        let mut look_ups: Vec<(ChatId, Writing)> = Vec::new();
+        if !known.finds(&session, expiry(now).as_second()) {
+            session.found_until = look_ups::kept_until(now);
+            let chats = look_ups::chats(&session.session_key, session.channel_id.as_deref());
+            look_ups.extend(chats.into_iter().map(|chat| (chat, Writing::Add)));
+        }
+        let mut backoff = Backoff::of_race();
+        loop {
+            look_ups.retain(|(_, writing)| *writing != Writing::Omit);
+            let mut actions = vec![self.put_session_row(&session, known.revision)?];
+            for (chat, writing) in &look_ups {
+                let (bot, key) = (&session.bot, &session.session_key);
+                actions.extend(self.write_look_up(bot, chat, key, session.found_until, *writing)?);
+            }
+            match self.transact_write(actions).await {
+                Ok(()) => return Ok(Some(session)),
+                Err(CallError::Conditions(conditions)) => {
+                    if let [Condition::Failed(_), ..] = conditions.as_slice() {
+                        return Ok(None);
+                    }
+                    for ((_, writing), condition) in look_ups.iter_mut().zip(&conditions[1..]) {
+                        if let Condition::Failed(row) = condition {
+                            *writing = Writing::after_failure(row.as_ref(), now)?;
+                        }
+                    }
+                    self.wait_after_race(&mut backoff).await?;
+                }
+                Err(CallError::Store(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn put_session_row(&self, session: &Session, revision: Option<u64>) -> Result<TransactWriteItem, StoreError> {
+        let condition = if revision.is_none() { "attribute_not_exists(#id)" } else { "#revision = :revision" };
+        let values = revision.map(|revision| (":revision".to_owned(), number(revision)));
+        let put = Put::builder()
+            .table_name(self.table_name(TABLE))
+            .set_item(Some(session.to_item(self.now())))
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[condition]))
+            .set_expression_attribute_values(values.map(|value| Item::from([value])));
+        Ok(TransactWriteItem::builder().put(built(put.build())?).build())
+    }
+}

@@ -1,0 +1,71 @@
+//! `feedback`: what users told through a skill.
+
+use jiff::SignedDuration;
+use portcullis_auth::{BotId, PoolId};
+
+use crate::{
+    BotAccessError, BotReach, Store, Table,
+    attribute::{SCHEMA, attributes, epoch_seconds, schema, text, time},
+    error::CallError,
+};
+
+/// How long feedback is kept: a year.
+pub const FEEDBACK_RETENTION: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+/// The partition of what names no bot; a bot's is its id behind `bot#`.
+const WITHOUT_BOT: &str = "none";
+
+/// What a user told.
+#[derive(Clone, Debug)]
+pub struct NewFeedback {
+    /// The bot that they told it to.
+    pub bot: Option<BotId>,
+    /// The pool of the token that it came with, where that was bound to one.
+    pub pool: Option<PoolId>,
+    /// What they told.
+    pub content: String,
+    /// All that came with it: JSON.
+    pub details: String,
+}
+
+impl Store {
+    /// Keeps feedback: two calls where it names a bot or comes with a bound token, else one.
+    ///
+    /// # Errors
+    /// [`BotAccessError`]; nothing is kept then.
+    pub async fn keep_feedback(&self, reach: BotReach<'_>, feedback: &NewFeedback) -> Result<(), BotAccessError> {
+        match &feedback.bot {
+            Some(bot) => {
+                self.reach_bot(reach, bot, Vec::new()).await?;
+            }
+            None => self.check_reach(reach).await?,
+        }
+        let now = self.now();
+        let mut unique = [0; 8];
+        self.randomness().fill(&mut unique);
+        let partition = feedback.bot.as_ref().map_or_else(|| WITHOUT_BOT.to_owned(), |bot| format!("bot#{bot}"));
+        let mut row = attributes([
+            (SCHEMA, schema()),
+            ("bot", text(partition)),
+            // Two at the same millisecond are two.
+            ("time", text(format!("{now:.3}#{:016x}", u64::from_be_bytes(unique)))),
+            ("content", text(&feedback.content)),
+            ("details", text(&feedback.details)),
+            ("createdAt", time(now)),
+            ("expiresAt", epoch_seconds(now.saturating_add(FEEDBACK_RETENTION).unwrap_or(now))),
+        ]);
+        row.extend(feedback.pool.iter().map(|pool| ("pool".to_owned(), text(pool))));
+        let request = self.client().put_item().table_name(self.table_name(Table::Feedback)).set_item(Some(row));
+        self.call(|| request.clone().send()).await.map_err(|error: CallError| BotAccessError::Store(error.into()))?;
+        Ok(())
+    }
+
+    async fn check_reach(&self, reach: BotReach<'_>) -> Result<(), BotAccessError> {
+        let keys: Vec<_> = reach.pool_key().into_iter().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let rows = self.get_rows(&keys).await?;
+        reach.check_generation(rows.into_iter().flatten().next().as_ref())
+    }
+}
