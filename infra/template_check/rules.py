@@ -12,6 +12,7 @@ SECRET_READERS = {
     "InternalTokenSecret": {"InternalFunction", "SkillsFunction"},
     "SkillTokenSecret": {"SkillsFunction"},
     "SlackSecret": {"SlackFunction"},
+    "LiteLlmSecret": {"InternalFunction"},
 }
 
 # Tables whose rows end: DESIGN §5, the ones marked with a time to live.

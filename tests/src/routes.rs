@@ -160,6 +160,22 @@ pub const ROUTES: &[Route] = &[
         ],
     ),
     route(
+        "/api/internal/pools/{poolId}/config",
+        Tier::Runtime,
+        &[call("GET", "/api/internal/pools/pool-1/config", Body::None, 200)],
+    ),
+    route(
+        "/api/internal/pools/{poolId}/config/latest",
+        Tier::Runtime,
+        &[call("GET", "/api/internal/pools/pool-1/config/latest", Body::None, 200)],
+    ),
+    // The polls above have built the first version.
+    route(
+        "/api/internal/pools/{poolId}/config/versions/{version}",
+        Tier::Runtime,
+        &[call("GET", "/api/internal/pools/pool-1/config/versions/1", Body::None, 200)],
+    ),
+    route(
         "/api/internal/secrets/{skillName}",
         Tier::Skill,
         &[call("GET", "/api/internal/secrets/maps?poolId=pool-1", Body::None, 200)],

@@ -8,6 +8,9 @@
 //! | PUT secrets: new · replaced · deleted · 50 names | 2 |
 //! | POST, DELETE skill-tokens: static token · bound token | 1 |
 //! | POST, DELETE runtime-tokens | 1 |
+//! | GET config/latest: not changed · changed · built anew | 1 · 2 · 4 |
+//! | GET config: built before | 2 |
+//! | GET config/versions/{version}: not changed · read | 1 · 2 |
 //! | POST sessions: new · again | 2 |
 //! | PATCH sessions: static token · bound token | 2 · 3 |
 //! | POST artifacts: new · of a chat · bound token | 2 |
@@ -144,6 +147,27 @@ async fn tokens_are_issued_and_revoked_in_one_round_each() {
     // Whose generation is over is seen in the same round as the work.
     assert_eq!(told(&system, issue(&bound, skill)).await, (401, 1));
     assert_eq!(told(&system, revoke(&bound, skill)).await, (401, 1));
+}
+
+#[tokio::test]
+async fn a_configuration_that_has_not_changed_is_told_in_one_round() {
+    let system = System::start().await;
+    let (connected, _stand_in) = seed::connected(&system).await;
+    let config = "/api/internal/pools/pool-1/config";
+    let latest = format!("{config}/latest");
+    let bound = token(&system, "runtime").await;
+    let poll = |path: &str| with_token(&system, &bound, Method::GET, path);
+    assert_eq!(told(&system, poll(&latest)).await, (200, 4), "the first");
+    assert_eq!(told(&system, poll(&latest)).await, (200, 2), "built before");
+    assert_eq!(told(&system, poll(config)).await, (200, 2), "alone");
+    let version = format!("{config}/versions/1");
+    assert_eq!(told(&system, poll(&version)).await, (200, 2), "a version");
+    let tag = send(poll(&latest)).await.header("etag").to_owned();
+    for path in [&latest, &version] {
+        assert_eq!(told(&system, poll(path).header("if-none-match", &tag)).await, (304, 1), "{path}");
+    }
+    seed::bot(&system, "bot-2", &connected.pool).await;
+    assert_eq!(told(&system, poll(&latest).header("if-none-match", &tag)).await, (200, 4), "changed");
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ pub async fn handle(
         ok: true,
         pool_id: request.pool_id,
         status: pool.status,
-        config_version: pool.config_version,
+        config_version: pool.expected_config_version(app.generator().name()),
         secrets_revision: pool.secrets_revision,
         // No skill and no template can be stored yet, so their first version is still to come.
         skills_version: 0,

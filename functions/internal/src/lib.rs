@@ -1,8 +1,10 @@
 //! What a pool's runtime does: `/api/internal/*` behind the internal token.
 //!
-//! One file an endpoint. This function seals secrets and issues bound tokens; it never opens a secret, reaches no pool and
-//! reads no Slack secret.
+//! One file an endpoint. This function seals secrets and issues bound tokens, and opens what a pool's configuration holds:
+//! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool, opens no skill's secret and
+//! reads nothing that Slack signs with.
 
+mod config;
 mod heartbeat;
 mod pool_path;
 mod put_secrets;
@@ -18,15 +20,18 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, routing};
 use jiff::Timestamp;
 use portcullis_auth::Clock;
-use portcullis_crypto::Keyring;
+use portcullis_crypto::{Keyring, Randomness};
 use portcullis_runtime::{
     ApiError, Platform, front, lambda,
     network::PoolNetworks,
     rotating::Rotating,
+    secrets::LiteLlmAccess,
     settings::{SettingsError, SettingsReader},
     tier::{self, InternalGate, Mounted, Routes, Runtime},
 };
 use portcullis_store::{PoolError, Store, Table};
+
+use config::generator::Generator;
 
 /// Longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -36,10 +41,17 @@ struct App {
     store: Store,
     keyring: Rotating<Keyring>,
     networks: PoolNetworks,
+    lite_llm: Rotating<LiteLlmAccess>,
     clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
 }
 
 impl App {
+    /// What makes configurations of records, as it is set now.
+    fn generator(&self) -> Generator {
+        Generator::new(&self.lite_llm.get(), &self.keyring.get())
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -51,9 +63,10 @@ impl App {
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mut settings = SettingsReader::new(platform);
-    let (keyring, token) = tokio::join!(settings.keyring(), settings.internal_token());
+    let (keyring, token, lite_llm) = tokio::join!(settings.keyring(), settings.internal_token(), settings.lite_llm());
     let keyring = settings.secret_outcome(keyring);
     let token = settings.secret_outcome(token);
+    let lite_llm = settings.secret_outcome(lite_llm);
     let mode = settings.internal_token_mode();
     let store = settings.store(&keyring);
     let networks = settings.pool_networks();
@@ -61,7 +74,9 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let (app, gate, commit_hash) = settings.finish(|| {
         let (keyring, clock) = (keyring?, Arc::clone(&platform.clock));
         let gate = InternalGate { token: token?, mode: mode?, keyring: keyring.clone(), clock: Arc::clone(&clock) };
-        Ok((App { store: store?, keyring, networks: networks?, clock }, gate, commit_hash?))
+        let randomness = Arc::clone(&platform.randomness);
+        let app = App { store: store?, keyring, networks: networks?, lite_llm: lite_llm?, clock, randomness };
+        Ok((app, gate, commit_hash?))
     })?;
     lambda::warm_up(&app.store, Table::Pools).await;
     Ok(front::serve("internal", platform, commit_hash.as_deref(), DEADLINE, mount(Arc::new(app), &gate)))
@@ -79,6 +94,9 @@ fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
             "/api/internal/pools/{poolId}/skill-tokens",
             routing::post(skill_tokens::issue).delete(skill_tokens::revoke),
         )
+        .at("/api/internal/pools/{poolId}/config", routing::get(config::bare::handle))
+        .at("/api/internal/pools/{poolId}/config/latest", routing::get(config::latest::handle))
+        .at("/api/internal/pools/{poolId}/config/versions/{version}", routing::get(config::version::handle))
         .at("/api/internal/sessions", routing::post(sessions::handle))
         .at("/api/internal/sessions/{id}", routing::patch(session::handle));
     [

@@ -26,6 +26,8 @@ pub enum SecretId {
     SkillToken,
     /// The platform's own Slack app.
     Slack,
+    /// The models that pools speak through; it may be missing.
+    LiteLlm,
 }
 
 impl SecretId {
@@ -37,6 +39,7 @@ impl SecretId {
             Self::InternalToken => "internal-token",
             Self::SkillToken => "skill-token",
             Self::Slack => "slack",
+            Self::LiteLlm => "litellm",
         }
     }
 
@@ -112,5 +115,68 @@ impl FromSecret for SlackApp {
             return Err(format!("SLACK_SIGNING_SECRET must be at least {MINIMUM_SIGNING_SECRET_LENGTH} characters"));
         }
         Ok(Self { signing_secret: SigningSecret::new(fields.signing_secret) })
+    }
+}
+
+/// The models that pools speak through; `None` where none are set.
+#[derive(Debug)]
+pub struct LiteLlmAccess(pub Option<LiteLlmKey>);
+
+/// Where models are, and the key to them.
+#[derive(Debug, Deserialize)]
+pub struct LiteLlmKey {
+    /// An http or https URL.
+    #[serde(rename = "LITELLM_BASE_URL")]
+    pub base_url: String,
+    /// The key.
+    #[serde(rename = "LITELLM_API_KEY")]
+    pub key: SecretString,
+}
+
+impl FromSecret for LiteLlmAccess {
+    /// JSON `{"LITELLM_BASE_URL": "https://…", "LITELLM_API_KEY": "…"}`; `{}` for none.
+    fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
+        let text = versions.current.expose_secret().trim();
+        if text == "{}" {
+            return Ok(Self(None));
+        }
+        let access: LiteLlmKey = serde_json::from_str(text)
+            .map_err(|_| r#"must be JSON with "LITELLM_BASE_URL" and "LITELLM_API_KEY", both or neither"#.to_owned())?;
+        let is_web = access.base_url.starts_with("https://") || access.base_url.starts_with("http://");
+        if !is_web || access.base_url.chars().any(|character| character.is_control() || character == ' ') {
+            return Err("LITELLM_BASE_URL must be an http or https URL".to_owned());
+        }
+        if access.key.expose_secret().is_empty() {
+            return Err("LITELLM_API_KEY must not be empty".to_owned());
+        }
+        Ok(Self(Some(access)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lite_llm(text: &str) -> Result<Option<String>, String> {
+        let access = LiteLlmAccess::from_secret(&SecretVersions { current: text.into(), previous: None })?;
+        Ok(access.0.map(|access| access.base_url))
+    }
+
+    #[test]
+    fn models_are_both_a_url_and_a_key_or_neither() {
+        assert_eq!(lite_llm("{}"), Ok(None));
+        let both = r#"{"LITELLM_BASE_URL":"https://models.example.com","LITELLM_API_KEY":"k"}"#;
+        assert_eq!(lite_llm(both), Ok(Some("https://models.example.com".to_owned())));
+        for wrong in [
+            "",
+            "x",
+            r#"{"LITELLM_BASE_URL":"https://models.example.com"}"#,
+            r#"{"LITELLM_API_KEY":"k"}"#,
+            r#"{"LITELLM_BASE_URL":"models.example.com","LITELLM_API_KEY":"918273"}"#,
+            r#"{"LITELLM_BASE_URL":"https://models.example.com","LITELLM_API_KEY":""}"#,
+        ] {
+            let refusal = lite_llm(wrong).expect_err(wrong);
+            assert!(!refusal.contains("918273"));
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     network::PoolNetworks,
     queue::{EventQueue, SqsQueue},
     rotating::Rotating,
-    secrets::{FromSecret, SecretId, SlackApp},
+    secrets::{FromSecret, LiteLlmAccess, SecretId, SlackApp},
     tier::TokenMode,
 };
 
@@ -132,6 +132,11 @@ impl<'a> SettingsReader<'a> {
     /// The platform's own Slack app.
     pub fn slack_app(&self) -> impl Future<Output = Result<Rotating<SlackApp>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::Slack)
+    }
+
+    /// The models that pools speak through, where they are set.
+    pub fn lite_llm(&self) -> impl Future<Output = Result<Rotating<LiteLlmAccess>, String>> + use<'a> {
+        Self::secret(self.platform, SecretId::LiteLlm)
     }
 
     /// Notes where two tiers share a token: a skill could then do what the operator does.

@@ -180,7 +180,7 @@ async fn a_heartbeat_tells_what_changed_and_counts_by_our_own_clock() {
     });
     let answer = post(&system, HEARTBEAT, body).await;
     let expected = json!({
-        "ok": true, "poolId": "pool-1", "status": "degraded", "configVersion": 0, "secretsRevision": 0,
+        "ok": true, "poolId": "pool-1", "status": "degraded", "configVersion": 1, "secretsRevision": 0,
         "skillsVersion": 0, "templatesVersion": 0,
     });
     assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));

@@ -16,6 +16,7 @@ use super::search::Canary;
 
 const SECRETS: &str = "/api/internal/pools/pool-1/secrets";
 const EVENTS: &str = "/api/slack/events";
+const LATEST: &str = "/api/internal/pools/pool-1/config/latest";
 
 /// What was found at the end.
 #[derive(Debug)]
@@ -40,6 +41,24 @@ pub struct Tour {
     answers: Vec<Seen>,
 }
 
+/// What the answer to a call may hold.
+fn meant_at(path: &str) -> &'static [&'static str] {
+    if path.contains("/config") {
+        &[
+            "the bot token",
+            "the delivery secret",
+            "the gateway's token",
+            "LITELLM_BASE_URL",
+            "LITELLM_API_KEY",
+            "POOL_KEY",
+        ]
+    } else if path.contains("/secrets/") {
+        &["POOL_KEY", "MAPS_KEY"]
+    } else {
+        &[]
+    }
+}
+
 struct Seen {
     what: String,
     text: String,
@@ -53,7 +72,9 @@ impl Tour {
         let proxy = FaultProxy::start(database.stack.database_url()).await;
         let mut settings = Settings::random()
             .with("INTERNAL_API_TOKEN_PREVIOUS", &random_hex(24))
-            .with("SKILL_API_TOKEN_PREVIOUS", &random_hex(24));
+            .with("SKILL_API_TOKEN_PREVIOUS", &random_hex(24))
+            .with("LITELLM_BASE_URL", &format!("https://{}.example.com", random_hex(12)))
+            .with("LITELLM_API_KEY", &random_hex(24));
         settings.database_url = Some(proxy.url());
         let prepared = Prepared::new(System::start_with(settings).await).await;
         let mut tour = Self { prepared, proxy, database, canaries: Vec::new(), answers: Vec::new() };
@@ -67,6 +88,7 @@ impl Tour {
         tour.watch("the signing secret", &connected.signing_secret);
         tour.watch("the delivery secret", &connected.delivery_secret);
         tour.watch("the bot token", &connected.bot_token);
+        tour.configuration().await;
         tour
     }
 
@@ -93,11 +115,24 @@ impl Tour {
         &self.prepared.system
     }
 
+    /// A pool's configuration, with all that is put into it for the pool alone.
+    async fn configuration(&mut self) {
+        let request = self.system().internal(Method::GET, LATEST);
+        let answer = self.send("GET config", request, meant_at(LATEST)).await.json();
+        let token = answer["config"]["gateway"]["auth"]["token"].as_str().expect("a gateway's token");
+        self.watch("the gateway's token", token);
+        let text = answer.to_string();
+        for name in meant_at(LATEST).iter().filter(|name| **name != "POOL_KEY") {
+            let canary = self.canaries.iter().find(|canary| canary.name == *name);
+            assert!(canary.expect("is watched").found_in(&text).is_some(), "{name} is not in {text}");
+        }
+    }
+
     /// Each call with tokens that are not for it, in each place where one might put a token.
     pub async fn credentials(&mut self) {
         for (route, call) in calls() {
             let right = self.prepared.authorized(route, call);
-            assert_eq!(self.send("a right credential", right, &[]).await.status, call.status);
+            assert_eq!(self.send("a right credential", right, meant_at(call.path)).await.status, call.status);
             for what in [
                 "x-internal-token",
                 "authorization",
@@ -118,12 +153,12 @@ impl Tour {
             let separator = if call.path.contains('?') { '&' } else { '?' };
             let method: Method = call.method.parse().unwrap();
             let path = format!("{}{separator}token={query}", call.path);
-            self.send("a query", self.system().internal(method, &path), &[]).await;
+            self.send("a query", self.system().internal(method, &path), meant_at(&path)).await;
             let id = self.canary("a request id that is not one");
             self.send("an id", self.prepared.anonymous(call).header("x-request-id", format!("{id} {id}")), &[]).await;
             let id = self.canary("a content type");
             let request = self.prepared.authorized(route, call).header("content-type", format!("text/{id}"));
-            self.send("a content type", request, &[]).await;
+            self.send("a content type", request, meant_at(call.path)).await;
         }
     }
 
@@ -229,7 +264,7 @@ impl Tour {
             for (_, call) in calls().filter(|(_, call)| call.method != "DELETE") {
                 for token in [token.clone(), format!("{token}x"), token[..token.len() - 1].to_owned()] {
                     let request = self.prepared.anonymous(call).header("x-internal-token", token);
-                    self.send("a bound token", request, &["POOL_KEY", "MAPS_KEY"]).await;
+                    self.send("a bound token", request, meant_at(call.path)).await;
                 }
             }
             assert_eq!(self.send("revoking", self.system().internal(Method::DELETE, &path), &[]).await.status, 200);

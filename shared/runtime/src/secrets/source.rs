@@ -84,9 +84,15 @@ impl SecretSource {
     /// # Errors
     /// [`FetchError`].
     pub async fn fetch(&self, id: SecretId) -> Result<SecretVersions, FetchError> {
-        match self {
+        let found = match self {
             Self::Environment(values) => from_environment(values, id),
             Self::SecretsManager { client, prefix } => fetch(client, &format!("{prefix}{}", id.name()), id).await,
+        };
+        match found {
+            Err(FetchError::Missing) if id == SecretId::LiteLlm => {
+                Ok(SecretVersions { current: "{}".into(), previous: None })
+            }
+            found => found,
         }
     }
 }
@@ -98,6 +104,7 @@ fn variables(id: SecretId) -> &'static [&'static str] {
         SecretId::InternalToken => &["INTERNAL_API_TOKEN"],
         SecretId::SkillToken => &["SKILL_API_TOKEN"],
         SecretId::Slack => &["SLACK_SIGNING_SECRET"],
+        SecretId::LiteLlm => &["LITELLM_BASE_URL", "LITELLM_API_KEY"],
     }
 }
 
@@ -106,12 +113,20 @@ fn from_environment(values: &BTreeMap<String, SecretString>, id: SecretId) -> Re
     let current = variables(id).iter().find_map(|name| get(name)).ok_or(FetchError::Missing)?;
     let current = match id {
         // In the environment the app's fields stand one by one.
-        SecretId::Slack => serde_json::json!({ "SLACK_SIGNING_SECRET": current.expose_secret() }).to_string().into(),
+        SecretId::Slack | SecretId::LiteLlm => fields(values, variables(id)),
         _ => current,
     };
     let previous =
         variables(id).first().filter(|_| id.has_previous()).and_then(|name| get(&format!("{name}_PREVIOUS")));
     Ok(SecretVersions { current, previous: previous.map(|value| (value, None)) })
+}
+
+/// The variables that are set, as JSON.
+fn fields(values: &BTreeMap<String, SecretString>, names: &[&str]) -> SecretString {
+    let set = names.iter().filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.expose_secret().into())));
+    serde_json::Value::Object(set.filter(|(_, value): &(String, serde_json::Value)| value != "").collect())
+        .to_string()
+        .into()
 }
 
 async fn fetch(client: &Client, name: &str, id: SecretId) -> Result<SecretVersions, FetchError> {

@@ -8,6 +8,7 @@ use crate::{
     attribute::Item,
     batch::RowKey,
     channel_credentials::{Kind, cell},
+    keys::Opener,
     row::Row,
 };
 
@@ -54,10 +55,13 @@ impl CredentialId {
     pub(super) fn key(&self) -> RowKey {
         RowKey::new(Table::ChannelCredentials, [self.channel.as_str(), self.kind.stored().as_str()])
     }
-}
 
-pub(super) fn revision(item: &Item) -> Result<u64, StoreError> {
-    Row::new(Table::ChannelCredentials, item)?.parsed("revision")
+    pub(super) async fn open(&self, opener: &mut Opener<'_>, item: &Item) -> Result<Credential, StoreError> {
+        let row = Row::new(Table::ChannelCredentials, item)?;
+        let place = cell(&self.channel, self.kind.stored());
+        let value = opener.open(Table::ChannelCredentials.name(), &place, row.bytes("value")?).await?;
+        Ok(Credential { revision: row.parsed("revision")?, value })
+    }
 }
 
 impl Store {
@@ -74,12 +78,7 @@ impl Store {
         for (id, item) in ids.iter().zip(rows) {
             credentials.push(match item {
                 None => None,
-                Some(item) => {
-                    let sealed = Row::new(Table::ChannelCredentials, &item)?.bytes("value")?;
-                    let place = cell(&id.channel, id.kind.stored());
-                    let value = opener.open(Table::ChannelCredentials.name(), &place, sealed).await?;
-                    Some(Credential { revision: revision(&item)?, value })
-                }
+                Some(item) => Some(id.open(&mut opener, &item).await?),
             });
         }
         Ok(credentials)

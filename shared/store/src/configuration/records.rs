@@ -3,11 +3,11 @@
 use crate::{
     Bot, BotStatus, Channel, ChannelStatus, Pool, Store, StoreError, Table,
     batch::RowKey,
-    configuration::credentials::{CredentialId, CredentialKind, revision},
+    configuration::credentials::{Credential, CredentialId, CredentialKind},
 };
 
 /// An active bot of a pool with its connected channels, in the order of their ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct BotRecords {
     /// The bot.
     pub bot: Bot,
@@ -15,13 +15,13 @@ pub struct BotRecords {
     pub channels: Vec<ChannelRecords>,
 }
 
-/// A connected channel with the revisions of the credentials that it has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A connected channel with the credentials that it has.
+#[derive(Debug)]
 pub struct ChannelRecords {
     /// The channel.
     pub channel: Channel,
-    /// Its credentials, each with its revision.
-    pub credentials: Vec<(CredentialKind, u64)>,
+    /// Its credentials, opened.
+    pub credentials: Vec<(CredentialKind, Credential)>,
 }
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
     /// [`Store::publish_snapshot`] holds that.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`], also where a credential does not open.
     pub async fn pool_records(&self, pool: &Pool) -> Result<Vec<BotRecords>, StoreError> {
         let keys: Vec<_> = pool.bots.iter().map(|bot| RowKey::new(Table::Bots, [bot.as_str()])).collect();
         let rows = self.get_rows(&keys).await?;
@@ -46,15 +46,17 @@ impl Store {
             keys.extend(CredentialKind::ALL.map(|kind| CredentialId { channel: channel.clone(), kind }.key()));
         }
         let mut rows = self.get_rows(&keys).await?.into_iter();
+        let mut opener = self.opener();
         let mut records = Vec::with_capacity(bots.len());
         for bot in bots {
             let mut channels = Vec::new();
-            for _ in &bot.channels {
+            for id in &bot.channels {
                 let channel = rows.next().flatten().as_ref().map(Channel::from_item).transpose()?;
                 let mut credentials = Vec::new();
                 for kind in CredentialKind::ALL {
+                    let id = CredentialId { channel: id.clone(), kind };
                     if let Some(item) = rows.next().flatten() {
-                        credentials.push((kind, revision(&item)?));
+                        credentials.push((kind, id.open(&mut opener, &item).await?));
                     }
                 }
                 let connected = channel.filter(|channel| channel.status == ChannelStatus::Connected);

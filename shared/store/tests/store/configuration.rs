@@ -167,9 +167,18 @@ async fn the_records_are_the_active_bots_and_connected_channels_in_order() {
     assert_eq!(ids, ["bot-1", "bot-2", "bot-3"]);
     let channels: Vec<_> = records[0].channels.iter().map(|known| known.channel.id.as_str()).collect();
     assert_eq!(channels, ["channel-1", "channel-2"]);
-    let of_kinds = |revision| vec![(CredentialKind::BotToken, revision), (CredentialKind::DeliverySecret, revision)];
-    assert_eq!(records[0].channels[0].credentials, of_kinds(1));
-    assert_eq!(records[0].channels[1].credentials, of_kinds(2));
+    for (channel, revision) in records[0].channels.iter().zip([1, 2]) {
+        let credentials: Vec<_> = channel
+            .credentials
+            .iter()
+            .map(|(kind, credential)| (*kind, credential.revision, credential.value.expose_secret()))
+            .collect();
+        let expected = [
+            (CredentialKind::BotToken, revision, "bot token"),
+            (CredentialKind::DeliverySecret, revision, "delivery secret"),
+        ];
+        assert_eq!(credentials, expected);
+    }
     assert!(records[1].channels.is_empty());
 }
 

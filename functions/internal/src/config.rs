@@ -1,0 +1,233 @@
+//! A pool's configuration: reading the newest, which the poll that finds it out of date builds, and filling it.
+
+pub mod answer;
+pub mod bare;
+pub mod generator;
+pub mod latest;
+pub mod version;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::HeaderMap;
+use portcullis_auth::{Generation, PoolId};
+use portcullis_openclaw::{BotRecord, ChannelRecord, Configuration, CredentialKind, Platform, PoolRecords, Reference};
+use portcullis_runtime::{ApiError, tier::Runtime};
+use portcullis_store::{
+    self as store, BotRecords, ChannelRecords, Credential, CredentialId, PoolConfiguration, PublishError, Published,
+    Snapshot, StoreError,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::{
+    App,
+    config::{answer::PoolSecrets, generator::Generator},
+    pool_not_found,
+};
+
+/// How often a poll reads again that was overtaken. Of polls that race one publishes each round, and whoever is overtaken
+/// finds what the other published, unless the pool has changed meanwhile.
+const TRIES: usize = 32;
+
+/// How many random bytes a gateway's token has.
+const GATEWAY_TOKEN_BYTES: usize = 32;
+
+/// A configuration as it is stored, of the pool as it is.
+pub struct Current {
+    /// The pool.
+    pub read: PoolConfiguration,
+    /// The version.
+    pub snapshot: Snapshot,
+    /// What it holds.
+    pub configuration: Configuration,
+    /// What it is filled with, where it was read for building it.
+    pub known: Option<Filling>,
+}
+
+/// What a configuration is filled with, and the pool's secrets beside it.
+pub struct Filling {
+    credentials: BTreeMap<Reference, SecretString>,
+    secrets: PoolSecrets,
+}
+
+impl App {
+    /// The pool, which the caller may reach, with its newest snapshot: one call.
+    pub async fn pool_configuration(
+        &self,
+        pool: &PoolId,
+        generation: Option<Generation>,
+    ) -> Result<PoolConfiguration, ApiError> {
+        let Some(read) = self.store.pool_configuration(pool).await? else {
+            return Err(generation.map_or_else(|| pool_not_found(pool), |_| Runtime::revoked()));
+        };
+        match generation {
+            Some(generation) if generation != read.pool.runtime_generation => Err(Runtime::revoked()),
+            _ => Ok(read),
+        }
+    }
+
+    /// The newest configuration of a pool that was read: what is stored, or, in three calls, what is built anew.
+    pub async fn newest(
+        &self,
+        mut read: PoolConfiguration,
+        generator: &Generator,
+        generation: Option<Generation>,
+    ) -> Result<Current, ApiError> {
+        for _ in 0..TRIES {
+            if let Some(snapshot) = read.current(generator.name()) {
+                let (snapshot, configuration) = (snapshot.clone(), unpacked(snapshot)?);
+                return Ok(Current { read, snapshot, configuration, known: None });
+            }
+            let pool = read.pool.id.clone();
+            let (records, secrets, kept_token) = tokio::try_join!(
+                self.store.pool_records(&read.pool),
+                self.store.secrets_of_pool(&pool),
+                self.store.gateway_token(&read)
+            )?;
+            let new_token = if kept_token.is_none() { Some(self.new_gateway_token()) } else { None };
+            let configuration = portcullis_openclaw::build(&pool_records(&records, generator)?);
+            let (hash, bytes) = (configuration.hash(), configuration.to_bytes());
+            let published = self.store.publish_snapshot(&read, generator.name(), hash, bytes, new_token.as_ref()).await;
+            if let Published::As(snapshot) = published.map_err(refuse)? {
+                let mut credentials = credentials(records);
+                credentials.extend(kept_token.or(new_token).map(|token| (Reference::Gateway, token)));
+                let known = Some(Filling { credentials, secrets: PoolSecrets(secrets) });
+                return Ok(Current { read, snapshot, configuration, known });
+            }
+            read = self.pool_configuration(&pool, generation).await?;
+        }
+        Err(ApiError::unavailable("a pool changes faster than its configuration is built"))
+    }
+
+    fn new_gateway_token(&self) -> SecretString {
+        let mut bytes = [0; GATEWAY_TOKEN_BYTES];
+        self.randomness.fill(&mut bytes);
+        URL_SAFE_NO_PAD.encode(bytes).into()
+    }
+
+    /// `openclaw.json` with the credentials in their places, and the pool's secrets: one round of calls, where they are not
+    /// known. `None` where a credential is not of that revision any more.
+    pub async fn filled(
+        &self,
+        current: &mut Current,
+        generator: &Generator,
+    ) -> Result<Option<(Value, PoolSecrets)>, ApiError> {
+        let filling = match current.known.take() {
+            Some(filling) => filling,
+            None => match self.read_filling(current).await? {
+                Some(filling) => filling,
+                None => return Ok(None),
+            },
+        };
+        let credential = |reference: &Reference| match reference {
+            Reference::LiteLlm { revision } => generator.key_of(*revision),
+            _ => filling.credentials.get(reference).map(SecretString::expose_secret),
+        };
+        let config = current.configuration.fill(&credential).ok();
+        Ok(config.map(|config| (config, filling.secrets)))
+    }
+
+    async fn read_filling(&self, current: &Current) -> Result<Option<Filling>, ApiError> {
+        let (ids, references) = channel_references(current.configuration.references());
+        let (found, secrets, gateway_token) = tokio::try_join!(
+            self.store.credentials(&ids),
+            self.store.secrets_of_pool(&current.read.pool.id),
+            self.store.gateway_token(&current.read)
+        )?;
+        let mut credentials = BTreeMap::new();
+        for ((reference, revision), credential) in references.into_iter().zip(found) {
+            let Some(credential) = credential.filter(|credential| credential.revision == revision) else {
+                return Ok(None);
+            };
+            credentials.insert(reference, credential.value);
+        }
+        credentials.extend(gateway_token.map(|token| (Reference::Gateway, token)));
+        Ok(Some(Filling { credentials, secrets: PoolSecrets(secrets) }))
+    }
+}
+
+/// What a snapshot holds.
+pub fn unpacked(snapshot: &Snapshot) -> Result<Configuration, ApiError> {
+    Configuration::from_bytes(&snapshot.config).map_err(|error| ApiError::internal(error.to_string()))
+}
+
+/// The channels' credentials that are referred to, and each one's reference with the revision that it must be of.
+fn channel_references(references: BTreeSet<Reference>) -> (Vec<CredentialId>, Vec<(Reference, u64)>) {
+    let channels = references.into_iter().filter_map(|reference| match &reference {
+        Reference::Channel { channel, kind, revision } => {
+            let id = CredentialId { channel: channel.clone(), kind: stored_kind(*kind)? };
+            let revision = *revision;
+            Some((id, (reference, revision)))
+        }
+        Reference::Gateway | Reference::LiteLlm { .. } => None,
+    });
+    channels.unzip()
+}
+
+fn stored_kind(kind: CredentialKind) -> Option<store::CredentialKind> {
+    match kind {
+        CredentialKind::BotToken => Some(store::CredentialKind::BotToken),
+        CredentialKind::DeliverySecret => Some(store::CredentialKind::DeliverySecret),
+        // No channel has one yet.
+        CredentialKind::VerificationToken => None,
+    }
+}
+
+fn built_kind(kind: store::CredentialKind) -> CredentialKind {
+    match kind {
+        store::CredentialKind::BotToken => CredentialKind::BotToken,
+        store::CredentialKind::DeliverySecret => CredentialKind::DeliverySecret,
+    }
+}
+
+/// Each credential that was read, behind what refers to it.
+fn credentials(records: Vec<BotRecords>) -> BTreeMap<Reference, SecretString> {
+    let channels = records.into_iter().flat_map(|bot| bot.channels);
+    let each = channels.flat_map(|ChannelRecords { channel, credentials }| {
+        credentials.into_iter().map(move |(kind, Credential { revision, value })| {
+            (Reference::Channel { channel: channel.id.clone(), kind: built_kind(kind), revision }, value)
+        })
+    });
+    each.collect()
+}
+
+fn pool_records(records: &[BotRecords], generator: &Generator) -> Result<PoolRecords, ApiError> {
+    let bots = records.iter().map(bot_record).collect::<Result<_, _>>()?;
+    Ok(PoolRecords { bots, lite_llm: generator.lite_llm() })
+}
+
+fn bot_record(records: &BotRecords) -> Result<BotRecord, StoreError> {
+    let channels = records.channels.iter().map(|ChannelRecords { channel, credentials }| {
+        if channel.channel_type != "slack" {
+            return Err(StoreError::Malformed { table: store::Table::Channels.name(), attribute: "channelType" });
+        }
+        let credentials = credentials.iter().map(|(kind, credential)| (built_kind(*kind), credential.revision));
+        Ok(ChannelRecord {
+            id: channel.id.clone(),
+            account: channel.account_id.clone(),
+            platform: Platform::Slack,
+            credentials: credentials.collect(),
+        })
+    });
+    let bot = &records.bot;
+    Ok(BotRecord {
+        id: bot.id.clone(),
+        name: bot.name.clone(),
+        model: bot.model_id.clone(),
+        system_prompt: bot.system_prompt.clone(),
+        channels: channels.collect::<Result<_, _>>()?,
+    })
+}
+
+fn refuse(error: PublishError) -> ApiError {
+    match error {
+        PublishError::Store(error) => error.into(),
+        PublishError::TooLarge(_) => ApiError::internal(error.to_string()),
+    }
+}
+
+/// Whether the caller has what would be answered.
+pub fn has(headers: &HeaderMap, etag: &str) -> bool {
+    portcullis_runtime::etag::IfNoneMatch::from(headers).matches(etag)
+}

@@ -1,0 +1,80 @@
+//! What a pool is answered.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use portcullis_auth::{BotId, PoolId};
+use portcullis_crypto::Digest;
+use portcullis_runtime::{ApiError, etag};
+use portcullis_store::{Pool, SecretName, Snapshot};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::config::Current;
+
+/// A version of a pool's configuration, with what its runtime needs beside it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    pool_id: PoolId,
+    version: u64,
+    config_hash: Digest,
+    config: Value,
+    agent_meta: BTreeMap<String, AgentMeta>,
+    pool_secrets: PoolSecrets,
+    secrets_hash: Digest,
+    created_at: String,
+}
+
+/// Whose an agent is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AgentMeta {
+    bot_id: BotId,
+}
+
+/// Names and values, the last step before they leave.
+pub struct PoolSecrets(pub BTreeMap<SecretName, SecretString>);
+
+impl Serialize for PoolSecrets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name.as_str(), value.expose_secret())))
+    }
+}
+
+impl Answer {
+    pub fn new(current: &Current, config: Value, secrets: PoolSecrets) -> Self {
+        let agents = current.configuration.agents().iter();
+        let agent_meta = agents.map(|(agent, bot)| (agent.clone(), AgentMeta { bot_id: bot.clone() }));
+        Self {
+            pool_id: current.read.pool.id.clone(),
+            version: current.snapshot.version,
+            config_hash: current.snapshot.hash,
+            config,
+            agent_meta: agent_meta.collect(),
+            pool_secrets: secrets,
+            secrets_hash: secrets_hash(&current.read.pool),
+            created_at: format!("{:.3}", current.snapshot.created_at),
+        }
+    }
+
+    /// The answer with its entity tag.
+    pub fn tagged(self, etag: &str) -> Result<Response, ApiError> {
+        Ok(([etag::header(etag)?], Json(self)).into_response())
+    }
+}
+
+/// Tells of the pool's secrets whether they have changed, and nothing of any.
+fn secrets_hash(pool: &Pool) -> Digest {
+    Digest::of_parts(&[b"secrets", pool.id.as_str().as_bytes(), &pool.secrets_revision.to_be_bytes()])
+}
+
+/// What a version's answer is known by: it covers the configuration and the secrets.
+pub fn etag_of(pool: &Pool, snapshot: &Snapshot) -> String {
+    let (version, secrets) = (snapshot.version.to_be_bytes(), secrets_hash(pool));
+    Digest::of_parts(&[&version, snapshot.hash.as_bytes(), secrets.as_bytes()]).to_hex()
+}

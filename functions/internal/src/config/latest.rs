@@ -1,0 +1,47 @@
+//! `GET /api/internal/pools/{poolId}/config/latest`: a pool's newest configuration, or that it has it already.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use http::HeaderMap;
+use portcullis_runtime::{ApiError, etag, tier::Runtime};
+
+use crate::{
+    App,
+    config::{
+        answer::{Answer, etag_of},
+        has,
+    },
+    pool_path::PoolPath,
+};
+
+/// How often a poll reads again because a credential was replaced while it read.
+const TRIES: usize = 8;
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    PoolPath(pool): PoolPath,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let generation = caller.reach(&pool)?;
+    let generator = app.generator();
+    for _ in 0..TRIES {
+        let read = app.pool_configuration(&pool, generation).await?;
+        if let Some(snapshot) = read.current(generator.name()) {
+            let tag = etag_of(&read.pool, snapshot);
+            if has(&headers, &tag) {
+                return etag::not_modified(&tag);
+            }
+        }
+        let mut current = app.newest(read, &generator, generation).await?;
+        let tag = etag_of(&current.read.pool, &current.snapshot);
+        if has(&headers, &tag) {
+            return etag::not_modified(&tag);
+        }
+        if let Some((config, secrets)) = app.filled(&mut current, &generator).await? {
+            return Answer::new(&current, config, secrets).tagged(&tag);
+        }
+    }
+    Err(ApiError::unavailable("a pool's credentials change faster than they are read"))
+}

@@ -1,0 +1,46 @@
+//! `GET /api/internal/pools/{poolId}/config/versions/{version}`: one version of a pool's configuration.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use http::request::Parts;
+use portcullis_auth::PoolId;
+use portcullis_runtime::{ApiError, etag, params, tier::Runtime};
+
+use crate::{
+    App,
+    config::{
+        Current,
+        answer::{Answer, etag_of},
+        has, unpacked,
+    },
+    pool_path::PoolPath,
+};
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    PoolPath(pool): PoolPath,
+    mut parts: Parts,
+) -> Result<Response, ApiError> {
+    let version: u64 = params::path(&mut parts, "version").await?;
+    let generation = caller.reach(&pool)?;
+    let (read, snapshot) = tokio::try_join!(app.pool_configuration(&pool, generation), async {
+        app.store.snapshot(&pool, version).await.map_err(ApiError::from)
+    })?;
+    let snapshot = snapshot.ok_or_else(|| not_found(&pool, version))?;
+    let tag = etag_of(&read.pool, &snapshot);
+    if has(&parts.headers, &tag) {
+        return etag::not_modified(&tag);
+    }
+    let configuration = unpacked(&snapshot)?;
+    let mut current = Current { read, snapshot, configuration, known: None };
+    // A credential that has been replaced is gone, and with it what named it.
+    let filled = app.filled(&mut current, &app.generator()).await?;
+    let (config, secrets) = filled.ok_or_else(|| not_found(&pool, version))?;
+    Answer::new(&current, config, secrets).tagged(&tag)
+}
+
+fn not_found(pool: &PoolId, version: u64) -> ApiError {
+    ApiError::not_found(format!("Pool {pool} config version {version} not found"))
+}

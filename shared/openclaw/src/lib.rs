@@ -1,0 +1,27 @@
+//! Builds a pool's `openclaw.json` from its records. Pure: no clock, no randomness, no I/O.
+//!
+//! [`build`] makes a [`Configuration`], in whose credentials' places stand [`Reference`]s: that is what is stored and
+//! hashed. [`Configuration::fill`] puts the credentials in when a pool reads it. What comes out is valid for `OpenClaw`
+//! 2026.9.6; its schema lies beside the tests.
+//!
+//! `OpenClaw` expands `${NAME}` in each text of its configuration from its own environment. Whatever comes from a record is
+//! escaped, or a bot's name could read what its process knows.
+
+#![warn(missing_docs)]
+
+mod agent_id;
+mod build;
+mod escape;
+mod reference;
+mod stored;
+
+pub use agent_id::agent_ids;
+pub use build::{BotRecord, ChannelRecord, LiteLlm, Platform, PoolRecords, build};
+pub use reference::{CredentialKind, Reference};
+pub use stored::{Configuration, InvalidConfiguration, MissingCredential};
+
+/// Raised with each change of what [`build`] makes of the same records.
+pub const GENERATOR_VERSION: u32 = 1;
+
+/// The port that a pool's gateway listens on.
+pub const GATEWAY_PORT: u16 = 18789;

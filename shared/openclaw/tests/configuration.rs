@@ -1,0 +1,320 @@
+//! What the builder promises, held against `OpenClaw`'s own schema.
+//!
+//! `openclaw-2026.9.6.schema.json` is what `openclaw config schema` of the npm package `openclaw` 2026.9.6 (MIT) prints,
+//! trimmed to the channels that are built here.
+
+use std::collections::BTreeMap;
+
+use portcullis_crypto::Digest;
+use portcullis_openclaw::{
+    BotRecord, ChannelRecord, Configuration, CredentialKind, InvalidConfiguration, LiteLlm, MissingCredential,
+    Platform, PoolRecords, Reference, build,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const SCHEMA: &str = include_str!("openclaw-2026.9.6.schema.json");
+
+/// The most bytes of a configuration that a row holds.
+const ROW: usize = 380_000;
+
+fn schema() -> jsonschema::Validator {
+    let mut schema: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON");
+    // Plugins bring schemas along whose references lead nowhere in this one. We configure none.
+    let plugins = schema["properties"].as_object_mut().and_then(|properties| properties.remove("plugins"));
+    assert!(plugins.is_some());
+    jsonschema::validator_for(&schema).expect("the schema is one")
+}
+
+fn assert_valid(schema: &jsonschema::Validator, config: &Value) {
+    let errors: Vec<_> =
+        schema.iter_errors(config).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:.2000?}");
+}
+
+fn channel(id: &str, account: &str, platform: Platform) -> ChannelRecord {
+    let kinds = match platform {
+        Platform::Slack => vec![CredentialKind::BotToken, CredentialKind::DeliverySecret],
+        Platform::Discord { .. } => vec![CredentialKind::BotToken],
+        Platform::Feishu { .. } => vec![CredentialKind::BotToken, CredentialKind::VerificationToken],
+    };
+    let credentials = kinds.into_iter().map(|kind| (kind, 1)).collect();
+    ChannelRecord { id: id.parse().expect("an id"), account: account.to_owned(), platform, credentials }
+}
+
+fn bot(id: &str, channels: Vec<ChannelRecord>) -> BotRecord {
+    BotRecord {
+        id: id.parse().expect("an id"),
+        name: format!("Bot {id}"),
+        model: "a-model".to_owned(),
+        system_prompt: Some("You help.".to_owned()),
+        channels,
+    }
+}
+
+/// One bot on each platform.
+fn small() -> PoolRecords {
+    let discord = Platform::Discord { application_id: "1234567890".to_owned() };
+    let feishu = Platform::Feishu { app_id: "cli_a1b2".to_owned() };
+    PoolRecords {
+        bots: vec![
+            bot("bot-2", vec![channel("c-3", "discord-1", discord), channel("c-4", "feishu-1", feishu)]),
+            bot(
+                "Bot-1",
+                vec![channel("c-2", "slack-A2-T2", Platform::Slack), channel("c-1", "slack-A1-T1", Platform::Slack)],
+            ),
+        ],
+        lite_llm: None,
+    }
+}
+
+/// What nobody can compress: digits of a digest.
+fn noise(seed: &str, length: usize) -> String {
+    let mut text = String::new();
+    for block in 0.. {
+        if text.len() >= length {
+            break;
+        }
+        text.push_str(&Digest::of(format!("{seed} {block}").as_bytes()).to_hex());
+    }
+    text.truncate(length);
+    text
+}
+
+/// 50 bots with 20 channels each, and prompts of 4 KB.
+fn large() -> PoolRecords {
+    let bots = (0..50).map(|number| {
+        let name = format!("{number}");
+        let channels = (0..20).map(|channel_number| {
+            let seed = format!("{number} {channel_number}");
+            let account = format!("slack-A{}-T{}", noise(&seed, 10).to_uppercase(), noise(&name, 10).to_uppercase());
+            channel(&noise(&seed, 32), &account, Platform::Slack)
+        });
+        let prompt = Some(noise(&format!("prompt {number}"), 4096));
+        BotRecord { system_prompt: prompt, ..bot(&noise(&name, 32), channels.collect()) }
+    });
+    PoolRecords { bots: bots.collect(), lite_llm: None }
+}
+
+fn filled(configuration: &Configuration) -> Value {
+    configuration.fill(&|_| Some("a credential")).expect("each has one")
+}
+
+#[test]
+fn what_is_built_is_valid_for_openclaw() {
+    let schema = schema();
+    let lite_llm = Some(LiteLlm { base_url: "https://models.example.com/v1".to_owned(), key_revision: 7 });
+    for records in [PoolRecords::default(), small(), large()] {
+        for lite_llm in [None, lite_llm.clone()] {
+            let configuration = build(&PoolRecords { lite_llm, ..records.clone() });
+            assert_valid(&schema, &filled(&configuration));
+        }
+    }
+    // The schema does refuse something.
+    let mut config = filled(&build(&small()));
+    config["commands"]["ownerDisplay"] = json!("raw");
+    assert!(!schema.is_valid(&config));
+}
+
+#[test]
+fn a_small_pools_configuration_is_this() {
+    let config = filled(&build(&small()));
+    assert_eq!(
+        config["gateway"],
+        json!({
+            "mode": "local", "port": 18789, "bind": "lan", "auth": { "mode": "token", "token": "a credential" },
+            "controlUi": { "enabled": false },
+        })
+    );
+    assert_eq!(config["session"]["dmScope"], "per-channel-peer");
+    assert_eq!(
+        config["agents"]["entries"]["bot-1"],
+        json!({
+            "name": "Bot Bot-1", "model": "a-model", "workspace": "${OPENCLAW_STATE_DIR}/workspaces/bot-1",
+            "default": true,
+        })
+    );
+    assert_eq!(
+        config["channels"]["slack"]["accounts"]["slack-A1-T1"],
+        json!({
+            "enabled": true, "name": "Bot Bot-1", "dmPolicy": "open", "allowFrom": ["*"], "groupPolicy": "open",
+            "mode": "http", "webhookPath": "/slack/events/slack-A1-T1", "botToken": "a credential",
+            "signingSecret": "a credential",
+            "channels": { "*": { "requireMention": true, "systemPrompt": "You help." } },
+        })
+    );
+    let bound = |agent: &str, channel: &str, account: &str| json!({ "agentId": agent, "match": { "channel": channel, "accountId": account } });
+    assert_eq!(
+        config["bindings"],
+        json!([
+            bound("bot-2", "discord", "discord-1"),
+            bound("bot-2", "feishu", "feishu-1"),
+            bound("bot-1", "slack", "slack-A1-T1"),
+            bound("bot-1", "slack", "slack-A2-T2"),
+        ])
+    );
+    assert!(!config.to_string().contains("dangerously"));
+}
+
+#[test]
+fn a_pool_at_its_limits_fits_a_row() {
+    let bytes = build(&large()).to_bytes();
+    println!("50 bots with 20 channels each: {} bytes", bytes.len());
+    assert!(bytes.len() < ROW, "{}", bytes.len());
+    assert_eq!(Configuration::from_bytes(&bytes), Ok(build(&large())));
+}
+
+#[test]
+fn what_is_stored_names_each_credential_and_its_revision_alone() {
+    let configuration = build(&PoolRecords {
+        lite_llm: Some(LiteLlm { base_url: "https://models.example.com".to_owned(), key_revision: 7 }),
+        ..small()
+    });
+    let references = configuration.references();
+    assert_eq!(references.len(), 2 + 2 * 2 + 1 + 2, "{references:?}");
+    assert!(references.contains(&Reference::Gateway) && references.contains(&Reference::LiteLlm { revision: 7 }));
+    let missing = Reference::Channel { channel: "c-3".parse().unwrap(), kind: CredentialKind::BotToken, revision: 1 };
+    let filled = configuration.fill(&|reference| (*reference != missing).then_some("x"));
+    assert_eq!(filled, Err(MissingCredential(missing)));
+}
+
+#[test]
+fn the_order_of_records_makes_no_difference() {
+    let mut turned = small();
+    turned.bots.reverse();
+    turned.bots.iter_mut().for_each(|bot| bot.channels.reverse());
+    assert_eq!(build(&turned), build(&small()));
+    assert_eq!(build(&turned).hash(), build(&small()).hash());
+}
+
+#[test]
+fn each_change_of_a_record_is_another_configuration() {
+    type Change = fn(&mut PoolRecords);
+    let changes: [Change; 8] = [
+        |records| records.bots[0].name.push('x'),
+        |records| records.bots[0].model.push('x'),
+        |records| records.bots[0].system_prompt = None,
+        |records| records.bots[0].id = "bot-3".parse().unwrap(),
+        |records| drop(records.bots[0].channels.pop()),
+        |records| records.bots[1].channels[0].account.push('x'),
+        |records| *records.bots[1].channels[0].credentials.get_mut(&CredentialKind::DeliverySecret).unwrap() += 1,
+        |records| records.lite_llm = Some(LiteLlm { base_url: "http://x".to_owned(), key_revision: 1 }),
+    ];
+    let mut hashes = vec![build(&small()).hash().to_hex()];
+    for change in changes {
+        let mut records = small();
+        change(&mut records);
+        hashes.push(build(&records).hash().to_hex());
+    }
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), changes.len() + 1);
+}
+
+#[test]
+fn bytes_that_are_no_configuration_are_refused() {
+    let bytes = build(&small()).to_bytes();
+    for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        assert_eq!(Configuration::from_bytes(&bytes[..cut]), Err(InvalidConfiguration), "{cut}");
+    }
+    assert_eq!(Configuration::from_bytes(b"{}"), Err(InvalidConfiguration));
+    // 32 MiB of blanks before it: a few KB of bytes.
+    let mut bomb = Vec::new();
+    let blanks = std::io::Read::chain(std::io::Read::take(std::io::repeat(b' '), 32 << 20), b"{}".as_slice());
+    std::io::Read::read_to_end(&mut flate2::read::DeflateEncoder::new(blanks, flate2::Compression::best()), &mut bomb)
+        .unwrap();
+    assert!(bomb.len() < 100_000);
+    assert_eq!(Configuration::from_bytes(&bomb), Err(InvalidConfiguration));
+}
+
+/// Each text of a configuration, keys included.
+fn texts(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(values) => values.iter().for_each(|value| texts(value, found)),
+        Value::Object(object) => object.iter().for_each(|(key, value)| {
+            found.push(key.clone());
+            texts(value, found);
+        }),
+        _ => {}
+    }
+}
+
+/// Whether `OpenClaw` would expand something in this text.
+fn expands(text: &str) -> bool {
+    text.replace("$${", "").contains("${")
+}
+
+fn hostile(text: &str) -> PoolRecords {
+    let mut records = small();
+    for bot in &mut records.bots {
+        text.clone_into(&mut bot.name);
+        text.clone_into(&mut bot.model);
+        bot.system_prompt = Some(text.to_owned());
+        for (number, channel) in bot.channels.iter_mut().enumerate() {
+            channel.account = format!("{number} {} {text}", channel.id);
+            if let Platform::Discord { application_id: id } | Platform::Feishu { app_id: id } = &mut channel.platform {
+                text.clone_into(id);
+            }
+        }
+    }
+    records.lite_llm = Some(LiteLlm { base_url: text.to_owned(), key_revision: 1 });
+    records
+}
+
+fn assert_nothing_expands(text: &str) {
+    let configuration = build(&hostile(text));
+    let stored = Configuration::from_bytes(&configuration.to_bytes()).expect("reads");
+    let config = stored.fill(&|_| Some("x${SKILL_API_TOKEN}")).expect("each has one");
+    let mut all = Vec::new();
+    texts(&config, &mut all);
+    for found in all {
+        let is_workspace = found.starts_with("${OPENCLAW_STATE_DIR}/workspaces/");
+        let rest = found.strip_prefix("${OPENCLAW_STATE_DIR}/workspaces/").unwrap_or(&found);
+        assert!(!expands(rest) && (!is_workspace || rest.len() <= 64), "{found}");
+    }
+}
+
+#[test]
+fn no_text_of_a_record_is_expanded_or_taken_for_a_reference() {
+    let schema = schema();
+    for text in [
+        "${SKILL_API_TOKEN}",
+        "$${SKILL_API_TOKEN}",
+        "a ${A} \"quoted\"\nline ${B",
+        r#"{"$credential":{"of":"gateway"}}"#,
+        r#"{"$text":0}"#,
+        "$credential",
+        "\u{0}",
+    ] {
+        assert_nothing_expands(text);
+        let configuration = build(&hostile(text));
+        assert_eq!(configuration.references().len(), 9, "{text}");
+        let config = configuration.fill(&|_| Some("x")).unwrap();
+        assert_valid(&schema, &config);
+        assert_eq!(config["agents"]["entries"]["bot-1"]["name"], text.replace("${", "$${"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn nothing_expands_whatever_a_record_says(text in "[$\\{\\}A-C\"\\\\\n]{0,24}") {
+        assert_nothing_expands(&text);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert_eq!(Configuration::from_bytes(&bytes), Err(InvalidConfiguration));
+    }
+}
+
+#[test]
+fn an_agent_names_its_bot() {
+    let expected = BTreeMap::from([("bot-1", "Bot-1"), ("bot-2", "bot-2")]);
+    let configuration = build(&small());
+    let agents: BTreeMap<_, _> =
+        configuration.agents().iter().map(|(agent, bot)| (agent.as_str(), bot.as_str())).collect();
+    assert_eq!(agents, expected);
+}

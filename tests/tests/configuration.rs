@@ -1,0 +1,282 @@
+//! A pool's configuration as its runtime reads it: whole, right after each change, once where nothing has changed.
+
+use std::collections::BTreeSet;
+
+use portcullis_openclaw::Configuration;
+use portcullis_store::{BotStatus, ChannelStatus, NewBot};
+use portcullis_tests::{
+    Answer, System, seed,
+    system::{Settings, send},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+const LATEST: &str = "/api/internal/pools/pool-1/config/latest";
+const BARE: &str = "/api/internal/pools/pool-1/config";
+
+async fn get(system: &System, path: &str) -> Answer {
+    send(system.internal(Method::GET, path)).await
+}
+
+async fn latest(system: &System) -> Value {
+    let answer = get(system, LATEST).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+async fn if_changed(system: &System, tag: &str) -> Answer {
+    send(system.internal(Method::GET, LATEST).header("if-none-match", tag)).await
+}
+
+async fn put_secrets(system: &System, secrets: Value) {
+    let request = system.internal(Method::PUT, "/api/internal/pools/pool-1/secrets");
+    assert_eq!(send(request.json(&json!({ "secrets": secrets }))).await.status, 200);
+}
+
+async fn runtime_token(system: &System, pool: &str) -> String {
+    let request = system.internal(Method::POST, &format!("/api/internal/pools/{pool}/runtime-tokens"));
+    let answer = send(request.json(&json!({ "ttlSeconds": 600 }))).await;
+    answer.json()["token"].as_str().expect("a token").to_owned()
+}
+
+fn assert_refused(answer: &Answer, status: u16, message: &str) {
+    assert_eq!((answer.status.as_u16(), answer.message().as_str()), (status, message), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_configuration_is_answered_as_the_contract_has_it() {
+    let system = System::start().await;
+    let (connected, _stand_in) = seed::connected(&system).await;
+    put_secrets(&system, json!({ "KEY": "é \"", "MAPS_KEY": { "value": "m", "scope": "skill:maps" } })).await;
+    let answer = get(&system, LATEST).await;
+    let tag = answer.header("etag").to_owned();
+    let value = answer.json();
+    let names: BTreeSet<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected =
+        ["poolId", "version", "configHash", "config", "agentMeta", "poolSecrets", "secretsHash", "createdAt"];
+    assert_eq!(names, expected.into());
+    assert_eq!((&value["poolId"], &value["version"]), (&json!("pool-1"), &json!(1)));
+    assert_eq!(value["agentMeta"], json!({ "bot-1": { "botId": "bot-1" } }));
+    assert_eq!(value["poolSecrets"], json!({ "KEY": "é \"" }), "a skill's secret is for the skill alone");
+    for hash in ["configHash", "secretsHash"] {
+        assert_eq!(value[hash].as_str().unwrap().len(), 64, "{hash}");
+    }
+    assert!(value["createdAt"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    let account = &value["config"]["channels"]["slack"]["accounts"]["slack-A0ONE-T0ONE"];
+    assert_eq!(account["botToken"], json!(connected.bot_token));
+    assert_eq!(account["signingSecret"], json!(connected.delivery_secret), "what the relay signs with");
+    assert_eq!(account["webhookPath"], json!(connected.delivery_path()));
+    assert!(!value.to_string().contains(&connected.signing_secret), "Slack's own secret stays here");
+
+    assert_eq!(get(&system, BARE).await.json(), value["config"]);
+    let version = get(&system, "/api/internal/pools/pool-1/config/versions/1").await;
+    assert_eq!((version.header("etag"), version.json()), (tag.as_str(), value));
+}
+
+#[tokio::test]
+async fn who_has_the_newest_is_told_so_until_something_changes() {
+    let system = System::start().await;
+    let (connected, _stand_in) = seed::connected(&system).await;
+    let tag = get(&system, LATEST).await.header("etag").to_owned();
+    assert!(tag.len() == 66 && tag.starts_with('"') && tag.ends_with('"'), "{tag}");
+    for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+        let answer = if_changed(&system, &known).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (304, 0), "{known}");
+        assert_eq!(answer.header("etag"), tag);
+    }
+    for unknown in ["\"other\"", "", tag.trim_matches('"')] {
+        assert_eq!(if_changed(&system, unknown).await.status, 200, "{unknown}");
+    }
+    // Registering and beating is no change.
+    seed::pool(&system, "pool-1", Some("127.0.0.1:4001")).await;
+    assert_eq!(if_changed(&system, &tag).await.status, 304);
+
+    put_secrets(&system, json!({ "KEY": "one" })).await;
+    let answer = if_changed(&system, &tag).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["poolSecrets"]), (200, &json!({ "KEY": "one" })));
+    assert_eq!(answer.json()["version"], json!(1), "secrets are beside the configuration");
+    let tag = answer.header("etag").to_owned();
+    assert_eq!(if_changed(&system, &tag).await.status, 304);
+
+    let store = system.store();
+    let bot = seed::bot(&system, "bot-2", &connected.pool).await;
+    let value = latest(&system).await;
+    assert_eq!((value["version"].clone(), value["agentMeta"].as_object().unwrap().len()), (json!(2), 2));
+    store.set_bot_status(&bot, BotStatus::Paused).await.unwrap();
+    let value = latest(&system).await;
+    assert_eq!((value["version"].clone(), value["agentMeta"].as_object().unwrap().len()), (json!(3), 1));
+    store.set_channel_status(&connected.channel, ChannelStatus::Disconnected).await.unwrap();
+    let value = latest(&system).await;
+    assert_eq!((&value["version"], &value["config"]["channels"]), (&json!(4), &json!({})));
+    store.set_channel_status(&connected.channel, ChannelStatus::Connected).await.unwrap();
+    let second = seed::channel(&system, "channel-2", &connected.bot, &connected.pool, "T0TWO", "A0TWO").await;
+    let value = latest(&system).await;
+    let account = &value["config"]["channels"]["slack"]["accounts"]["slack-A0TWO-T0TWO"];
+    assert_eq!((&value["version"], &account["botToken"]), (&json!(5), &json!(second.bot_token)));
+    // What a heartbeat tells is what the next poll gets.
+    let heartbeat = system.internal(Method::POST, "/api/internal/pools/heartbeat").json(&json!({ "poolId": "pool-1" }));
+    assert_eq!(send(heartbeat).await.json()["configVersion"], json!(5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_write_and_poll_versions_have_no_gap_and_the_last_poll_has_it_all() {
+    const CALLERS: u64 = 32;
+    let system = std::sync::Arc::new(System::start().await);
+    let pool = seed::pool(&system, "pool-1", None).await;
+    let mut under_way = JoinSet::new();
+    for number in 0..CALLERS {
+        let (system, pool) = (system.clone(), pool.clone());
+        under_way.spawn(async move {
+            seed::bot(&system, &format!("bot-{number}"), &pool).await;
+            None
+        });
+    }
+    for _ in 0..CALLERS {
+        let system = system.clone();
+        under_way.spawn(async move { Some(get(&system, LATEST).await) });
+    }
+    for answer in under_way.join_all().await.into_iter().flatten() {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let last = latest(&system).await;
+    assert_eq!(last["agentMeta"].as_object().unwrap().len() as u64, CALLERS, "{}", last["agentMeta"]);
+    let newest = last["version"].as_u64().unwrap();
+    let mut hashes = BTreeSet::new();
+    for version in 1..=newest {
+        let answer = get(&system, &format!("{BARE}/versions/{version}")).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["version"]), (200, &json!(version)));
+        hashes.insert(answer.json()["configHash"].to_string());
+    }
+    assert_eq!(hashes.len() as u64, newest, "each version is of its own; bots are only added");
+    let beyond = get(&system, &format!("{BARE}/versions/{}", newest + 1)).await;
+    assert_refused(&beyond, 404, &format!("Pool pool-1 config version {} not found", newest + 1));
+}
+
+#[tokio::test]
+async fn what_is_stored_holds_references_and_no_credential() {
+    let settings = Settings::random()
+        .with("LITELLM_BASE_URL", "https://models.example.com")
+        .with("LITELLM_API_KEY", "not-a-real-key-of-the-models");
+    let system = System::start_with(settings).await;
+    let (connected, _stand_in) = seed::connected(&system).await;
+    put_secrets(&system, json!({ "KEY": "a-value-of-the-pool" })).await;
+    let read = latest(&system).await;
+    let token = read["config"]["gateway"]["auth"]["token"].as_str().unwrap().to_owned();
+    let secrets = [connected.bot_token.as_str(), &connected.delivery_secret, &token, "not-a-real-key-of-the-models"];
+    for secret in secrets {
+        assert!(read.to_string().contains(secret), "{secret}");
+    }
+    let snapshot = system.store().snapshot(&connected.pool, 1).await.unwrap().unwrap();
+    let stored = Configuration::from_bytes(&snapshot.config).unwrap();
+    assert_eq!(stored.references().len(), secrets.len());
+    let filled = stored.fill(&|_| Some("a credential")).unwrap().to_string();
+    assert!(filled.contains("a credential"));
+    for secret in secrets.into_iter().chain(["a-value-of-the-pool"]) {
+        assert!(!filled.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn another_key_of_the_models_is_another_version_and_the_old_one_is_gone() {
+    let data = tempfile::tempdir().unwrap();
+    let mut settings = Settings::random();
+    settings.data = Some(data.path().to_owned());
+    let with = |key: &str| {
+        let settings = settings.clone().with("LITELLM_BASE_URL", "https://models.example.com");
+        settings.with("LITELLM_API_KEY", key)
+    };
+    let system = System::start_with(settings.clone()).await;
+    let pool = seed::pool(&system, "pool-1", None).await;
+    seed::bot(&system, "bot-1", &pool).await;
+    let value = latest(&system).await;
+    assert_eq!((&value["version"], &value["config"]["models"]), (&json!(1), &Value::Null));
+    system.shutdown().await;
+    for (version, key) in [(2, "not-a-real-key-1"), (3, "not-a-real-key-2")] {
+        let system = System::start_with(with(key)).await;
+        for _ in 0..2 {
+            let value = latest(&system).await;
+            let provider = &value["config"]["models"]["providers"]["litellm"];
+            assert_eq!((&value["version"], &provider["apiKey"]), (&json!(version), &json!(key)));
+        }
+        system.shutdown().await;
+    }
+    let system = System::start_with(with("not-a-real-key-2")).await;
+    let old = get(&system, &format!("{BARE}/versions/2")).await;
+    assert_refused(&old, 404, "Pool pool-1 config version 2 not found");
+    assert_eq!(get(&system, &format!("{BARE}/versions/1")).await.status, 200, "it names no key");
+    system.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_people_write_is_read_as_it_is_written() {
+    let system = System::start().await;
+    let pool = seed::pool(&system, "pool-1", None).await;
+    let hostile = "${SKILL_API_TOKEN} $${X} \" \\ {\"credential\":1} 🦀 é";
+    let bot = NewBot {
+        id: "bot-1".parse().unwrap(),
+        user: "user-1".to_owned(),
+        name: hostile.to_owned(),
+        slug: "bot-1".to_owned(),
+        pool: Some(pool.clone()),
+        model_id: "a-model".to_owned(),
+        system_prompt: Some(hostile.to_owned()),
+    };
+    let id = bot.id.clone();
+    system.store().create_bot(bot).await.unwrap();
+    seed::channel(&system, "channel-1", &id, &pool, "T0ONE", "A0ONE").await;
+    let value = latest(&system).await;
+    let account = &value["config"]["channels"]["slack"]["accounts"]["slack-A0ONE-T0ONE"];
+
+    for text in [&account["name"], &account["channels"]["*"]["systemPrompt"]] {
+        let text = text.as_str().unwrap();
+        assert!(text.starts_with("$${SKILL_API_TOKEN}"), "OpenClaw would expand {text}");
+        assert!(text.ends_with("\" \\ {\"credential\":1} 🦀 é"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_pool_reads_its_own_configuration_alone() {
+    let system = System::start().await;
+    for pool in ["pool-1", "pool-2"] {
+        seed::pool(&system, pool, None).await;
+    }
+    let token = runtime_token(&system, "pool-1").await;
+    let bound = |path: &str| send(system.request(Method::GET, path).header("x-internal-token", &token));
+    for path in ["config", "config/latest", "config/versions/1"] {
+        assert_eq!(bound(&format!("/api/internal/pools/pool-1/{path}")).await.status, 200, "{path}");
+        let others = bound(&format!("/api/internal/pools/pool-2/{path}")).await;
+        assert_refused(&others, 403, "Token is not valid for this pool");
+        let skill = send(system.skill(Method::GET, &format!("/api/internal/pools/pool-1/{path}"))).await;
+        assert_refused(&skill, 401, "Unauthorized internal request");
+    }
+    let revoked = send(system.internal(Method::DELETE, "/api/internal/pools/pool-1/runtime-tokens")).await;
+    assert_eq!(revoked.status, 200);
+    for path in ["config", "config/latest", "config/versions/1", "config/versions/9"] {
+        let answer = bound(&format!("/api/internal/pools/pool-1/{path}")).await;
+        assert_refused(&answer, 401, "Unauthorized internal request");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_not_to_be() {
+    let system = System::start().await;
+    seed::pool(&system, "pool-1", None).await;
+    for path in ["config", "config/latest", "config/versions/1"] {
+        let answer = get(&system, &format!("/api/internal/pools/nowhere/{path}")).await;
+        assert_refused(&answer, 404, "Pool nowhere not found");
+        let answer = get(&system, &format!("/api/internal/pools/a%2F..%2Fb/{path}")).await;
+        assert!(answer.status.is_client_error(), "{answer:?}");
+    }
+    for version in ["0", "1", "18446744073709551615"] {
+        let answer = get(&system, &format!("{BARE}/versions/{version}")).await;
+        assert_refused(&answer, 404, &format!("Pool pool-1 config version {version} not found"));
+    }
+    for version in ["-1", "x", "1.0", "18446744073709551616", "%00"] {
+        let answer = get(&system, &format!("{BARE}/versions/{version}")).await;
+        assert!([400, 404].contains(&answer.status.as_u16()), "{version}: {answer:?}");
+    }
+    // A pool without bots has a configuration too: its gateway's.
+    let value = latest(&system).await;
+    assert_eq!((&value["version"], &value["agentMeta"]), (&json!(1), &json!({})));
+}
