@@ -57,8 +57,9 @@ pub struct Route {
     pub tier: Tier,
     /// What it can be asked.
     pub calls: &'static [Call],
-    /// What another pool's bound token is told, where one counts: the status and the contract's words.
-    pub of_another_pool: (u16, &'static str),
+    /// What another pool's bound token is told, where one counts: the status and the contract's words. `None` where the route
+    /// is about no pool.
+    pub of_another_pool: Option<(u16, &'static str)>,
     /// The largest body that it takes, in bytes.
     pub body_limit: usize,
 }
@@ -99,18 +100,27 @@ const ARTIFACT: Body = Body::Json(r#"{"botId":"bot-1","sessionKey":"agent:bot-1:
 const PREVIEW: Body = Body::Json(r#"{"botId":"bot-1","previewUrl":"https://example.com/"}"#);
 const FEEDBACK: Body = Body::Json(r#"{"content":"Well done","agentId":"bot-1"}"#);
 
+const SKILL: Body = Body::Json(r##"{"content":"# Maps","files":{"run.sh":"echo"}}"##);
+const TEMPLATE: Body = Body::Json(r##"{"content":"# Agents","writeMode":"seed"}"##);
+const LIBRARY_LIMIT: usize = 4 * 1024 * 1024;
+
 const fn call(method: &'static str, path: &'static str, body: Body, status: u16) -> Call {
     Call { method, path, body, status }
 }
 
 const fn route(pattern: &'static str, tier: Tier, calls: &'static [Call]) -> Route {
-    let of_another_pool = (403, "Token is not valid for this pool");
+    let of_another_pool = Some((403, "Token is not valid for this pool"));
     Route { pattern, tier, calls, of_another_pool, body_limit: 1024 * 1024 }
 }
 
 impl Route {
     const fn tells_another_pool(mut self, status: u16, message: &'static str) -> Self {
-        self.of_another_pool = (status, message);
+        self.of_another_pool = Some((status, message));
+        self
+    }
+
+    const fn serves_every_pool(mut self) -> Self {
+        self.of_another_pool = None;
         self
     }
 
@@ -180,6 +190,22 @@ pub const ROUTES: &[Route] = &[
         Tier::Skill,
         &[call("GET", "/api/internal/secrets/maps?poolId=pool-1", Body::None, 200)],
     ),
+    route("/api/internal/skills/{name}", Tier::Operator, &[call("PUT", "/api/internal/skills/maps", SKILL, 200)])
+        .takes(LIBRARY_LIMIT),
+    route("/api/internal/skills/latest", Tier::Runtime, &[call("GET", "/api/internal/skills/latest", Body::None, 200)])
+        .serves_every_pool(),
+    route(
+        "/api/internal/workspace-templates/{name}",
+        Tier::Operator,
+        &[call("PUT", "/api/internal/workspace-templates/agents", TEMPLATE, 200)],
+    )
+    .takes(LIBRARY_LIMIT),
+    route(
+        "/api/internal/workspace-templates/latest",
+        Tier::Runtime,
+        &[call("GET", "/api/internal/workspace-templates/latest", Body::None, 200)],
+    )
+    .serves_every_pool(),
     route("/api/internal/sessions", Tier::Runtime, &[call("POST", "/api/internal/sessions", SESSION, 201)]),
     route(
         "/api/internal/sessions/{id}",

@@ -11,6 +11,9 @@
 //! | GET config/latest: not changed · changed · built anew | 1 · 2 · 4 |
 //! | GET config: built before | 2 |
 //! | GET config/versions/{version}: not changed · read | 1 · 2 |
+//! | GET skills/latest, GET workspace-templates/latest: not changed · read | 1 · 2 |
+//! | PUT skills, PUT workspace-templates: new · replaced | 2 |
+//! | PUT skills: not changed | 1 |
 //! | POST sessions: new · again | 2 |
 //! | PATCH sessions: static token · bound token | 2 · 3 |
 //! | POST artifacts: new · of a chat · bound token | 2 |
@@ -171,6 +174,33 @@ async fn a_configuration_that_has_not_changed_is_told_in_one_round() {
 }
 
 #[tokio::test]
+async fn skills_and_templates_are_written_and_read_in_two_rounds() {
+    let system = System::start().await;
+    seed::pool(&system, "pool-1", None).await;
+    let runtime = token(&system, "runtime").await;
+    let large = "x".repeat(900_000);
+    for (kind, body) in [
+        ("skills", json!({ "content": "# Maps", "files": { "large": large } })),
+        ("workspace-templates", json!({ "content": "# Agents", "writeMode": "seed" })),
+    ] {
+        let path = format!("/api/internal/{kind}/maps");
+        let put = |content: &str| {
+            let mut body = body.clone();
+            body["content"] = content.into();
+            system.internal(Method::PUT, &path).json(&body)
+        };
+        assert_eq!(told(&system, put("new")).await, (200, 2), "{kind}");
+        assert_eq!(told(&system, put("replaced")).await, (200, 2), "{kind}");
+        assert_eq!(told(&system, put("replaced")).await, (200, 1), "{kind}");
+        let latest = format!("/api/internal/{kind}/latest");
+        let get = || with_token(&system, &runtime, Method::GET, &latest);
+        assert_eq!(told(&system, get()).await, (200, 2), "{kind}");
+        let tag = send(get()).await.header("etag").to_owned();
+        assert_eq!(told(&system, get().header("if-none-match", &tag)).await, (304, 1), "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn sessions_and_artifacts_are_written_in_two_rounds() {
     let system = System::start().await;
     let pool = seed::pool(&system, "pool-1", None).await;
@@ -292,7 +322,10 @@ async fn what_the_log_line_tells_is_what_reaches_the_database() {
 
     let body = json!({ "poolId": "pool-1" });
     assert_eq!(told(&system, system.internal(Method::POST, HEARTBEAT).json(&body)).await, (200, 1));
-    assert_eq!(taken(&calls), [call("UpdateItem", "pools")]);
+    // The versions of skills and templates beside the pool's own row.
+    let mut seen = taken(&calls);
+    seen.sort();
+    assert_eq!(seen, [call("BatchGetItem", "several"), call("UpdateItem", "pools")]);
 
     let body = json!({ "secrets": { "A": "v", "B": "w" } });
     assert_eq!(told(&system, system.internal(Method::PUT, WRITE).json(&body)).await, (200, 2));

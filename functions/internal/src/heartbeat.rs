@@ -51,19 +51,19 @@ pub async fn handle(
     let generation = caller.reach(&request.pool_id)?;
     let heartbeat =
         Heartbeat { status: request.status, address: request.pod_ip, last_seen_version: request.last_seen_version };
-    let pool = app
-        .store
-        .heartbeat(&request.pool_id, heartbeat, generation)
-        .await
-        .map_err(|error| refuse(error, &request.pool_id))?;
+    let beat = async {
+        let beat = app.store.heartbeat(&request.pool_id, heartbeat, generation).await;
+        beat.map_err(|error| refuse(error, &request.pool_id))
+    };
+    let versions = async { app.store.library_versions().await.map_err(ApiError::from) };
+    let (pool, (skills_version, templates_version)) = tokio::try_join!(beat, versions)?;
     Ok(axum::Json(Response {
         ok: true,
         pool_id: request.pool_id,
         status: pool.status,
         config_version: pool.expected_config_version(app.generator().name()),
         secrets_revision: pool.secrets_revision,
-        // No skill and no template can be stored yet, so their first version is still to come.
-        skills_version: 0,
-        templates_version: 0,
+        skills_version,
+        templates_version,
     }))
 }

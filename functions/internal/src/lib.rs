@@ -6,6 +6,7 @@
 
 mod config;
 mod heartbeat;
+mod library;
 mod pool_path;
 mod put_secrets;
 mod register;
@@ -84,10 +85,14 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
 
 fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
     let registration = Routes::new().at("/api/internal/pools/register", routing::post(register::handle));
-    let operator = Routes::new().at("/api/internal/pools/{poolId}/secrets", routing::put(put_secrets::handle)).at(
-        "/api/internal/pools/{poolId}/runtime-tokens",
-        routing::post(runtime_tokens::issue).delete(runtime_tokens::revoke),
-    );
+    let operator = Routes::new()
+        .at("/api/internal/pools/{poolId}/secrets", routing::put(put_secrets::handle))
+        .at(
+            "/api/internal/pools/{poolId}/runtime-tokens",
+            routing::post(runtime_tokens::issue).delete(runtime_tokens::revoke),
+        )
+        .at("/api/internal/skills/{name}", routing::put(library::put_skill::handle))
+        .at("/api/internal/workspace-templates/{name}", routing::put(library::put_template::handle));
     let runtime = Routes::new()
         .at("/api/internal/pools/heartbeat", routing::post(heartbeat::handle))
         .at(
@@ -97,6 +102,8 @@ fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
         .at("/api/internal/pools/{poolId}/config", routing::get(config::bare::handle))
         .at("/api/internal/pools/{poolId}/config/latest", routing::get(config::latest::handle))
         .at("/api/internal/pools/{poolId}/config/versions/{version}", routing::get(config::version::handle))
+        .at("/api/internal/skills/latest", routing::get(library::latest_skills::handle))
+        .at("/api/internal/workspace-templates/latest", routing::get(library::latest_templates::handle))
         .at("/api/internal/sessions", routing::post(sessions::handle))
         .at("/api/internal/sessions/{id}", routing::patch(session::handle));
     [

@@ -405,7 +405,9 @@ Resources:
             "pool_config_snapshots",
             "pool_secrets",
             "pools",
+            "skills",
             "webhook_routes",
+            "workspace_templates",
         ] {
             assert!(tables.contains(&name), "{name} in {tables:?}");
         }

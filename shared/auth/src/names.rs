@@ -96,6 +96,16 @@ name!(
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 );
 
+name!(
+    /// A skill's folder, or a workspace template: 1–64 of `a-z`, `0-9` and `-`, the first not `-`.
+    LibraryName,
+    "a name",
+    "1 to 64 of a-z, 0-9 and -, the first of them not -",
+    |text| (1..=64).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +124,16 @@ mod tests {
         }
         assert!("s".repeat(64).parse::<SkillName>().is_ok());
         assert!("s".repeat(65).parse::<SkillName>().is_err());
+    }
+
+    #[test]
+    fn a_library_name_is_the_name_of_a_plain_folder() {
+        for good in ["a", "0-a", &"s".repeat(64)] {
+            assert!(good.parse::<LibraryName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a_b", "A", ".", "..", "a/b", &"s".repeat(65)] {
+            assert!(bad.parse::<LibraryName>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! hashed. [`Configuration::fill`] puts the credentials in when a pool reads it. What comes out is valid for `OpenClaw`
 //! 2026.9.6; its schema lies beside the tests.
 //!
+//! [`FilePath`] is where the files of a skill may lie: what the API takes, and what a pool's machine writes.
+//!
 //! `OpenClaw` expands `${NAME}` in each text of its configuration from its own environment. Whatever comes from a record is
 //! escaped, or a bot's name could read what its process knows.
 
@@ -12,11 +14,13 @@
 mod agent_id;
 mod build;
 mod escape;
+mod file_path;
 mod reference;
 mod stored;
 
 pub use agent_id::agent_ids;
 pub use build::{BotRecord, ChannelRecord, LiteLlm, Platform, PoolRecords, build};
+pub use file_path::{FilePath, InvalidFilePath};
 pub use reference::{CredentialKind, Reference};
 pub use stored::{Configuration, InvalidConfiguration, MissingCredential};
 

@@ -242,7 +242,7 @@ fn texts(value: &Value, found: &mut Vec<String>) {
 
 /// Whether `OpenClaw` would expand something in this text.
 fn expands(text: &str) -> bool {
-    text.replace("$${", "").contains("${")
+    text.replace("$${", " ").contains("${")
 }
 
 fn hostile(text: &str) -> PoolRecords {
@@ -281,6 +281,7 @@ fn no_text_of_a_record_is_expanded_or_taken_for_a_reference() {
     for text in [
         "${SKILL_API_TOKEN}",
         "$${SKILL_API_TOKEN}",
+        "$${{",
         "a ${A} \"quoted\"\nline ${B",
         r#"{"$credential":{"of":"gateway"}}"#,
         r#"{"$text":0}"#,

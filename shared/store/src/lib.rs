@@ -23,6 +23,7 @@ mod error;
 mod event_log;
 mod feedback;
 mod keys;
+mod library;
 mod pool_secrets;
 mod pools;
 mod revision;
@@ -60,6 +61,9 @@ pub use error::StoreError;
 pub use event_log::{EVENT_RETENTION, EventIdentity, Lease};
 pub use feedback::{FEEDBACK_RETENTION, NewFeedback};
 pub use keys::{FixedKeyring, KeySource, KeyringFuture};
+pub use library::{
+    Contents, Document, Library, MAXIMUM_ACTIVE_BYTES, MAXIMUM_ANSWER_BYTES, MAXIMUM_DOCUMENTS, PutDocumentError,
+};
 pub use pool_secrets::{
     InvalidScope, InvalidSecretName, MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES,
     MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SecretChange, SecretName,

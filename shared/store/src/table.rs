@@ -4,11 +4,16 @@ use std::fmt;
 
 /// A table, by its logical name: the physical one has the deployment's prefix before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is described by the module of its name")]
+#[expect(
+    missing_docs,
+    reason = "each is described by the module of its name, `skills` and `workspace_templates` by `library`"
+)]
 pub enum Table {
     Pools,
     PoolConfigSnapshots,
     PoolSecrets,
+    Skills,
+    WorkspaceTemplates,
     Bots,
     Channels,
     ChannelCredentials,
@@ -27,6 +32,8 @@ impl Table {
             Self::Pools => "pools",
             Self::PoolConfigSnapshots => "pool_config_snapshots",
             Self::PoolSecrets => "pool_secrets",
+            Self::Skills => "skills",
+            Self::WorkspaceTemplates => "workspace_templates",
             Self::Bots => "bots",
             Self::Channels => "channels",
             Self::ChannelCredentials => "channel_credentials",
@@ -45,6 +52,7 @@ impl Table {
             Self::Feedback => &["bot", "time"],
             Self::PoolConfigSnapshots => &["pool", "version"],
             Self::PoolSecrets => &["pool", "scopeName"],
+            Self::Skills | Self::WorkspaceTemplates => &["name", "part"],
             Self::ChannelCredentials => &["channel", "kind"],
             Self::WebhookRoutes => &["route"],
             Self::EventLog => &["identity"],

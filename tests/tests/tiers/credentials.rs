@@ -206,8 +206,8 @@ fn well_formed<'a>(
             ("an expired token", &skill.expired, refused),
             ("a revoked token", &skill.revoked, refused),
             ("a token under another key", &skill.under_another_key, refused),
-            ("another pool's token", &skill.of_another_pool, of_another_pool),
         ];
+        all.extend(of_another_pool.map(|refusal| ("another pool's token", skill.of_another_pool.as_str(), refusal)));
         // What is of a bot is for each skill of its pool.
         if route.pattern.contains("{skillName}") {
             all.push(("another skill's token", of_another_skill, OF_ANOTHER_SKILL));
@@ -225,8 +225,9 @@ fn well_formed<'a>(
         ("an expired token", &runtime.expired, refused),
         ("a token under another key", &runtime.under_another_key, refused),
         ("a revoked token", &runtime.revoked, or_operators(refused)),
-        ("another pool's token", &runtime.of_another_pool, or_operators(of_another_pool)),
     ];
+    let of_another_pool = of_another_pool.map(or_operators);
+    all.extend(of_another_pool.map(|refusal| ("another pool's token", runtime.of_another_pool.as_str(), refusal)));
     if is_operators {
         all.push(("the pool's own token", &runtime.own, OPERATORS_ALONE));
     }

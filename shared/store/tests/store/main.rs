@@ -7,6 +7,7 @@ mod configuration;
 mod event_log;
 mod faults;
 mod feedback;
+mod library;
 mod pools;
 mod sealing;
 mod secrets;

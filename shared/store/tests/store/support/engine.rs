@@ -15,10 +15,12 @@ use super::Item;
 pub const PREFIX: &str = "test-";
 
 /// The tables and their keys, as `infra/template.yaml` has them.
-const TABLES: [(Table, &[&str]); 11] = [
+const TABLES: [(Table, &[&str]); 13] = [
     (Table::Pools, &["id"]),
     (Table::PoolConfigSnapshots, &["pool", "version"]),
     (Table::PoolSecrets, &["pool", "scopeName"]),
+    (Table::Skills, &["name", "part"]),
+    (Table::WorkspaceTemplates, &["name", "part"]),
     (Table::Bots, &["id"]),
     (Table::Channels, &["id"]),
     (Table::ChannelCredentials, &["channel", "kind"]),
@@ -68,8 +70,8 @@ impl Engine {
 
     /// All rows of a table.
     pub async fn rows(&self, table: Table) -> Vec<Item> {
-        let scan = self.direct.scan().table_name(format!("{PREFIX}{table}")).send().await;
-        scan.expect("a scan").items.unwrap_or_default()
+        let scan = self.direct.scan().table_name(format!("{PREFIX}{table}")).into_paginator().items().send();
+        scan.try_collect().await.expect("a scan")
     }
 
     pub async fn row(&self, table: Table, key: Item) -> Option<Item> {

@@ -1,0 +1,130 @@
+//! Skills and workspace templates: what the operator stores once and every pool copies.
+
+pub mod latest_skills;
+pub mod latest_templates;
+pub mod put_skill;
+pub mod put_template;
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, request::Parts};
+use portcullis_auth::LibraryName;
+use portcullis_runtime::{ApiError, etag, params, tier::Runtime};
+use portcullis_store::{Contents, Document, Library, PutDocumentError};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{App, config::has, pool_not_found};
+
+/// The largest request, in bytes: a skill of 1 MiB as JSON, under what Lambda takes.
+pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+/// The most bytes of one document as it is stored, which is as JSON: a transaction with it and with what it replaces stays
+/// under DynamoDB's 4 MB.
+const MAXIMUM_STORED_BYTES: usize = 1024 * 1024 + 512 * 1024;
+
+/// Whether pools are to have a document.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    #[default]
+    Active,
+    Inactive,
+}
+
+/// What was stored, and the version that it made, or did not change.
+#[derive(Serialize)]
+pub struct Stored {
+    ok: bool,
+    name: LibraryName,
+    version: u64,
+}
+
+impl App {
+    /// Stores `content`, of which `bytes` count, under the name that the path holds.
+    async fn put_in(
+        &self,
+        library: Library,
+        name: LibraryName,
+        status: Status,
+        bytes: usize,
+        content: &impl Serialize,
+    ) -> Result<Json<Stored>, ApiError> {
+        let content = serde_json::to_vec(content).map_err(|error| ApiError::internal(error.to_string()))?;
+        if content.len() > MAXIMUM_STORED_BYTES {
+            let message = format!("It must be at most {MAXIMUM_STORED_BYTES} bytes as JSON");
+            return Err(ApiError::bad_request("too_large", message));
+        }
+        let answer_bytes = length_within_json(name.as_str().as_bytes()) + length_within_json(&content);
+        let document = Document { is_active: matches!(status, Status::Active), bytes, answer_bytes, content };
+        let version = self.store.put_document(library, &name, document).await.map_err(refuse)?;
+        Ok(Json(Stored { ok: true, name, version }))
+    }
+
+    /// What a library holds, for a caller whose token, where it is a pool's, has not been revoked.
+    async fn contents(&self, library: Library, caller: &Runtime) -> Result<Contents, ApiError> {
+        let admitted = async {
+            let Runtime::Bound(grant) = caller else { return Ok(()) };
+            match self.store.generations(&grant.pool).await? {
+                Some(generations) if generations.runtime == grant.generation => Ok(()),
+                Some(_) => Err(Runtime::revoked()),
+                None => Err(pool_not_found(&grant.pool)),
+            }
+        };
+        let contents = async { self.store.library(library).await.map_err(ApiError::from) };
+        let (contents, ()) = tokio::try_join!(contents, admitted)?;
+        Ok(contents)
+    }
+
+    /// The documents of the newest version, or that the caller has them: `answer` is made of the version and of them.
+    async fn latest<A: Serialize>(
+        &self,
+        library: Library,
+        caller: &Runtime,
+        headers: &HeaderMap,
+        answer: impl FnOnce(&Contents, BTreeMap<LibraryName, Box<RawValue>>) -> A,
+    ) -> Result<Response, ApiError> {
+        let contents = self.contents(library, caller).await?;
+        let tag = format!("{}-{}", contents.version, contents.hash().to_hex());
+        if has(headers, &tag) {
+            return etag::not_modified(&tag);
+        }
+        let documents = self.store.active_documents(library, &contents).await?;
+        let documents = documents.into_iter().map(|(name, bytes)| Ok((name, raw(bytes)?)));
+        let answer = answer(&contents, documents.collect::<Result<_, ApiError>>()?);
+        Ok(([etag::header(&tag)?], Json(answer)).into_response())
+    }
+}
+
+/// The name that a path holds.
+async fn name_of(parts: &mut Parts) -> Result<LibraryName, ApiError> {
+    params::path(parts, "name").await
+}
+
+fn created_at(contents: &Contents) -> String {
+    format!("{:.3}", contents.created_at)
+}
+
+fn raw(bytes: Vec<u8>) -> Result<Box<RawValue>, ApiError> {
+    let json = String::from_utf8(bytes).map_err(|_| ApiError::internal("a stored document is not UTF-8"))?;
+    RawValue::from_string(json).map_err(|_| ApiError::internal("a stored document is not JSON"))
+}
+
+/// How long JSON is in a string of JSON.
+fn length_within_json(json: &[u8]) -> usize {
+    json.len() + json.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count()
+}
+
+fn refuse(error: PutDocumentError) -> ApiError {
+    match error {
+        PutDocumentError::Store(error) => error.into(),
+        limit => {
+            let message = limit.to_string();
+            ApiError::bad_request("library_limit_exceeded", message)
+        }
+    }
+}

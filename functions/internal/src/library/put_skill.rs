@@ -1,0 +1,75 @@
+//! `PUT /api/internal/skills/{name}`: the operator stores a skill.
+//!
+//! A skill cannot be called `latest`: that path is the one that reads all of them, and answers 405.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use axum::{
+    Json as Answer,
+    extract::{FromRequest, Request as HttpRequest, State},
+};
+use portcullis_openclaw::FilePath;
+use portcullis_runtime::{ApiError, json::Json, tier::Operator};
+use portcullis_store::Library;
+use serde::Deserialize;
+
+use super::{BODY_LIMIT, Status, Stored, name_of};
+use crate::App;
+
+/// Where the skill's own text lies among its files.
+const SKILL_FILE: &str = "SKILL.md";
+
+/// The most files of a skill, its own text included.
+const MAXIMUM_FILES: usize = 1000;
+
+/// The most bytes of a skill's paths and texts: 1 MiB.
+const MAXIMUM_BYTES: usize = 1024 * 1024;
+
+/// A skill.
+#[derive(Deserialize)]
+struct Request {
+    content: String,
+    #[serde(default)]
+    files: BTreeMap<FilePath, String>,
+    #[serde(default)]
+    status: Status,
+}
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    request: HttpRequest,
+) -> Result<Answer<Stored>, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let name = name_of(&mut parts).await?;
+    let request = HttpRequest::from_parts(parts, body);
+    let Json(Request { content, files, status }) = Json::<Request, BODY_LIMIT>::from_request(request, &()).await?;
+    check(&files)?;
+    let mut texts: BTreeMap<&str, &str> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    texts.insert(SKILL_FILE, &content);
+    let bytes = texts.iter().map(|(path, text)| path.len() + text.len()).sum();
+    if bytes > MAXIMUM_BYTES {
+        let message = format!("A skill's paths and texts must be at most {MAXIMUM_BYTES} bytes");
+        return Err(ApiError::bad_request("too_large", message));
+    }
+    app.put_in(Library::Skills, name, status, bytes, &texts).await
+}
+
+/// Whether these files can lie beside each other and beside the skill's text.
+fn check(files: &BTreeMap<FilePath, String>) -> Result<(), ApiError> {
+    let refuse = |why: &str| Err(ApiError::invalid_field("files", why));
+    if files.len() >= MAXIMUM_FILES {
+        return refuse("must be fewer than 1000");
+    }
+    let paths: BTreeSet<&str> = files.keys().map(FilePath::as_str).collect();
+    if paths.contains(SKILL_FILE) {
+        return refuse("must not hold SKILL.md, which content is");
+    }
+    if files.keys().flat_map(FilePath::folders).any(|folder| folder == SKILL_FILE || paths.contains(folder)) {
+        return refuse("must not hold a file in whose path another file is a folder");
+    }
+    Ok(())
+}

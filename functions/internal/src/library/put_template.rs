@@ -1,0 +1,60 @@
+//! `PUT /api/internal/workspace-templates/{name}`: the operator stores a template.
+
+use std::sync::Arc;
+
+use axum::{
+    Json as Answer,
+    extract::{FromRequest, Request as HttpRequest, State},
+};
+use portcullis_runtime::{ApiError, json::Json, tier::Operator};
+use portcullis_store::Library;
+use serde::{Deserialize, Serialize};
+
+use super::{BODY_LIMIT, Status, Stored, name_of};
+use crate::App;
+
+/// The most bytes of a template's text: 256 KiB.
+const MAXIMUM_BYTES: usize = 256 * 1024;
+
+/// A template.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    content: String,
+    write_mode: WriteMode,
+    #[serde(default)]
+    status: Status,
+}
+
+/// When a pool's machine writes it into a workspace: once, or whenever it differs.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum WriteMode {
+    Seed,
+    Inject,
+}
+
+/// A template as it is stored and read.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Template<'a> {
+    content: &'a str,
+    write_mode: WriteMode,
+}
+
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    request: HttpRequest,
+) -> Result<Answer<Stored>, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let name = name_of(&mut parts).await?;
+    let request = HttpRequest::from_parts(parts, body);
+    let Json(request) = Json::<Request, BODY_LIMIT>::from_request(request, &()).await?;
+    let bytes = request.content.len();
+    if bytes > MAXIMUM_BYTES {
+        return Err(ApiError::bad_request("too_large", format!("A template must be at most {MAXIMUM_BYTES} bytes")));
+    }
+    let template = Template { content: &request.content, write_mode: request.write_mode };
+    app.put_in(Library::WorkspaceTemplates, name, request.status, bytes, &template).await
+}
