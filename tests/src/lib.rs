@@ -14,6 +14,7 @@ pub mod queue_promises;
 pub mod routes;
 pub mod seed;
 pub mod slack;
+pub mod slack_api;
 pub mod system;
 
 pub use child::Child;
@@ -21,4 +22,5 @@ pub use clock::TestClock;
 pub use faults::{Fault, FaultProxy};
 pub use faulty::Faulty;
 pub use pool::{Behaviour, StandInPool};
+pub use slack_api::StandInSlack;
 pub use system::{Answer, System};

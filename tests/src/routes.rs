@@ -190,6 +190,11 @@ pub const ROUTES: &[Route] = &[
         Tier::Skill,
         &[call("GET", "/api/internal/secrets/maps?poolId=pool-1", Body::None, 200)],
     ),
+    route(
+        "/api/internal/pools/{poolId}/check-slack-tokens",
+        Tier::Runtime,
+        &[call("POST", "/api/internal/pools/pool-1/check-slack-tokens", Body::None, 200)],
+    ),
     route("/api/internal/skills/{name}", Tier::Operator, &[call("PUT", "/api/internal/skills/maps", SKILL, 200)])
         .takes(LIBRARY_LIMIT),
     route("/api/internal/skills/latest", Tier::Runtime, &[call("GET", "/api/internal/skills/latest", Body::None, 200)])

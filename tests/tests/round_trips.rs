@@ -14,6 +14,7 @@
 //! | GET skills/latest, GET workspace-templates/latest: not changed · read | 1 · 2 |
 //! | PUT skills, PUT workspace-templates: new · replaced | 2 |
 //! | PUT skills: not changed | 1 |
+//! | POST check-slack-tokens: all good · all revoked, each side by side | 4 · 6 |
 //! | POST sessions: new · again | 2 |
 //! | PATCH sessions: static token · bound token | 2 · 3 |
 //! | POST artifacts: new · of a chat · bound token | 2 |
@@ -39,8 +40,9 @@ use std::{
 
 use portcullis_auth::Clock;
 use portcullis_tests::{
-    Fault, FaultProxy, Faulty, System, seed, slack,
-    system::{eventually, send},
+    Fault, FaultProxy, Faulty, StandInSlack, System, seed, slack,
+    slack_api::Saying,
+    system::{Settings, eventually, send},
 };
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -171,6 +173,20 @@ async fn a_configuration_that_has_not_changed_is_told_in_one_round() {
     }
     seed::bot(&system, "bot-2", &connected.pool).await;
     assert_eq!(told(&system, poll(&latest).header("if-none-match", &tag)).await, (200, 4), "changed");
+}
+
+#[tokio::test]
+async fn slack_tokens_are_checked_in_four_rounds_and_disabled_in_three() {
+    let slack = StandInSlack::start().await;
+    let system = System::start_with(Settings::random().with("SLACK_API_URL", &slack.url())).await;
+    let (connected, _stand_in) = seed::connected(&system).await;
+    let check = || system.internal(Method::POST, "/api/internal/pools/pool-1/check-slack-tokens");
+    slack.say(&connected.bot_token, Saying::Good);
+    // The pool, its bots, their channels with their tokens; the sessions without a title.
+    assert_eq!(told(&system, check()).await, (200, 4));
+    slack.say(&connected.bot_token, Saying::Error("token_revoked"));
+    // No good token is left to look titles up with; the channel, its bot, and the change of both.
+    assert_eq!(told(&system, check()).await, (200, 6));
 }
 
 #[tokio::test]

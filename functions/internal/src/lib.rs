@@ -4,6 +4,7 @@
 //! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool, opens no skill's secret and
 //! reads nothing that Slack signs with.
 
+mod check_slack_tokens;
 mod config;
 mod heartbeat;
 mod library;
@@ -31,11 +32,15 @@ use portcullis_runtime::{
     tier::{self, InternalGate, Mounted, Routes, Runtime},
 };
 use portcullis_store::{PoolError, Store, Table};
+use portcullis_upstream::{BaseUrl, Slack};
 
 use config::generator::Generator;
 
 /// Longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
 const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Slack's Web API, where `SLACK_API_URL` names no other.
+const SLACK_API_URL: &str = "https://slack.com/api/";
 
 /// What the handlers work with.
 struct App {
@@ -43,6 +48,7 @@ struct App {
     keyring: Rotating<Keyring>,
     networks: PoolNetworks,
     lite_llm: Rotating<LiteLlmAccess>,
+    slack: Slack,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
 }
@@ -71,12 +77,14 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mode = settings.internal_token_mode();
     let store = settings.store(&keyring);
     let networks = settings.pool_networks();
+    let slack = settings.upstream("SLACK_API_URL", SLACK_API_URL).map(|base: BaseUrl| Slack::new(base));
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
         let (keyring, clock) = (keyring?, Arc::clone(&platform.clock));
         let gate = InternalGate { token: token?, mode: mode?, keyring: keyring.clone(), clock: Arc::clone(&clock) };
         let randomness = Arc::clone(&platform.randomness);
-        let app = App { store: store?, keyring, networks: networks?, lite_llm: lite_llm?, clock, randomness };
+        let app =
+            App { store: store?, keyring, networks: networks?, lite_llm: lite_llm?, slack: slack?, clock, randomness };
         Ok((app, gate, commit_hash?))
     })?;
     lambda::warm_up(&app.store, Table::Pools).await;
@@ -99,6 +107,7 @@ fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
             "/api/internal/pools/{poolId}/skill-tokens",
             routing::post(skill_tokens::issue).delete(skill_tokens::revoke),
         )
+        .at("/api/internal/pools/{poolId}/check-slack-tokens", routing::post(check_slack_tokens::handle))
         .at("/api/internal/pools/{poolId}/config", routing::get(config::bare::handle))
         .at("/api/internal/pools/{poolId}/config/latest", routing::get(config::latest::handle))
         .at("/api/internal/pools/{poolId}/config/versions/{version}", routing::get(config::version::handle))

@@ -180,6 +180,14 @@ impl<'a> SettingsReader<'a> {
         Ok(if self.platform.is_on_aws() { networks } else { networks.with_loopback() })
     }
 
+    /// Where an upstream is, as `name` says, else at `default`.
+    pub fn upstream<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, default: &str) -> Result<T, Noted> {
+        match self.optional(name)? {
+            Some(base) => Ok(base),
+            None => self.note(name, default.parse()),
+        }
+    }
+
     /// What the static internal token is good for (`INTERNAL_TOKEN_MODE`).
     pub fn internal_token_mode(&mut self) -> Result<TokenMode, Noted> {
         self.optional("INTERNAL_TOKEN_MODE").map(Option::unwrap_or_default)

@@ -1,6 +1,6 @@
 //! `channel_credentials`: what a connected channel is spoken to and verified with, sealed.
 
-use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
 use portcullis_auth::{ChannelId, SigningSecret};
 use portcullis_crypto::Cell;
 use secrecy::SecretString;
@@ -45,6 +45,19 @@ fn key(channel: &ChannelId, kind: Kind) -> Item {
 }
 
 impl Store {
+    /// The condition that a channel's bot token is the one of this revision.
+    pub(crate) fn check_bot_token(&self, channel: &ChannelId, revision: u64) -> Result<TransactWriteItem, StoreError> {
+        let condition = "#revision = :revision";
+        let check = ConditionCheck::builder()
+            .table_name(self.table_name(TABLE))
+            .key("channel", text(channel))
+            .key("kind", text(Kind::BotToken.as_str()))
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[condition]))
+            .expression_attribute_values(":revision", number(revision));
+        Ok(TransactWriteItem::builder().condition_check(built(check.build())?).build())
+    }
+
     /// Seals a channel's signing secret anew and raises its revision, where it has one: the platform's app got another.
     ///
     /// # Errors

@@ -173,10 +173,35 @@ impl Store {
     /// # Errors
     /// [`ChannelError`].
     pub async fn set_channel_status(&self, channel: &ChannelId, status: ChannelStatus) -> Result<(), ChannelError> {
+        self.change_status(channel, status, None).await.map(|_| ())
+    }
+
+    /// Marks a connected channel as broken because its bot token is not good any more, unless another token than that of
+    /// `revision` is there by now. Returns whether it did.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub async fn invalidate_channel(&self, channel: &ChannelId, revision: u64) -> Result<bool, ChannelError> {
+        self.change_status(channel, ChannelStatus::Error, Some(revision)).await
+    }
+
+    /// Sets a channel's status; where a bot token's revision is given, only that of a connected channel with that token.
+    async fn change_status(
+        &self,
+        channel: &ChannelId,
+        status: ChannelStatus,
+        bot_token: Option<u64>,
+    ) -> Result<bool, ChannelError> {
         let mut backoff = Backoff::of_race();
         loop {
             let known = self.get_channel(channel).await?.ok_or(ChannelError::NotFound)?;
+            if bot_token.is_some() && known.status != ChannelStatus::Connected {
+                return Ok(false);
+            }
             let mut actions = vec![self.update_channel_status(&known, status)?];
+            if let Some(revision) = bot_token {
+                actions.push(self.check_bot_token(channel, revision)?);
+            }
             // A deleted bot is in no configuration.
             let bot = self.get_bot(&known.bot).await?.filter(|bot| bot.status != crate::BotStatus::Deleted);
             if let Some(bot) = bot {
@@ -186,8 +211,13 @@ impl Store {
                 }
             }
             match self.transact_write(actions).await {
-                Ok(()) => return Ok(()),
-                // The channel went away, or its bot was deleted or moved, since they were read.
+                Ok(()) => return Ok(true),
+                Err(CallError::Conditions(conditions))
+                    if bot_token.is_some() && matches!(conditions.get(1), Some(Condition::Failed(_))) =>
+                {
+                    return Ok(false);
+                }
+                // The channel changed or went away, or its bot was deleted or moved, since they were read.
                 Err(CallError::Conditions(_)) => self.wait_after_race(&mut backoff).await?,
                 Err(CallError::Store(error)) => return Err(error.into()),
             }
@@ -195,7 +225,8 @@ impl Store {
     }
 
     fn update_channel_status(&self, channel: &Channel, status: ChannelStatus) -> Result<TransactWriteItem, StoreError> {
-        let (update, condition) = ("SET #status = :status, #updatedAt = :now", "#schema = :schema AND #bot = :bot");
+        let update = "SET #status = :status, #updatedAt = :now";
+        let condition = "#schema = :schema AND #bot = :bot AND #status = :read";
         let update = Update::builder()
             .table_name(self.table_name(TABLE))
             .key("id", text(&channel.id))
@@ -206,6 +237,7 @@ impl Store {
                 (":schema", schema()),
                 (":bot", text(&channel.bot)),
                 (":status", text(status)),
+                (":read", text(channel.status)),
                 (":now", time(self.now())),
             ])));
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())

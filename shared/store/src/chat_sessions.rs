@@ -5,6 +5,7 @@
 
 mod look_ups;
 mod messages;
+mod titles;
 mod upsert;
 mod write;
 

@@ -1,0 +1,68 @@
+//! Where an upstream is.
+
+use std::{fmt, str::FromStr};
+
+use reqwest::Url;
+
+/// An upstream's base URL: https, or http to this machine itself; its path ends with a slash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+/// Why a text is no [`BaseUrl`]. It holds nothing of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an https URL that ends with a slash (http is for 127.0.0.1 and [::1] alone)")]
+pub struct InvalidBaseUrl;
+
+impl BaseUrl {
+    /// The URL of a method or path below it.
+    pub(crate) fn join(&self, path: &'static str) -> Url {
+        self.0.join(path).unwrap_or_else(|_| unreachable!("our own paths are relative URLs"))
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = InvalidBaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBaseUrl> {
+        let url = Url::parse(text).map_err(|_| InvalidBaseUrl)?;
+        let is_safe = match url.scheme() {
+            "https" => true,
+            "http" => matches!(url.host_str(), Some("127.0.0.1" | "[::1]")),
+            _ => false,
+        };
+        let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+        if is_safe && is_bare && url.path().ends_with('/') { Ok(Self(url)) } else { Err(InvalidBaseUrl) }
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("BaseUrl").field(&self.0.as_str()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_the_clear() {
+        for good in ["https://slack.com/api/", "http://127.0.0.1:1/api/", "http://[::1]:1/"] {
+            assert!(good.parse::<BaseUrl>().is_ok(), "{good}");
+        }
+        for bad in [
+            "http://slack.com/api/",
+            "https://slack.com/api",
+            "https://user:password@slack.com/",
+            "https://slack.com/?q=/",
+            "ftp://slack.com/",
+            "slack.com",
+            "",
+            "http://127.0.0.1.example.com/",
+        ] {
+            assert_eq!(bad.parse::<BaseUrl>(), Err(InvalidBaseUrl), "{bad}");
+        }
+        let base: BaseUrl = "https://slack.com/api/".parse().unwrap();
+        assert_eq!(base.join("auth.test").as_str(), "https://slack.com/api/auth.test");
+    }
+}

@@ -1,0 +1,20 @@
+//! Clients of the services that bots and people use: typed answers and errors, nothing of a token or of an answer in either.
+//!
+//! Each call has [`TIMEOUT`], is made once, follows no redirect, and reads at most [`ANSWER_LIMIT`] of what comes back. Whether
+//! to try again is the caller's to say.
+
+#![warn(missing_docs)]
+
+mod base_url;
+mod slack;
+
+use std::time::Duration;
+
+pub use base_url::{BaseUrl, InvalidBaseUrl};
+pub use slack::{Conversation, Slack, SlackError};
+
+/// How long a call may take, from its first byte to its answer's last.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much of an answer is read, in bytes: one of these services' takes a few thousand.
+pub const ANSWER_LIMIT: usize = 256 * 1024;

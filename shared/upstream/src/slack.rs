@@ -1,0 +1,193 @@
+//! Slack's Web API.
+//!
+//! Source: Slack, "Using the Slack Web API" (calls, `ok`, `error`), "Rate limits" (429), and each method's own page.
+
+use std::{borrow::Cow, sync::OnceLock};
+
+use reqwest::{Client, StatusCode, redirect::Policy};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{ANSWER_LIMIT, BaseUrl, TIMEOUT};
+
+/// The errors by which Slack says that a token will never be good again.
+///
+/// Source: Slack, `auth.test`, "Errors".
+const REVOKED: [&str; 4] = ["account_inactive", "invalid_auth", "token_expired", "token_revoked"];
+
+/// The errors that may be gone at the next call.
+///
+/// Source: Slack, `auth.test`, "Errors".
+const TRANSIENT: [&str; 8] = [
+    "accesslimited",
+    "fatal_error",
+    "internal_error",
+    "org_login_required",
+    "ratelimited",
+    "request_timeout",
+    "service_unavailable",
+    "team_added_to_org",
+];
+
+/// Slack's Web API, with one connection pool. Nothing is opened, and no root certificate read, before the first call.
+#[derive(Debug)]
+pub struct Slack {
+    base: BaseUrl,
+    client: OnceLock<Client>,
+}
+
+/// Why a call to Slack came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SlackError {
+    /// The token is not good any more, and will not be again.
+    #[error("{0}")]
+    Revoked(Cow<'static, str>),
+    /// Slack refuses this call: a scope is missing, or what it is about is not there.
+    #[error("{0}")]
+    Refused(Cow<'static, str>),
+    /// Slack could not be reached, was slow, limits calls, or answered what is not understood: tells nothing of the token.
+    #[error("{0}")]
+    Transient(Cow<'static, str>),
+}
+
+impl SlackError {
+    /// What went wrong, in `snake_case`: Slack's own code where it gave one.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Revoked(code) | Self::Refused(code) | Self::Transient(code) => code,
+        }
+    }
+
+    fn of_code(code: String) -> Self {
+        // What is repeated to others looks like Slack's codes, or is not repeated.
+        let is_code =
+            (1..=64).contains(&code.len()) && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        match code {
+            _ if !is_code => Self::Transient("answer_not_understood".into()),
+            code if REVOKED.contains(&code.as_str()) => Self::Revoked(code.into()),
+            code if TRANSIENT.contains(&code.as_str()) => Self::Transient(code.into()),
+            code => Self::Refused(code.into()),
+        }
+    }
+}
+
+/// What a conversation is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conversation {
+    /// A channel's name, without its `#`.
+    Channel(String),
+    /// A direct message with this user.
+    DirectMessage(String),
+}
+
+impl Slack {
+    /// Slack at this address.
+    #[must_use]
+    pub fn new(base: BaseUrl) -> Self {
+        Self { base, client: OnceLock::new() }
+    }
+
+    /// Whether a bot's token is good (`auth.test`).
+    ///
+    /// # Errors
+    /// [`SlackError`].
+    pub async fn check_token(&self, token: &SecretString) -> Result<(), SlackError> {
+        #[derive(Deserialize)]
+        struct Anything {}
+        self.call::<Anything>(token, "auth.test", &[]).await.map(|Anything {}| ())
+    }
+
+    /// What a conversation is called (`conversations.info`).
+    ///
+    /// # Errors
+    /// [`SlackError`].
+    pub async fn conversation(&self, token: &SecretString, channel: &str) -> Result<Conversation, SlackError> {
+        #[derive(Deserialize)]
+        struct Info {
+            channel: Channel,
+        }
+        #[derive(Deserialize)]
+        struct Channel {
+            name: Option<String>,
+            user: Option<String>,
+        }
+        let info: Info = self.call(token, "conversations.info", &[("channel", channel)]).await?;
+        let name = info.channel.name.filter(|name| !name.is_empty()).map(Conversation::Channel);
+        name.or(info.channel.user.map(Conversation::DirectMessage)).ok_or_else(not_understood)
+    }
+
+    /// What a user is called by those who talk to them (`users.info`): the display name, else the real one.
+    ///
+    /// # Errors
+    /// [`SlackError`].
+    pub async fn user_name(&self, token: &SecretString, user: &str) -> Result<String, SlackError> {
+        #[derive(Deserialize)]
+        struct Info {
+            user: User,
+        }
+        #[derive(Deserialize)]
+        struct User {
+            name: Option<String>,
+            #[serde(default)]
+            profile: Profile,
+        }
+        #[derive(Default, Deserialize)]
+        struct Profile {
+            display_name: Option<String>,
+            real_name: Option<String>,
+        }
+        let Info { user } = self.call(token, "users.info", &[("user", user)]).await?;
+        let names = [user.profile.display_name, user.profile.real_name, user.name];
+        names.into_iter().flatten().find(|name| !name.is_empty()).ok_or_else(not_understood)
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        token: &SecretString,
+        method: &'static str,
+        arguments: &[(&str, &str)],
+    ) -> Result<T, SlackError> {
+        #[derive(Deserialize)]
+        struct Outcome {
+            ok: bool,
+            #[serde(default)]
+            error: String,
+        }
+        let request = self.client().post(self.base.join(method)).bearer_auth(token.expose_secret()).form(arguments);
+        let mut response = request.send().await.map_err(|error| unreached(&error))?;
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            return Err(SlackError::Transient("ratelimited".into()));
+        }
+        if response.status() != StatusCode::OK {
+            return Err(SlackError::Transient("service_unavailable".into()));
+        }
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreached(&error))? {
+            if answer.len() + chunk.len() > ANSWER_LIMIT {
+                return Err(not_understood());
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        let outcome: Outcome = serde_json::from_slice(&answer).map_err(|_| not_understood())?;
+        if !outcome.ok {
+            return Err(SlackError::of_code(outcome.error));
+        }
+        serde_json::from_slice(&answer).map_err(|_| not_understood())
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| {
+            let client = Client::builder().redirect(Policy::none()).timeout(TIMEOUT).user_agent("portcullis").build();
+            client.unwrap_or_else(|error| unreachable!("rustls needs nothing that could be missing: {error}"))
+        })
+    }
+}
+
+fn unreached(error: &reqwest::Error) -> SlackError {
+    SlackError::Transient(if error.is_timeout() { "request_timeout" } else { "unreachable" }.into())
+}
+
+fn not_understood() -> SlackError {
+    SlackError::Transient("answer_not_understood".into())
+}
