@@ -14,6 +14,22 @@ pub struct BaseUrl(Url);
 pub struct InvalidBaseUrl;
 
 impl BaseUrl {
+    /// The URL below it with these segments, each percent-encoded.
+    #[must_use]
+    pub fn below(&self, segments: &[&str]) -> Url {
+        let mut url = self.0.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    /// The URL as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// The URL of a method or path below it.
     pub(crate) fn join(&self, path: &'static str) -> Url {
         self.0.join(path).unwrap_or_else(|_| unreachable!("our own paths are relative URLs"))
@@ -64,5 +80,6 @@ mod tests {
         }
         let base: BaseUrl = "https://slack.com/api/".parse().unwrap();
         assert_eq!(base.join("auth.test").as_str(), "https://slack.com/api/auth.test");
+        assert_eq!(base.below(&["a/b", "..", "?"]).as_str(), "https://slack.com/api/a%2Fb/%3F");
     }
 }

@@ -1,0 +1,330 @@
+//! The control plane, as the sidecar calls it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use portcullis_openclaw::FilePath;
+use portcullis_upstream::BaseUrl;
+use reqwest::{
+    Client, Method, RequestBuilder, StatusCode,
+    header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    redirect::Policy,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::token::{Token, TokenError};
+
+/// How long a call may take: the control plane's own deadline is 15 s.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest answer that is read, in bytes: Lambda's own limit, and some more.
+const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
+
+/// The control plane, for one pool.
+#[derive(Debug)]
+pub struct Api {
+    client: Client,
+    base: BaseUrl,
+    pool: String,
+    token: Token,
+}
+
+/// Why a call came to nothing. It holds nothing of a token or of an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The control plane could not be reached, or did not answer in time.
+    #[error("the control plane {0}")]
+    Unreached(&'static str),
+    /// It answered with this status, none of success.
+    #[error("the control plane answered {0}")]
+    Status(u16),
+    /// It answered what is not understood.
+    #[error("the control plane's answer is not understood")]
+    NotUnderstood,
+    /// The sidecar has no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// How a pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// `OpenClaw` answers.
+    Active,
+    /// It has not answered some probes, or is not running yet.
+    Degraded,
+    /// It does not answer, or does not run.
+    Unhealthy,
+}
+
+impl Health {
+    /// As the control plane writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// What a heartbeat is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Versions {
+    /// Of the configuration that a poll would find now.
+    pub config_version: u64,
+    /// Of the active skills.
+    pub skills_version: u64,
+    /// Of the active templates.
+    pub templates_version: u64,
+}
+
+/// A pool's configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Configuration {
+    /// Its version.
+    pub version: u64,
+    /// `openclaw.json`.
+    pub config: Value,
+    /// The agents and what is known of each: its bot.
+    pub agent_meta: BTreeMap<String, AgentMeta>,
+}
+
+/// Whose an agent is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentMeta {
+    /// Its bot's id.
+    pub bot_id: String,
+}
+
+/// All active skills, by name: each file's text by its path.
+#[derive(Debug, Deserialize)]
+pub struct Skills {
+    /// Their version.
+    pub version: u64,
+    /// The skills.
+    pub skills: BTreeMap<FilePath, BTreeMap<FilePath, String>>,
+}
+
+/// All active templates, by name.
+#[derive(Debug, Deserialize)]
+pub struct Templates {
+    /// Their version.
+    pub version: u64,
+    /// The templates.
+    pub templates: BTreeMap<FilePath, Template>,
+}
+
+/// A file of an agent's workspace.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Template {
+    /// Its text.
+    pub content: String,
+    /// When it is written.
+    pub write_mode: WriteMode,
+}
+
+/// When a template is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WriteMode {
+    /// Once: it is the agent's from then on.
+    Seed,
+    /// Whenever it differs.
+    Inject,
+}
+
+/// Something with its entity tag.
+#[derive(Clone, Debug)]
+pub struct Tagged<T> {
+    /// The tag.
+    pub tag: Option<String>,
+    /// What it tags.
+    pub value: T,
+}
+
+impl Api {
+    /// The control plane at `base`, for `pool`.
+    ///
+    /// # Errors
+    /// Where the system's root certificates cannot be read.
+    pub fn new(base: BaseUrl, pool: String, token: Token) -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .user_agent("portcullis-sidecar")
+            .build()?;
+        Ok(Self { client, base, pool, token })
+    }
+
+    /// Where the control plane is.
+    #[must_use]
+    pub fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &str {
+        &self.pool
+    }
+
+    /// Makes the pool known.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn register(&self, address: Option<&str>, health: Health) -> Result<(), ApiError> {
+        let body = self.report(address, health, None);
+        let request = self.post(&["api", "internal", "pools", "register"], &body)?;
+        self.answer::<Value>(request).await.map(drop)
+    }
+
+    /// Says that the pool is alive, and learns what is new.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn heartbeat(
+        &self,
+        address: Option<&str>,
+        health: Health,
+        last_seen_version: Option<u64>,
+    ) -> Result<Versions, ApiError> {
+        let body = self.report(address, health, last_seen_version);
+        self.answer(self.post(&["api", "internal", "pools", "heartbeat"], &body)?).await
+    }
+
+    fn report(&self, address: Option<&str>, health: Health, last_seen_version: Option<u64>) -> Value {
+        let mut body = json!({ "poolId": self.pool, "status": health.as_str() });
+        if let Some(address) = address {
+            body["podIp"] = json!(address);
+        }
+        if let Some(version) = last_seen_version {
+            body["lastSeenVersion"] = json!(version);
+        }
+        body
+    }
+
+    /// The newest configuration; `None` where it is the one that `tag` tags.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn configuration(&self, tag: Option<&str>) -> Result<Option<Tagged<Configuration>>, ApiError> {
+        self.tagged(&["api", "internal", "pools", &self.pool, "config", "latest"], tag).await
+    }
+
+    /// The active skills; `None` where they are those that `tag` tags.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn skills(&self, tag: Option<&str>) -> Result<Option<Tagged<Skills>>, ApiError> {
+        self.tagged(&["api", "internal", "skills", "latest"], tag).await
+    }
+
+    /// The active templates; `None` where they are those that `tag` tags.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn templates(&self, tag: Option<&str>) -> Result<Option<Tagged<Templates>>, ApiError> {
+        self.tagged(&["api", "internal", "workspace-templates", "latest"], tag).await
+    }
+
+    /// A token for the pool's skills that lasts this long.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn skill_token(&self, lasting: Duration) -> Result<SecretString, ApiError> {
+        #[derive(Deserialize)]
+        struct Issued {
+            token: SecretString,
+        }
+        let body = json!({ "ttlSeconds": lasting.as_secs() });
+        let request = self.post(&["api", "internal", "pools", &self.pool, "skill-tokens"], &body)?;
+        Ok(self.answer::<Issued>(request).await?.token)
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, ApiError> {
+        Ok(self.client.request(method, self.base.below(path)).bearer_auth(self.token.read()?.expose_secret()))
+    }
+
+    fn post(&self, path: &[&str], body: &Value) -> Result<RequestBuilder, ApiError> {
+        let request = self.request(Method::POST, path)?;
+        Ok(request.header(CONTENT_TYPE, "application/json").body(body.to_string()))
+    }
+
+    async fn tagged<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        tag: Option<&str>,
+    ) -> Result<Option<Tagged<T>>, ApiError> {
+        let mut request = self.request(Method::GET, path)?;
+        if let Some(tag) = tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        let response = send(request).await?;
+        if tag.is_some() && response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok(Some(Tagged { tag, value: read(response).await? }))
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ApiError> {
+        read(send(request).await?).await
+    }
+}
+
+/// Sends a request.
+///
+/// # Errors
+/// [`ApiError::Unreached`].
+pub async fn send(request: RequestBuilder) -> Result<reqwest::Response, ApiError> {
+    request.send().await.map_err(|error| unreached(&error))
+}
+
+/// Reads an answer of success.
+///
+/// # Errors
+/// [`ApiError`].
+pub async fn read<T: DeserializeOwned>(response: reqwest::Response) -> Result<T, ApiError> {
+    if !response.status().is_success() {
+        return Err(ApiError::Status(response.status().as_u16()));
+    }
+    let body = read_bytes(response).await?;
+    serde_json::from_slice(&body).map_err(|_| ApiError::NotUnderstood)
+}
+
+/// Reads a whole answer, of at most 8 MiB.
+///
+/// # Errors
+/// [`ApiError`].
+pub async fn read_bytes(mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreached(&error))? {
+        if body.len() + chunk.len() > ANSWER_LIMIT {
+            return Err(ApiError::NotUnderstood);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// reqwest's own text would name the URL.
+fn unreached(error: &reqwest::Error) -> ApiError {
+    ApiError::Unreached(if error.is_timeout() {
+        "did not answer in time"
+    } else if error.is_connect() {
+        "could not be reached"
+    } else {
+        "broke the connection"
+    })
+}

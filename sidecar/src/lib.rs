@@ -1,0 +1,26 @@
+//! What runs beside `OpenClaw` on a pool's machine.
+//!
+//! `portcullis-sidecar` makes the pool known, keeps its files as the control plane has them, and starts and supervises
+//! `OpenClaw` in an environment from which everything secret has been left out. `portcullis-skill` is what a skill asks the
+//! control plane with.
+//!
+//! What the child's user can write to is never trusted: the sidecar touches it with that user's own rights alone
+//! ([`user::User::act`]), and ends no process but those that its own record, in a folder of its own, says it started.
+
+#![warn(missing_docs)]
+
+pub mod api;
+pub mod environment;
+pub mod files;
+pub mod log;
+pub mod pace;
+pub mod probe;
+pub mod process;
+pub mod record;
+pub mod run;
+pub mod settings;
+pub mod skill_command;
+pub mod supervisor;
+pub mod sync;
+pub mod token;
+pub mod user;

@@ -1,0 +1,125 @@
+//! A running child: one that this sidecar started, or one that a sidecar before it did.
+
+use std::{
+    collections::BTreeMap, ffi::OsString, io, os::unix::process::CommandExt, path::PathBuf, process::Stdio,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+use tokio::process::{Child, Command};
+
+use crate::{
+    pace::pause,
+    record::{Identity, Record, Started},
+    user::User,
+};
+
+/// How often a process that is not our child is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What is to be started.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// The program and its arguments, none of them secret.
+    pub command: &'a [OsString],
+    /// Whose process it is.
+    pub user: &'a User,
+    /// The folder that it starts in.
+    pub folder: PathBuf,
+    /// All of its environment.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// When the token in its environment ends, in seconds since the Unix epoch.
+    pub token_ends: Option<u64>,
+}
+
+/// A child.
+#[derive(Debug)]
+pub struct Process {
+    started: Started,
+    /// `None` where it is not this process's child.
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Starts a child in a process group of its own, with the sidecar's output as its own and no input. The record names it
+    /// before this returns.
+    ///
+    /// # Errors
+    /// Those of starting a process, and of writing the record: the child is then ended.
+    pub async fn start(launch: Launch<'_>, record: &Record) -> io::Result<Self> {
+        let (program, arguments) = launch.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).env_clear().envs(launch.environment).current_dir(launch.folder).process_group(0);
+        command.stdin(Stdio::null());
+        if let Some((uid, gid)) = launch.user.ids() {
+            // Of a process that is given another user, the standard library drops all further groups.
+            command.uid(uid).gid(gid);
+        }
+        let mut child = Command::from(command).spawn()?;
+        let identity = child.id().and_then(Identity::of);
+        let Some(identity) = identity else {
+            // It has ended already.
+            child.wait().await?;
+            return Err(io::Error::other("it ended at once"));
+        };
+        let mut process = Self { started: Started { identity, token_ends: launch.token_ends }, child: Some(child) };
+        if let Err(error) = record.write(&process.started) {
+            process.end(Duration::ZERO).await;
+            return Err(error);
+        }
+        Ok(process)
+    }
+
+    /// The child that a sidecar before this one started and that still runs.
+    #[must_use]
+    pub fn adopt(record: &Record) -> Option<Self> {
+        Some(Self { started: record.running()?, child: None })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.started.identity.pid
+    }
+
+    /// When the token in its environment ends, in seconds since the Unix epoch; `None` where it has none.
+    #[must_use]
+    pub fn token_ends(&self) -> Option<u64> {
+        self.started.token_ends
+    }
+
+    /// Waits until it has ended.
+    pub async fn wait(&mut self) {
+        match &mut self.child {
+            // A failure to wait is one of a child that is not there.
+            Some(child) => drop(child.wait().await),
+            None => {
+                while self.started.identity.is_alive() {
+                    pause(LOOK).await;
+                }
+            }
+        }
+    }
+
+    /// Ends it: SIGTERM, and SIGKILL to all of its process group where it has not ended after `patience`.
+    pub async fn end(&mut self, patience: Duration) {
+        self.signal(Signal::SIGTERM);
+        if tokio::time::timeout(patience, self.wait()).await.is_err() {
+            self.signal(Signal::SIGKILL);
+            self.wait().await;
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let identity = &self.started.identity;
+        let Ok(pid) = i32::try_from(identity.pid).map(Pid::from_raw) else { return };
+        if !identity.is_alive() {
+            return;
+        }
+        // It may end just now.
+        let _ = if signal == Signal::SIGKILL { killpg(pid, signal) } else { kill(pid, signal) };
+    }
+}

@@ -1,0 +1,561 @@
+//! `portcullis-skill`: what a skill asks the control plane with.
+//!
+//! It finds the pool in `nexu-context.json` (in `OPENCLAW_STATE_DIR`, else in the folder that it runs in or one above it), the
+//! bot by `OPENCLAW_AGENT_ID` (or as the only one there is), and its token in the file that `SKILL_API_TOKEN_FILE` names, else
+//! in `SKILL_API_TOKEN`. What it was asked for goes to standard output as JSON, what went wrong to standard error.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand};
+use portcullis_upstream::BaseUrl;
+use reqwest::{Client, Method, header::CONTENT_TYPE, redirect::Policy};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    api::{AgentMeta, ApiError, read_bytes, send},
+    sync::CONTEXT_FILE,
+};
+
+/// How long a call may take: the control plane's deadline is 15 s, and Composio's calls take longest.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The largest file that is read, in bytes.
+const FILE_LIMIT: u64 = 1024 * 1024;
+
+/// Asks the control plane for what a skill needs.
+///
+/// Exit codes: 0 done; 2 asked wrongly; 3 what was asked for is not there; 4 refused; 5 the control plane cannot be reached or
+/// is not well: try again; 6 not available on this control plane.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis-skill", version)]
+pub struct Command {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The skill's secrets.
+    #[command(subcommand)]
+    Secrets(Secrets),
+    /// What was made in a conversation.
+    #[command(subcommand)]
+    Artifact(Box<Artifact>),
+    /// Tells what a user thinks.
+    Feedback(Feedback),
+    /// Actions with people's own accounts.
+    #[command(subcommand)]
+    Composio(Composio),
+}
+
+#[derive(Debug, Subcommand)]
+enum Secrets {
+    /// Prints all secrets of the skill, or one of them.
+    Get {
+        /// The one to print, by itself.
+        #[arg(conflicts_with_all = ["env", "json"])]
+        name: Option<String>,
+        /// As lines that a shell can read: export NAME='value'
+        #[arg(long, conflicts_with = "json")]
+        env: bool,
+        /// As JSON, which is what is printed anyway.
+        #[arg(long)]
+        json: bool,
+        /// The skill; else the one whose folder this runs in.
+        #[arg(long)]
+        skill: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Artifact {
+    /// Tells of a new one.
+    Create {
+        /// Its title.
+        #[arg(long)]
+        title: String,
+        /// The conversation, by its session key: agent:…
+        #[arg(long)]
+        session_key: Option<String>,
+        /// The conversation, by its chat: channel:… or user:…
+        #[arg(long)]
+        chat_id: Option<String>,
+        /// The chat's thread.
+        #[arg(long)]
+        thread_id: Option<String>,
+        /// code, content or deployment.
+        #[arg(long = "type")]
+        artifact_type: Option<String>,
+        /// coding or content.
+        #[arg(long)]
+        source: Option<String>,
+        /// The media type of what was made.
+        #[arg(long)]
+        content_type: Option<String>,
+        #[command(flatten)]
+        more: ArtifactFields,
+    },
+    /// Tells what has changed of one.
+    Update {
+        /// Its id, as it was answered when it was created.
+        id: String,
+        /// Its title.
+        #[arg(long)]
+        title: Option<String>,
+        #[command(flatten)]
+        more: ArtifactFields,
+    },
+}
+
+#[derive(Args, Debug)]
+struct ArtifactFields {
+    /// building, live, failed or stopped.
+    #[arg(long)]
+    status: Option<String>,
+    /// Where it can be looked at: an http or https URL.
+    #[arg(long)]
+    preview_url: Option<String>,
+    /// Where it was deployed to.
+    #[arg(long)]
+    deploy_target: Option<String>,
+    /// How many lines of code it has.
+    #[arg(long)]
+    lines_of_code: Option<u64>,
+    /// How many files it has.
+    #[arg(long)]
+    file_count: Option<u64>,
+    /// How long it took, in milliseconds.
+    #[arg(long)]
+    duration_ms: Option<u64>,
+    /// Anything else, as JSON.
+    #[arg(long, value_parser = parse_json)]
+    metadata: Option<Value>,
+}
+
+#[derive(Args, Debug)]
+struct Feedback {
+    /// What the user thinks; - reads it from standard input.
+    content: String,
+    /// The channel that it came through.
+    #[arg(long)]
+    channel: Option<String>,
+    /// Who thinks so.
+    #[arg(long)]
+    sender: Option<String>,
+    /// What was spoken of.
+    #[arg(long)]
+    conversation_context: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Composio {
+    /// Carries out an action, as `GMAIL_SEND_EMAIL`.
+    Execute {
+        /// The action.
+        action: String,
+        /// Its parameters, as a JSON object; - reads them from standard input.
+        #[arg(default_value = "{}")]
+        params: String,
+    },
+    /// Disconnects an account.
+    Disconnect {
+        /// The toolkit, as gmail.
+        toolkit: String,
+    },
+}
+
+fn parse_json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|_| "must be JSON".to_owned())
+}
+
+/// Why a command came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("{0} is not available on this control plane")]
+    NotAvailable(&'static str),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::NotFound(_) => 3,
+            Self::Refused(_) => 4,
+            Self::Unavailable(_) => 5,
+            Self::NotAvailable(_) => 6,
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// What `nexu-context.json` holds.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Context {
+    api_url: String,
+    pool_id: String,
+    agents: BTreeMap<String, AgentMeta>,
+}
+
+/// A setting of the environment that a skill runs in.
+#[expect(clippy::disallowed_methods, reason = "the command's one way to read its environment")]
+fn setting(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(FILE_LIMIT).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn read_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = io::stdin().lock().take(FILE_LIMIT).read_to_string(&mut text);
+    read.map_err(|_| Failure::Usage("standard input must be UTF-8".to_owned()))?;
+    Ok(text)
+}
+
+impl Context {
+    fn find() -> Result<Self, Failure> {
+        let missing = || {
+            Failure::Usage(format!(
+                "there is no {CONTEXT_FILE} in OPENCLAW_STATE_DIR, in this folder or in one above it: is a sidecar running?"
+            ))
+        };
+        let path = if let Some(folder) = setting("OPENCLAW_STATE_DIR") {
+            Path::new(&folder).join(CONTEXT_FILE)
+        } else {
+            let here = env::current_dir().map_err(|_| missing())?;
+            let mut candidates = here.ancestors().map(|folder| folder.join(CONTEXT_FILE));
+            candidates.find(|path| path.is_file()).ok_or_else(missing)?
+        };
+        let text = read_file(&path).map_err(|_| missing())?;
+        serde_json::from_str(&text).map_err(|_| Failure::Usage(format!("{CONTEXT_FILE} is malformed")))
+    }
+
+    /// The bot that this is about.
+    fn bot(&self) -> Result<&str, Failure> {
+        if let Some(agent) = setting("OPENCLAW_AGENT_ID") {
+            let meta = self.agents.get(&agent);
+            return meta.map(|meta| meta.bot_id.as_str()).ok_or_else(|| {
+                Failure::Usage(format!("OPENCLAW_AGENT_ID is {agent}, which is none of this pool's agents"))
+            });
+        }
+        match self.agents.values().collect::<Vec<_>>().as_slice() {
+            [only] => Ok(&only.bot_id),
+            [] => Err(Failure::Usage("this pool has no agent".to_owned())),
+            _ => Err(Failure::Usage("this pool has several agents: set OPENCLAW_AGENT_ID to one of them".to_owned())),
+        }
+    }
+}
+
+/// The skill in whose folder this runs: `…/skills/<skill>/…`.
+fn skill_of_folder(folder: &Path) -> Option<String> {
+    let parts: Vec<&str> = folder.components().filter_map(|part| part.as_os_str().to_str()).collect();
+    let position = parts.iter().rposition(|part| *part == "skills")?;
+    parts.get(position + 1).map(|skill| (*skill).to_owned())
+}
+
+fn token() -> Result<SecretString, Failure> {
+    let of_file = setting("SKILL_API_TOKEN_FILE").and_then(|path| read_file(&PathBuf::from(path)).ok());
+    let of_file = of_file.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+    let token = of_file.or_else(|| setting("SKILL_API_TOKEN"));
+    token.map(SecretString::from).ok_or_else(|| {
+        Failure::Usage("there is no token: neither in the file SKILL_API_TOKEN_FILE nor in SKILL_API_TOKEN".to_owned())
+    })
+}
+
+/// The control plane, as a skill calls it.
+struct Caller {
+    client: Client,
+    base: BaseUrl,
+    token: SecretString,
+}
+
+impl Caller {
+    fn new(context: &Context) -> Result<Self, Failure> {
+        let base = format!("{}/", context.api_url.trim_end_matches('/')).parse();
+        let base = base.map_err(|error| Failure::Usage(format!("{CONTEXT_FILE}: apiUrl {error}")))?;
+        let client = Client::builder().redirect(Policy::none()).timeout(TIMEOUT).user_agent("portcullis-skill").build();
+        let client =
+            client.map_err(|_| Failure::Unavailable("the system's root certificates cannot be read".to_owned()))?;
+        Ok(Self { client, base, token: token()? })
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        pool: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        let mut url = self.base.below(path);
+        if let Some(pool) = pool {
+            url.query_pairs_mut().append_pair("poolId", pool);
+        }
+        let mut request = self.client.request(method, url).bearer_auth(self.token.expose_secret());
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let response = send(request).await?;
+        let status = response.status().as_u16();
+        let body = read_bytes(response).await?;
+        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+    }
+}
+
+struct Answer {
+    status: u16,
+    body: Value,
+}
+
+impl Answer {
+    /// What was asked for. What the control plane says of a refusal holds no secret, and is repeated.
+    fn ok(self) -> Result<Value, Failure> {
+        let message = || {
+            let said = self.body["message"].as_str().unwrap_or("no reason was given");
+            let mut message = format!("the control plane answered {}: {said}", self.status);
+            for (field, why) in self.body["fields"].as_object().into_iter().flatten() {
+                message.extend(["; ", field, " ", why.as_str().unwrap_or_default()]);
+            }
+            message
+        };
+        match self.status {
+            200..=299 if !self.body.is_null() => Ok(self.body),
+            200..=299 => Err(ApiError::NotUnderstood.into()),
+            401 | 403 => Err(Failure::Refused(message())),
+            404 => Err(Failure::NotFound(message())),
+            400..=499 => Err(Failure::Usage(message())),
+            _ => Err(Failure::Unavailable(message())),
+        }
+    }
+
+    /// As [`Answer::ok`], for what not every control plane can do: where there is no such path, its 404 is the general one.
+    fn ok_if_available(self, what: &'static str) -> Result<Value, Failure> {
+        let is_unknown_path = self.status == 404 && matches!(self.body["message"].as_str(), None | Some("Not found"));
+        if is_unknown_path { Err(Failure::NotAvailable(what)) } else { self.ok() }
+    }
+}
+
+/// Runs the command that the arguments make.
+#[must_use]
+pub fn main() -> ExitCode {
+    let command = Command::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(command.what)),
+        Err(error) => Err(Failure::Unavailable(error.to_string())),
+    };
+    match outcome.and_then(|output| {
+        let written = io::stdout().lock().write_all(output.as_bytes());
+        written.map_err(|_| Failure::Usage("standard output was closed".to_owned()))
+    }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr().lock(), "portcullis-skill: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn run(what: What) -> Result<String, Failure> {
+    let context = Context::find()?;
+    let caller = Caller::new(&context)?;
+    match what {
+        What::Secrets(Secrets::Get { name, env, json: _, skill }) => {
+            let secrets = secrets(&context, &caller, skill).await?;
+            secrets_output(&secrets, name.as_deref(), env)
+        }
+        What::Artifact(artifact) => artifact_command(&context, &caller, *artifact).await,
+        What::Feedback(feedback) => {
+            let said = if feedback.content == "-" { read_input()? } else { feedback.content };
+            let body = object([
+                ("content", Some(json!(said))),
+                ("agentId", Some(json!(context.bot()?))),
+                ("channel", feedback.channel.map(Value::from)),
+                ("sender", feedback.sender.map(Value::from)),
+                ("conversationContext", feedback.conversation_context.map(Value::from)),
+            ]);
+            let path = ["api", "internal", "feedback"];
+            pretty(&caller.call(Method::POST, &path, None, Some(&body)).await?.ok()?)
+        }
+        What::Composio(composio) => composio_command(&context, &caller, composio).await,
+    }
+}
+
+async fn secrets(context: &Context, caller: &Caller, skill: Option<String>) -> Result<Map<String, Value>, Failure> {
+    let of_folder = || env::current_dir().ok().as_deref().and_then(skill_of_folder);
+    let skill = skill.or_else(of_folder).ok_or_else(|| {
+        Failure::Usage("this does not run in a skill's folder: name the skill with --skill".to_owned())
+    })?;
+    let path = ["api", "internal", "secrets", &skill];
+    match caller.call(Method::GET, &path, Some(&context.pool_id), None).await?.ok()? {
+        Value::Object(secrets) => Ok(secrets),
+        _ => Err(ApiError::NotUnderstood.into()),
+    }
+}
+
+fn secrets_output(secrets: &Map<String, Value>, name: Option<&str>, as_environment: bool) -> Result<String, Failure> {
+    let Some(name) = name else {
+        if !as_environment {
+            return pretty(&Value::Object(secrets.clone()));
+        }
+        let lines = secrets.iter().map(|(name, value)| {
+            let value = value.as_str().ok_or(ApiError::NotUnderstood)?;
+            Ok(format!("export {name}={}\n", shell_quoted(value)))
+        });
+        return lines.collect();
+    };
+    let value =
+        secrets.get(name).ok_or_else(|| Failure::NotFound(format!("there is no secret {name} for this skill")))?;
+    value.as_str().map(str::to_owned).ok_or_else(|| ApiError::NotUnderstood.into())
+}
+
+/// A text in single quotes, in which a shell reads everything as it is.
+///
+/// Source: POSIX.1-2024, Shell Command Language, §2.2.2.
+fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+async fn artifact_command(context: &Context, caller: &Caller, artifact: Artifact) -> Result<String, Failure> {
+    let text = |value: Option<String>| value.map(Value::from);
+    let (method, id, own, more) = match artifact {
+        Artifact::Create { title, session_key, chat_id, thread_id, artifact_type, source, content_type, more } => {
+            let own = vec![
+                ("botId", Some(json!(context.bot()?))),
+                ("title", Some(json!(title))),
+                ("sessionKey", text(session_key)),
+                ("chatId", text(chat_id)),
+                ("threadId", text(thread_id)),
+                ("artifactType", text(artifact_type)),
+                ("source", text(source)),
+                ("contentType", text(content_type)),
+            ];
+            (Method::POST, None, own, more)
+        }
+        Artifact::Update { id, title, more } => (Method::PATCH, Some(id), vec![("title", text(title))], more),
+    };
+    let fields = own.into_iter().chain([
+        ("status", text(more.status)),
+        ("previewUrl", text(more.preview_url)),
+        ("deployTarget", text(more.deploy_target)),
+        ("linesOfCode", more.lines_of_code.map(Value::from)),
+        ("fileCount", more.file_count.map(Value::from)),
+        ("durationMs", more.duration_ms.map(Value::from)),
+        ("metadata", more.metadata),
+    ]);
+    let body = object(fields);
+    let path: Vec<&str> = ["api", "internal", "artifacts"].into_iter().chain(id.as_deref()).collect();
+    pretty(&caller.call(method, &path, None, Some(&body)).await?.ok()?)
+}
+
+async fn composio_command(context: &Context, caller: &Caller, composio: Composio) -> Result<String, Failure> {
+    let bot = context.bot()?;
+    let (verb, body) = match composio {
+        Composio::Execute { action, params } => {
+            let params = if params == "-" { read_input()? } else { params };
+            let params = serde_json::from_str::<Map<String, Value>>(&params)
+                .map_err(|_| Failure::Usage("the parameters must be a JSON object".to_owned()))?;
+            ("execute", json!({ "botId": bot, "action": action, "params": params }))
+        }
+        Composio::Disconnect { toolkit } => ("disconnect", json!({ "botId": bot, "toolkitSlug": toolkit })),
+    };
+    let path = ["api", "internal", "composio", verb];
+    let answer = caller.call(Method::POST, &path, None, Some(&body)).await?;
+    // Where the user has yet to connect, the answer says where: the skill needs all of it.
+    if answer.status == 403 && answer.body["connectUrl"].is_string() {
+        let _ = io::stdout().lock().write_all(pretty(&answer.body)?.as_bytes());
+    }
+    pretty(&answer.ok_if_available("Composio")?)
+}
+
+fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Option<Value>)>) -> Value {
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+fn pretty(value: &Value) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|_| ApiError::NotUnderstood)?;
+    Ok(text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn a_skill_is_known_by_the_folder_that_it_runs_in() {
+        for (folder, skill) in [
+            ("/home/x/.openclaw/skills/maps", Some("maps")),
+            ("/home/x/.openclaw/skills/maps/bin", Some("maps")),
+            ("/skills/old/skills/maps", Some("maps")),
+            ("/home/x/.openclaw/skills", None),
+            ("/home/x", None),
+        ] {
+            assert_eq!(skill_of_folder(Path::new(folder)).as_deref(), skill, "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_quoted_so_that_a_shell_reads_it_as_it_is() {
+        let nasty = "a'b\"c`id`$(id)${HOME}\\\n;rm";
+        let secrets: Map<String, Value> = [("KEY".to_owned(), json!(nasty))].into_iter().collect();
+        let line = secrets_output(&secrets, None, true).unwrap();
+        let shell =
+            std::process::Command::new("sh").arg("-c").arg(format!("{line}printf %s \"$KEY\"")).output().unwrap();
+        assert_eq!(String::from_utf8(shell.stdout).unwrap(), nasty);
+        assert_eq!(secrets_output(&secrets, Some("KEY"), false).unwrap(), nasty);
+        assert_eq!(secrets_output(&secrets, Some("OTHER"), false).unwrap_err().exit_code(), 3);
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_has_its_own_code() {
+        for (status, body, code) in [
+            (200, json!({}), None),
+            (200, Value::Null, Some(5)),
+            (400, json!({ "message": "No", "fields": { "title": "is missing" } }), Some(2)),
+            (401, json!({ "message": "No" }), Some(4)),
+            (403, Value::Null, Some(4)),
+            (404, json!({ "message": "Bot not found" }), Some(3)),
+            (409, json!({ "message": "Taken" }), Some(2)),
+            (500, Value::Null, Some(5)),
+            (503, json!({}), Some(5)),
+        ] {
+            let outcome = Answer { status, body }.ok();
+            assert_eq!(outcome.err().map(|failure| failure.exit_code()), code, "{status}");
+        }
+        let of_composio = |body| Answer { status: 404, body }.ok_if_available("Composio").unwrap_err();
+        assert_eq!(of_composio(json!({ "message": "Not found" })).exit_code(), 6);
+        assert_eq!(of_composio(json!({ "message": "Bot not found" })).exit_code(), 3);
+    }
+}

@@ -1,0 +1,213 @@
+//! Keeping a pool's files as the control plane has them: one heartbeat in 5 s, and what it says has changed.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use portcullis_openclaw::FilePath;
+use secrecy::ExposeSecret;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::{
+    api::{AgentMeta, Api, ApiError, Health, Versions},
+    files, log,
+    pace::{Backoff, Moment, Pace, jittered, pause},
+    user::User,
+};
+
+/// The file with the skills' token, in the state's folder.
+pub const TOKEN_FILE: &str = "skill-token";
+
+/// The file from which skills learn where they are, in the state's folder.
+pub const CONTEXT_FILE: &str = "nexu-context.json";
+
+/// What keeps the files.
+pub struct Sync {
+    /// The control plane.
+    pub api: Rc<Api>,
+    /// The times.
+    pub pace: Pace,
+    /// Where deliveries reach this pool.
+    pub address: Option<String>,
+    /// Whose the files are.
+    pub user: User,
+    /// The folder of all of `OpenClaw`'s state.
+    pub state: PathBuf,
+    /// `openclaw.json`.
+    pub config: PathBuf,
+    /// How the child is.
+    pub health: watch::Receiver<Health>,
+    /// Where the version of a new configuration is told.
+    pub configured: watch::Sender<Option<u64>>,
+}
+
+/// Why something was not brought up to date. It is tried again.
+#[derive(Debug, thiserror::Error)]
+enum SyncError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("a file could not be written: {0}")]
+    File(#[from] io::Error),
+}
+
+/// What is on the disk.
+#[derive(Default)]
+struct Applied {
+    config: Option<u64>,
+    config_tag: Option<String>,
+    agents: BTreeMap<String, AgentMeta>,
+    skills: Option<u64>,
+    skills_tag: Option<String>,
+    templates: Option<u64>,
+    /// When the token in the file was issued.
+    token: Option<Moment>,
+}
+
+impl Sync {
+    /// Keeps the files until it is dropped. The first thing that is told of `configured` is a configuration that an earlier
+    /// run has left, so that a control plane that is away keeps nobody from starting.
+    pub async fn run(self) {
+        if self.user.act(|| self.config.is_file()) {
+            log::info("there is a configuration of before", &[]);
+            self.configured.send_replace(Some(0));
+        }
+        let mut applied = Applied::default();
+        let mut backoff = Backoff::new(self.pace.retry, self.pace.longest_retry);
+        let mut is_registered = false;
+        let mut was_refused = false;
+        loop {
+            let outcome = self.round(&mut applied, is_registered).await;
+            let wait = match outcome {
+                Ok(()) => {
+                    if !is_registered || was_refused {
+                        log::info("the control plane answers", &[("pool", &self.api.pool())]);
+                    }
+                    (is_registered, was_refused) = (true, false);
+                    backoff.reset();
+                    jittered(self.pace.heartbeat)
+                }
+                Err(error) => {
+                    // A pool that is not known, or not any more, makes itself known.
+                    is_registered &= !matches!(error, SyncError::Api(ApiError::Status(404)));
+                    was_refused = true;
+                    let wait = backoff.next_wait();
+                    log::warn("not up to date", &[("because", &error), ("againInSeconds", &wait.as_secs_f32())]);
+                    wait
+                }
+            };
+            self.wait(wait).await;
+        }
+    }
+
+    /// Waits, but not past a change of the child's health, which the control plane should know of.
+    async fn wait(&self, wait: std::time::Duration) {
+        let mut health = self.health.clone();
+        health.mark_unchanged();
+        tokio::select! {
+            () = pause(wait) => {}
+            changed = health.changed() => if changed.is_err() { pause(wait).await },
+        }
+    }
+
+    async fn round(&self, applied: &mut Applied, is_registered: bool) -> Result<(), SyncError> {
+        let (address, health) = (self.address.as_deref(), *self.health.borrow());
+        if !is_registered {
+            self.api.register(address, health).await?;
+        }
+        let versions = self.api.heartbeat(address, health, applied.config).await?;
+        // The token first: what starts next may need it.
+        let token = self.renew_token(applied).await;
+        let others = self.apply(applied, versions).await;
+        token.and(others)
+    }
+
+    async fn apply(&self, applied: &mut Applied, versions: Versions) -> Result<(), SyncError> {
+        // Skills and templates before the configuration that tells agents to use them; what fails keeps nothing else back.
+        let skills = self.apply_skills(applied, versions.skills_version).await;
+        let config = self.apply_config(applied, versions.config_version).await;
+        let templates = self.apply_templates(applied, versions.templates_version).await;
+        skills.and(config).and(templates)
+    }
+
+    async fn apply_config(&self, applied: &mut Applied, version: u64) -> Result<(), SyncError> {
+        if applied.config == Some(version) {
+            return Ok(());
+        }
+        let Some(found) = self.api.configuration(applied.config_tag.as_deref()).await? else {
+            // The control plane thought that there would be a new one, and there is none.
+            return Ok(());
+        };
+        let configuration = found.value;
+        let is_folder =
+            |agent: &String| FilePath::try_from(agent.clone()).is_ok_and(|path| path.folders().count() == 0);
+        if !configuration.config.is_object() || !configuration.agent_meta.keys().all(is_folder) {
+            return Err(ApiError::NotUnderstood.into());
+        }
+        let context = json!({
+            "apiUrl": self.api.base().as_str().trim_end_matches('/'),
+            "poolId": self.api.pool(),
+            "agents": configuration.agent_meta,
+        });
+        files::write(&self.user, &self.state.join(CONTEXT_FILE), pretty(&context)?.as_bytes())?;
+        files::write(&self.user, &self.config, pretty(&configuration.config)?.as_bytes())?;
+        if applied.agents != configuration.agent_meta {
+            // A new agent's workspace has no templates yet.
+            applied.templates = None;
+        }
+        applied.agents = configuration.agent_meta;
+        (applied.config, applied.config_tag) = (Some(configuration.version), found.tag);
+        log::info("wrote a configuration", &[("version", &configuration.version), ("agents", &applied.agents.len())]);
+        self.configured.send_replace(Some(configuration.version));
+        Ok(())
+    }
+
+    async fn apply_skills(&self, applied: &mut Applied, version: u64) -> Result<(), SyncError> {
+        if applied.skills == Some(version) {
+            return Ok(());
+        }
+        let Some(found) = self.api.skills(applied.skills_tag.as_deref()).await? else { return Ok(()) };
+        files::sync_skills(&self.user, &self.state.join("skills"), &found.value)?;
+        log::info("wrote skills", &[("version", &found.value.version), ("skills", &found.value.skills.len())]);
+        (applied.skills, applied.skills_tag) = (Some(found.value.version), found.tag);
+        Ok(())
+    }
+
+    async fn apply_templates(&self, applied: &mut Applied, version: u64) -> Result<(), SyncError> {
+        if applied.templates == Some(version) || applied.config.is_none() {
+            return Ok(());
+        }
+        // Not kept in memory, and so without a tag: a new agent's workspace needs all of them.
+        let Some(found) = self.api.templates(None).await? else { return Ok(()) };
+        for agent in applied.agents.keys() {
+            files::sync_templates(&self.user, &self.workspace(agent), &found.value)?;
+        }
+        log::info("wrote templates", &[("version", &found.value.version), ("agents", &applied.agents.len())]);
+        applied.templates = Some(found.value.version);
+        Ok(())
+    }
+
+    fn workspace(&self, agent: &str) -> PathBuf {
+        Path::new(&self.state).join("workspaces").join(agent)
+    }
+
+    /// Renews the token in the file when half of its time is over.
+    async fn renew_token(&self, applied: &mut Applied) -> Result<(), SyncError> {
+        if applied.token.is_some_and(|issued| issued.age() < self.pace.file_token / 2) {
+            return Ok(());
+        }
+        let issued = Moment::now();
+        let token = self.api.skill_token(self.pace.file_token).await?;
+        files::write(&self.user, &self.state.join(TOKEN_FILE), token.expose_secret().as_bytes())?;
+        applied.token = Some(issued);
+        Ok(())
+    }
+}
+
+fn pretty(value: &serde_json::Value) -> Result<String, SyncError> {
+    let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    Ok(text + "\n")
+}
