@@ -355,7 +355,8 @@ impl Answer {
 
     /// As [`Answer::ok`], for what not every control plane can do: where there is no such path, its 404 is the general one.
     fn ok_if_available(self, what: &'static str) -> Result<Value, Failure> {
-        let is_unknown_path = self.status == 404 && matches!(self.body["message"].as_str(), None | Some("Not found"));
+        let said = self.body["message"].as_str();
+        let is_unknown_path = self.status == 404 && said.is_none_or(|said| said.eq_ignore_ascii_case("not found"));
         if is_unknown_path { Err(Failure::NotAvailable(what)) } else { self.ok() }
     }
 }

@@ -1,0 +1,262 @@
+//! The sidecar as it is run: against the whole control plane, with a child that writes down what it can see.
+
+mod support;
+
+use std::{fs, os::unix::fs::MetadataExt, process::Command};
+
+use portcullis_tests::{
+    System, seed,
+    system::{eventually, send},
+};
+use reqwest::Method;
+use serde_json::json;
+use support::{Gateway, Machine, is_alive, signal};
+
+async fn prepared() -> (System, Gateway, Machine) {
+    let system = System::start().await;
+    let pool = seed::pool(&system, "pool-1", None).await;
+    let bot = seed::bot(&system, "bot-1", &pool).await;
+    seed::channel(&system, "channel-1", &bot, &pool, "T0TEAM", "A0APP").await;
+    let gateway = Gateway::start().await;
+    let machine = Machine::of(&system, &gateway).await;
+    (system, gateway, machine)
+}
+
+async fn put(system: &System, path: &str, body: serde_json::Value) {
+    let answer = send(system.internal(Method::PUT, path).json(&body)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+#[tokio::test]
+async fn a_pool_is_brought_up_and_kept_as_the_control_plane_has_it() {
+    let (system, _gateway, machine) = prepared().await;
+    put(&system, "/api/internal/skills/maps", json!({ "content": "# Maps", "files": { "run.sh": "#!/bin/sh\n" } }))
+        .await;
+    let template = json!({ "content": "# Agents", "writeMode": "inject" });
+    put(&system, "/api/internal/workspace-templates/agents", template).await;
+    let _sidecar = machine.start();
+    machine.wait_for_child().await;
+    let config = machine.json("openclaw.json").unwrap();
+    assert!(config["channels"]["slack"]["accounts"].is_object(), "{config}");
+    let context = machine.json("nexu-context.json").unwrap();
+    let expected = json!({
+        "apiUrl": system.stack.base_url(), "poolId": "pool-1", "agents": { "bot-1": { "botId": "bot-1" } },
+    });
+    assert_eq!(context, expected, "and nothing else");
+    eventually("skills and templates are there", async || {
+        machine.text("skills/maps/run.sh").is_some() && machine.text("workspaces/bot-1/AGENTS.md").is_some()
+    })
+    .await;
+    for file in ["openclaw.json", "nexu-context.json", "skill-token"] {
+        let mode = fs::metadata(machine.state().join(file)).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file}");
+    }
+
+    // A change is on the disk with the next heartbeat, in a new agent's workspace too; what is gone is removed.
+    put(&system, "/api/internal/skills/maps", json!({ "content": "# Maps 2" })).await;
+    seed::bot(&system, "bot-2", &seed::pool(&system, "pool-1", None).await).await;
+    eventually("the change is there", async || {
+        machine.text("skills/maps/SKILL.md").as_deref() == Some("# Maps 2")
+            && machine.text("workspaces/bot-2/AGENTS.md").is_some()
+    })
+    .await;
+    assert_eq!(machine.text("skills/maps/run.sh"), None);
+    assert_eq!(machine.json("nexu-context.json").unwrap()["agents"]["bot-2"]["botId"], "bot-2");
+    let pool = system.store().get_pool(&"pool-1".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(pool.status.to_string(), "active");
+}
+
+#[tokio::test]
+async fn the_pools_token_is_nowhere_that_the_child_could_look() {
+    let (system, _gateway, mut machine) = prepared().await;
+    let token = fs::read_to_string(machine.environment.remove("PORTCULLIS_TOKEN_FILE").unwrap()).unwrap();
+    machine.set("INTERNAL_API_TOKEN", &token);
+    for (name, value) in [
+        ("AWS_SECRET_ACCESS_KEY", "c4n4ry"),
+        ("LD_PRELOAD_CANARY", "c4n4ry"),
+        ("SOMETHING_ELSE", "c4n4ry"),
+        ("PORTCULLIS_PASS_ENV", "WANTED,AWS_SECRET_ACCESS_KEY,INTERNAL_API_TOKEN"),
+        ("WANTED", "passed"),
+    ] {
+        machine.set(name, value);
+    }
+    let secret = "c4n4ry-of-the-pool";
+    put(&system, "/api/internal/pools/pool-1/secrets", json!({ "secrets": { "A_KEY": secret } })).await;
+    let sidecar = machine.start();
+    let child = machine.wait_for_child().await;
+
+    let environment = machine.child_environment();
+    let names: Vec<&str> =
+        environment.keys().map(String::as_str).filter(|name| !["PWD", "SHLVL", "_"].contains(name)).collect();
+    let expected = [
+        "HOME",
+        "OPENCLAW_CONFIG_PATH",
+        "OPENCLAW_STATE_DIR",
+        "PATH",
+        "SKILL_API_TOKEN",
+        "SKILL_API_TOKEN_FILE",
+        "WANTED",
+    ];
+    assert_eq!(names, expected);
+
+    // Neither of its processes, nor a file of the child's, holds the pool's token or a pool's secret.
+    eventually("the token's file is there", async || machine.text("skill-token").is_some()).await;
+    for (pid, file) in [(sidecar.id(), "environ"), (sidecar.id(), "cmdline"), (child, "environ"), (child, "cmdline")] {
+        let found = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let found = String::from_utf8_lossy(&found);
+        assert!(!found.contains(&token), "{file} of {pid}");
+    }
+    for line in ["openclaw.json", "nexu-context.json", "skill-token"].map(|file| machine.text(file).unwrap()) {
+        assert!(!line.contains(&token) && !line.contains(secret), "{line}");
+    }
+    assert!(!machine.log().contains(&token) && !machine.log().contains(&environment["SKILL_API_TOKEN"]));
+
+    // What the child has instead reads its pool's secrets, and does nothing of the pool's.
+    for held in [&environment["SKILL_API_TOKEN"], &machine.text("skill-token").unwrap()] {
+        let with = |method, path: &str| system.request(method, path).header("x-internal-token", held);
+        let secrets = send(with(Method::GET, "/api/internal/secrets/maps?poolId=pool-1")).await;
+        assert_eq!(secrets.json(), json!({ "A_KEY": secret }));
+        assert_eq!(send(with(Method::GET, "/api/internal/pools/pool-1/config/latest")).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_outlived_its_sidecar_is_adopted_and_ended_with_the_next() {
+    let (_system, _gateway, machine) = prepared().await;
+    let first = machine.start();
+    let child = machine.wait_for_child().await;
+    first.kill();
+    assert!(is_alive(child));
+    let mut second = machine.start();
+    eventually("it is adopted", async || machine.log().contains("adopted")).await;
+    assert_eq!(machine.child(), Some(child), "no other was started");
+    second.terminate();
+    assert!(second.wait().await.success());
+    assert!(!is_alive(child));
+}
+
+#[tokio::test]
+async fn what_it_did_not_start_it_does_not_end() {
+    let (_system, _gateway, machine) = prepared().await;
+    let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
+    fs::create_dir_all(machine.root().join("run")).unwrap();
+    let record = json!({
+        "identity": { "pid": stranger.id(), "startTime": 1, "bootId": "another" }, "tokenEnds": null,
+    });
+    fs::write(machine.root().join("run/openclaw-process.json"), record.to_string()).unwrap();
+    let mut sidecar = machine.start();
+    let child = machine.wait_for_child().await;
+    sidecar.terminate();
+    assert!(sidecar.wait().await.success());
+    assert!(!is_alive(child) && is_alive(stranger.id()));
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_child_that_ignores_sigterm_is_killed_with_all_that_it_started() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    let script = r#"trap '' TERM; sleep 600 & echo $! > "$OPENCLAW_STATE_DIR/grandchild"
+        echo $$ > "$OPENCLAW_STATE_DIR/pid"; while :; do sleep 1; done"#;
+    machine.command = ["sh", "-c", script].map(str::to_owned).into();
+    let mut sidecar = machine.start();
+    let child = machine.wait_for_child().await;
+    let grandchild: u32 = machine.text("grandchild").unwrap().trim().parse().unwrap();
+    sidecar.terminate();
+    assert!(sidecar.wait().await.success());
+    assert!(!is_alive(child));
+    eventually("its own child has ended", async || !is_alive(grandchild)).await;
+}
+
+#[tokio::test]
+async fn a_child_that_prints_a_hundred_megabytes_costs_the_sidecar_nothing() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    let script = r#"head -c 100000000 /dev/zero; echo $$ > "$OPENCLAW_STATE_DIR/pid"; exec sleep 600"#;
+    machine.command = ["sh", "-c", script].map(str::to_owned).into();
+    let sidecar = machine.start();
+    machine.wait_for_child().await;
+    let status = fs::read_to_string(format!("/proc/{}/status", sidecar.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 60_000, "{peak} kB");
+}
+
+#[tokio::test]
+async fn a_child_that_was_killed_is_started_again() {
+    let (_system, _gateway, machine) = prepared().await;
+    let _sidecar = machine.start();
+    let child = machine.wait_for_child().await;
+    signal(child, "KILL");
+    eventually("another has started", async || machine.child().is_some_and(|now| now != child && is_alive(now))).await;
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_away_keeps_nobody_from_starting_with_what_there_is() {
+    let (system, gateway, machine) = prepared().await;
+    let mut sidecar = machine.start();
+    let child = machine.wait_for_child().await;
+    let config = machine.text("openclaw.json").unwrap();
+    system.shutdown().await;
+    sidecar.terminate();
+    assert!(sidecar.wait().await.success());
+    assert!(!is_alive(child));
+    let mut sidecar = machine.start();
+    eventually("another has started", async || machine.child().is_some_and(|now| now != child && is_alive(now))).await;
+    assert_eq!(machine.text("openclaw.json").unwrap(), config);
+    assert!(sidecar.is_running());
+    drop(gateway);
+}
+
+#[tokio::test]
+async fn settings_that_are_missing_are_named_and_nothing_is_started() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    machine.environment.remove("PORTCULLIS_POOL_ID");
+    let mut sidecar = machine.start();
+    assert!(!sidecar.wait().await.success());
+    assert!(machine.log().contains("PORTCULLIS_POOL_ID is not set"));
+    machine.environment.remove("PORTCULLIS_TOKEN_FILE");
+    let mut sidecar = machine.start();
+    assert!(!sidecar.wait().await.success());
+    assert!(machine.log().contains("INTERNAL_API_TOKEN is not set"));
+    assert_eq!(machine.child(), None);
+}
+
+/// What only root can show: the child as another user.
+#[tokio::test]
+async fn a_child_of_another_user_can_read_neither_the_sidecars_memory_nor_its_environment() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    machine.set("PORTCULLIS_CHILD_USER", "nobody");
+    if !is_root() {
+        let mut sidecar = machine.start();
+        assert!(!sidecar.wait().await.success());
+        assert!(machine.log().contains("only root can run OpenClaw as the user nobody"));
+        return;
+    }
+    // A folder of the child's own, that it can reach.
+    let state = tempfile::Builder::new().prefix("portcullis-state-").tempdir_in("/tmp").unwrap();
+    std::os::unix::fs::chown(state.path(), Some(65534), None).unwrap();
+    machine.set("OPENCLAW_STATE_DIR", state.path().to_str().unwrap());
+    // A link that the child lays leads where the child itself may go, and no further.
+    let target = machine.root().join("roots-own");
+    fs::create_dir(&target).unwrap();
+    std::os::unix::fs::symlink(&target, state.path().join("skills")).unwrap();
+    let script = r#"for file in environ mem maps fd/0; do cat /proc/$PPID/$file > /dev/null 2>&1 && echo "$file" >> seen; done
+        id -u > user; id -G > groups; env -0 > environment; echo $$ > pid; exec sleep 600"#;
+    machine.command = ["sh", "-c", script].map(str::to_owned).into();
+    let _sidecar = machine.start();
+    machine.wait_for_child().await;
+    assert_eq!(machine.text("seen"), None, "the child could read these of the sidecar");
+    assert_eq!((machine.text("user").unwrap().trim(), machine.text("groups").unwrap().trim()), ("65534", "65534"));
+    for file in ["openclaw.json", "nexu-context.json", "skill-token"] {
+        eventually(file, async || machine.text(file).is_some()).await;
+        let found = fs::metadata(state.path().join(file)).unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o777), (65534, 0o600), "{file}");
+    }
+    eventually("skills were refused", async || machine.log().contains("a file could not be written")).await;
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 0, "nothing was written through the link");
+    assert_eq!(machine.child_environment()["USER"], "nobody");
+}

@@ -1,0 +1,194 @@
+//! A running sidecar of a test's own, and what it is put in front of.
+
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::Router;
+use http::StatusCode;
+use portcullis_tests::{
+    System,
+    system::{eventually, send},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// A gateway's `/health`, which answers as a test wants.
+pub struct Gateway {
+    pub address: String,
+    well: Arc<AtomicBool>,
+}
+
+impl Gateway {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let well = Arc::new(AtomicBool::new(true));
+        let answered = Arc::clone(&well);
+        #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+        let router = Router::new().fallback(async move || {
+            if answered.load(Ordering::Relaxed) { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR }
+        });
+        tokio::spawn(async { axum::serve(listener, router).await });
+        Self { address, well }
+    }
+
+    pub fn be_well(&self, well: bool) {
+        self.well.store(well, Ordering::Relaxed);
+    }
+}
+
+/// The folders and settings of a sidecar. They outlive it, so that another can follow it.
+pub struct Machine {
+    folder: TempDir,
+    pub environment: BTreeMap<String, String>,
+    pub command: Vec<String>,
+}
+
+/// What the child writes down of itself, and then lives on.
+const CHILD: &str =
+    r#"env -0 > "$OPENCLAW_STATE_DIR/environment"; echo $$ > "$OPENCLAW_STATE_DIR/pid"; exec sleep 600"#;
+
+impl Machine {
+    /// For `pool-1` of this control plane, with its token in a file.
+    pub fn new(api: &str, token: &str, gateway: &Gateway) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::write(folder.path().join("token"), token).unwrap();
+        let environment = [
+            ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            ("HOME", path("home")),
+            ("PORTCULLIS_API_URL", api.to_owned()),
+            ("PORTCULLIS_POOL_ID", "pool-1".to_owned()),
+            ("PORTCULLIS_TOKEN_FILE", path("token")),
+            ("PORTCULLIS_RUN_DIR", path("run")),
+            ("PORTCULLIS_GATEWAY", gateway.address.clone()),
+        ];
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let command = ["sh", "-c", CHILD].map(str::to_owned).into();
+        Self { folder, environment, command }
+    }
+
+    /// For `pool-1` of a system.
+    pub async fn of(system: &System, gateway: &Gateway) -> Self {
+        let path = "/api/internal/pools/pool-1/runtime-tokens";
+        let answer = send(system.internal(Method::POST, path).json(&json!({ "ttlSeconds": 3600 }))).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        Self::new(&system.stack.base_url(), answer.json()["token"].as_str().unwrap(), gateway)
+    }
+
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn state(&self) -> PathBuf {
+        let own = self.environment.get("OPENCLAW_STATE_DIR").map(PathBuf::from);
+        own.unwrap_or_else(|| self.folder.path().join("home/.openclaw"))
+    }
+
+    pub fn text(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.state().join(path)).ok()
+    }
+
+    pub fn json(&self, path: &str) -> Option<Value> {
+        self.text(path).map(|text| serde_json::from_str(&text).expect("a file is never half written"))
+    }
+
+    /// The child's id, as it wrote it down.
+    pub fn child(&self) -> Option<u32> {
+        self.text("pid").and_then(|pid| pid.trim().parse().ok())
+    }
+
+    /// The child's environment, as it wrote it down.
+    pub fn child_environment(&self) -> BTreeMap<String, String> {
+        let text = self.text("environment").unwrap();
+        let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// What the sidecars have logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.root().join("log")).unwrap_or_default()
+    }
+
+    pub fn start(&self) -> Sidecar {
+        let log = fs::File::options().create(true).append(true).open(self.root().join("log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar"));
+        command.arg("--").args(&self.command).env_clear().envs(&self.environment).process_group(0);
+        let process = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        Sidecar { process, record: self.root().join("run/openclaw-process.json") }
+    }
+
+    pub async fn wait_for_child(&self) -> u32 {
+        eventually("the child has started", async || self.child().is_some_and(is_alive)).await;
+        self.child().unwrap()
+    }
+}
+
+/// Whether a process runs.
+pub fn is_alive(pid: u32) -> bool {
+    portcullis_sidecar::record::Identity::of(pid).is_some()
+}
+
+/// A sidecar's process. It and its child end with this value.
+pub struct Sidecar {
+    process: std::process::Child,
+    record: PathBuf,
+}
+
+impl Sidecar {
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// Kills it with no time to do anything; its child lives on.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.record = PathBuf::new();
+    }
+
+    pub fn terminate(&self) {
+        signal(self.id(), "TERM");
+    }
+
+    pub async fn wait(&mut self) -> std::process::ExitStatus {
+        eventually("the sidecar has ended", async || self.process.try_wait().unwrap().is_some()).await;
+        self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let record: Option<Value> = fs::read(&self.record).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        if let Some(pid) = record.and_then(|record| record["identity"]["pid"].as_u64()) {
+            signal(u32::try_from(pid).unwrap(), "KILL");
+        }
+    }
+}
+
+pub fn signal(pid: u32, name: &str) {
+    let _ = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status();
+}

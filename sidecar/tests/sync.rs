@@ -1,0 +1,267 @@
+//! A control plane that is away, slow, broken or hostile: what is on the disk stays whole, and what is right comes back.
+
+use std::{
+    rc::Rc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use portcullis_sidecar::{
+    api::{Api, Health},
+    pace::Pace,
+    sync::Sync,
+    token::Token,
+    user::User,
+};
+use portcullis_tests::system::eventually;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, LocalSet},
+};
+
+/// What the control plane does with each request.
+#[derive(Clone, Debug)]
+enum Mood {
+    /// It is well, and its configuration has this version.
+    Well(u64),
+    Status(u16),
+    Html,
+    /// It is cut in the middle of a right answer.
+    Half(u64),
+    Hang,
+    /// An answer that is right in form and none in content.
+    Wrong(Value),
+}
+
+#[derive(Clone)]
+struct ControlPlane {
+    mood: Arc<Mutex<Mood>>,
+    heartbeats: Arc<AtomicUsize>,
+    others: Arc<AtomicUsize>,
+}
+
+impl ControlPlane {
+    fn be(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+}
+
+async fn take(State(plane): State<ControlPlane>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    if path.ends_with("/heartbeat") { &plane.heartbeats } else { &plane.others }.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(request.headers()["authorization"], "Bearer a-token");
+    let mood = plane.mood.lock().unwrap().clone();
+    match mood {
+        Mood::Well(version) => axum::Json(answer(&path, version)).into_response(),
+        Mood::Status(status) => (StatusCode::from_u16(status).unwrap(), "{}").into_response(),
+        Mood::Html => ([("content-type", "text/html")], "<html><body>200 OK</body></html>").into_response(),
+        Mood::Half(version) => {
+            let whole = answer(&path, version).to_string();
+            let half = whole[..whole.len() / 2].to_owned();
+            Response::builder().header("content-length", whole.len()).body(Body::from(half)).unwrap()
+        }
+        Mood::Hang => std::future::pending().await,
+        Mood::Wrong(value) => axum::Json(value).into_response(),
+    }
+}
+
+fn answer(path: &str, version: u64) -> Value {
+    match path.rsplit('/').nth(1).unwrap_or_default() {
+        "config" => json!({
+            "poolId": "pool-1", "version": version, "config": { "gateway": { "port": version } },
+            "agentMeta": { "agent": { "botId": "bot" } }, "poolSecrets": { "KEY": "c4n4ry" },
+        }),
+        "skills" => json!({ "version": version, "skills": { "maps": { "SKILL.md": format!("# {version}") } } }),
+        "workspace-templates" => json!({
+            "version": version, "templates": { "agents": { "content": format!("# {version}"), "writeMode": "inject" } },
+        }),
+        _ => json!({
+            "ok": true, "token": format!("token-{version}"), "expiresAt": "x", "configVersion": version,
+            "skillsVersion": version, "templatesVersion": version,
+        }),
+    }
+}
+
+struct World {
+    folder: TempDir,
+    plane: ControlPlane,
+    configured: watch::Receiver<Option<u64>>,
+    _health: watch::Sender<Health>,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    async fn start(mood: Mood) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/", listener.local_addr().unwrap());
+        let plane =
+            ControlPlane { mood: Arc::new(Mutex::new(mood)), heartbeats: Arc::default(), others: Arc::default() };
+        #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+        let router = Router::new().fallback(take).with_state(plane.clone());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        let folder = tempfile::tempdir().unwrap();
+        let (health, health_seen) = watch::channel(Health::Active);
+        let (configured, configured_seen) = watch::channel(None);
+        let short = Duration::from_millis(10);
+        let api = Api::new(base.parse().unwrap(), "pool-1".to_owned(), Token::Held("a-token".into())).unwrap();
+        let sync = Sync {
+            api: Rc::new(api),
+            pace: Pace { heartbeat: short, retry: short, longest_retry: 2 * short, ..Pace::default() },
+            address: Some("127.0.0.1:1".to_owned()),
+            user: User::own(),
+            state: folder.path().to_owned(),
+            config: folder.path().join("openclaw.json"),
+            health: health_seen,
+            configured,
+        };
+        let task = tokio::task::spawn_local(sync.run());
+        Self { folder, plane, configured: configured_seen, _health: health, task }
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.folder.path().join(path)).ok()
+    }
+
+    /// All that is there, which is never half written.
+    fn version(&self) -> Option<u64> {
+        let config: Value = serde_json::from_str(&self.read("openclaw.json")?).expect("whole");
+        config["gateway"]["port"].as_u64()
+    }
+
+    async fn wait_for(&self, version: u64) {
+        eventually(&format!("version {version}"), async || {
+            self.version() == Some(version)
+                && self.read("skills/maps/SKILL.md") == Some(format!("# {version}"))
+                && self.read("workspaces/agent/AGENTS.md") == Some(format!("# {version}"))
+        })
+        .await;
+    }
+
+    async fn wait_for_calls(&self, count: usize) {
+        let (heartbeats, others) = (&self.plane.heartbeats, &self.plane.others);
+        let calls = || heartbeats.load(Ordering::Relaxed) + others.load(Ordering::Relaxed);
+        let enough = calls() + count;
+        eventually("more calls", async || calls() >= enough).await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_the_last_good_files_stay_and_the_next_good_ones_come() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        let mut good = 1;
+        for mood in [
+            Mood::Status(500),
+            Mood::Status(401),
+            Mood::Status(403),
+            Mood::Status(404),
+            Mood::Status(429),
+            Mood::Status(302),
+            Mood::Html,
+            Mood::Half(99),
+            Mood::Wrong(json!([])),
+            Mood::Wrong(json!({ "configVersion": -1 })),
+        ] {
+            world.plane.be(mood.clone());
+            world.wait_for_calls(3).await;
+            assert_eq!(world.version(), Some(good), "{mood:?}");
+            world.wait_for(good).await;
+            good += 1;
+            world.plane.be(Mood::Well(good));
+            world.wait_for(good).await;
+        }
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_control_plane_that_hangs_is_given_up_on() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        world.plane.be(Mood::Hang);
+        world.wait_for_calls(1).await;
+        world.plane.be(Mood::Well(2));
+        assert_eq!(world.version(), Some(1));
+        // The call that hangs has its 20 s.
+        world.wait_for(2).await;
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn what_is_well_formed_and_hostile_is_not_written() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        for hostile in [
+            json!({ "configVersion": 2, "skillsVersion": 1, "templatesVersion": 1, "token": "t", "version": 2,
+                "config": [], "agentMeta": {} }),
+            json!({ "configVersion": 2, "skillsVersion": 1, "templatesVersion": 1, "token": "t", "version": 2,
+                "config": {}, "agentMeta": { "../../x": { "botId": "b" } } }),
+            json!({ "configVersion": 1, "skillsVersion": 2, "templatesVersion": 1, "token": "t", "version": 2,
+                "skills": { "..": { "x": "y" } } }),
+            json!({ "configVersion": 1, "skillsVersion": 2, "templatesVersion": 1, "token": "t", "version": 2,
+                "skills": { "maps": { "../../x": "y" } } }),
+            json!({ "configVersion": 1, "skillsVersion": 1, "templatesVersion": 2, "token": "t", "version": 2,
+                "templates": { "../x": { "content": "y", "writeMode": "inject" } } }),
+        ] {
+            world.plane.be(Mood::Wrong(hostile.clone()));
+            world.wait_for_calls(4).await;
+            assert_eq!(world.version(), Some(1), "{hostile}");
+            assert_eq!(world.read("skills/maps/SKILL.md").as_deref(), Some("# 1"), "{hostile}");
+        }
+        let above = world.folder.path().parent().unwrap();
+        assert!(!above.join("x").exists() && !above.join("X.md").exists());
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn an_idle_pool_costs_one_request_a_heartbeat() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        let others = world.plane.others.load(Ordering::Relaxed);
+        let heartbeats = world.plane.heartbeats.load(Ordering::Relaxed);
+        eventually("ten heartbeats", async || world.plane.heartbeats.load(Ordering::Relaxed) >= heartbeats + 10).await;
+        // At the most the last of the first round.
+        assert!(world.plane.others.load(Ordering::Relaxed) <= others + 1);
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_pools_secrets_are_written_nowhere() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        assert_eq!(*world.configured.borrow(), Some(1));
+        let found =
+            std::process::Command::new("grep").args(["-r", "c4n4ry"]).arg(world.folder.path()).output().unwrap();
+        assert_eq!(String::from_utf8(found.stdout).unwrap(), "");
+        let context: Value = serde_json::from_str(&world.read("nexu-context.json").unwrap()).unwrap();
+        let keys: Vec<&String> = context.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["agents", "apiUrl", "poolId"]);
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
