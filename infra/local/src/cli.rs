@@ -1,8 +1,8 @@
 //! What `cargo local` is asked to do.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// The whole of Portcullis in one process on this machine.
 #[derive(Debug, Parser)]
@@ -42,6 +42,26 @@ pub(crate) struct Arguments {
     /// Queue the events that were given up on again, in the folder of --data
     #[arg(long, requires = "data", conflicts_with_all = ["demo", "database_only", "sign"])]
     pub redrive: bool,
+    #[command(subcommand)]
+    pub part: Option<Part>,
+}
+
+/// What else this program is, for the demonstration's pool.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Part {
+    /// The sidecar, set up by its environment
+    #[command(hide = true)]
+    Sidecar {
+        /// The child's command
+        #[arg(last = true)]
+        child: Vec<OsString>,
+    },
+    /// What stands where OpenClaw would be
+    #[command(hide = true)]
+    StandInOpenclaw {
+        /// The port on 127.0.0.1
+        port: u16,
+    },
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
-//! The demonstration: a pool, a bot and a connected Slack channel, and one signed message on its way through all of it.
+//! The demonstration: a pool with its sidecar, a bot and a connected Slack channel, and one signed message on its way through
+//! all of it.
 
-mod stand_in_pool;
+mod machine;
+pub mod openclaw;
 
-use std::{fmt::Display, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt::Display,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use portcullis_auth::SigningSecret;
@@ -10,11 +17,12 @@ use portcullis_runtime::{Platform, settings::SettingsReader};
 use portcullis_store::{CreateBotError, NewBot, NewSlackChannel, Store};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 
 use crate::{Stack, sign};
 
-pub use stand_in_pool::{Delivery, StandInPool};
+use machine::{Line, Machine};
+use openclaw::{Delivery, Told};
 
 /// The demonstration's pool.
 pub const POOL: &str = "pool-demo";
@@ -27,8 +35,11 @@ pub const TEAM: &str = "T00DEMO";
 /// The Slack app.
 pub const APP: &str = "A00DEMO";
 
-/// How long the message is waited for.
+/// How long the message, and the sidecar's start, are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the pool's token lasts: a day.
+const TOKEN_SECONDS: u32 = 24 * 60 * 60;
 
 /// Why the demonstration did not go as it should.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +55,11 @@ pub struct Demo {
     platform: Platform,
     base_url: String,
     client: reqwest::Client,
-    stand_in: Option<(StandInPool, mpsc::UnboundedReceiver<Delivery>)>,
+    program: PathBuf,
     pool: SocketAddr,
+    /// Whether the pool is another's: then no sidecar is started.
+    is_anothers: bool,
+    machine: Option<Machine>,
 }
 
 /// One line of what happened: where, and what.
@@ -61,22 +75,18 @@ fn step(place: &'static str, what: impl Into<String>) -> Step {
 }
 
 impl Demo {
-    /// Starts a stand-in pool, unless one listens at `pool` already.
+    /// Prepares a demonstration: with a sidecar of its own, unless there is a pool at `pool` already. `program` is the binary of
+    /// this package, which is the sidecar too, and what stands for `OpenClaw`.
     ///
     /// # Errors
     /// [`DemoError`].
-    pub async fn start(stack: &Stack, pool: Option<SocketAddr>) -> Result<Self, DemoError> {
+    pub fn new(stack: &Stack, pool: Option<SocketAddr>, program: &Path) -> Result<Self, DemoError> {
         let platform = stack.platform().clone();
         let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(failed)?;
-        let stand_in = if pool.is_some() {
-            None
-        } else {
-            let secret = SigningSecret::new(setting(&platform, "DEMO_DELIVERY_SECRET")?);
-            Some(StandInPool::start(secret, Arc::clone(&platform.clock)).await.map_err(failed)?)
-        };
-        let own = stand_in.as_ref().map(|(stand_in, _)| stand_in.address());
-        let pool = pool.or(own).ok_or_else(|| failed("there is no pool"))?;
-        Ok(Self { platform, base_url: stack.base_url(), client, stand_in, pool })
+        let is_anothers = pool.is_some();
+        let pool = pool.map_or_else(machine::free_address, Ok).map_err(failed)?;
+        let (base_url, program) = (stack.base_url(), program.to_owned());
+        Ok(Self { platform, base_url, client, program, pool, is_anothers, machine: None })
     }
 
     /// Seeds what the demonstration needs, and sends one message through the front door. Made again on the same data, it
@@ -107,22 +117,54 @@ impl Demo {
             let names: Vec<&str> = answer.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             steps.push(step("skills", format!("skill {skill} reads {}, and nothing else", names.join(" and "))));
         }
+        let skill =
+            json!({ "content": "# Maps", "files": { "find.sh": "#!/bin/sh\nportcullis-skill secrets get --env\n" } });
+        self.call(reqwest::Method::PUT, "/api/internal/skills/maps", "INTERNAL_API_TOKEN", Some(&skill)).await?;
+        steps.push(step("internal", "stored the skill maps with its files"));
+        if !self.is_anothers && self.machine.is_none() {
+            self.start_machine(&mut steps).await?;
+        }
         self.send_message().await?;
         steps.push(step("slack", "verified a signed message, queued it, answered 200"));
         steps.push(self.arrival().await?);
         Ok(steps)
     }
 
-    /// The next delivery to the stand-in pool; `None` where the pool is another's.
-    pub async fn next_delivery(&mut self) -> Option<Step> {
-        let (_, deliveries) = self.stand_in.as_mut()?;
-        deliveries.recv().await.map(|delivery| arrived(&delivery))
+    /// Starts the sidecar, and waits until what it supervises answers.
+    async fn start_machine(&mut self, steps: &mut Vec<Step>) -> Result<(), DemoError> {
+        let path = format!("/api/internal/pools/{POOL}/runtime-tokens");
+        let body = json!({ "ttlSeconds": TOKEN_SECONDS });
+        let issued = self.call(reqwest::Method::POST, &path, "INTERNAL_API_TOKEN", Some(&body)).await?;
+        let token = issued["token"].as_str().ok_or_else(|| failed("there is no token in the answer"))?.into();
+        steps.push(step("internal", "issued a token for the pool's machine, good for this pool alone"));
+        let machine = Machine::start(&self.program, &self.base_url, POOL, &token, self.pool).map_err(failed)?;
+        let machine = self.machine.insert(machine);
+        let started = async {
+            while let Some(line) = machine.next_line().await {
+                match line {
+                    Line::OpenClaw(Told::Listening) => return Ok(()),
+                    line => steps.extend(told(&line)),
+                }
+            }
+            Err(failed("the sidecar has ended"))
+        };
+        timeout(PATIENCE, started).await.unwrap_or_else(|_| Err(failed("the sidecar started nothing in time")))
     }
 
-    /// Ends the stand-in pool.
+    /// What the pool tells next; `None` where it is another's.
+    pub async fn next_step(&mut self) -> Option<Step> {
+        loop {
+            let line = self.machine.as_mut()?.next_line().await?;
+            if let Some(step) = told(&line) {
+                return Some(step);
+            }
+        }
+    }
+
+    /// Ends the sidecar and its child.
     pub async fn shutdown(self) {
-        if let Some((stand_in, _)) = self.stand_in {
-            stand_in.shutdown().await;
+        if let Some(machine) = self.machine {
+            machine.shutdown().await;
         }
     }
 
@@ -170,13 +212,17 @@ impl Demo {
 
     async fn arrival(&mut self) -> Result<Step, DemoError> {
         let pool = self.pool;
-        match &mut self.stand_in {
-            None => Ok(step("relay", format!("delivers it to {pool}"))),
-            Some((_, deliveries)) => {
-                let delivery = timeout(PATIENCE, deliveries.recv()).await.ok().flatten();
-                delivery.as_ref().map(arrived).ok_or_else(|| failed("the message did not reach the pool"))
+        let Some(machine) = &mut self.machine else { return Ok(step("relay", format!("delivers it to {pool}"))) };
+        let delivered = async {
+            while let Some(line) = machine.next_line().await {
+                if let Line::OpenClaw(Told::Delivered(delivery)) = &line {
+                    return Some(arrived(delivery));
+                }
             }
-        }
+            None
+        };
+        let delivered = timeout(PATIENCE, delivered).await.ok().flatten();
+        delivered.ok_or_else(|| failed("the message did not reach the pool"))
     }
 
     async fn call(
@@ -208,10 +254,20 @@ impl Demo {
     }
 }
 
+/// What a line of the pool's machine is to who watches; `None` for what is of no interest.
+fn told(line: &Line) -> Option<Step> {
+    match line {
+        Line::Sidecar(said) if said.starts_with("OpenClaw runs as") => None,
+        Line::Sidecar(said) => Some(step("sidecar", said.clone())),
+        Line::OpenClaw(Told::Listening) => None,
+        Line::OpenClaw(Told::Delivered(delivery)) => Some(arrived(delivery)),
+    }
+}
+
 fn arrived(delivery: &Delivery) -> Step {
     let signature =
         if delivery.verified { "signed with the delivery secret" } else { "with a signature that is wrong" };
-    step("pool", format!("got POST {}, {} bytes, {signature}", delivery.path, delivery.body.len()))
+    step("pool", format!("got POST {}, {} bytes, {signature}", delivery.path, delivery.bytes))
 }
 
 fn setting(platform: &Platform, name: &str) -> Result<SecretString, DemoError> {

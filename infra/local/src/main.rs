@@ -16,7 +16,7 @@ use std::{
 use clap::Parser;
 use local::{
     Options, Stack, database,
-    demo::Demo,
+    demo::{Demo, openclaw},
     queue::TableQueue,
     secrets::{self, Settings},
     sign,
@@ -31,7 +31,7 @@ use portcullis_runtime::{
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use cli::Arguments;
+use cli::{Arguments, Part};
 
 /// Where generated secrets lie unless `--data` says otherwise.
 const OWN_FOLDER: &str = ".local";
@@ -39,10 +39,14 @@ const DOT_ENV: &str = ".env";
 
 type Problem = Box<dyn Error + Send + Sync>;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments).await {
+    // One thread and no runtime yet: the sidecar makes its own.
+    if let Some(Part::Sidecar { child }) = arguments.part {
+        return portcullis_sidecar::run::main(child.into_iter());
+    }
+    let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match outcome.map_err(Problem::from).and_then(|runtime| runtime.block_on(run(&arguments))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("cargo local: {problem}");
@@ -53,6 +57,10 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<(), Problem> {
     let environment = environment();
+    if let Some(Part::StandInOpenclaw { port }) = &arguments.part {
+        let config = environment.get("OPENCLAW_CONFIG_PATH").ok_or("OPENCLAW_CONFIG_PATH is not set")?;
+        return Ok(openclaw::run(*port, config.expose_secret().into()).await?);
+    }
     let filter = environment.get("RUST_LOG").map(|filter| filter.expose_secret().to_owned());
     // A demonstration tells what happens in its own words.
     let is_calm = arguments.quiet || (arguments.demo && !arguments.json);
@@ -80,7 +88,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         greeting::print(&stack.base_url(), stack.database_url(), arguments.data.as_deref(), &folder);
     }
     if arguments.demo {
-        let mut demo = Demo::start(&stack, arguments.demo_pool).await?;
+        let mut demo = Demo::new(&stack, arguments.demo_pool, &std::env::current_exe()?)?;
         let outcome = tokio::select! {
             outcome = demonstrate(&mut demo) => outcome,
             () = end.come() => Ok(()),
@@ -99,7 +107,7 @@ async fn demonstrate(demo: &mut Demo) -> Result<(), Problem> {
     for step in demo.run().await? {
         greeting::print_step(&step);
     }
-    while let Some(step) = demo.next_delivery().await {
+    while let Some(step) = demo.next_step().await {
         greeting::print_step(&step);
     }
     std::future::pending().await

@@ -38,7 +38,7 @@ async fn a_demonstration_goes_through_every_layer_on_several_stacks_side_by_side
     let (one, other) =
         tokio::join!(Stack::start(options(one.path(), false)), Stack::start(options(other.path(), false)));
     for stack in [one.unwrap(), other.unwrap()] {
-        let mut demo = Demo::start(&stack, None).await.unwrap();
+        let mut demo = Demo::new(&stack, None, Path::new(env!("CARGO_BIN_EXE_local"))).unwrap();
         let steps = demo.run().await.unwrap();
         let lines: Vec<String> = steps.iter().map(|step| format!("{}: {}", step.place, step.what)).collect();
         assert!(lines.contains(&"skills: skill maps reads MAPS_KEY and SHARED_KEY, and nothing else".to_owned()));
