@@ -4,6 +4,7 @@
 //! does, and keeps accepted events in a queue with SQS's rules. It is for development and tests: it never runs on AWS, and
 //! no function knows that it is there.
 
+pub mod access;
 mod background;
 pub mod database;
 mod deliveries;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use axum::Router;
 use portcullis_auth::Clock;
 use portcullis_crypto::Randomness;
@@ -18,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
 use crate::{
+    access::{Access, Guarded},
     background::Background,
     database::{DataFolder, Database, DatabaseError, create_tables, sdk_config},
     deliveries::Deliveries,
@@ -87,6 +89,9 @@ pub enum StackError {
     /// The queue does not open.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The template lacks the function that takes events off the queue.
+    #[error("the template has no function relay")]
+    NoRelay,
     /// The template names a function that is not built in here.
     #[error("the template has a function {0} that is not part of this program")]
     UnknownFunction(String),
@@ -106,6 +111,7 @@ pub struct Stack {
     deliveries: Deliveries,
     database: Option<Database>,
     database_url: String,
+    access: Vec<Arc<Access>>,
     platform: Platform,
     queue: Arc<TableQueue>,
 }
@@ -125,8 +131,7 @@ impl Stack {
         let environment = with_defaults(options.environment);
         let aws = sdk_config(&database_url);
         let client = portcullis_store::client(&aws);
-        let prefix = environment.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
-        create_tables(&client, prefix, &template.tables).await?;
+        create_tables(&client, prefix_of(&environment), &template.tables).await?;
         let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
         let platform = Platform {
             secrets: Arc::new(SecretSource::Environment(environment.clone())),
@@ -137,11 +142,12 @@ impl Stack {
             clock: options.clock,
             randomness: options.randomness,
         };
-        let (functions, relay) = start_functions(&platform, &template).await?;
+        let access = accesses(prefix_of(&platform.environment), &template);
+        let (functions, relay) = start_functions(&platform, &access).await?;
         let gateway = Gateway::start(listener, table, functions, Limits::default())
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
-        Ok(Self { gateway, deliveries, database, database_url, platform, queue })
+        Ok(Self { gateway, deliveries, database, database_url, access, platform, queue })
     }
 
     /// Where it answers, such as `http://127.0.0.1:8787`.
@@ -160,6 +166,12 @@ impl Stack {
     #[must_use]
     pub fn platform(&self) -> &Platform {
         &self.platform
+    }
+
+    /// What each function may do with the tables, and which of it has been used.
+    #[must_use]
+    pub fn access(&self) -> &[Arc<Access>] {
+        &self.access
     }
 
     /// The queue of accepted events.
@@ -200,6 +212,28 @@ fn with_defaults(mut environment: BTreeMap<String, SecretString>) -> BTreeMap<St
     environment
 }
 
+fn prefix_of(environment: &BTreeMap<String, SecretString>) -> &str {
+    environment.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret)
+}
+
+/// Each function's rights, as the template has them.
+fn accesses(prefix: &str, template: &Template) -> Vec<Arc<Access>> {
+    let functions = template.functions.iter();
+    let granted = |function: &String| template.grants.get(function).cloned().unwrap_or_default();
+    functions.map(|function| Arc::new(Access::new(function, prefix, granted(function)))).collect()
+}
+
+/// The platform as one function has it: with credentials and with rights of its own.
+fn for_function(platform: &Platform, access: &Arc<Access>) -> Platform {
+    let mut platform = platform.clone();
+    if let Some(client) = platform.aws.http_client() {
+        let credentials = Credentials::new(access.function(), "local", None, None, "local");
+        let aws = platform.aws.to_builder().http_client(Guarded::new(client, Arc::clone(access)));
+        platform.aws = aws.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+    }
+    platform
+}
+
 /// The platform whose calls to the database give way to requests.
 fn in_the_background(platform: &Platform) -> Platform {
     let mut platform = platform.clone();
@@ -212,25 +246,31 @@ fn in_the_background(platform: &Platform) -> Platform {
 /// Starts all functions, so that what is wrong with the settings of several is told at once.
 async fn start_functions(
     platform: &Platform,
-    template: &Template,
+    access: &[Arc<Access>],
 ) -> Result<(BTreeMap<String, Router>, Relay), StackError> {
     let mut functions = BTreeMap::new();
     let mut refusals = Vec::new();
-    for name in &template.functions {
+    let mut relay = None;
+    for access in access {
+        let (name, platform) = (access.function().to_owned(), for_function(platform, access));
         let started = match name.as_str() {
-            "internal" => internal::start(platform).await,
-            "skills" => skills::start(platform).await,
-            "slack" => slack::start(platform).await,
+            "internal" => internal::start(&platform).await,
+            "skills" => skills::start(&platform).await,
+            "slack" => slack::start(&platform).await,
             // It has no route: [`Deliveries`] runs it.
-            "relay" => continue,
+            "relay" => {
+                relay = Some(in_the_background(&platform));
+                continue;
+            }
             unknown => return Err(StackError::UnknownFunction(unknown.to_owned())),
         };
         match started {
-            Ok(router) => drop(functions.insert(name.clone(), router)),
+            Ok(router) => drop(functions.insert(name, router)),
             Err(error) => refusals.push(error),
         }
     }
-    match Relay::start(&in_the_background(platform)).await {
+    let relay = relay.ok_or(StackError::NoRelay)?;
+    match Relay::start(&relay).await {
         Ok(relay) if refusals.is_empty() => return Ok((functions, relay)),
         Ok(_) => {}
         Err(error) => refusals.push(error),

@@ -2,10 +2,15 @@
 //!
 //! The same file deploys the whole to AWS, so nothing can be routed or stored here that would not be there.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::access::Grant;
 
 /// The template as it was when this was built: the binary carries it.
 pub const TEMPLATE: &str = include_str!("../../template.yaml");
@@ -41,6 +46,8 @@ pub struct Template {
     pub functions: Vec<String>,
     /// The routes.
     pub routes: Vec<Route>,
+    /// What each function's role allows it to do with the tables.
+    pub grants: BTreeMap<String, BTreeSet<Grant>>,
 }
 
 /// A table.
@@ -106,13 +113,41 @@ impl Template {
         let options = serde_saphyr::options! { strict_booleans: true };
         let document: Document = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
-        let mut template = Self { tables: Vec::new(), functions: Vec::new(), routes: Vec::new() };
-        for (name, resource) in document.resources {
+        let mut template =
+            Self { tables: Vec::new(), functions: Vec::new(), routes: Vec::new(), grants: BTreeMap::new() };
+        for (name, resource) in &document.resources {
             template
-                .add(&resource)
-                .map_err(|problem| TemplateError::Resource { resource: name, problem: problem.to_string() })?;
+                .add(resource)
+                .and_then(|()| template.add_grants(resource, &document.resources))
+                .map_err(|problem| TemplateError::Resource { resource: name.clone(), problem: problem.to_string() })?;
         }
         Ok(template)
+    }
+
+    /// What a function's role allows it to do with tables.
+    fn add_grants(&mut self, resource: &Resource, resources: &BTreeMap<String, Resource>) -> Result<(), Problem> {
+        if resource.kind != "AWS::Serverless::Function" {
+            return Ok(());
+        }
+        let function: FunctionProperties = read(resource)?;
+        let name = function.name()?;
+        let role = function.role.as_deref().and_then(|role| role.strip_suffix(".Arn"));
+        let Some(role) = role.and_then(|role| resources.get(role)) else { return Ok(()) };
+        let role: RoleProperties = read(role)?;
+        let mut grants = BTreeSet::new();
+        for statement in role.policies.into_iter().flat_map(|policy| policy.policy_document.statement) {
+            for action in statement.action.iter().filter_map(|action| action.strip_prefix("dynamodb:")) {
+                if statement.effect != "Allow" || !statement.condition.is_null() {
+                    return problem("a statement about tables that is not a plain permission is not understood here");
+                }
+                for arn in statement.resource.iter() {
+                    let (table, index) = of_arn(arn, resources)?;
+                    grants.insert(Grant { table, index, action: action.to_owned() });
+                }
+            }
+        }
+        self.grants.insert(name, grants);
+        Ok(())
     }
 
     fn add(&mut self, resource: &Resource) -> Result<(), Problem> {
@@ -174,6 +209,8 @@ struct Resource {
 #[serde(rename_all = "PascalCase")]
 struct FunctionProperties {
     code_uri: String,
+    /// `!GetAtt Role.Arn`
+    role: Option<String>,
     #[serde(default)]
     events: BTreeMap<String, Event>,
 }
@@ -185,6 +222,64 @@ impl FunctionProperties {
             Some(name) if !name.is_empty() && !name.contains('/') => Ok(name.to_owned()),
             _ => problem(format!("CodeUri is not {BINARY_FOLDER}NAME{BINARY_FILE}")),
         }
+    }
+}
+
+/// The table, and the index, that an ARN names: `Table.Arn`, or `${Table.Arn}/index/name`.
+fn of_arn(arn: &str, resources: &BTreeMap<String, Resource>) -> Result<(String, Option<String>), Problem> {
+    let (table, index) = match arn.strip_prefix("${").and_then(|rest| rest.split_once("}/index/")) {
+        Some((table, index)) => (table, Some(index.to_owned())),
+        None => (arn, None),
+    };
+    let table = table.strip_suffix(".Arn").and_then(|table| resources.get(table));
+    match table.filter(|table| table.kind == "AWS::DynamoDB::Table") {
+        Some(table) => Ok((read::<TableProperties>(table)?.name()?, index)),
+        None => problem(format!("{arn} is no table")),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RoleProperties {
+    policies: Vec<Policy>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy {
+    policy_document: PolicyDocument,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PolicyDocument {
+    statement: Vec<Statement>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    effect: String,
+    action: OneOrMany,
+    resource: OneOrMany,
+    #[serde(default)]
+    condition: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        match self {
+            Self::One(one) => std::slice::from_ref(one).iter(),
+            Self::Many(many) => many.iter(),
+        }
+        .map(String::as_str)
     }
 }
 
@@ -346,6 +441,7 @@ Resources:
     fn tables_and_routes_are_read_through_cloudformations_own_tags() {
         let attribute = |name: &str, kind: &str| KeyAttribute { name: name.to_owned(), kind: kind.to_owned() };
         let expected = Template {
+            grants: BTreeMap::new(),
             tables: vec![Table {
                 name: "notes".to_owned(),
                 key: Key { partition: attribute("owner", "S"), sort: Some(attribute("number", "N")) },

@@ -1,0 +1,172 @@
+//! What each function may do with the tables: what its role in the template allows, and nothing else.
+//!
+//! On AWS it is IAM that turns a call away. Here each function calls the database through a [`Guarded`] client, which does the
+//! same by the same template, so that a role which is too narrow fails on this machine first. What was used is noted: a grant
+//! that nothing ever uses is one too many.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_sdk_dynamodb::config::RuntimeComponents;
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    },
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+};
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use serde_json::{Value, json};
+
+/// That something may be done with a table, or with an index of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Grant {
+    /// The table, without its prefix.
+    pub table: String,
+    /// The index; `None` for the table itself.
+    pub index: Option<String>,
+    /// What may be done, such as `GetItem`.
+    pub action: String,
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let index = self.index.as_ref().map(|index| format!("/index/{index}")).unwrap_or_default();
+        write!(formatter, "{} on {}{index}", self.action, self.table)
+    }
+}
+
+/// A function's rights, and which of them it has used.
+#[derive(Debug)]
+pub struct Access {
+    function: String,
+    prefix: String,
+    granted: BTreeSet<Grant>,
+    used: Mutex<BTreeSet<Grant>>,
+}
+
+impl Access {
+    /// The rights of a function to tables whose names begin with `prefix`.
+    #[must_use]
+    pub fn new(function: &str, prefix: &str, granted: BTreeSet<Grant>) -> Self {
+        Self { function: function.to_owned(), prefix: prefix.to_owned(), granted, used: Mutex::default() }
+    }
+
+    /// The function.
+    #[must_use]
+    pub fn function(&self) -> &str {
+        &self.function
+    }
+
+    /// The rights that it has never used.
+    #[must_use]
+    pub fn unused(&self) -> Vec<Grant> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        self.granted.difference(&used).cloned().collect()
+    }
+
+    /// What of a call the role does not allow; `None` where it allows all of it.
+    fn denied(&self, request: &HttpRequest) -> Option<String> {
+        let operation = request.headers().get("x-amz-target").and_then(|target| target.split('.').nth(1));
+        let body = request.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+        let Some((operation, body)) = operation.zip(body) else { return Some("what is not understood".to_owned()) };
+        let Some(needed) = self.needed(operation, &body) else { return Some(operation.to_owned()) };
+        if let Some(missing) = needed.iter().find(|grant| !self.granted.contains(grant)) {
+            return Some(missing.to_string());
+        }
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).extend(needed);
+        None
+    }
+
+    /// What a call needs; `None` for one that no function makes.
+    ///
+    /// Source: AWS, "Actions, resources, and condition keys for Amazon DynamoDB", and "IAM policies for transactions": a
+    /// transaction needs what each of its parts does.
+    fn needed(&self, operation: &str, body: &Value) -> Option<Vec<Grant>> {
+        let of = |action: &str, table: &Value, index: &Value| {
+            let table = table.as_str()?.strip_prefix(&self.prefix)?.to_owned();
+            let index = index.as_str().map(str::to_owned);
+            Some(Grant { table, index, action: action.to_owned() })
+        };
+        match operation {
+            "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "Query" | "Scan" => {
+                Some(vec![of(operation, &body["TableName"], &body["IndexName"])?])
+            }
+            "BatchGetItem" | "BatchWriteItem" => {
+                let tables = body["RequestItems"].as_object()?.keys();
+                tables.map(|table| of(operation, &json!(table), &Value::Null)).collect()
+            }
+            "TransactGetItems" | "TransactWriteItems" => {
+                let parts =
+                    body["TransactItems"].as_array()?.iter().flat_map(|part| part.as_object().into_iter().flatten());
+                parts
+                    .map(|(part, call)| {
+                        let action = match part.as_str() {
+                            "Get" => "GetItem",
+                            "Put" => "PutItem",
+                            "Update" => "UpdateItem",
+                            "Delete" => "DeleteItem",
+                            "ConditionCheck" => "ConditionCheckItem",
+                            _ => return None,
+                        };
+                        of(action, &call["TableName"], &Value::Null)
+                    })
+                    .collect()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A client whose calls are turned away where the function's role does not allow them.
+#[derive(Clone, Debug)]
+pub struct Guarded {
+    client: SharedHttpClient,
+    access: Arc<Access>,
+}
+
+impl Guarded {
+    /// Makes those calls of `client` that `access` allows.
+    #[must_use]
+    pub fn new(client: SharedHttpClient, access: Arc<Access>) -> Self {
+        Self { client, access }
+    }
+}
+
+impl HttpClient for Guarded {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let connector = self.client.http_connector(settings, components);
+        SharedHttpConnector::new(Connector { connector, access: Arc::clone(&self.access) })
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    connector: SharedHttpConnector,
+    access: Arc<Access>,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let Some(denied) = self.access.denied(&request) else { return self.connector.call(request) };
+        tracing::error!(
+            function = self.access.function,
+            denied,
+            "the function's role in the template does not allow this"
+        );
+        let body = json!({
+            "__type": "com.amazon.coral.service#AccessDeniedException",
+            "message": format!("{} is not authorized to perform {denied}", self.access.function),
+        });
+        let response = StatusCode::try_from(400).map(|status| {
+            let mut response = HttpResponse::new(status, SdkBody::from(body.to_string()));
+            response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+            response
+        });
+        HttpConnectorFuture::ready(response.map_err(|error| ConnectorError::other(error.into(), None)))
+    }
+}

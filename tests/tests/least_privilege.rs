@@ -1,0 +1,168 @@
+//! Each function does what its role in the template allows and nothing else, and its role allows nothing that it does not do.
+//!
+//! That a role is wide enough, every end-to-end suite shows: in all of them the stack turns away what a role does not allow.
+
+use std::collections::BTreeSet;
+
+use local::{
+    access::Grant,
+    template::{TEMPLATE, Template},
+};
+use portcullis_auth::Clock;
+use portcullis_store::{PoolError, Table};
+use portcullis_tests::{
+    Behaviour, StandInSlack, System,
+    routes::{Prepared, calls},
+    seed, slack,
+    slack_api::Saying,
+    system::{Settings, eventually, send},
+};
+use reqwest::Method;
+use serde_json::json;
+
+#[tokio::test]
+async fn no_role_allows_what_its_function_never_does() {
+    let slack_api = StandInSlack::start().await;
+    let settings = Settings::random().with("SLACK_API_URL", &slack_api.url());
+    let prepared = Prepared::new(System::start_with(settings).await).await;
+    let system = &prepared.system;
+    slack_api.say(&prepared.connected.bot_token, Saying::Good);
+    for (route, call) in calls() {
+        let answer = send(prepared.authorized(route, call)).await;
+        assert_eq!(answer.status, call.status, "{call:?}: {answer:?}");
+    }
+    // With tokens of the pool's own, which are checked against its row.
+    let token = async |kind: &str| {
+        let path = format!("/api/internal/pools/pool-1/{kind}-tokens");
+        let answer = send(system.internal(Method::POST, &path).json(&json!({ "ttlSeconds": 600 }))).await;
+        answer.json()["token"].as_str().expect("a token").to_owned()
+    };
+    let (runtime, skill) = (token("runtime").await, token("skill").await);
+    let with = |token: &str, method, path: &str| system.request(method, path).header("x-internal-token", token);
+    let secrets = "/api/internal/secrets/maps?poolId=pool-1";
+    assert_eq!(send(with(&skill, Method::GET, secrets)).await.status, 200);
+    assert_eq!(send(with(&runtime, Method::GET, "/api/internal/skills/latest")).await.status, 200);
+
+    // Sessions and artifacts that are there already, and a preview that goes from one URL to another.
+    let session = json!({ "botId": "bot-1", "sessionKey": "agent:bot-1:main", "title": "A title" });
+    let session = send(with(&runtime, Method::POST, "/api/internal/sessions").json(&session)).await.json();
+    let path = format!("/api/internal/sessions/{}", session["id"].as_str().unwrap());
+    assert_eq!(send(with(&runtime, Method::PATCH, &path).json(&json!({ "title": "Another" }))).await.status, 200);
+    let mut artifact = json!({
+        "botId": "bot-1", "sessionKey": "agent:bot-1:main", "title": "A page", "previewUrl": "https://one.example.com/",
+    });
+    let made = send(with(&skill, Method::POST, "/api/internal/artifacts").json(&artifact)).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let path = format!("/api/internal/artifacts/{}", made.json()["id"].as_str().unwrap());
+    artifact = json!({ "previewUrl": "https://two.example.com/" });
+    assert_eq!(send(with(&skill, Method::PATCH, &path).json(&artifact)).await.status, 200);
+
+    let of_chat = json!({ "botId": "bot-1", "chatId": "channel:C1", "title": "A page" });
+    let unresolved = send(with(&skill, Method::POST, "/api/internal/artifacts").json(&of_chat)).await;
+    assert_eq!(unresolved.status, 400, "{unresolved:?}");
+    let another_skill = json!({ "content": "# Another" });
+    let another_template = json!({ "content": "# Another", "writeMode": "inject" });
+    for (path, body) in
+        [("/api/internal/skills/maps", another_skill), ("/api/internal/workspace-templates/agents", another_template)]
+    {
+        assert_eq!(send(system.internal(Method::PUT, path).json(&body)).await.status, 200);
+    }
+
+    // An event that is delivered, one that fails first, and one whose secret is mended by what Slack signs with.
+    prepared.stand_in.behave(Behaviour::Answer(500));
+    let event = |number: u32| {
+        let connected = &prepared.connected;
+        let body = slack::message(&connected.team, &connected.app, "C0GENERAL", number).to_string();
+        slack::signed(system, "/api/slack/events", &connected.signing_secret, body, system.clock.now())
+    };
+    assert_eq!(send(event(100)).await.status, 200);
+    prepared.stand_in.wait_for(2).await;
+    prepared.stand_in.behave(Behaviour::Answer(200));
+    let bots = [prepared.connected.bot.clone()];
+    eventually("its session is there", async || !system.store().untitled_sessions(&bots, 1).await.unwrap().is_empty())
+        .await;
+    let platform = seed::platform_channel(system, "channel-2", &bots[0], &prepared.connected.pool, "T0OTHER").await;
+    let before_rotation = portcullis_tests::system::random_hex(16);
+    let store = system.store();
+    store.mend_signing_secret(&platform.channel, &before_rotation.into()).await.expect("the row is written");
+    let mended = slack::message(&platform.team, &platform.app, "C0GENERAL", 1).to_string();
+    let mended = slack::signed(system, "/api/slack/events", &platform.signing_secret, mended, system.clock.now());
+    assert_eq!(send(mended).await.status, 200);
+
+    // Slack tells of one token that it is revoked, and of a conversation's name.
+    slack_api.converse("C0GENERAL", json!({ "name": "general" }));
+    slack_api.say(&platform.bot_token, Saying::Error("token_revoked"));
+    let checked = send(system.internal(Method::POST, "/api/internal/pools/pool-1/check-slack-tokens")).await;
+    assert_eq!(checked.json()["invalidated"], 1, "{checked:?}");
+
+    // A secret that is deleted, and a pool that ends with all that it has.
+    let delete = json!({ "secrets": { "A_KEY": null } });
+    let put = system.internal(Method::PUT, "/api/internal/pools/pool-1/secrets");
+    assert_eq!(send(put.json(&delete)).await.status, 200);
+    seed::pool(system, "pool-9", None).await;
+    let secret = json!({ "secrets": { "A_KEY": "x" } });
+    assert_eq!(
+        send(system.internal(Method::PUT, "/api/internal/pools/pool-9/secrets").json(&secret)).await.status,
+        200
+    );
+    assert_eq!(send(system.internal(Method::GET, "/api/internal/pools/pool-9/config/latest")).await.status, 200);
+    let end = json!({ "poolId": "pool-9", "status": "terminated" });
+    assert_eq!(send(system.internal(Method::POST, "/api/internal/pools/register").json(&end)).await.status, 200);
+
+    let unused: BTreeSet<String> = (system.stack.access().iter())
+        .flat_map(|access| access.unused().into_iter().map(|grant| format!("{}: {grant}", access.function())))
+        .collect();
+    assert!(unused.is_empty(), "granted and never used: {unused:#?}");
+}
+
+#[test]
+fn every_function_of_the_template_has_a_role_that_is_read_here() {
+    let template = Template::parse(TEMPLATE).unwrap();
+    assert_eq!(template.grants.len(), template.functions.len());
+    for (function, grants) in &template.grants {
+        assert!(!grants.is_empty(), "{function}");
+        let names: BTreeSet<&str> = template.tables.iter().map(|table| table.name.as_str()).collect();
+        assert!(grants.iter().all(|grant| names.contains(grant.table.as_str())), "{function}");
+    }
+    // No decision hangs on an index, which may lag: the one that is read at all lists the conversations without a title.
+    let of_indexes =
+        template.grants.iter().flat_map(|(function, grants)| grants.iter().map(move |grant| (function, grant)));
+    let of_indexes: Vec<_> = of_indexes.filter(|(_, grant)| grant.index.is_some()).collect();
+    let list = Grant { table: "chat_sessions".into(), index: Some("byBotAndTime".into()), action: "Query".into() };
+    assert_eq!(of_indexes, [(&"internal".to_owned(), &list)]);
+    // What a skill's function must never be able to do.
+    let reads =
+        |function: &str, table: Table| template.grants[function].iter().any(|grant| grant.table == table.name());
+    assert!(!reads("skills", Table::ChannelCredentials) && !reads("relay", Table::PoolSecrets));
+}
+
+#[tokio::test]
+async fn what_a_role_does_not_allow_is_turned_away() {
+    use local::access::{Access, Guarded};
+    let system = System::start().await;
+    seed::pool(&system, "pool-1", None).await;
+    let grant = Grant { table: "pools".to_owned(), index: None, action: "GetItem".to_owned() };
+    let access = std::sync::Arc::new(Access::new("test", "portcullis-local-", BTreeSet::from([grant.clone()])));
+    let aws = system.stack.platform().aws.clone();
+    let client = aws.http_client().unwrap();
+    let aws = aws.into_builder().http_client(Guarded::new(client, std::sync::Arc::clone(&access))).build();
+    let store = portcullis_store::Store::new(
+        portcullis_store::client(&aws),
+        "portcullis-local-",
+        std::sync::Arc::new(portcullis_store::FixedKeyring::new(std::sync::Arc::new(
+            portcullis_crypto::Keyring::from_single_key(&"01".repeat(32)).unwrap(),
+        ))),
+        system.clock.clone(),
+        std::sync::Arc::new(portcullis_runtime::SystemRandomness),
+    );
+    let pool = "pool-1".parse().unwrap();
+    assert_eq!(access.unused(), [grant]);
+    assert!(store.get_pool(&pool).await.unwrap().is_some());
+    assert!(access.unused().is_empty());
+    let refused =
+        Err(PoolError::Store(portcullis_store::StoreError::Refused { code: "AccessDeniedException".to_owned() }));
+    assert_eq!(store.raise_skill_generation(&pool, None).await, refused);
+    assert_eq!(store.terminate(&pool).await.unwrap_err().to_string(), "DynamoDB refused: AccessDeniedException");
+    assert!(store.secrets_of_pool(&pool).await.is_err());
+    assert!(store.pool_configuration(&pool).await.is_err());
+}
