@@ -9,6 +9,7 @@ pub mod faults;
 pub mod faulty;
 pub mod in_process;
 pub mod logs;
+pub mod openapi;
 pub mod pool;
 pub mod queue_promises;
 pub mod routes;

@@ -133,6 +133,8 @@ impl Route {
 /// Every route. What the template has and this list lacks, or the other way round, fails the suite `tiers`.
 pub const ROUTES: &[Route] = &[
     route("/health", Tier::Public, &[call("GET", "/health", HEALTH, 200)]),
+    route("/openapi.json", Tier::Public, &[call("GET", "/openapi.json", HEALTH, 200)]),
+    route("/docs", Tier::Public, &[call("GET", "/docs", HEALTH, 200)]),
     route("/health/internal", Tier::Public, &[call("GET", "/health/internal", HEALTH, 200)]),
     route("/health/skills", Tier::Public, &[call("GET", "/health/skills", HEALTH, 200)]),
     route("/health/slack", Tier::Public, &[call("GET", "/health/slack", HEALTH, 200)]),

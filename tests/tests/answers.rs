@@ -19,12 +19,16 @@ const SECURITY_HEADERS: [(&str, &str); 5] = [
 
 fn assert_common(answer: &Answer, what: &str) {
     for (name, value) in SECURITY_HEADERS {
-        let values: Vec<_> = answer.headers.get_all(name).iter().collect();
+        let values: Vec<&str> = answer.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
+        // The one page that there is has a style of its own, and may load nothing either.
+        let values: Vec<&str> =
+            values.into_iter().map(|value| value.split("; style-src 'sha256-").next().unwrap()).collect();
         assert_eq!(values, [value], "{name} of {what}: {answer:?}");
     }
     let id = answer.header("x-request-id");
     assert!(!id.is_empty(), "{what}: {answer:?}");
-    assert_eq!(answer.header("content-type"), "application/json", "{what}");
+    let is_page = answer.header("content-type") == "text/html; charset=utf-8" && what.contains("/docs");
+    assert!(is_page || answer.header("content-type") == "application/json", "{what}");
     if answer.status.is_success() {
         return;
     }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::{Json, extract::State};
 use futures_util::{StreamExt, stream};
 use portcullis_auth::{BotId, ChannelId};
-use portcullis_runtime::{ApiError, tier::Runtime};
+use portcullis_runtime::{ApiError, openapi, tier::Runtime};
 use portcullis_store::{BotRecords, ChannelError, CredentialKind, Session};
 use portcullis_upstream::{Conversation, SlackError};
 use secrecy::SecretString;
@@ -34,7 +34,8 @@ const MAXIMUM_TITLES: usize = 20;
 const MAXIMUM_TITLE_LENGTH: usize = 500;
 
 /// What became of the tokens.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = CheckedTokens)]
 pub struct Response {
     checked: usize,
     invalidated: usize,
@@ -42,9 +43,11 @@ pub struct Response {
 }
 
 /// One channel's token.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CheckedToken)]
 struct Checked {
+    #[schema(value_type = openapi::Id)]
     bot_channel_id: ChannelId,
     account_id: String,
     ok: bool,
@@ -63,6 +66,15 @@ struct Connection {
     token: SecretString,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/internal/pools/{poolId}/check-slack-tokens",
+    tag = "runtime",
+    summary = "Disables the channels whose bot token Slack has revoked",
+    params(("poolId" = openapi::Id, Path)),
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Runtime,

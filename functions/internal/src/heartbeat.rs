@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use jiff::Timestamp;
 use portcullis_auth::PoolId;
-use portcullis_runtime::{ApiError, json::Json, tier::Runtime};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::Runtime};
 use portcullis_store::{Heartbeat, PoolAddress, PoolStatus};
 use serde::{Deserialize, Serialize};
 
@@ -15,33 +15,55 @@ use crate::{
 };
 
 /// What a pool says of itself.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Heartbeat)]
 pub struct Request {
+    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
     #[serde(default, deserialize_with = "address")]
+    #[schema(value_type = Option<String>)]
     pod_ip: Option<PoolAddress>,
     #[serde(default = "active")]
+    #[schema(value_type = openapi::PoolStatus)]
     status: PoolStatus,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     last_seen_version: Option<u64>,
     /// Checked and not used: only our own clock tells when a pool was last seen.
     #[serde(rename = "timestamp")]
+    #[schema(value_type = Option<openapi::Time>)]
     _timestamp: Option<Timestamp>,
 }
 
 /// What the pool compares with what it has, so that it fetches only what changed.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = HeartbeatAnswer)]
 pub struct Response {
     ok: bool,
+    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
+    #[schema(value_type = openapi::PoolStatus)]
     status: PoolStatus,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     config_version: u64,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     secrets_revision: u64,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     skills_version: u64,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     templates_version: u64,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/internal/pools/heartbeat",
+    tag = "runtime",
+    summary = "A pool is alive, and learns what has changed",
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Runtime,

@@ -24,7 +24,9 @@ use jiff::Timestamp;
 use portcullis_auth::Clock;
 use portcullis_crypto::{Keyring, Randomness};
 use portcullis_runtime::{
-    ApiError, Platform, front, lambda,
+    ApiError, Platform,
+    documents::Documents,
+    front, lambda,
     network::PoolNetworks,
     rotating::Rotating,
     secrets::LiteLlmAccess,
@@ -38,6 +40,9 @@ use config::generator::Generator;
 
 /// Longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
 const DEADLINE: Duration = Duration::from_secs(15);
+
+/// The API's description: of all functions, and served by this one.
+const OPENAPI: &str = include_str!("../../../openapi.json");
 
 /// Slack's Web API, where `SLACK_API_URL` names no other.
 const SLACK_API_URL: &str = "https://slack.com/api/";
@@ -88,7 +93,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         Ok((app, gate, commit_hash?))
     })?;
     lambda::warm_up(&app.store, Table::Pools).await;
-    Ok(front::serve("internal", platform, commit_hash.as_deref(), DEADLINE, mount(Arc::new(app), &gate)))
+    let (mounted, documents) = (mount(Arc::new(app), &gate), Documents::new(OPENAPI));
+    Ok(front::serve_with("internal", platform, commit_hash.as_deref(), DEADLINE, mounted, Some(documents)))
 }
 
 fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
@@ -134,3 +140,29 @@ fn refuse(error: PoolError, pool: &portcullis_auth::PoolId) -> ApiError {
 fn pool_not_found(pool: &portcullis_auth::PoolId) -> ApiError {
     ApiError::not_found(format!("Pool {pool} not found"))
 }
+
+/// What the `OpenAPI` document says of this function.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(
+        register::handle,
+        heartbeat::handle,
+        put_secrets::handle,
+        skill_tokens::issue,
+        skill_tokens::revoke,
+        runtime_tokens::issue,
+        runtime_tokens::revoke,
+        check_slack_tokens::handle,
+        config::bare::handle,
+        config::latest::handle,
+        config::version::handle,
+        library::put_skill::handle,
+        library::put_template::handle,
+        library::latest_skills::handle,
+        library::latest_templates::handle,
+        sessions::handle,
+        session::handle,
+    ),
+    components(schemas(portcullis_runtime::openapi::Error))
+)]
+pub struct Described;

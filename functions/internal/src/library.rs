@@ -13,7 +13,7 @@ use axum::{
 };
 use http::{HeaderMap, request::Parts};
 use portcullis_auth::LibraryName;
-use portcullis_runtime::{ApiError, etag, params, tier::Runtime};
+use portcullis_runtime::{ApiError, etag, openapi, params, tier::Runtime};
 use portcullis_store::{Contents, Document, Library, PutDocumentError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -28,7 +28,8 @@ pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 const MAXIMUM_STORED_BYTES: usize = 1024 * 1024 + 512 * 1024;
 
 /// Whether pools are to have a document.
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
+#[schema(as = LibraryStatus)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     #[default]
@@ -37,10 +38,13 @@ pub enum Status {
 }
 
 /// What was stored, and the version that it made, or did not change.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Stored)]
 pub struct Stored {
     ok: bool,
+    #[schema(value_type = openapi::LibraryName)]
     name: LibraryName,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     version: u64,
 }
 

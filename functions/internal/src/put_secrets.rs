@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use axum::extract::State;
 use portcullis_auth::PoolId;
-use portcullis_runtime::{ApiError, json::Json, tier::Operator};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
 use portcullis_store::{PutSecretsError, Scope, SecretChange, SecretName};
 use secrecy::SecretString;
 use serde::{
@@ -15,8 +15,10 @@ use serde::{
 use crate::{App, pool_not_found, pool_path::PoolPath};
 
 /// What the operator sends.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = PoolSecrets)]
 pub struct Request {
+    #[schema(value_type = BTreeMap<String, openapi::SecretSetting>)]
     secrets: BTreeMap<SecretName, Setting>,
 }
 
@@ -27,12 +29,23 @@ struct Setting {
 }
 
 /// How many names were written or deleted.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = WrittenSecrets)]
 pub struct Response {
     ok: bool,
     count: usize,
 }
 
+#[utoipa::path(
+    put,
+    path = "/api/internal/pools/{poolId}/secrets",
+    tag = "operator",
+    summary = "Sets or deletes up to 50 secrets, all or none",
+    params(("poolId" = openapi::Id, Path)),
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,

@@ -4,20 +4,24 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::PoolId;
-use portcullis_runtime::{ApiError, json::Json, network::PoolNetworks, tier::Runtime};
+use portcullis_runtime::{ApiError, json::Json, network::PoolNetworks, openapi, tier::Runtime};
 use portcullis_store::{PoolAddress, PoolReport, PoolStatus};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{App, refuse};
 
 /// What a pool says of itself.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Registration)]
 pub struct Request {
+    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
     #[serde(default, deserialize_with = "address")]
+    #[schema(value_type = Option<String>)]
     pod_ip: Option<PoolAddress>,
     #[serde(default = "active")]
+    #[schema(value_type = openapi::PoolStatus)]
     status: PoolStatus,
 }
 
@@ -36,13 +40,24 @@ pub fn active() -> PoolStatus {
 }
 
 /// The pool is known.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Registered)]
 pub struct Response {
     ok: bool,
+    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/internal/pools/register",
+    tag = "runtime",
+    summary = "A pool makes itself known, or says where it is now",
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Runtime,

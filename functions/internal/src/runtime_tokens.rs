@@ -6,7 +6,7 @@ use axum::extract::State;
 use http::StatusCode;
 use jiff::Timestamp;
 use portcullis_auth::RuntimeGrant;
-use portcullis_runtime::{ApiError, json::Json, tier::Operator};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -16,15 +16,18 @@ use crate::{App, pool_not_found, pool_path::PoolPath, refuse, ttl::Ttl};
 const MAXIMUM_TTL: u64 = 31_536_000;
 
 /// What is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RuntimeTokenRequest)]
 pub struct Request {
+    #[schema(value_type = u64, minimum = 60, maximum = 31_536_000)]
     ttl_seconds: Ttl<MAXIMUM_TTL>,
 }
 
 /// A token, said once.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IssuedToken)]
 pub struct Issued {
     token: String,
     expires_at: String,
@@ -39,11 +42,22 @@ impl Issued {
 }
 
 /// All of the pool's tokens of this kind are revoked.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Revoked)]
 pub struct Revoked {
     pub ok: bool,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/internal/pools/{poolId}/runtime-tokens",
+    tag = "operator",
+    summary = "Issues a token for the pool's machine",
+    params(("poolId" = openapi::Id, Path)),
+    request_body = Request,
+    responses((status = 201, description = "done", body = Issued), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn issue(
     State(app): State<Arc<App>>,
     _caller: Operator,
@@ -56,6 +70,15 @@ pub async fn issue(
     Ok((StatusCode::CREATED, axum::Json(Issued::new(token, expires_at))))
 }
 
+#[utoipa::path(
+    delete,
+    path = "/api/internal/pools/{poolId}/runtime-tokens",
+    tag = "operator",
+    summary = "Revokes all of the pool's runtime tokens",
+    params(("poolId" = openapi::Id, Path)),
+    responses((status = 200, description = "done", body = Revoked), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn revoke(
     State(app): State<Arc<App>>,
     _caller: Operator,

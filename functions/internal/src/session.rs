@@ -9,7 +9,7 @@ use portcullis_runtime::{
     ApiError,
     fields::{Metadata, Title},
     json::Json,
-    params,
+    openapi, params,
     tier::Runtime,
 };
 use portcullis_store::{SessionChange, SessionError, SessionStatus};
@@ -18,16 +18,31 @@ use serde::Deserialize;
 use crate::{App, sessions::Response};
 
 /// What changes; what is absent keeps its value.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SessionChange)]
 pub struct Request {
     title: Option<Title>,
+    #[schema(value_type = Option<openapi::SessionStatus>)]
     status: Option<SessionStatus>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     message_count: Option<u64>,
+    #[schema(value_type = Option<openapi::Time>)]
     last_message_at: Option<Timestamp>,
+    #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
 
+#[utoipa::path(
+    patch,
+    path = "/api/internal/sessions/{id}",
+    tag = "runtime",
+    summary = "Tells what has changed of a conversation",
+    params(("id" = String, Path)),
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Runtime,

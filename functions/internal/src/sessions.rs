@@ -10,6 +10,7 @@ use portcullis_runtime::{
     ApiError,
     fields::{Label, Metadata, SessionKey, Title},
     json::Json,
+    openapi,
     tier::Runtime,
 };
 use portcullis_store::{NewSession, Session, SessionChange, SessionStatus};
@@ -19,33 +20,44 @@ use serde_json::Value;
 use crate::App;
 
 /// What a runtime knows of a conversation; what is absent keeps its value.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = NewSession)]
 pub struct Request {
+    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     session_key: SessionKey,
     title: Title,
     channel_type: Option<Label>,
     channel_id: Option<Label>,
+    #[schema(value_type = Option<openapi::SessionStatus>)]
     status: Option<SessionStatus>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     message_count: Option<u64>,
+    #[schema(value_type = Option<openapi::Time>)]
     last_message_at: Option<Timestamp>,
+    #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
 
 /// A conversation, as the contract has it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Session)]
 pub struct Response {
     id: String,
+    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     session_key: String,
     channel_type: Option<String>,
     channel_id: Option<String>,
     title: String,
+    #[schema(value_type = openapi::SessionStatus)]
     status: SessionStatus,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     message_count: u64,
     last_message_at: Option<String>,
+    #[schema(value_type = serde_json::Value)]
     metadata: Value,
     created_at: String,
     updated_at: String,
@@ -70,6 +82,15 @@ impl From<Session> for Response {
     }
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/internal/sessions",
+    tag = "runtime",
+    summary = "Keeps what a conversation is about",
+    request_body = Request,
+    responses((status = 201, description = "done", body = Response), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Runtime,

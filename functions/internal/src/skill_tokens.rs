@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use axum::extract::State;
 use http::StatusCode;
 use portcullis_auth::{SkillGrant, SkillName, SkillSet};
-use portcullis_runtime::{ApiError, json::Json, tier::Runtime};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::Runtime};
 use serde::Deserialize;
 
 use crate::{
@@ -20,13 +20,26 @@ use crate::{
 const MAXIMUM_TTL: u64 = 2_592_000;
 
 /// What is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SkillTokenRequest)]
 pub struct Request {
+    #[schema(value_type = Option<Vec<openapi::SkillName>>)]
     skills: Option<BTreeSet<SkillName>>,
+    #[schema(value_type = u64, minimum = 60, maximum = 2_592_000)]
     ttl_seconds: Ttl<MAXIMUM_TTL>,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/internal/pools/{poolId}/skill-tokens",
+    tag = "runtime",
+    summary = "Issues a token for skills of the pool",
+    params(("poolId" = openapi::Id, Path)),
+    request_body = Request,
+    responses((status = 201, description = "done", body = Issued), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn issue(
     State(app): State<Arc<App>>,
     caller: Runtime,
@@ -51,6 +64,15 @@ pub async fn issue(
     Ok((StatusCode::CREATED, axum::Json(Issued::new(token, expires_at))))
 }
 
+#[utoipa::path(
+    delete,
+    path = "/api/internal/pools/{poolId}/skill-tokens",
+    tag = "runtime",
+    summary = "Revokes all of the pool's skill tokens",
+    params(("poolId" = openapi::Id, Path)),
+    responses((status = 200, description = "done", body = Revoked), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn revoke(
     State(app): State<Arc<App>>,
     caller: Runtime,

@@ -8,7 +8,7 @@ use portcullis_runtime::{
     ApiError,
     fields::{Label, Metadata, Title},
     json::Json,
-    params,
+    openapi, params,
     tier::Skill,
 };
 use portcullis_store::{ArtifactChange, ArtifactError, ArtifactStatus, PreviewUrl};
@@ -20,20 +20,37 @@ use crate::{
 };
 
 /// What changes; what is absent keeps its value.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ArtifactChange)]
 pub struct Request {
     title: Option<Title>,
+    #[schema(value_type = Option<openapi::ArtifactStatus>)]
     status: Option<ArtifactStatus>,
     #[serde(default, deserialize_with = "preview_url")]
+    #[schema(value_type = Option<openapi::WebUrl>)]
     preview_url: Option<PreviewUrl>,
     deploy_target: Option<Label>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     lines_of_code: Option<u64>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     file_count: Option<u64>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     duration_ms: Option<u64>,
+    #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
 
+#[utoipa::path(
+    patch,
+    path = "/api/internal/artifacts/{id}",
+    tag = "skill",
+    summary = "Tells what has changed of an artifact",
+    params(("id" = String, Path)),
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("skillToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,

@@ -9,6 +9,7 @@ use portcullis_runtime::{
     ApiError,
     fields::{Label, Metadata, SessionKey, Title},
     json::Json,
+    openapi,
     tier::Skill,
 };
 use portcullis_store::{
@@ -20,9 +21,11 @@ use serde_json::Value;
 use crate::{App, session_ref::Said};
 
 /// What a skill tells.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = NewArtifact)]
 pub struct Request {
+    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     title: Title,
     session_key: Option<SessionKey>,
@@ -30,16 +33,24 @@ pub struct Request {
     thread_id: Option<Label>,
     channel_type: Option<Label>,
     channel_id: Option<Label>,
+    #[schema(value_type = Option<openapi::ArtifactType>)]
     artifact_type: Option<ArtifactType>,
+    #[schema(value_type = Option<openapi::ArtifactSource>)]
     source: Option<ArtifactSource>,
     content_type: Option<Label>,
+    #[schema(value_type = Option<openapi::ArtifactStatus>)]
     status: Option<ArtifactStatus>,
     #[serde(default, deserialize_with = "preview_url")]
+    #[schema(value_type = Option<openapi::WebUrl>)]
     preview_url: Option<PreviewUrl>,
     deploy_target: Option<Label>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     lines_of_code: Option<u64>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     file_count: Option<u64>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     duration_ms: Option<u64>,
+    #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
 
@@ -53,24 +64,33 @@ pub fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 /// An artifact, as the contract has it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Artifact)]
 pub struct Response {
     id: String,
+    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     session_key: Option<String>,
     channel_type: Option<String>,
     channel_id: Option<String>,
     title: String,
+    #[schema(value_type = Option<openapi::ArtifactType>)]
     artifact_type: Option<ArtifactType>,
+    #[schema(value_type = Option<openapi::ArtifactSource>)]
     source: Option<ArtifactSource>,
     content_type: Option<String>,
+    #[schema(value_type = openapi::ArtifactStatus)]
     status: ArtifactStatus,
     preview_url: Option<String>,
     deploy_target: Option<String>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     lines_of_code: Option<u64>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     file_count: Option<u64>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     duration_ms: Option<u64>,
+    #[schema(value_type = serde_json::Value)]
     metadata: Value,
     created_at: String,
     updated_at: String,
@@ -101,6 +121,15 @@ impl From<Artifact> for Response {
     }
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/internal/artifacts",
+    tag = "skill",
+    summary = "Keeps what was made in a conversation",
+    request_body = Request,
+    responses((status = 201, description = "done", body = Response), openapi::Refusals),
+    security(("skillToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,

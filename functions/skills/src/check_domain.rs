@@ -8,6 +8,7 @@ use portcullis_runtime::{
     ApiError,
     fields::{Label, SessionKey},
     json::Json,
+    openapi,
     tier::Skill,
 };
 use portcullis_store::PreviewUrl;
@@ -16,11 +17,14 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use crate::{App, artifacts::refuse, session_ref::Said};
 
 /// Which URL, and for which session.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DomainQuestion)]
 pub struct Request {
+    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     #[serde(deserialize_with = "preview_url")]
+    #[schema(value_type = openapi::WebUrl)]
     preview_url: PreviewUrl,
     session_key: Option<SessionKey>,
     chat_id: Option<Label>,
@@ -33,8 +37,9 @@ fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PreviewUrl,
 }
 
 /// The URL is to be had; the last two only where it is the session's own already.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DomainAnswer)]
 pub struct Response {
     available: bool,
     session_key: Option<String>,
@@ -42,6 +47,15 @@ pub struct Response {
     existing_session_key: Option<String>,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/internal/artifacts/check-domain",
+    tag = "skill",
+    summary = "Whether a preview's URL is free",
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("skillToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use portcullis_auth::BotId;
-use portcullis_runtime::{ApiError, fields::Label, json::Json, tier::Skill};
+use portcullis_runtime::{ApiError, fields::Label, json::Json, openapi, tier::Skill};
 use portcullis_store::NewFeedback;
 use serde::{Deserialize, Serialize};
 
@@ -15,16 +15,25 @@ use crate::App;
 const LIMIT: usize = 300 * 1024;
 
 /// What a user tells.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Feedback)]
 pub struct Request {
+    #[schema(value_type = String, min_length = 1, max_length = 5000)]
     content: Text<5000>,
+    #[schema(value_type = Option<openapi::Id>)]
     agent_id: Option<BotId>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     channel: Option<Text<256>>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     sender: Option<Text<256>>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 10_000)]
     conversation_context: Option<Text<10_000>>,
+    #[schema(value_type = Option<Vec<String>>, max_items = 10)]
     image_urls: Option<AtMost<Text<2048>, 10>>,
+    #[schema(value_type = Option<Vec<Image>>, max_items = 5)]
     image_data: Option<AtMost<Image, 5>>,
+    #[schema(value_type = Option<Vec<File>>, max_items = 5)]
     file_data: Option<AtMost<File, 5>>,
 }
 
@@ -41,17 +50,21 @@ struct Details<'a> {
 }
 
 /// An image.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = FeedbackImage)]
 struct Image {
+    #[schema(value_type = String)]
     data: Base64,
     mime_type: Label,
 }
 
 /// A file.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = FeedbackFile)]
 struct File {
+    #[schema(value_type = String)]
     data: Base64,
     file_name: Label,
 }
@@ -97,11 +110,21 @@ impl TryFrom<String> for Base64 {
 }
 
 /// It is kept.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = FeedbackAnswer)]
 pub struct Response {
     ok: bool,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/internal/feedback",
+    tag = "skill",
+    summary = "Keeps what a user thinks",
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("skillToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,

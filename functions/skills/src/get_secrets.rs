@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::extract::State;
 use http::request::Parts;
 use portcullis_auth::{Generation, PoolId, SkillName};
-use portcullis_runtime::{ApiError, params, tier::Skill};
+use portcullis_runtime::{ApiError, openapi, params, tier::Skill};
 use portcullis_store::SecretName;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
@@ -21,6 +21,15 @@ impl Serialize for Secrets {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/internal/secrets/{skillName}",
+    tag = "skill",
+    summary = "A skill's own secrets and those of its whole pool",
+    params(("skillName" = openapi::SkillName, Path), ("poolId" = openapi::Id, Query)),
+    responses((status = 200, description = "done", body = BTreeMap<String, String>), openapi::Refusals),
+    security(("skillToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,

@@ -72,3 +72,8 @@ impl App {
         self.store.check_bot(caller.bots(), bot).await.map_or_else(Skill::refuse_bot, |()| refusal)
     }
 }
+
+/// What the `OpenAPI` document says of this function.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(get_secrets::handle, artifacts::handle, artifact::handle, check_domain::handle, feedback::handle,))]
+pub struct Described;

@@ -6,11 +6,24 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use portcullis_runtime::{ApiError, front::RequestId, metrics::Metric, queue::NewMessage};
+use portcullis_runtime::{ApiError, front::RequestId, metrics::Metric, openapi, queue::NewMessage};
 use serde_json::json;
 
 use crate::{App, identity::Queued, verify::Verified};
 
+#[utoipa::path(
+    post,
+    path = "/api/slack/events",
+    tag = "slack",
+    summary = "An event of the platform's own Slack app, or of any app whose team and app are connected",
+    params(
+        ("x-slack-signature" = String, Header),
+        ("x-slack-request-timestamp" = String, Header),
+    ),
+    request_body = Object,
+    responses((status = 200, description = "accepted", body = Object), openapi::Refusals),
+    security(("slackSignature" = [])),
+)]
 pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result<Response, ApiError> {
     // Taken, not cloned: an event holds its body.
     let verified = request.extensions_mut().remove::<Verified>();

@@ -60,3 +60,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mounted = [tier::slack(Arc::new(gate), Arc::new(app), routes)];
     Ok(front::serve("slack", platform, commit_hash.as_deref(), DEADLINE, mounted))
 }
+
+/// What the `OpenAPI` document says of this function.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(events::handle))]
+pub struct Described;

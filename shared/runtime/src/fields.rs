@@ -17,7 +17,8 @@ fn is_text(text: &str, maximum: usize) -> bool {
 }
 
 /// A title: 1–500 characters, none of them a control character.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]
 pub struct Title(pub String);
 
@@ -31,7 +32,8 @@ impl TryFrom<String> for Title {
 }
 
 /// A word or an id of another system: 1–256 characters, none of them a control character.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]
 pub struct Label(pub String);
 
@@ -45,7 +47,8 @@ impl TryFrom<String> for Label {
 }
 
 /// A session's key, trimmed and in lower case: 1–512 characters, none of them a control character.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]
 pub struct SessionKey(pub String);
 

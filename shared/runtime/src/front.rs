@@ -26,6 +26,7 @@ use tracing::Instrument;
 
 use crate::{
     ApiError, Platform,
+    documents::Documents,
     error::{ErrorBody, Kind, Refusal},
     metrics::{Metric, Metrics},
     tier::Mounted,
@@ -60,6 +61,18 @@ pub fn serve(
     deadline: Duration,
     mounted: impl IntoIterator<Item = Mounted>,
 ) -> Router {
+    serve_with(function, platform, commit_hash, deadline, mounted, None)
+}
+
+/// As [`serve`], with the API's description as public routes: `GET /openapi.json` and `GET /docs`.
+pub fn serve_with(
+    function: &'static str,
+    platform: &Platform,
+    commit_hash: Option<&str>,
+    deadline: Duration,
+    mounted: impl IntoIterator<Item = Mounted>,
+    documents: Option<Documents>,
+) -> Router {
     let front = Front {
         function,
         clock: Arc::clone(&platform.clock),
@@ -68,6 +81,9 @@ pub fn serve(
         deadline,
     };
     let mut router = public(function, commit_hash);
+    if let Some(documents) = documents {
+        router = router.merge(described(Arc::new(documents)));
+    }
     for mounted in mounted {
         router = router.merge(mounted.router);
     }
@@ -85,6 +101,16 @@ fn public(function: &str, commit_hash: Option<&str>) -> Router {
     };
     #[expect(clippy::disallowed_methods, reason = "this is the list of public routes")]
     Router::new().route("/health", methods()).route(&format!("/health/{function}"), methods())
+}
+
+/// The routes that describe the API, to anybody.
+fn described(documents: Arc<Documents>) -> Router {
+    let page = Arc::clone(&documents);
+    let refused = async || ApiError::method_not_allowed();
+    #[expect(clippy::disallowed_methods, reason = "this is the list of public routes")]
+    Router::new()
+        .route("/openapi.json", routing::get(async move || documents.document()).fallback(refused))
+        .route("/docs", routing::get(async move || page.page()).fallback(refused))
 }
 
 /// Gives the request its id, runs it, and makes of its outcome an answer, a log line and counts.
@@ -161,7 +187,8 @@ fn finish(response: Response, refusal: Option<Refusal>, id: &str) -> Response {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    // A page of ours says what it needs.
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID_HEADER, id);

@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod aws;
+pub mod documents;
 pub mod error;
 pub mod etag;
 pub mod fields;
@@ -18,6 +19,7 @@ pub mod lambda;
 pub mod logging;
 pub mod metrics;
 pub mod network;
+pub mod openapi;
 pub mod params;
 mod platform;
 pub mod queue;

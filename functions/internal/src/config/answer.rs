@@ -8,7 +8,7 @@ use axum::{
 };
 use portcullis_auth::{BotId, PoolId};
 use portcullis_crypto::Digest;
-use portcullis_runtime::{ApiError, etag};
+use portcullis_runtime::{ApiError, etag, openapi};
 use portcullis_store::{Pool, SecretName, Snapshot};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
@@ -17,23 +17,32 @@ use serde_json::Value;
 use crate::config::Current;
 
 /// A version of a pool's configuration, with what its runtime needs beside it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Configuration)]
 pub struct Answer {
+    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     version: u64,
+    #[schema(value_type = openapi::Sha256)]
     config_hash: Digest,
+    #[schema(value_type = Object)]
     config: Value,
     agent_meta: BTreeMap<String, AgentMeta>,
+    #[schema(value_type = BTreeMap<String, String>)]
     pool_secrets: PoolSecrets,
+    #[schema(value_type = openapi::Sha256)]
     secrets_hash: Digest,
     created_at: String,
 }
 
 /// Whose an agent is.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AgentMeta)]
 struct AgentMeta {
+    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use portcullis_runtime::{ApiError, tier::Runtime};
+use portcullis_runtime::{ApiError, openapi, tier::Runtime};
 use serde_json::Value;
 
 use crate::{App, pool_path::PoolPath};
@@ -11,6 +11,15 @@ use crate::{App, pool_path::PoolPath};
 /// How often it is read again because a credential was replaced meanwhile.
 const TRIES: usize = 8;
 
+#[utoipa::path(
+    get,
+    path = "/api/internal/pools/{poolId}/config",
+    tag = "runtime",
+    summary = "The pool's openclaw.json",
+    params(("poolId" = openapi::Id, Path)),
+    responses((status = 200, description = "done", body = Object), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Runtime,

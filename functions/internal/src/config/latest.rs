@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use http::HeaderMap;
-use portcullis_runtime::{ApiError, etag, tier::Runtime};
+use portcullis_runtime::{ApiError, etag, openapi, tier::Runtime};
 
 use crate::{
     App,
@@ -18,6 +18,15 @@ use crate::{
 /// How often a poll reads again because a credential was replaced while it read.
 const TRIES: usize = 8;
 
+#[utoipa::path(
+    get,
+    path = "/api/internal/pools/{poolId}/config/latest",
+    tag = "runtime",
+    summary = "The pool's newest configuration, with its secrets",
+    params(("poolId" = openapi::Id, Path), ("if-none-match" = Option<String>, Header)),
+    responses((status = 200, description = "done", body = Answer), (status = 304, description = "it is the one that if-none-match names"), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Runtime,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use http::request::Parts;
 use portcullis_auth::PoolId;
-use portcullis_runtime::{ApiError, etag, params, tier::Runtime};
+use portcullis_runtime::{ApiError, etag, openapi, params, tier::Runtime};
 
 use crate::{
     App,
@@ -17,6 +17,15 @@ use crate::{
     pool_path::PoolPath,
 };
 
+#[utoipa::path(
+    get,
+    path = "/api/internal/pools/{poolId}/config/versions/{version}",
+    tag = "runtime",
+    summary = "One version of the pool's configuration",
+    params(("poolId" = openapi::Id, Path), ("version" = u64, Path, maximum = 9_007_199_254_740_991_u64), ("if-none-match" = Option<String>, Header)),
+    responses((status = 200, description = "done", body = Answer), (status = 304, description = "it is the one that if-none-match names"), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Runtime,

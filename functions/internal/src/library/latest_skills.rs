@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use http::HeaderMap;
 use portcullis_auth::LibraryName;
 use portcullis_crypto::Digest;
-use portcullis_runtime::{ApiError, tier::Runtime};
+use portcullis_runtime::{ApiError, openapi, tier::Runtime};
 use portcullis_store::Library;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,15 +15,28 @@ use super::created_at;
 use crate::App;
 
 /// The active ones by name, each as it is stored.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Skills)]
 struct Answer {
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     version: u64,
+    #[schema(value_type = openapi::Sha256)]
     skills_hash: Digest,
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, String>>)]
     skills: BTreeMap<LibraryName, Box<RawValue>>,
     created_at: String,
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/internal/skills/latest",
+    tag = "runtime",
+    summary = "All active skills with their files",
+    params(("if-none-match" = Option<String>, Header)),
+    responses((status = 200, description = "done", body = Answer), (status = 304, description = "it is the one that if-none-match names"), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(State(app): State<Arc<App>>, caller: Runtime, headers: HeaderMap) -> Result<Response, ApiError> {
     app.latest(Library::Skills, &caller, &headers, |contents, skills| Answer {
         version: contents.version,

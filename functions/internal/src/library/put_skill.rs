@@ -12,7 +12,7 @@ use axum::{
     extract::{FromRequest, Request as HttpRequest, State},
 };
 use portcullis_openclaw::FilePath;
-use portcullis_runtime::{ApiError, json::Json, tier::Operator};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::Deserialize;
 
@@ -29,15 +29,27 @@ const MAXIMUM_FILES: usize = 1000;
 const MAXIMUM_BYTES: usize = 1024 * 1024;
 
 /// A skill.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = Skill)]
 struct Request {
     content: String,
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
     files: BTreeMap<FilePath, String>,
     #[serde(default)]
     status: Status,
 }
 
+#[utoipa::path(
+    put,
+    path = "/api/internal/skills/{name}",
+    tag = "operator",
+    summary = "Stores a skill with its files",
+    params(("name" = openapi::LibraryName, Path)),
+    request_body = Request,
+    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,

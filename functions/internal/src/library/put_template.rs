@@ -6,7 +6,7 @@ use axum::{
     Json as Answer,
     extract::{FromRequest, Request as HttpRequest, State},
 };
-use portcullis_runtime::{ApiError, json::Json, tier::Operator};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,9 @@ use crate::App;
 const MAXIMUM_BYTES: usize = 256 * 1024;
 
 /// A template.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Template)]
 struct Request {
     content: String,
     write_mode: WriteMode,
@@ -27,7 +28,7 @@ struct Request {
 }
 
 /// When a pool's machine writes it into a workspace: once, or whenever it differs.
-#[derive(Clone, Copy, Deserialize, Serialize)]
+#[derive(Clone, Copy, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum WriteMode {
     Seed,
@@ -42,6 +43,16 @@ struct Template<'a> {
     write_mode: WriteMode,
 }
 
+#[utoipa::path(
+    put,
+    path = "/api/internal/workspace-templates/{name}",
+    tag = "operator",
+    summary = "Stores a workspace template",
+    params(("name" = openapi::LibraryName, Path)),
+    request_body = Request,
+    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
 pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
