@@ -15,6 +15,9 @@ use tokio::{
 
 use crate::{Failure, machine};
 
+/// How an answer without a body begins.
+const NOT_MODIFIED: &[u8] = b"HTTP/1.1 304 ";
+
 /// How long one answer may take: past it something hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -88,7 +91,7 @@ impl<F: FnMut() -> Bytes + Send> Connection<F> {
                 break;
             }
         }
-        if self.received.starts_with(b"HTTP/1.1 200 ") {
+        if self.received.starts_with(b"HTTP/1.1 200 ") || self.received.starts_with(NOT_MODIFIED) {
             Ok(())
         } else {
             Err(String::from_utf8_lossy(&self.received).into())
@@ -105,6 +108,9 @@ impl<F: FnMut() -> Bytes + Send + 'static> Client for Connection<F> {
 /// How long an answer is with its head, once that has come.
 fn answer_length(received: &[u8]) -> Option<usize> {
     let head = received.windows(4).position(|window| window == b"\r\n\r\n")?;
+    if received.starts_with(NOT_MODIFIED) {
+        return Some(head + 4);
+    }
     let text = std::str::from_utf8(received.get(..head)?).ok()?;
     let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?;
     Some(head + 4 + length.parse::<usize>().ok()?)

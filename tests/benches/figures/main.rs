@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 mod aws;
+mod configuration;
 mod function;
 mod functions;
 mod load;
@@ -67,10 +68,11 @@ async fn run(arguments: &[&str]) -> Result<(), Failure> {
             build()?;
             figures(&folder()?, true).await
         }
+        ["configuration"] => configurations().await,
         ["binaries-in", folder] => figures(Path::new(folder), false).await,
         [stack::ARGUMENT] => stack::run().await,
         [own_cpu::ARGUMENT] => own_cpu::run().await,
-        _ => Err("usage: figures [binaries-in FOLDER]".into()),
+        _ => Err("usage: figures [binaries-in FOLDER | configuration]".into()),
     }
 }
 
@@ -87,17 +89,30 @@ fn folder() -> Result<PathBuf, Failure> {
     own.ancestors().nth(2).map(Path::to_owned).ok_or_else(|| "this binary lies nowhere".into())
 }
 
-/// Measures the functions in `folder`, and where it is `all` the stack.
-async fn figures(folder: &Path, all: bool) -> Result<(), Failure> {
-    let load_before = machine::load();
-    let settings: BTreeMap<_, _> = [
+/// Measures what pools' configurations cost, alone.
+async fn configurations() -> Result<(), Failure> {
+    let settings = random_settings();
+    let stack = StackProcess::start(&settings)?;
+    let token = settings.get("INTERNAL_API_TOKEN").cloned().unwrap_or_default();
+    report::configurations(&configuration::measure(&settings, &stack.addresses, &token).await?);
+    Ok(())
+}
+
+fn random_settings() -> BTreeMap<String, String> {
+    [
         ("ENCRYPTION_KEY", random_hex(32)),
         ("INTERNAL_API_TOKEN", random_hex(24)),
         ("SKILL_API_TOKEN", random_hex(24)),
         ("SLACK_SIGNING_SECRET", random_hex(16)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
-    .into();
+    .into()
+}
+
+/// Measures the functions in `folder`, and where it is `all` the stack.
+async fn figures(folder: &Path, all: bool) -> Result<(), Failure> {
+    let load_before = machine::load();
+    let settings = random_settings();
     let (pool, sqs) = (Pool::start().await?, Sqs::start().await?);
     let stack = StackProcess::start(&settings)?;
     let signing_secret = seed::fill(&settings, &stack.addresses.database, pool.address()).await?;
@@ -128,6 +143,8 @@ async fn figures(folder: &Path, all: bool) -> Result<(), Failure> {
         let costs = tokio::task::spawn_blocking(move || own_cpu::measure(&job)).await??;
         report::cpu(&costs, &found);
         report::throughput(&throughput::measure(&stack.addresses, &traffic, &pool).await?);
+        let token = traffic.internal_token.clone();
+        report::configurations(&configuration::measure(&settings, &stack.addresses, &token).await?);
     }
     println!("\n{}; load before {load_before}, after {}.", machine::describe(), machine::load());
     Ok(())

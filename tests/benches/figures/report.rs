@@ -1,6 +1,7 @@
 //! What was found, in Markdown.
 
 use crate::{
+    configuration::Row,
     functions::{Found, HELLO},
     machine::median,
     own_cpu::Cost,
@@ -66,5 +67,14 @@ pub fn throughput(table: &Table) {
     }
     if let Some(row) = table.last() {
         println!("| … delivered to its pool | {} | | |", both(row, |rates| &rates.delivered));
+    }
+}
+
+/// What pools' configurations cost.
+pub fn configurations(rows: &[Row]) {
+    println!("\n| GET config/latest | Bytes | 1 connection | 32 connections |\n|---|---|---|---|");
+    for Row { bots, full, bytes, rates: [one, many] } in rows {
+        let kind = if *full { "full" } else { "304" };
+        println!("| {bots} bots, {kind} | {bytes} | {:.0} | {:.0} |", median(one.clone()), median(many.clone()));
     }
 }

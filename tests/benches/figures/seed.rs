@@ -66,3 +66,38 @@ pub async fn fill(settings: &BTreeMap<String, String>, database: &str, address: 
     store.connect_slack_channel(channel).await?;
     Ok(signing_secret)
 }
+
+/// Puts in a pool of so many bots, each with a connected Slack channel, and gives its id.
+pub async fn pool_of(settings: &BTreeMap<String, String>, database: &str, bots: usize) -> Result<PoolId, Failure> {
+    let store = store(settings, database)?;
+    let pool: PoolId = format!("pool-of-{bots}").parse()?;
+    store.register(&pool, PoolReport { status: PoolStatus::Active, address: None }, None).await?;
+    for number in 0..bots {
+        let bot: BotId = format!("bot-{number}-of-{bots}").parse()?;
+        let new_bot = NewBot {
+            id: bot.clone(),
+            user: "user-1".to_owned(),
+            name: format!("Bot {number}"),
+            slug: bot.to_string(),
+            pool: Some(pool.clone()),
+            model_id: "a-model".to_owned(),
+            system_prompt: Some("You help people with what they ask for, and say so where you cannot.".to_owned()),
+        };
+        store.create_bot(new_bot).await?;
+        let secret = || SecretString::from(random_hex(32));
+        let channel = NewSlackChannel {
+            id: format!("channel-{number}-of-{bots}").parse::<ChannelId>()?,
+            bot,
+            team_id: format!("T{bots}X{number}").parse()?,
+            app_id: APP.parse()?,
+            team_name: None,
+            bot_user_id: None,
+            platform_app: false,
+            bot_token: Some(secret()),
+            signing_secret: secret(),
+            delivery_secret: secret(),
+        };
+        store.connect_slack_channel(channel).await?;
+    }
+    Ok(pool)
+}

@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// How often everything is measured, in turns, so that a slow moment of the machine hits all alike.
-const ROUNDS: u32 = 5;
+pub const ROUNDS: u32 = 5;
 /// How long each is measured in a round.
-const LENGTH: Duration = Duration::from_millis(700);
+pub const LENGTH: Duration = Duration::from_millis(700);
 /// How long deliveries under way are waited for, before the next thing is measured.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);

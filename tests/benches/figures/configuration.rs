@@ -1,0 +1,70 @@
+//! Requests a second for a pool's configuration: of one bot and of fifty, full and not changed.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use reqwest::Client as Http;
+
+use crate::{
+    Failure,
+    load::{self, Client, Connection},
+    seed,
+    stack::Addresses,
+    throughput::{CONNECTIONS, LENGTH, ROUNDS},
+};
+
+/// How many bots the pools have, each with one Slack channel.
+pub const BOTS: [usize; 2] = [1, 50];
+
+/// One kind of answer of one pool.
+pub struct Row {
+    /// How many bots it has.
+    pub bots: usize,
+    /// Whether it had changed.
+    pub full: bool,
+    /// How long an answer is, in bytes, its head included.
+    pub bytes: usize,
+    /// Requests a second by round, for each of [`CONNECTIONS`].
+    pub rates: [Vec<f64>; CONNECTIONS.len()],
+}
+
+pub async fn measure(
+    settings: &BTreeMap<String, String>,
+    addresses: &Addresses,
+    token: &str,
+) -> Result<Vec<Row>, Failure> {
+    let mut rows = Vec::new();
+    for bots in BOTS {
+        let pool = seed::pool_of(settings, &addresses.database, bots).await?;
+        let path = format!("/api/internal/pools/{pool}/config/latest");
+        let first =
+            Http::new().get(format!("{}{path}", addresses.front)).header("x-internal-token", token).send().await?;
+        let tag = first.headers().get("etag").ok_or("there is no entity tag")?.to_str()?.to_owned();
+        let length = first.bytes().await?.len();
+        for full in [true, false] {
+            let condition = if full { String::new() } else { format!("if-none-match: {tag}\r\n") };
+            let request =
+                format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-internal-token: {token}\r\n{condition}\r\n");
+            let (request, bytes) = (Bytes::from(request), if full { length } else { 0 });
+            rows.push((request, Row { bots, full, bytes, rates: Default::default() }));
+        }
+    }
+    for round in 0..=ROUNDS {
+        for (request, row) in &mut rows {
+            for (connections, rates) in CONNECTIONS.into_iter().zip(&mut row.rates) {
+                let mut clients: Vec<Box<dyn Client>> = Vec::new();
+                for _ in 0..connections {
+                    let request = request.clone();
+                    let address = addresses.front.trim_start_matches("http://");
+                    clients.push(Box::new(Connection::open(address, move || request.clone()).await?));
+                }
+                let outcome = load::run(clients, LENGTH).await?;
+                // The first round warms up.
+                if round > 0 {
+                    rates.push(outcome.a_second());
+                }
+            }
+        }
+    }
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
