@@ -153,6 +153,32 @@ async fn however_many_write_and_poll_versions_have_no_gap_and_the_last_poll_has_
     assert_refused(&beyond, 404, &format!("Pool pool-1 config version {} not found", newest + 1));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_of_fifty_bots_with_twenty_channels_each_is_answered_whole() {
+    const BOTS: usize = 50;
+    const CHANNELS: usize = 20;
+    let system = std::sync::Arc::new(System::start().await);
+    let pool = seed::pool(&system, "pool-1", None).await;
+    let mut under_way = JoinSet::new();
+    for bot in 0..BOTS {
+        let (system, pool) = (system.clone(), pool.clone());
+        under_way.spawn(async move {
+            let id = seed::bot(&system, &format!("bot-{bot}"), &pool).await;
+            for channel in 0..CHANNELS {
+                let team = format!("T{bot}X{channel}");
+                seed::channel(&system, &format!("channel-{bot}-{channel}"), &id, &pool, &team, "A0APP").await;
+            }
+        });
+    }
+    under_way.join_all().await;
+    let first = latest(&system).await;
+    let accounts = |value: &Value| value["config"]["channels"]["slack"]["accounts"].as_object().unwrap().len();
+    assert_eq!((&first["version"], accounts(&first)), (&json!(1), BOTS * CHANNELS));
+    assert_eq!(first["agentMeta"].as_object().unwrap().len(), BOTS);
+    // Read again from what was stored.
+    assert!(latest(&system).await["config"] == first["config"]);
+}
+
 #[tokio::test]
 async fn what_is_stored_holds_references_and_no_credential() {
     let settings = Settings::random()
