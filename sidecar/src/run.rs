@@ -62,8 +62,10 @@ async fn run(settings: Settings, token: Token) -> Result<(), Box<dyn std::error:
     let (configured, configured_seen) = watch::channel(None);
     let stop = Rc::new(Notify::new());
     let folder = settings.state.clone();
-    settings.user.act(|| std::fs::create_dir_all(&folder))?;
-    std::fs::create_dir_all(&settings.run)?;
+    let made = settings.user.act(|| std::fs::create_dir_all(&folder));
+    made.map_err(|error| format!("OpenClaw's user cannot make {}: {error}", folder.display()))?;
+    let made = std::fs::create_dir_all(&settings.run);
+    made.map_err(|error| format!("{} cannot be made: {error}", settings.run.display()))?;
     let supervisor = Supervisor {
         api: Rc::clone(&api),
         pace,

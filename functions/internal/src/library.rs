@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
+    extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, request::Parts};
@@ -104,9 +105,15 @@ impl App {
     }
 }
 
-/// The name that a path holds.
-async fn name_of(parts: &mut Parts) -> Result<LibraryName, ApiError> {
-    params::path(parts, "name").await
+/// The `{name}` of the path.
+pub struct NamePath(LibraryName);
+
+impl<S: Sync> FromRequestParts<S> for NamePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        params::path(parts, "name").await.map(Self)
+    }
 }
 
 fn created_at(contents: &Contents) -> String {

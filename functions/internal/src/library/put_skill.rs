@@ -7,16 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use axum::{
-    Json as Answer,
-    extract::{FromRequest, Request as HttpRequest, State},
-};
+use axum::{Json as Answer, extract::State};
 use portcullis_openclaw::FilePath;
 use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::Deserialize;
 
-use super::{BODY_LIMIT, Status, Stored, name_of};
+use super::{BODY_LIMIT, NamePath, Status, Stored};
 use crate::App;
 
 /// Where the skill's own text lies among its files.
@@ -31,7 +28,7 @@ const MAXIMUM_BYTES: usize = 1024 * 1024;
 /// A skill.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = Skill)]
-struct Request {
+pub struct Request {
     content: String,
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
@@ -53,12 +50,10 @@ struct Request {
 pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
-    request: HttpRequest,
+    NamePath(name): NamePath,
+    Json(request): Json<Request, BODY_LIMIT>,
 ) -> Result<Answer<Stored>, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let name = name_of(&mut parts).await?;
-    let request = HttpRequest::from_parts(parts, body);
-    let Json(Request { content, files, status }) = Json::<Request, BODY_LIMIT>::from_request(request, &()).await?;
+    let Request { content, files, status } = request;
     check(&files)?;
     let mut texts: BTreeMap<&str, &str> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     texts.insert(SKILL_FILE, &content);

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json as Answer,
-    extract::{FromRequest, Request as HttpRequest, State},
-};
+use axum::{Json as Answer, extract::State};
 use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::{Deserialize, Serialize};
 
-use super::{BODY_LIMIT, Status, Stored, name_of};
+use super::{BODY_LIMIT, NamePath, Status, Stored};
 use crate::App;
 
 /// The most bytes of a template's text: 256 KiB.
@@ -20,7 +17,7 @@ const MAXIMUM_BYTES: usize = 256 * 1024;
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Template)]
-struct Request {
+pub struct Request {
     content: String,
     write_mode: WriteMode,
     #[serde(default)]
@@ -56,12 +53,9 @@ struct Template<'a> {
 pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
-    request: HttpRequest,
+    NamePath(name): NamePath,
+    Json(request): Json<Request, BODY_LIMIT>,
 ) -> Result<Answer<Stored>, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let name = name_of(&mut parts).await?;
-    let request = HttpRequest::from_parts(parts, body);
-    let Json(request) = Json::<Request, BODY_LIMIT>::from_request(request, &()).await?;
     let bytes = request.content.len();
     if bytes > MAXIMUM_BYTES {
         return Err(ApiError::bad_request("too_large", format!("A template must be at most {MAXIMUM_BYTES} bytes")));
