@@ -61,12 +61,16 @@ impl World {
     }
 
     async fn start_command(command: &[&str], well: bool, pace: Pace) -> Self {
+        // Nobody listens there.
+        Self::start_with_api(command, well, pace, "http://127.0.0.1:9/").await
+    }
+
+    async fn start_with_api(command: &[&str], well: bool, pace: Pace, api: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (health, health_seen) = watch::channel(Health::Degraded);
         let (configured, configured_seen) = watch::channel(None);
         let stop = Rc::new(Notify::new());
-        // Nobody listens there.
-        let api = Api::new("http://127.0.0.1:9/".parse().unwrap(), "pool-1".to_owned(), Token::Held("token".into()));
+        let api = Api::new(api.parse().unwrap(), "pool-1".to_owned(), Token::Held("token".into()));
         let supervisor = Supervisor {
             api: Rc::new(api.unwrap()),
             pace,
@@ -176,6 +180,49 @@ async fn one_that_cannot_be_started_is_tried_again_and_told_of() {
         world.configured.send_replace(Some(1));
         health.wait_for(|health| *health == Health::Unhealthy).await.unwrap();
         assert!(world.end().await.is_empty());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// A control plane that issues a token at each request: `token-1`, `token-2`.
+async fn issuing() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/", listener.local_addr().unwrap());
+    let issued = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let answer = async move |body: axum::Json<serde_json::Value>| {
+        assert_eq!(body["ttlSeconds"], 30 * 24 * 60 * 60);
+        let number = 1 + issued.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        axum::Json(serde_json::json!({ "token": format!("token-{number}"), "expiresAt": "x" }))
+    };
+    #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+    let router = Router::new().route("/api/internal/pools/pool-1/skill-tokens", axum::routing::post(answer));
+    tokio::spawn(async { axum::serve(listener, router).await });
+    base
+}
+
+#[tokio::test]
+async fn one_is_started_anew_with_a_new_token_before_its_own_ends() {
+    let test = async {
+        // Of the token's 30 days, all are the margin.
+        let pace = Pace { token_margin: Duration::from_hours(30 * 24), ..pace() };
+        let script = "echo $$ >> starts; echo $SKILL_API_TOKEN >> tokens; exec sleep 600";
+        let world = World::start_with_api(&["sh", "-c", script], true, pace, &issuing().await).await;
+        world.configured.send_replace(Some(1));
+        world.wait_for(3).await;
+        let first = world.starts()[0];
+        assert!(!is_alive(first), "two of them never run at once");
+        let tokens = std::fs::read_to_string(world.folder.path().join("tokens")).unwrap();
+        assert!(tokens.starts_with("token-1\ntoken-2\n"), "{tokens}");
+        world.end().await;
+
+        // With the margin that there is, it runs on.
+        let pace = Pace { token_margin: Pace::default().token_margin, ..pace };
+        let world = World::start_with_api(&["sh", "-c", script], true, pace, &issuing().await).await;
+        let mut health = world.health.clone();
+        world.configured.send_replace(Some(1));
+        health.wait_for(|health| *health == Health::Active).await.unwrap();
+        world.wait_for(1).await;
+        assert_eq!(world.end().await.len(), 1);
     };
     LocalSet::new().run_until(test).await;
 }
