@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::{TestClock, logs};
 
+/// How far behind their tables indexes are in every suite: nothing but a list may hang on one.
+pub const INDEX_LAG: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
 /// How long a test waits for what must come. A machine that is busy takes its time; a test never passes by waiting.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a test looks whether it has come.
@@ -153,6 +156,7 @@ impl System {
         options.data.clone_from(&settings.data);
         options.database_url.clone_from(&settings.database_url);
         options.metrics = Some(logs.clone());
+        options.index_lag = INDEX_LAG;
         let stack = Stack::start(options).await?;
         Ok(Self { stack, clock, settings, logs, client: client() })
     }

@@ -94,6 +94,12 @@ async fn no_role_allows_what_its_function_never_does() {
     slack_api.say(&platform.bot_token, Saying::Error("token_revoked"));
     let checked = send(system.internal(Method::POST, "/api/internal/pools/pool-1/check-slack-tokens")).await;
     assert_eq!(checked.json()["invalidated"], 1, "{checked:?}");
+    eventually("the index that lists conversations knows them", async || {
+        system.clock.advance(std::time::Duration::from_secs(3));
+        send(system.internal(Method::POST, "/api/internal/pools/pool-1/check-slack-tokens")).await;
+        slack_api.calls("conversations.info") > 0
+    })
+    .await;
 
     // A secret that is deleted, and a pool that ends with all that it has.
     let delete = json!({ "secrets": { "A_KEY": null } });

@@ -1,5 +1,7 @@
 //! Which channels still have a good bot token, and what conversations are called: `check-slack-tokens`.
 
+use std::time::Duration;
+
 use portcullis_auth::Clock;
 use portcullis_store::{ChannelStatus, Store};
 use portcullis_tests::{
@@ -150,6 +152,10 @@ async fn conversations_get_the_names_that_slack_has_for_them() {
     }
     pool.wait_for(3).await;
     eventually("all sessions are there", async || titles(&system, &connected).await.len() == 3).await;
+    // The index that lists them does not know them yet.
+    assert_eq!(check(&system).await.status, 200);
+    assert_eq!((slack.calls("conversations.info"), titles(&system, &connected).await.len()), (0, 3));
+    system.clock.advance(Duration::from_secs(3));
     assert_eq!(check(&system).await.status, 200);
     assert_eq!(titles(&system, &connected).await, ["Slack #C0UNKNOWN"], "what Slack does not know keeps its own");
     let calls = slack.calls("conversations.info");
@@ -173,6 +179,7 @@ async fn a_title_that_people_gave_is_kept() {
     let own = send(system.internal(Method::PATCH, &path).json(&json!({ "title": "Our own" }))).await;
     assert_eq!(own.status, 200);
     assert_eq!(system.store().fill_title(&session.id, "late").await, Ok(false));
+    system.clock.advance(Duration::from_secs(3));
     assert_eq!(check(&system).await.status, 200);
     let kept = send(system.internal(Method::PATCH, &path).json(&json!({}))).await.json();
     assert_eq!(kept["title"], "Our own");

@@ -19,7 +19,9 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_runtime_api::http::StatusCode;
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use jiff::SignedDuration;
+use portcullis_auth::Clock;
 use serde_json::{Value, json};
 
 /// That something may be done with a table, or with an index of it.
@@ -127,32 +129,94 @@ impl Access {
 pub struct Guarded {
     client: SharedHttpClient,
     access: Arc<Access>,
+    lag: Option<IndexLag>,
 }
 
 impl Guarded {
     /// Makes those calls of `client` that `access` allows.
     #[must_use]
     pub fn new(client: SharedHttpClient, access: Arc<Access>) -> Self {
-        Self { client, access }
+        Self { client, access, lag: None }
     }
+
+    /// Makes them so that indexes lag behind their tables.
+    #[must_use]
+    pub fn with_index_lag(self, lag: Option<IndexLag>) -> Self {
+        Self { lag, ..self }
+    }
+}
+
+/// How far indexes are behind their tables: DynamoDB promises nothing of it, and an embedded index is always fresh.
+///
+/// What was written since is not in an index's answer; a row that has changed is therefore missing from it, where DynamoDB's
+/// would be there as it was before.
+#[derive(Clone)]
+pub struct IndexLag {
+    /// The clock that rows were written by.
+    pub clock: Arc<dyn Clock>,
+    /// How far.
+    pub lag: SignedDuration,
+}
+
+impl fmt::Debug for IndexLag {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("IndexLag").field("lag", &self.lag).finish_non_exhaustive()
+    }
+}
+
+impl IndexLag {
+    /// An index's answer without what was written since.
+    async fn applied_to(&self, mut response: HttpResponse) -> Result<HttpResponse, ConnectorError> {
+        let body = std::mem::replace(response.body_mut(), SdkBody::empty());
+        let body = ByteStream::new(body).collect().await.map_err(|error| ConnectorError::io(error.into()))?.to_vec();
+        let mut answer: Value = serde_json::from_slice(&body).map_err(|error| ConnectorError::io(error.into()))?;
+        // Times are texts of one width.
+        let seen = format!("{:.3}", self.clock.now() - self.lag);
+        if let Some(items) = answer["Items"].as_array_mut() {
+            items.retain(|item| item["updatedAt"]["S"].as_str().is_none_or(|written| written <= seen.as_str()));
+            answer["Count"] = json!(answer["Items"].as_array().map_or(0, Vec::len));
+        }
+        let body = answer.to_string();
+        response.headers_mut().insert("content-length", body.len().to_string());
+        response.headers_mut().remove("x-amz-crc32");
+        *response.body_mut() = SdkBody::from(body);
+        Ok(response)
+    }
+}
+
+/// Whether a request reads an index.
+fn reads_index(request: &HttpRequest) -> bool {
+    let body = request.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    body.is_some_and(|body| body["IndexName"].is_string())
 }
 
 impl HttpClient for Guarded {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let connector = self.client.http_connector(settings, components);
-        SharedHttpConnector::new(Connector { connector, access: Arc::clone(&self.access) })
+        SharedHttpConnector::new(Connector {
+            inner: connector,
+            access: Arc::clone(&self.access),
+            lag: self.lag.clone(),
+        })
     }
 }
 
 #[derive(Debug)]
 struct Connector {
-    connector: SharedHttpConnector,
+    inner: SharedHttpConnector,
     access: Arc<Access>,
+    lag: Option<IndexLag>,
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let Some(denied) = self.access.denied(&request) else { return self.connector.call(request) };
+        let Some(denied) = self.access.denied(&request) else {
+            let Some(lag) = self.lag.clone().filter(|_| reads_index(&request)) else {
+                return self.inner.call(request);
+            };
+            let connector = self.inner.clone();
+            return HttpConnectorFuture::new(async move { lag.applied_to(connector.call(request).await?).await });
+        };
         tracing::error!(
             function = self.access.function,
             denied,

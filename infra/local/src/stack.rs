@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use axum::Router;
+use jiff::SignedDuration;
 use portcullis_auth::Clock;
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{
@@ -19,7 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
 use crate::{
-    access::{Access, Guarded},
+    access::{Access, Guarded, IndexLag},
     background::Background,
     database::{DataFolder, Database, DatabaseError, create_tables, sdk_config},
     deliveries::Deliveries,
@@ -48,6 +49,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// The random generator.
     pub randomness: Arc<dyn Randomness>,
+    /// How far indexes are behind their tables: not at all, unless a test wants to see what becomes of it.
+    pub index_lag: SignedDuration,
     /// Where metrics are written; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
 }
@@ -63,6 +66,7 @@ impl Options {
             environment,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
+            index_lag: SignedDuration::ZERO,
             metrics: None,
         }
     }
@@ -143,7 +147,9 @@ impl Stack {
             randomness: options.randomness,
         };
         let access = accesses(prefix_of(&platform.environment), &template);
-        let (functions, relay) = start_functions(&platform, &access).await?;
+        let lag = IndexLag { clock: Arc::clone(&platform.clock), lag: options.index_lag };
+        let lag = (!options.index_lag.is_zero()).then_some(lag);
+        let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
         let gateway = Gateway::start(listener, table, functions, Limits::default())
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
@@ -224,11 +230,14 @@ fn accesses(prefix: &str, template: &Template) -> Vec<Arc<Access>> {
 }
 
 /// The platform as one function has it: with credentials and with rights of its own.
-fn for_function(platform: &Platform, access: &Arc<Access>) -> Platform {
+fn for_function(platform: &Platform, access: &Arc<Access>, lag: Option<&IndexLag>) -> Platform {
     let mut platform = platform.clone();
     if let Some(client) = platform.aws.http_client() {
         let credentials = Credentials::new(access.function(), "local", None, None, "local");
-        let aws = platform.aws.to_builder().http_client(Guarded::new(client, Arc::clone(access)));
+        let aws = platform
+            .aws
+            .to_builder()
+            .http_client(Guarded::new(client, Arc::clone(access)).with_index_lag(lag.cloned()));
         platform.aws = aws.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
     }
     platform
@@ -247,12 +256,13 @@ fn in_the_background(platform: &Platform) -> Platform {
 async fn start_functions(
     platform: &Platform,
     access: &[Arc<Access>],
+    lag: Option<&IndexLag>,
 ) -> Result<(BTreeMap<String, Router>, Relay), StackError> {
     let mut functions = BTreeMap::new();
     let mut refusals = Vec::new();
     let mut relay = None;
     for access in access {
-        let (name, platform) = (access.function().to_owned(), for_function(platform, access));
+        let (name, platform) = (access.function().to_owned(), for_function(platform, access, lag));
         let started = match name.as_str() {
             "internal" => internal::start(&platform).await,
             "skills" => skills::start(&platform).await,

@@ -136,7 +136,13 @@ impl Machine {
     }
 
     pub async fn wait_for_child(&self) -> u32 {
-        eventually("the child has started", async || self.child().is_some_and(is_alive)).await;
+        // The sidecar notes a child just after it has started it.
+        let noted = || {
+            let record = fs::read(self.root().join("run/openclaw-process.json")).ok()?;
+            serde_json::from_slice::<Value>(&record).ok()?["identity"]["pid"].as_u64()
+        };
+        let is_noted = |child: u32| is_alive(child) && noted() == Some(child.into());
+        eventually("the child has started", async || self.child().is_some_and(is_noted)).await;
         self.child().unwrap()
     }
 }
