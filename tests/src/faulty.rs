@@ -23,7 +23,7 @@ impl Faulty {
         let clock = Arc::new(TestClock::new());
         let database = Database::start(None, clock.clone()).await.expect("the database starts");
         let proxy = FaultProxy::start(database.url()).await;
-        let settings = Settings { database_url: Some(proxy.url()), ..Settings::random() };
+        let settings = Settings { database_url: Some(proxy.url()), ..Settings::random() }.with_production_timeouts();
         let system = System::try_start(settings, clock).await.expect("the system starts");
         Self { system, proxy, database }
     }

@@ -100,6 +100,7 @@ impl InProcess {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             randomness: Arc::new(SystemRandomness),
             metrics: Metrics::new("test", Arc::clone(&clock) as Arc<dyn Clock>, None),
+            patience: 1,
         };
         Self { database, clock, platform }
     }

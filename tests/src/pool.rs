@@ -26,6 +26,13 @@ pub enum Behaviour {
     Redirect(String),
     /// Answers 500 to what holds this text, and 200 to the rest.
     Refuse(String),
+    /// Answers with this status to what holds this text, and 200 to the rest.
+    AnswerTo {
+        /// The text.
+        text: String,
+        /// The status.
+        status: u16,
+    },
     /// Never answers.
     Hang,
     /// Closes the connection without an answer.
@@ -131,7 +138,10 @@ async fn take(State(shared): State<Arc<Mutex<Shared>>>, request: Request) -> Res
     let (behaviour, is_refused) = {
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let behaviour = shared.behaviour.clone();
-        let is_refused = matches!(&behaviour, Behaviour::Refuse(text) if holds(text));
+        let is_refused = match &behaviour {
+            Behaviour::Refuse(text) | Behaviour::AnswerTo { text, .. } => holds(text),
+            _ => false,
+        };
         shared.seen.push(delivery);
         (behaviour, is_refused)
     };
@@ -139,7 +149,10 @@ async fn take(State(shared): State<Arc<Mutex<Shared>>>, request: Request) -> Res
         Behaviour::Answer(status) => StatusCode::from_u16(status).expect("a test's status is valid").into_response(),
         Behaviour::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, to)]).into_response(),
         Behaviour::Refuse(_) if is_refused => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Behaviour::Refuse(_) => StatusCode::OK.into_response(),
+        Behaviour::AnswerTo { status, .. } if is_refused => {
+            StatusCode::from_u16(status).expect("a test's status is valid").into_response()
+        }
+        Behaviour::Refuse(_) | Behaviour::AnswerTo { .. } => StatusCode::OK.into_response(),
         Behaviour::Hang => std::future::pending().await,
         // hyper closes the connection of a handler that panics.
         Behaviour::Close => panic!("the stand-in closes the connection"),

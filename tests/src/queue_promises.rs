@@ -5,6 +5,7 @@
 
 use std::{future::Future, time::Duration};
 
+use bytes::Bytes;
 use portcullis_crypto::{Digest, Randomness};
 use portcullis_runtime::queue::{DEDUPLICATION_WINDOW, EventQueue, NewMessage, ReceivedMessage, VISIBILITY};
 
@@ -59,7 +60,7 @@ impl<T: Time> Held<'_, T> {
     }
 
     async fn send(&self, group: Digest, body: &str) -> NewMessage {
-        let message = NewMessage { group, deduplication: self.digest(), body: body.to_owned() };
+        let message = NewMessage { group, deduplication: self.digest(), body: body.to_owned(), payload: Bytes::new() };
         self.queue.send(&message).await.expect("a message is taken");
         message
     }
@@ -80,11 +81,15 @@ impl<T: Time> Held<'_, T> {
     }
 
     async fn what_is_sent_comes_back_as_it_was(&self) {
-        // Quotes, a line break, a character of four bytes and the longest body.
-        for body in ["{\"a\":\"\\\"\n\u{1f512}\"}".to_owned(), "é".repeat(512 * 1024)] {
-            let sent = self.send(self.digest(), &body).await;
+        // Quotes, a line break and a character of four bytes; every byte; and as much as fits beside a text.
+        let text = "{\"a\":\"\\\"\n\u{1f512}\"}";
+        let largest = (0..1_047_552_u32).map(|number| number.to_le_bytes()[0]).collect::<Vec<_>>();
+        for payload in [Bytes::new(), (0..=255).collect(), largest.into()] {
+            let (group, deduplication) = (self.digest(), self.digest());
+            let sent = NewMessage { group, deduplication, body: text.to_owned(), payload };
+            self.queue.send(&sent).await.expect("a message is taken");
             let received = self.next().await;
-            assert!(received.body == body, "a body comes back as it was");
+            assert!(received.body == text && received.payload == sent.payload, "a message comes back as it was");
             assert_eq!(received.group, sent.group.to_hex());
             assert_eq!(received.deduplication, sent.deduplication.to_hex());
             assert_eq!(received.receive_count, 1);

@@ -1,7 +1,8 @@
 //! What a system holds before a test begins.
 
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use portcullis_auth::{BotId, ChannelId, PoolId};
-use portcullis_store::{NewBot, NewSlackChannel, SlackId};
+use portcullis_store::{NewBot, NewSlackChannel, SlackId, Table};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::json;
@@ -40,12 +41,26 @@ impl Connected {
     }
 }
 
-/// Registers a pool through the front door.
+/// Registers a pool through the front door, one whose last heartbeat stays fresh however far a test moves the clock.
 pub async fn pool(system: &System, id: &str, address: Option<&str>) -> PoolId {
     let body = json!({ "poolId": id, "podIp": address });
     let answer = send(system.internal(Method::POST, "/api/internal/pools/register").json(&body)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
+    set(system, Table::Pools, id, "lastSeenAt", "2100-01-01T00:00:00.000Z").await;
     id.parse().expect("a test's pool has a valid id")
+}
+
+/// Sets a text attribute of the row with this id, past all functions.
+pub async fn set(system: &System, table: Table, id: &str, attribute: &str, value: &str) {
+    let update = Client::new(&system.stack.platform().aws).update_item();
+    let update = update.table_name(format!("portcullis-local-{}", table.name()));
+    let update = update
+        .key("id", AttributeValue::S(id.to_owned()))
+        .update_expression("SET #attribute = :value")
+        .condition_expression("attribute_exists(id)")
+        .expression_attribute_names("#attribute", attribute)
+        .expression_attribute_values(":value", AttributeValue::S(value.to_owned()));
+    update.send().await.expect("the row is there and is written");
 }
 
 /// Creates a bot in a pool.

@@ -6,7 +6,7 @@ use local::{Options, Stack, StackError};
 use portcullis_auth::Clock;
 use portcullis_crypto::{Keyring, Randomness};
 use portcullis_runtime::{SystemRandomness, metrics::Metric};
-use portcullis_store::{FixedKeyring, Store};
+use portcullis_store::{ClientOptions, FixedKeyring, Store};
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -17,7 +17,9 @@ use crate::{TestClock, logs};
 pub const INDEX_LAG: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
 /// How long a test waits for what must come. A machine that is busy takes its time; a test never passes by waiting.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(3);
+/// The factor of every time-out of a system under test: none of them is met because the machine is busy.
+const UNHURRIED: u32 = 20;
 /// How often a test looks whether it has come.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -51,6 +53,8 @@ pub struct Settings {
     pub data: Option<PathBuf>,
     /// A DynamoDB in place of its own.
     pub database_url: Option<String>,
+    /// The factor of every time-out; 1 in tests that are about time-outs.
+    pub patience: u32,
 }
 
 impl Settings {
@@ -66,7 +70,15 @@ impl Settings {
             others: BTreeMap::from([("SLACK_API_URL".to_owned(), "http://127.0.0.1:9/api/".to_owned())]),
             data: None,
             database_url: None,
+            patience: UNHURRIED,
         }
+    }
+
+    /// With the time-outs of production, for a test that is about them.
+    #[must_use]
+    pub fn with_production_timeouts(mut self) -> Self {
+        self.patience = 1;
+        self
     }
 
     /// With one more setting.
@@ -157,6 +169,7 @@ impl System {
         options.database_url.clone_from(&settings.database_url);
         options.metrics = Some(logs.clone());
         options.index_lag = INDEX_LAG;
+        options.patience = settings.patience;
         let stack = Stack::start(options).await?;
         Ok(Self { stack, clock, settings, logs, client: client() })
     }
@@ -188,7 +201,9 @@ impl System {
         let keyring = Keyring::from_single_key(&self.settings.encryption_key).expect("a random key is a key");
         let keys = Arc::new(FixedKeyring::new(Arc::new(keyring)));
         let (clock, randomness) = (Arc::clone(&self.clock) as Arc<dyn Clock>, Arc::new(SystemRandomness));
-        Store::new(portcullis_store::client(&self.stack.platform().aws), prefix.to_owned(), keys, clock, randomness)
+        let options = ClientOptions::with_patience(UNHURRIED);
+        let client = portcullis_store::client_with(&self.stack.platform().aws, &options);
+        Store::new(client, prefix.to_owned(), keys, clock, randomness)
     }
 
     /// How often this was counted.

@@ -12,11 +12,12 @@ use std::{
 };
 
 use axum::Router;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use portcullis_auth::{SignedHeaders, SigningSecret};
-use portcullis_runtime::queue::EventQueue;
+use portcullis_runtime::queue::{EventQueue, PAYLOAD_ATTRIBUTE};
 use portcullis_tests::in_process::{InProcess, RecordingQueue, StandInPool};
 use serde::Deserialize;
 use serde_json::Value;
@@ -205,11 +206,14 @@ async fn the_relays_payload_is_what_the_slack_function_queues_for_the_message() 
     assert_eq!(record["attributes"]["MessageGroupId"], queued.group.to_hex());
     assert_eq!(record["attributes"]["MessageDeduplicationId"], queued.deduplication.to_hex());
     let mut written: Value = serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
-    let mut queued: Value = serde_json::from_str(&queued.body).unwrap();
+    let mut expected: Value = serde_json::from_str(&queued.body).unwrap();
     // The one part that is new with each request.
-    written["requestId"].take();
-    queued["requestId"].take();
-    assert_eq!(written, queued);
+    written["event"]["requestId"].take();
+    expected["event"]["requestId"].take();
+    assert_eq!(written, expected);
+    let payload = &record["messageAttributes"][PAYLOAD_ATTRIBUTE];
+    let bytes = BASE64_STANDARD.decode(payload["binaryValue"].as_str().unwrap()).unwrap();
+    assert_eq!((payload["dataType"].as_str(), bytes), (Some("Binary"), queued.payload.to_vec()));
     functions.machine.end().await;
 }
 

@@ -89,6 +89,13 @@ async fn no_role_allows_what_its_function_never_does() {
     let mended = slack::signed(system, "/api/slack/events", &platform.signing_secret, mended, system.clock.now());
     assert_eq!(send(mended).await.status, 200);
 
+    // Slack holds back events of an app.
+    let (team, app) = (&prepared.connected.team, &prepared.connected.app);
+    let limited = json!({ "type": "app_rate_limited", "team_id": team, "api_app_id": app }).to_string();
+    let secret = &prepared.connected.signing_secret;
+    let limited = slack::signed(system, "/api/slack/events", secret, limited, system.clock.now());
+    assert_eq!(send(limited).await.status, 200);
+
     // Slack tells of one token that it is revoked, and of a conversation's name.
     slack_api.converse("C0GENERAL", json!({ "name": "general" }));
     slack_api.say(&platform.bot_token, Saying::Error("token_revoked"));

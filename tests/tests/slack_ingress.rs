@@ -6,6 +6,8 @@ mod bodies;
 mod channels;
 #[path = "slack_ingress/headers.rs"]
 mod headers;
+#[path = "slack_ingress/traffic.rs"]
+mod traffic;
 
 use std::time::Duration;
 
@@ -185,13 +187,10 @@ async fn a_signed_body_that_is_no_event_is_a_400_and_unsigned_it_is_a_401() {
         assert_eq!(answer.status, 400, "{what}: {answer:?}");
         refused(&send(slack::signed(&system, EVENTS, &random_hex(16), body, system.clock.now())).await, what);
     }
-    let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
-    let answer = send(slack::signed(&system, EVENTS, &secret, deep, system.clock.now())).await;
-    assert_eq!(answer.status, 400, "10,000 deep");
 }
 
 #[tokio::test]
-async fn a_body_past_256_kib_is_refused_whole() {
+async fn a_body_past_1_mib_is_refused_whole() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let mut body = message(&connected, 1);
@@ -199,11 +198,11 @@ async fn a_body_past_256_kib_is_refused_whole() {
     body["padding"] = json!("");
     let frame = body.to_string().len();
     assert!(frame > empty);
-    body["padding"] = json!("x".repeat(256 * 1024 - frame));
-    accepted(&send(event(&system, &connected.signing_secret, &body)).await, "256 KiB");
+    body["padding"] = json!("x".repeat(1024 * 1024 - frame));
+    accepted(&send(event(&system, &connected.signing_secret, &body)).await, "1 MiB");
     let delivered = pool.wait_for(1).await;
-    assert_eq!(delivered[0].body.len(), 256 * 1024);
-    body["padding"] = json!("x".repeat(256 * 1024 - frame + 1));
+    assert_eq!(delivered[0].body.len(), 1024 * 1024);
+    body["padding"] = json!("x".repeat(1024 * 1024 - frame + 1));
     let answer = send(event(&system, &connected.signing_secret, &body)).await;
     assert_eq!((answer.status.as_u16(), answer.json()["code"].clone()), (413, json!("body_too_large")));
     system.shutdown().await;
@@ -278,14 +277,10 @@ async fn events_that_have_objects_where_others_have_ids_are_taken_as_well() {
     });
     let mut joined = message(&connected, 2);
     joined["event"] = json!({ "type": "team_join", "user": { "id": "U0NEW" }, "event_ts": "1800014400.000200" });
-    let limited = json!({
-        "type": "app_rate_limited", "team_id": connected.team, "api_app_id": connected.app,
-        "minute_rate_limited": 1_800_014_400,
-    });
-    for body in [&created, &joined, &limited] {
+    for body in [&created, &joined] {
         accepted(&send(event(&system, &connected.signing_secret, body)).await, &body.to_string());
     }
-    pool.wait_for(3).await;
+    pool.wait_for(2).await;
     system.shutdown().await;
 }
 

@@ -1,97 +1,160 @@
-//! The life of one event: lease, look up, record the conversation, post, mark delivered.
+//! The life of one event: look up, lease, record the conversation, post, mark delivered.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use portcullis_auth::SigningSecret;
-use portcullis_runtime::queue::{QueuedEvent, ReceivedMessage};
+use portcullis_runtime::{
+    metrics::Metric,
+    queue::{QueuedEvent, ReceivedMessage},
+};
 use portcullis_store::{
-    Bot, BotStatus, Channel, ChannelStatus, EventIdentity, Lease, MessageSeen, PoolAddress, PoolStatus, StoreError,
+    Bot, BotStatus, Channel, ChannelStatus, Lease, MessageSeen, Pool, PoolAddress, PoolStatus, Stall, StoreError,
 };
 
-use crate::{LEASE, Relay, post::Delivery, session};
+use crate::{
+    LEASE, Relay,
+    post::{Delivery, PostError, TIMEOUT},
+    session,
+};
 
-/// What came of a try.
+/// How old a pool's last heartbeat may be. The address of a pool that is gone may be another tenant's by now.
+const FRESH_HEARTBEAT: Duration = Duration::from_mins(1);
+
+/// How long a pool must have been active before its 4xx count as refusals: OpenClaw answers 404 and 503 in the first
+/// seconds of a start.
+const SETTLED_AFTER: Duration = Duration::from_mins(1);
+
+/// The 4xx answer that is final. A pool that will never take an event must not hold back the conversation behind it.
+const FINAL_REFUSAL: u32 = 8;
+
+/// How long nothing is posted to a pool that did not answer in time.
+const STALL_PAUSE: Duration = Duration::from_secs(10);
+
+/// The outcome of a try.
+#[derive(Debug)]
 pub enum Outcome {
-    /// The pool has it.
+    /// The pool has the event.
     Delivered,
-    /// The pool had it before.
+    /// The pool had the event before.
     Duplicate,
-    /// There is nobody left to deliver it to.
+    /// There is nobody left to deliver the event to.
     Dropped(&'static str),
-    /// To be tried again.
+    /// Try again.
     Failed(String),
+    /// No further try can succeed.
+    Undeliverable(String),
 }
 
-/// Why a try ends before the post.
-enum Stop {
-    Dropped(&'static str),
-    Failed(String),
-}
-
-impl From<Stop> for Outcome {
-    fn from(stop: Stop) -> Self {
-        match stop {
-            Stop::Dropped(reason) => Self::Dropped(reason),
-            Stop::Failed(reason) => Self::Failed(reason),
-        }
-    }
-}
+/// Why a try ends before it succeeds.
+type Stop = Outcome;
 
 impl Relay {
-    pub(crate) async fn deliver(&self, message: &ReceivedMessage, event: &QueuedEvent) -> Outcome {
-        let Some(identity) = EventIdentity::new(event.event_id, event.occurrence) else {
-            return Outcome::Failed("the event has no identity".to_owned());
-        };
-        // The message's own id holds the lease: a message that comes back may go on with what it began.
-        match self.store.lease(&identity, &message.id, LEASE).await {
-            Ok(Lease::Taken) => {}
-            Ok(Lease::AlreadyDelivered) => return Outcome::Duplicate,
-            Ok(Lease::HeldByAnother) => return Outcome::Failed("another delivery of it is under way".to_owned()),
-            Err(error) => return self.store_failed(&error).into(),
-        }
-        match self.post_to_pool(message, event).await {
-            Ok(()) => {}
-            Err(stop) => return stop.into(),
-        }
-        if let Err(error) = self.store.mark_delivered(&identity, &message.id).await {
-            // The message itself is removed all the same, so the pool gets it a second time only if Slack repeats it.
-            tracing::error!(%error, "the delivery was not recorded");
-        }
-        Outcome::Delivered
+    pub(crate) async fn deliver(
+        &self,
+        message: &ReceivedMessage,
+        event: &QueuedEvent,
+        on_slow: &mut (dyn FnMut() + Send),
+    ) -> Outcome {
+        self.try_to_deliver(message, event, on_slow).await.unwrap_or_else(|stop| stop)
     }
 
-    async fn post_to_pool(&self, message: &ReceivedMessage, event: &QueuedEvent) -> Result<(), Stop> {
-        let target = self.store.delivery_target(&event.channel, &event.bot).await;
+    async fn try_to_deliver(
+        &self,
+        message: &ReceivedMessage,
+        event: &QueuedEvent,
+        on_slow: &mut (dyn FnMut() + Send),
+    ) -> Result<Outcome, Stop> {
+        let target = self.store.delivery_target(&event.channel, &event.bot, &self.pool_guesses).await;
         let target = target.map_err(|error| self.store_failed(&error))?;
         let (channel, secret) = connected(target.channel)?;
         let bot = active(target.bot)?;
-        let (address, ()) = tokio::try_join!(self.address_of(&bot), self.record_message(message, event))?;
+        let now = self.clock.now();
+        // Before the lease: an absent pool costs one read and nothing more.
+        let (pool, address) = reachable(&bot, target.pool, now)?;
         if !self.networks.allow(address.ip()) {
             return Err(Stop::Failed("the pool's address is not one where pools may live".to_owned()));
         }
+        if self.slow_pools.contains(&pool.id) {
+            return Err(Stop::Failed("the pool is slow to answer; its events wait".to_owned()));
+        }
+        if let Some(stall) = target.stall {
+            self.claim_probe(&pool, stall, now).await?;
+        }
+        // The message's own id holds the lease: a message that comes back may go on with what it began.
+        let refusals = match self.store.lease(&event.identity, &message.id, LEASE).await {
+            Ok(Lease::Taken { refusals }) => refusals,
+            Ok(Lease::AlreadyDelivered) => return Ok(Outcome::Duplicate),
+            Ok(Lease::HeldByAnother) => return Err(Stop::Failed("another delivery of it is under way".to_owned())),
+            Err(error) => return Err(self.store_failed(&error)),
+        };
+        self.record_message(message, event).await?;
         let delivery = Delivery { address, account: &channel.account_id, secret: &secret, event };
-        self.poster.post(delivery).await.map_err(Stop::Failed)
+        let posted = self.slow_pools.watch(&pool.id, on_slow, self.poster.post(delivery)).await;
+        self.keep_circuit(&pool, target.stall, &posted).await;
+        match posted {
+            Ok(()) => {}
+            Err(PostError::Refused(status)) if is_settled(&pool, now) => {
+                return Err(self.refused(message, event, refusals + 1, status).await);
+            }
+            Err(error) => return Err(Stop::Failed(error.to_string())),
+        }
+        if let Err(error) = self.store.mark_delivered(&event.identity, &message.id).await {
+            // The message itself is removed all the same, so the pool gets it a second time only if Slack repeats it.
+            tracing::error!(%error, "the delivery was not recorded");
+        }
+        Ok(Outcome::Delivered)
     }
 
-    /// Where the bot's pool is now. A bot without a pool, or a pool without an address, may get one: its events wait.
-    async fn address_of(&self, bot: &Bot) -> Result<PoolAddress, Stop> {
-        let id = bot.pool.as_ref().ok_or_else(|| Stop::Failed("the bot has no pool".to_owned()))?;
-        let pool = self.store.get_pool(id).await.map_err(|error| self.store_failed(&error))?;
-        let pool = pool.ok_or_else(|| Stop::Failed("the bot's pool is not known".to_owned()))?;
-        if pool.status == PoolStatus::Terminated {
-            return Err(Stop::Failed("the bot's pool is terminated".to_owned()));
+    /// Lets one delivery at a time through to a pool that did not answer in time.
+    async fn claim_probe(&self, pool: &Pool, stall: Stall, now: Timestamp) -> Result<(), Stop> {
+        let waits = || Stop::Failed("the pool did not answer in time lately; its events wait".to_owned());
+        if now < stall.until {
+            return Err(waits());
         }
-        pool.address.ok_or_else(|| Stop::Failed("the bot's pool has no address".to_owned()))
+        let until = now.saturating_add(TIMEOUT + STALL_PAUSE).unwrap_or(Timestamp::MAX);
+        let claimed =
+            self.store.claim_probe(&pool.id, stall, until).await.map_err(|error| self.store_failed(&error))?;
+        if claimed { Ok(()) } else { Err(waits()) }
+    }
+
+    /// Opens the pool's circuit after a time-out and closes it after an answer.
+    async fn keep_circuit(&self, pool: &Pool, stall: Option<Stall>, posted: &Result<(), PostError>) {
+        let is_late = matches!(posted, Err(PostError::TimedOut));
+        let kept = if is_late {
+            let until = self.clock.now().saturating_add(STALL_PAUSE).unwrap_or(Timestamp::MAX);
+            self.store.record_stall(&pool.id, until).await
+        } else if stall.is_some() {
+            self.store.clear_stall(&pool.id).await
+        } else {
+            Ok(())
+        };
+        if let Err(error) = kept {
+            // The next delivery to the pool finds out by itself.
+            tracing::warn!(%error, pool = %pool.id, "the pool's circuit was not recorded");
+        }
+    }
+
+    async fn refused(&self, message: &ReceivedMessage, event: &QueuedEvent, refusals: u32, status: u16) -> Stop {
+        let reason = format!("the pool answered {status}, refusal {refusals} of {FINAL_REFUSAL}");
+        if refusals >= FINAL_REFUSAL {
+            return Stop::Undeliverable(reason);
+        }
+        match self.store.record_refusals(&event.identity, &message.id, refusals).await {
+            Ok(()) => Stop::Failed(reason),
+            Err(error) => self.store_failed(&error),
+        }
     }
 
     async fn record_message(&self, message: &ReceivedMessage, event: &QueuedEvent) -> Result<(), Stop> {
         let Some(facts) = &event.message else { return Ok(()) };
-        let Some(identity) = event.occurrence.or(event.event_id) else { return Ok(()) };
         let seen = MessageSeen {
             bot: &event.bot,
             session_key: &session::key(&event.bot, facts),
             channel_type: "slack",
             channel_id: &facts.slack_channel,
             at: message.sent_at,
-            event: identity,
+            counted_as: facts.counted_as,
             title: &format!("Slack #{}", facts.slack_channel),
         };
         self.store.record_message(&seen).await.map_err(|error| self.store_failed(&error))
@@ -99,9 +162,10 @@ impl Relay {
 
     fn store_failed(&self, error: &StoreError) -> Stop {
         if matches!(error, StoreError::Unopened { .. }) {
-            self.metrics.count(portcullis_runtime::metrics::Metric::SealedValueUnopened);
+            self.metrics.count(Metric::SealedValueUnopened);
         }
-        Stop::Failed(error.to_string())
+        // Not tried for a day: a retry of a call that DynamoDB does not understand is refused in the same way.
+        if error.is_final() { Stop::Undeliverable(error.to_string()) } else { Stop::Failed(error.to_string()) }
     }
 }
 
@@ -119,4 +183,30 @@ fn active(bot: Option<Bot>) -> Result<Bot, Stop> {
         Some(_) => Err(Stop::Dropped("the bot is paused or deleted")),
         None => Err(Stop::Dropped("the bot is no more")),
     }
+}
+
+/// Returns the bot's pool and its address, if the pool may be posted to. A bot without a pool, or a pool without an address,
+/// may get one: its events wait.
+fn reachable(bot: &Bot, pool: Option<Pool>, now: Timestamp) -> Result<(Pool, PoolAddress), Stop> {
+    let waits = |reason: &str| Stop::Failed(reason.to_owned());
+    if bot.pool.is_none() {
+        return Err(waits("the bot has no pool"));
+    }
+    let pool = pool.ok_or_else(|| waits("the bot's pool is not known"))?;
+    if matches!(pool.status, PoolStatus::Pending | PoolStatus::Unhealthy | PoolStatus::Terminated) {
+        return Err(waits(&format!("the pool is {}", pool.status)));
+    }
+    if has_passed(FRESH_HEARTBEAT, pool.last_seen_at, now) {
+        return Err(waits("the pool has sent no heartbeat for a minute"));
+    }
+    let address = pool.address.ok_or_else(|| waits("the bot's pool has no address"))?;
+    Ok((pool, address))
+}
+
+fn is_settled(pool: &Pool, now: Timestamp) -> bool {
+    pool.active_since.is_some_and(|since| has_passed(SETTLED_AFTER, since, now))
+}
+
+fn has_passed(duration: Duration, since: Timestamp, now: Timestamp) -> bool {
+    since.saturating_add(duration).is_ok_and(|end| end < now)
 }

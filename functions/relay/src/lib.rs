@@ -7,6 +7,7 @@ mod backoff;
 mod deliver;
 mod post;
 mod session;
+mod slow_pools;
 pub mod sqs_event;
 
 use std::{sync::Arc, time::Duration};
@@ -20,10 +21,10 @@ use portcullis_runtime::{
     queue::{EventQueue, QueueError, QueuedEvent, ReceivedMessage},
     settings::{SettingsError, SettingsReader},
 };
-use portcullis_store::{Store, Table};
+use portcullis_store::{PoolGuesses, Store, Table};
 use tracing::Instrument;
 
-use crate::{deliver::Outcome, post::Poster};
+use crate::{deliver::Outcome, post::Poster, slow_pools::SlowPools};
 
 /// How long an event is tried before it is moved to the dead-letter queue.
 pub const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
@@ -49,6 +50,8 @@ pub struct Relay {
     poster: Poster,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    pool_guesses: PoolGuesses,
+    slow_pools: SlowPools,
 }
 
 impl Relay {
@@ -68,9 +71,11 @@ impl Relay {
                 store: store?,
                 queue: queue?,
                 networks: networks?,
-                poster: Poster::new(Arc::clone(&platform.clock)),
+                poster: Poster::new(Arc::clone(&platform.clock), platform.patience),
                 clock: Arc::clone(&platform.clock),
                 metrics: platform.metrics.clone(),
+                pool_guesses: PoolGuesses::default(),
+                slow_pools: SlowPools::default(),
             })
         })?;
         lambda::warm_up(&relay.store, Table::EventLog).await;
@@ -79,25 +84,33 @@ impl Relay {
 
     /// Tries to deliver one message, and settles it: defers it where it is to be tried again, moves it to the dead letters
     /// where it is too old or unreadable.
-    pub async fn process(&self, message: &ReceivedMessage) -> Settlement {
-        let event = serde_json::from_str::<QueuedEvent>(&message.body);
+    ///
+    /// `on_slow` is called where the pool leaves the post unanswered for longer than a pool should: the caller may then
+    /// begin another delivery beside this one.
+    pub async fn process(&self, message: &ReceivedMessage, on_slow: &mut (dyn FnMut() + Send)) -> Settlement {
+        let event = QueuedEvent::from_message(&message.body, &message.payload);
         let request_id = event.as_ref().map_or("-", |event| event.request_id.as_str());
         let span = tracing::info_span!("delivery", requestId = request_id, attempt = message.receive_count);
-        self.settle(message, event.as_ref().ok()).instrument(span).await
+        self.settle(message, event.as_ref().ok(), on_slow).instrument(span).await
     }
 
-    async fn settle(&self, message: &ReceivedMessage, event: Option<&QueuedEvent>) -> Settlement {
+    async fn settle(
+        &self,
+        message: &ReceivedMessage,
+        event: Option<&QueuedEvent>,
+        on_slow: &mut (dyn FnMut() + Send),
+    ) -> Settlement {
         let Some(event) = event else {
             tracing::error!(message = message.id, "a message in the queue is not an event");
-            return self.bury(message).await;
+            return self.dead_letter(message).await;
         };
         // Before another try: a pool that hangs would else keep an old event going for ever.
         if is_past_giving_up(message, self.clock.now()) {
             tracing::error!(channel = %event.channel, "not delivered within 24 hours");
-            return self.bury(message).await;
+            return self.dead_letter(message).await;
         }
         let started = self.clock.now();
-        match self.deliver(message, event).await {
+        match self.deliver(message, event, on_slow).await {
             Outcome::Delivered => {
                 self.metrics.count(Metric::EventDelivered);
                 let took = self.clock.now().duration_since(started).as_millis_f64();
@@ -116,8 +129,13 @@ impl Relay {
             }
             Outcome::Failed(reason) => {
                 self.metrics.count(Metric::DeliveryFailed);
-                tracing::warn!(channel = %event.channel, reason, "not delivered, to be tried again");
+                let next_try = backoff::delay(message.receive_count).as_secs();
+                tracing::warn!(channel = %event.channel, reason, nextTrySeconds = next_try, "not delivered, to be tried again");
                 self.defer(message).await
+            }
+            Outcome::Undeliverable(reason) => {
+                tracing::error!(channel = %event.channel, reason, "not delivered, and no further try can succeed");
+                self.dead_letter(message).await
             }
         }
     }
@@ -131,7 +149,7 @@ impl Relay {
         Settlement::Leave
     }
 
-    async fn bury(&self, message: &ReceivedMessage) -> Settlement {
+    async fn dead_letter(&self, message: &ReceivedMessage) -> Settlement {
         match self.queue.dead_letter(message).await {
             Ok(()) => {
                 self.metrics.count(Metric::EventDeadLettered);

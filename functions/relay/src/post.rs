@@ -1,8 +1,11 @@
 //! Posting an event to a pool, in Slack's own scheme.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{
+    StatusCode,
+    header::{CONTENT_TYPE, USER_AGENT},
+};
 use portcullis_auth::{
     Clock, SigningSecret,
     slack_signature::{SIGNATURE_HEADER, TIMESTAMP_HEADER},
@@ -14,9 +17,62 @@ use reqwest::{Client, Url, redirect::Policy};
 /// A pool is in the same network: a connection that takes longer is to a machine that is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest that a pool may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// What of an answer is read, so that its connection can be used again, in bytes. A larger answer costs the connection.
 const READ_LIMIT: u64 = 16 * 1024;
+
+/// Why a pool did not take an event. No variant holds anything of the event or of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostError {
+    /// It answered with a 4xx that another try is unlikely to change.
+    Refused(u16),
+    /// It answered with another status that is not 2xx.
+    Answered(u16),
+    /// It did not answer within [`TIMEOUT`].
+    TimedOut,
+    /// Nothing listens at its address.
+    Unreachable,
+    /// The connection ended before the answer.
+    Broken,
+    /// The pool's address makes no URL.
+    NoUrl,
+}
+
+impl fmt::Display for PostError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(status) | Self::Answered(status) => write!(formatter, "the pool answered {status}"),
+            Self::TimedOut => formatter.write_str("the pool did not answer in time"),
+            Self::Unreachable => formatter.write_str("the pool could not be reached"),
+            Self::Broken => formatter.write_str("the pool broke the connection"),
+            Self::NoUrl => formatter.write_str("the pool's address makes no URL"),
+        }
+    }
+}
+
+impl PostError {
+    fn of_status(status: StatusCode) -> Self {
+        // Request Timeout, Too Early and Too Many Requests ask for another try.
+        let asks_again = matches!(status.as_u16(), 408 | 425 | 429);
+        if status.is_client_error() && !asks_again {
+            Self::Refused(status.as_u16())
+        } else {
+            Self::Answered(status.as_u16())
+        }
+    }
+
+    /// reqwest's own text would name the URL, and with it the account.
+    fn of(error: &reqwest::Error) -> Self {
+        // A connection that is not made in time is a machine that is not there, not one that hangs.
+        if error.is_connect() {
+            Self::Unreachable
+        } else if error.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::Broken
+        }
+    }
+}
 
 /// Sends events to pools.
 pub struct Poster {
@@ -33,25 +89,25 @@ pub struct Delivery<'a> {
 }
 
 impl Poster {
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, patience: u32) -> Self {
         // No proxy and no redirect: the address was checked, and the request goes there and nowhere else.
         let client = Client::builder()
             .no_proxy()
             // Pools are spoken to in the clear, inside their network: there are no roots to load.
             .tls_certs_only([])
             .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT * patience)
+            .timeout(TIMEOUT * patience)
             .build()
             .unwrap_or_else(|error| unreachable!("a client without roots and proxy has nothing to fail on: {error}"));
         Self { client, clock }
     }
 
-    /// Posts an event; a 2xx is success. The error says what happened, with nothing of the event or of the answer.
-    pub async fn post(&self, delivery: Delivery<'_>) -> Result<(), String> {
+    /// Posts an event; a 2xx is success.
+    pub async fn post(&self, delivery: Delivery<'_>) -> Result<(), PostError> {
         let Delivery { address, account, secret, event } = delivery;
         let timestamp = self.clock.now().as_second().to_string();
-        let signature = secret.sign(&timestamp, event.body.as_bytes());
+        let signature = secret.sign(&timestamp, &event.body);
         let request = self
             .client
             .post(url(&address, account)?)
@@ -61,33 +117,20 @@ impl Poster {
             .header(SIGNATURE_HEADER, signature)
             .header(REQUEST_ID_HEADER, &event.request_id)
             .body(event.body.clone());
-        let response = request.send().await.map_err(|error| describe(&error))?;
+        let response = request.send().await.map_err(|error| PostError::of(&error))?;
         let status = response.status();
         if response.content_length().is_some_and(|length| length <= READ_LIMIT) {
             // What the pool says is of no interest, and neither is a failure to say it.
             drop(response.bytes().await);
         }
-        if status.is_success() { Ok(()) } else { Err(format!("the pool answered {}", status.as_u16())) }
+        if status.is_success() { Ok(()) } else { Err(PostError::of_status(status)) }
     }
 }
 
-fn url(address: &PoolAddress, account: &str) -> Result<Url, String> {
-    let mut url: Url =
-        format!("http://{}/", address.socket()).parse().map_err(|_| "the pool's address makes no URL")?;
-    url.path_segments_mut().map_err(|()| "the pool's address makes no URL")?.extend(["slack", "events", account]);
+fn url(address: &PoolAddress, account: &str) -> Result<Url, PostError> {
+    let mut url: Url = format!("http://{}/", address.socket()).parse().map_err(|_| PostError::NoUrl)?;
+    url.path_segments_mut().map_err(|()| PostError::NoUrl)?.extend(["slack", "events", account]);
     Ok(url)
-}
-
-/// reqwest's own text would name the URL, and with it the account.
-fn describe(error: &reqwest::Error) -> String {
-    let what = if error.is_timeout() {
-        "the pool did not answer in time"
-    } else if error.is_connect() {
-        "the pool could not be reached"
-    } else {
-        "the pool broke the connection"
-    };
-    what.to_owned()
 }
 
 #[cfg(test)]

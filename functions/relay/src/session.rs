@@ -1,13 +1,18 @@
-//! The conversation that a message belongs to, as OpenClaw names it.
+//! The session key of a message, as OpenClaw makes it of the same event.
 
 use portcullis_auth::BotId;
-use portcullis_runtime::queue::MessageFacts;
+use portcullis_runtime::queue::{ConversationKind, MessageFacts};
 
-/// `agent:{bot}:slack:channel:{channel}` or `agent:{bot}:slack:direct:{user}`, `:thread:{thread}` appended, lower case.
+/// `agent:{agent}:slack:channel:{channel}`, `…:group:{channel}` for a group direct message, each with `:thread:{thread}` in a
+/// thread, or `…:direct:{user}`; lower case. `{agent}` is the bot's name in the pool's configuration.
 pub fn key(bot: &BotId, facts: &MessageFacts) -> String {
-    let mut key = match &facts.direct_user {
-        Some(user) => format!("agent:{bot}:slack:direct:{user}"),
-        None => format!("agent:{bot}:slack:channel:{}", facts.slack_channel),
+    let agent = bot.agent_id();
+    let channel = &facts.slack_channel;
+    let mut key = match &facts.kind {
+        // A direct message is one conversation, its threads included.
+        ConversationKind::Direct { user } => return format!("agent:{agent}:slack:direct:{user}").to_lowercase(),
+        ConversationKind::Channel => format!("agent:{agent}:slack:channel:{channel}"),
+        ConversationKind::Group => format!("agent:{agent}:slack:group:{channel}"),
     };
     if let Some(thread) = &facts.thread {
         key.push_str(":thread:");
@@ -21,13 +26,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_named_by_its_channel_or_person_and_thread() {
-        let bot: BotId = "Bot-1".parse().unwrap();
-        let mut facts = MessageFacts { slack_channel: "C01".into(), direct_user: None, thread: None };
-        assert_eq!(key(&bot, &facts), "agent:bot-1:slack:channel:c01");
-        facts.thread = Some("1718.0001".into());
-        assert_eq!(key(&bot, &facts), "agent:bot-1:slack:channel:c01:thread:1718.0001");
-        facts.direct_user = Some("U02".into());
-        assert_eq!(key(&bot, &facts), "agent:bot-1:slack:direct:u02:thread:1718.0001");
+    fn a_session_is_named_by_its_agent_its_channel_or_person_and_its_thread() {
+        let bot: BotId = "bot-1".parse().unwrap();
+        let of = |kind, thread: Option<&str>| {
+            let thread = thread.map(ToOwned::to_owned);
+            key(&bot, &MessageFacts { slack_channel: "C01".into(), kind, thread, counted_as: None })
+        };
+        let direct = || ConversationKind::Direct { user: "U02".to_owned() };
+        assert_eq!(of(ConversationKind::Channel, None), "agent:bot-1:slack:channel:c01");
+        assert_eq!(of(ConversationKind::Channel, Some("1718.0001")), "agent:bot-1:slack:channel:c01:thread:1718.0001");
+        assert_eq!(of(ConversationKind::Group, None), "agent:bot-1:slack:group:c01");
+        assert_eq!(of(ConversationKind::Group, Some("1718.0001")), "agent:bot-1:slack:group:c01:thread:1718.0001");
+        assert_eq!(of(direct(), None), "agent:bot-1:slack:direct:u02");
+        assert_eq!(of(direct(), Some("1718.0001")), "agent:bot-1:slack:direct:u02");
     }
 }

@@ -4,7 +4,7 @@
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::Timestamp;
-use portcullis_runtime::queue::ReceivedMessage;
+use portcullis_runtime::queue::{PAYLOAD_ATTRIBUTE, ReceivedMessage};
 
 use crate::{Relay, Settlement};
 
@@ -17,7 +17,7 @@ pub async fn handle(relay: &Relay, event: SqsEvent) -> SqsBatchResponse {
         let settlement = match received(record) {
             Some(message) if left_groups.contains(&message.group) => Settlement::Leave,
             Some(message) => {
-                let settlement = relay.process(&message).await;
+                let settlement = relay.process(&message, &mut || {}).await;
                 if settlement == Settlement::Leave {
                     left_groups.push(message.group);
                 }
@@ -41,6 +41,7 @@ pub async fn handle(relay: &Relay, event: SqsEvent) -> SqsBatchResponse {
 
 fn received(record: SqsMessage) -> Option<ReceivedMessage> {
     let attribute = |name: &str| record.attributes.get(name).cloned();
+    let payload = record.message_attributes.get(PAYLOAD_ATTRIBUTE).and_then(|payload| payload.binary_value.clone());
     Some(ReceivedMessage {
         group: attribute("MessageGroupId")?,
         deduplication: attribute("MessageDeduplicationId")?,
@@ -49,5 +50,6 @@ fn received(record: SqsMessage) -> Option<ReceivedMessage> {
         id: record.message_id?,
         receipt: record.receipt_handle?,
         body: record.body?,
+        payload: payload.map(|payload| payload.0.into()).unwrap_or_default(),
     })
 }

@@ -1,30 +1,41 @@
-//! What is read of a request's body: what finds the channel, and what names the event. Everything else goes on unread.
+//! The parts of a Slack request that are read: those that find the channel, and those that name the event and its
+//! conversation. Everything else goes on unread.
 //!
 //! Source: Slack, "The Events API", "Event callback" and "Authorizations",
 //! <https://docs.slack.dev/apis/events-api/>.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use portcullis_runtime::json::NoDuplicates;
+use portcullis_runtime::json::text;
 use portcullis_store::SlackId;
 use serde::{
     Deserialize, Deserializer,
-    de::{self, IgnoredAny, Visitor},
+    de::{self, Visitor},
 };
+use serde_json::value::RawValue;
+
+/// The longest id that is taken, in characters. Slack's own have some 20; a longer one than this would be refused by the
+/// store behind the queue, at each try.
+const LONGEST_ID: usize = 255;
+
+/// A string of the body. Values of other types count as absent: some event types have objects where others have ids.
+type Text<'a> = Option<Cow<'a, str>>;
 
 /// The outer event. A key that is read and stands there twice makes the body malformed.
 #[derive(Debug, Deserialize)]
 pub struct Body<'a> {
-    #[serde(borrow, rename = "type", default, deserialize_with = "text")]
-    pub kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    pub challenge: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    team_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    api_app_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    pub event_id: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "type", default, deserialize_with = "string")]
+    pub kind: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    pub challenge: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    team_id: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    context_team_id: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    api_app_id: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    pub event_id: Text<'a>,
     #[serde(borrow, default)]
     authorizations: Option<Vec<Object<Authorization<'a>>>>,
     #[serde(borrow, default)]
@@ -34,30 +45,72 @@ pub struct Body<'a> {
 /// An installation that the event is visible to.
 #[derive(Debug, Deserialize)]
 struct Authorization<'a> {
-    #[serde(borrow, default, deserialize_with = "text")]
-    team_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    enterprise_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    team_id: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    enterprise_id: Text<'a>,
     #[serde(default)]
     is_enterprise_install: Option<bool>,
 }
 
-/// The inner event. Some types have objects where others have ids; those are as good as absent here.
+/// The inner event.
 #[derive(Debug, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are Slack's")]
 pub struct Event<'a> {
-    #[serde(borrow, rename = "type", default, deserialize_with = "text")]
-    pub kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    pub channel: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    pub channel_type: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    pub user: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    pub event_ts: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    pub thread_ts: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "type", default, deserialize_with = "string")]
+    pub kind: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    pub subtype: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    channel: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    channel_id: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    pub channel_type: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    pub user: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    bot_id: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    pub ts: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    pub event_ts: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    thread_ts: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    edited: Option<Edited<'a>>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    item: Option<Item<'a>>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    message: Option<Nested<'a>>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    previous_message: Option<Nested<'a>>,
+}
+
+/// When a message was last edited.
+#[derive(Debug, Deserialize)]
+struct Edited<'a> {
+    #[serde(borrow, default, deserialize_with = "string")]
+    ts: Text<'a>,
+}
+
+/// The thing that a reaction or a pin is about.
+#[derive(Debug, Deserialize)]
+struct Item<'a> {
+    #[serde(borrow, default, deserialize_with = "string")]
+    channel: Text<'a>,
+}
+
+/// The message within `message_changed` and `message_deleted`.
+#[derive(Debug, Deserialize)]
+struct Nested<'a> {
+    #[serde(borrow, default, deserialize_with = "string")]
+    user: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    bot_id: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    thread_ts: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    edited: Option<Edited<'a>>,
 }
 
 /// The installation that an event is for.
@@ -70,17 +123,11 @@ pub struct Installation {
 
 impl<'a> Body<'a> {
     /// Reads a body; `None` where it is not the JSON object that Slack sends.
-    pub fn parse(body: &'a [u8]) -> Option<Self> {
+    pub fn parse(body: &'a str) -> Option<Self> {
         // A single pass, since a body is read before anybody knows whose it is; serde's derive refuses a key that is read
-        // twice, so that nobody can show one team to us and another to the pool. What is passed over must be text as well.
-        let Object(body) = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
+        // twice, so that nobody can show one team to us and another to the pool.
+        let Object(body) = serde_json::from_str(body).ok()?;
         Some(body)
-    }
-
-    /// Whether every other parser reads the same in a body: no object in it has a key twice, also where we don't look, and
-    /// it is no deeper than `serde_json` follows (128). A second pass, for what is known to be genuine.
-    pub fn is_unambiguous(body: &[u8]) -> bool {
-        serde_json::from_slice::<NoDuplicates>(body).is_ok()
     }
 
     /// The inner event.
@@ -92,24 +139,103 @@ impl<'a> Body<'a> {
         self.kind.as_deref() == Some("url_verification")
     }
 
+    /// Whether Slack tells that it holds events back because there were too many.
+    pub fn is_rate_limit_notice(&self) -> bool {
+        self.kind.as_deref() == Some("app_rate_limited")
+    }
+
     /// Whether the body names the workspace and the app that it comes from.
     pub fn names_its_origin(&self) -> bool {
         self.team_id.is_some() && self.api_app_id.is_some()
     }
 
-    /// The installation that counts: the one that `authorizations` names, since in a shared channel `team_id` may be
-    /// another workspace's, else `team_id`'s. `None` where an id is none that Slack would make: a stranger's could be as
-    /// long as the body.
-    pub fn installation(&self) -> Option<Installation> {
+    /// The installations that the event may be for, the likeliest first and each once. In a shared channel Slack names
+    /// one of the installed workspaces in `authorizations`, which need not be one that is connected here. An id that Slack
+    /// would not make names none.
+    pub fn installations(&self) -> Vec<Installation> {
         let authorized = self.authorizations.as_ref().and_then(|all| all.first()).map(|Object(first)| first);
-        let team = match authorized {
+        let authorized = match authorized {
             Some(one) if one.is_enterprise_install == Some(true) => one.enterprise_id.as_deref(),
             Some(one) => one.team_id.as_deref(),
             None => None,
         };
-        let team = team.or(self.team_id.as_deref())?;
-        let app = self.api_app_id.as_deref()?;
-        Some(Installation { team: team.parse().ok()?, app: app.parse().ok()? })
+        let Some(Ok(app)) = self.api_app_id.as_deref().map(str::parse::<SlackId>) else { return Vec::new() };
+        let mut installations: Vec<Installation> = Vec::new();
+        for team in [authorized, self.team_id.as_deref(), self.context_team_id.as_deref()] {
+            let Some(Ok(team)) = team.map(str::parse) else { continue };
+            let installation = Installation { team, app: app.clone() };
+            if !installations.contains(&installation) {
+                installations.push(installation);
+            }
+        }
+        installations
+    }
+
+    /// Whether every id is short enough for the store.
+    pub fn has_bounded_ids(&self) -> bool {
+        let own = [&self.kind, &self.team_id, &self.context_team_id, &self.api_app_id, &self.event_id];
+        let authorizations = self.authorizations.iter().flatten();
+        let mut ids: Vec<&Text<'a>> = own.to_vec();
+        ids.extend(authorizations.flat_map(|Object(one)| [&one.team_id, &one.enterprise_id]));
+        if let Some(event) = self.event() {
+            ids.extend(event.ids());
+        }
+        ids.into_iter().flatten().all(|id| id.chars().nth(LONGEST_ID).is_none())
+    }
+}
+
+impl<'a> Event<'a> {
+    fn nested(&self) -> impl Iterator<Item = &Nested<'a>> {
+        self.message.iter().chain(&self.previous_message)
+    }
+
+    fn ids(&self) -> Vec<&Text<'a>> {
+        let mut ids = vec![
+            &self.kind,
+            &self.subtype,
+            &self.channel,
+            &self.channel_id,
+            &self.channel_type,
+            &self.user,
+            &self.bot_id,
+            &self.ts,
+            &self.event_ts,
+            &self.thread_ts,
+        ];
+        ids.extend(self.edited.iter().map(|edited| &edited.ts));
+        ids.extend(self.item.iter().map(|item| &item.channel));
+        for nested in self.nested() {
+            ids.extend([&nested.user, &nested.bot_id, &nested.thread_ts]);
+            ids.extend(nested.edited.iter().map(|edited| &edited.ts));
+        }
+        ids
+    }
+
+    /// The Slack channel that the event happened in.
+    pub fn slack_channel(&self) -> Option<&str> {
+        let of_item = || self.item.as_ref().and_then(|item| item.channel.as_deref());
+        self.channel.as_deref().or_else(of_item).or(self.channel_id.as_deref())
+    }
+
+    /// The thread that the event belongs to; an edit or a deletion names it in the message within.
+    pub fn thread(&self) -> Option<&str> {
+        self.thread_ts.as_deref().or_else(|| self.nested().find_map(|nested| nested.thread_ts.as_deref()))
+    }
+
+    /// The author of the message; an edit or a deletion names them in the message within.
+    pub fn author(&self) -> Option<&str> {
+        self.user.as_deref().or_else(|| self.nested().find_map(|nested| nested.user.as_deref()))
+    }
+
+    /// Whether a bot wrote the message.
+    pub fn is_by_a_bot(&self) -> bool {
+        self.bot_id.is_some() || self.nested().any(|nested| nested.bot_id.is_some())
+    }
+
+    /// When the message was last edited: each edited state of a message is an event of its own.
+    pub fn edited_at(&self) -> Option<&str> {
+        let own = self.edited.as_ref();
+        own.or_else(|| self.nested().find_map(|nested| nested.edited.as_ref())).and_then(|edited| edited.ts.as_deref())
     }
 }
 
@@ -137,105 +263,103 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// A string as it is; anything else as absent.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
-    struct TextVisitor;
-    impl<'de> Visitor<'de> for TextVisitor {
-        type Value = Option<Cow<'de, str>>;
+/// Reads a string; a value of another type counts as absent, whatever is in it.
+fn string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
+    let literal = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(literal.starts_with('"').then(|| text::unescaped(literal)))
+}
 
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("anything")
-        }
-
-        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-            Ok(Some(Cow::Borrowed(text)))
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(Some(Cow::Owned(text.to_owned())))
-        }
-
-        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
-
-        fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
-    }
-    deserializer.deserialize_any(TextVisitor)
+/// Reads an object; a value of another type counts as absent.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let literal = <&RawValue>::deserialize(deserializer)?.get();
+    if literal.starts_with('{') { serde_json::from_str(literal).map(Some).map_err(de::Error::custom) } else { Ok(None) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// `team:app`, or nothing.
-    fn installation(json: &str) -> String {
-        let found = Body::parse(json.as_bytes()).and_then(|body| body.installation());
-        found.map(|found| format!("{}:{}", found.team, found.app)).unwrap_or_default()
+    /// `team:app` of each candidate, joined by spaces.
+    fn installations(json: &str) -> String {
+        let found = Body::parse(json).map(|body| body.installations()).unwrap_or_default();
+        found.iter().map(|found| format!("{}:{}", found.team, found.app)).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn the_installation_is_the_authorized_one_and_else_the_teams() {
-        assert_eq!(installation(r#"{"team_id":"T1","api_app_id":"A1"}"#), "T1:A1");
-        let shared = r#"{"team_id":"T1","api_app_id":"A1","authorizations":[{"team_id":"T2","enterprise_id":null}]}"#;
-        assert_eq!(installation(shared), "T2:A1");
-        let org_wide = r#"{"team_id":"T1","api_app_id":"A1",
+    fn the_authorized_installation_comes_before_those_of_the_teams() {
+        assert_eq!(installations(r#"{"team_id":"T1","api_app_id":"A1"}"#), "T1:A1");
+        let shared = r#"{"team_id":"T1","context_team_id":"T3","api_app_id":"A1",
+            "authorizations":[{"team_id":"T2","enterprise_id":null}]}"#;
+        assert_eq!(installations(shared), "T2:A1 T1:A1 T3:A1");
+        let org_wide = r#"{"team_id":"T1","context_team_id":"T1","api_app_id":"A1",
             "authorizations":[{"team_id":"T1","enterprise_id":"E1","is_enterprise_install":true}]}"#;
-        assert_eq!(installation(org_wide), "E1:A1");
-        assert_eq!(installation(r#"{"team_id":"T1","api_app_id":"A1","authorizations":[]}"#), "T1:A1");
-        assert_eq!(installation(r#"{"team_id":"T1","api_app_id":"A1","authorizations":null}"#), "T1:A1");
+        assert_eq!(installations(org_wide), "E1:A1 T1:A1");
+        assert_eq!(installations(r#"{"team_id":"T1","api_app_id":"A1","authorizations":[]}"#), "T1:A1");
+        assert_eq!(installations(r#"{"team_id":"T1","api_app_id":"A1","authorizations":null}"#), "T1:A1");
     }
 
     #[test]
     fn ids_that_slack_would_not_make_find_nothing() {
-        assert_eq!(installation(r#"{"team_id":"T1"}"#), "");
-        assert_eq!(installation(r#"{"team_id":"","api_app_id":"A1"}"#), "");
-        assert_eq!(installation(r#"{"team_id":"T1#","api_app_id":"A1"}"#), "");
-        assert_eq!(installation(&format!(r#"{{"team_id":"{}","api_app_id":"A1"}}"#, "T".repeat(65))), "");
+        assert_eq!(installations(r#"{"team_id":"T1"}"#), "");
+        assert_eq!(installations(r#"{"team_id":"","api_app_id":"A1"}"#), "");
+        assert_eq!(installations(r#"{"team_id":"T1#","api_app_id":"A1"}"#), "");
+        assert_eq!(installations(&format!(r#"{{"team_id":"{}","api_app_id":"A1"}}"#, "T".repeat(65))), "");
     }
 
     #[test]
     fn a_body_with_two_teams_is_malformed() {
-        assert!(Body::parse(br#"{"team_id":"T1","api_app_id":"A1","team_id":"T2"}"#).is_none());
-        assert!(Body::parse(br#"{"event":{"channel":"C1","channel":"C2"}}"#).is_none());
+        assert!(Body::parse(r#"{"team_id":"T1","api_app_id":"A1","team_id":"T2"}"#).is_none());
+        assert!(Body::parse(r#"{"event":{"channel":"C1","channel":"C2"}}"#).is_none());
+        assert!(Body::parse(r#"{"event":{"item":{"channel":"C1","channel":"C2"}}}"#).is_none());
     }
 
     #[test]
-    fn what_is_no_text_is_as_good_as_absent() {
-        let body = Body::parse(br#"{"event":{"type":"channel_created","channel":{"id":"C1"},"user":7}}"#).unwrap();
-        let event = body.event().unwrap();
-        assert!(event.channel.is_none() && event.user.is_none());
-        assert_eq!(event.kind.as_deref(), Some("channel_created"));
+    fn a_value_of_another_type_counts_as_absent() {
+        for other in [r#"{"id":"C1"}"#, "7", "1e400", "null", "true", r#"["C1"]"#] {
+            let json = format!(r#"{{"event":{{"type":"channel_created","channel":{other},"item":{other}}}}}"#);
+            let body = Body::parse(&json).unwrap();
+            let event = body.event().unwrap();
+            assert_eq!((event.slack_channel(), event.kind.as_deref()), (None, Some("channel_created")), "{other}");
+        }
     }
 
     #[test]
-    fn what_is_no_object_is_no_body() {
+    fn the_slack_channel_is_that_of_the_event_else_of_its_item_else_channel_id() {
+        let channel = |event: &str| {
+            let json = format!(r#"{{"event":{event}}}"#);
+            Body::parse(&json).unwrap().event().unwrap().slack_channel().map(ToOwned::to_owned)
+        };
+        assert_eq!(channel(r#"{"channel":"C1","item":{"channel":"C2"},"channel_id":"C3"}"#).as_deref(), Some("C1"));
+        assert_eq!(channel(r#"{"item":{"channel":"C2"},"channel_id":"C3"}"#).as_deref(), Some("C2"));
+        assert_eq!(channel(r#"{"item":"x","channel_id":"C3"}"#).as_deref(), Some("C3"));
+        assert_eq!(channel("{}"), None);
+    }
+
+    #[test]
+    fn an_id_of_more_than_255_characters_is_found_wherever_it_is_read() {
+        for place in [
+            r#"{"team_id":"@"}"#,
+            r#"{"api_app_id":"@"}"#,
+            r#"{"event_id":"@"}"#,
+            r#"{"context_team_id":"@"}"#,
+            r#"{"authorizations":[{},{"team_id":"@"}]}"#,
+            r#"{"event":{"channel":"@"}}"#,
+            r#"{"event":{"item":{"channel":"@"}}}"#,
+            r#"{"event":{"thread_ts":"@"}}"#,
+            r#"{"event":{"previous_message":{"thread_ts":"@"}}}"#,
+            r#"{"event":{"message":{"edited":{"ts":"@"}}}}"#,
+            r#"{"event":{"subtype":"@"}}"#,
+        ] {
+            let of = |length: usize| place.replace('@', &"é".repeat(length));
+            assert!(Body::parse(&of(255)).unwrap().has_bounded_ids(), "{place}");
+            assert!(!Body::parse(&of(256)).unwrap().has_bounded_ids(), "{place}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_one_object_is_not_a_body() {
         for bad in ["", "[]", r#"["event_callback","","T1","A1"]"#, "7", "{", "\u{feff}{}", "payload=%7B%7D"] {
-            assert!(Body::parse(bad.as_bytes()).is_none(), "{bad}");
+            assert!(Body::parse(bad).is_none(), "{bad}");
         }
         let in_the_order_of_our_fields = [
             r#"["event_callback", null, "T1", "A1", "Ev1", null, {}]"#,
@@ -243,17 +367,7 @@ mod tests {
             r#"{"authorizations": [["T1", null, false]]}"#,
         ];
         for bad in in_the_order_of_our_fields {
-            assert!(Body::parse(bad.as_bytes()).is_none(), "{bad}");
+            assert!(Body::parse(bad).is_none(), "{bad}");
         }
-    }
-
-    #[test]
-    fn what_another_parser_could_read_otherwise_is_ambiguous() {
-        for bad in [r#"{"x":{"a":1,"a":2}}"#, r#"{"x":[{"a":1,"\u0061":2}]}"#, "{"] {
-            assert!(!Body::is_unambiguous(bad.as_bytes()), "{bad}");
-        }
-        let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
-        assert!(!Body::is_unambiguous(deep.as_bytes()));
-        assert!(Body::is_unambiguous(br#"{"a":{"a":1},"b":[{"a":1},{"a":1}],"c":18446744073709551616}"#));
     }
 }

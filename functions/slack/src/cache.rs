@@ -1,10 +1,10 @@
-//! What was looked up, for a while.
+//! A bounded in-memory cache with a fixed TTL.
 
 use std::{collections::HashMap, hash::Hash, sync::Mutex, time::Duration};
 
 use jiff::Timestamp;
 
-/// A bounded map whose entries end: strangers choose some of the keys, so it must not grow with what they send.
+/// A bounded map whose entries expire. Strangers choose some of the keys, so it must not grow with what they send.
 pub struct Cache<K, V> {
     entries: Mutex<HashMap<K, (V, Timestamp)>>,
     capacity: usize,
@@ -21,7 +21,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         entries.get(key).filter(|(_, ends)| now < *ends).map(|(value, _)| value.clone())
     }
 
-    /// Keeps a value. A full cache drops what has ended, and where nothing has, everything: a flood of keys then costs
+    /// Keeps a value. A full cache drops its expired entries, or all entries where none has expired: a flood of keys costs
     /// look-ups, never memory.
     pub fn insert(&self, key: K, value: V, now: Timestamp) {
         let mut entries = self.lock();

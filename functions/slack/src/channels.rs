@@ -47,8 +47,20 @@ impl Channels {
         self.find(Key::Id(id.clone()), async || self.read(&id).await).await
     }
 
-    /// The channel of this installation.
-    pub async fn by_installation(&self, of: &Installation) -> Result<Option<Arc<KnownChannel>>, StoreError> {
+    /// The channel of the first of these installations that is connected.
+    pub async fn by_first_installation(
+        &self,
+        installations: &[Installation],
+    ) -> Result<Option<Arc<KnownChannel>>, StoreError> {
+        for installation in installations {
+            if let Some(known) = self.by_installation(installation).await? {
+                return Ok(Some(known));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn by_installation(&self, of: &Installation) -> Result<Option<Arc<KnownChannel>>, StoreError> {
         let key = Key::Installation(of.clone());
         let read = async || match self.store.slack_route(&of.team, &of.app).await? {
             Some(route) => self.read(&route.channel).await,

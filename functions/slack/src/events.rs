@@ -31,6 +31,15 @@ pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result
     match verified {
         Verified::Challenge(challenge) => Ok(axum::Json(json!({ "challenge": challenge })).into_response()),
         Verified::ForNobody => Ok(accepted()),
+        Verified::RateLimited(channel) => {
+            app.metrics.count(Metric::AppRateLimited);
+            tracing::warn!(%channel, "Slack holds back events: the app exceeded its rate limit");
+            if let Err(error) = app.store.record_rate_limit(&channel).await {
+                // Slack repeats the notice each minute, and the metric has counted this one.
+                tracing::warn!(%error, %channel, "the channel's status does not show its rate limit yet");
+            }
+            Ok(accepted())
+        }
         Verified::Event(queued) => {
             let request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
             let message = message(*queued, request_id.unwrap_or_default())?;
@@ -43,10 +52,10 @@ pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result
 }
 
 fn message(queued: Queued, request_id: String) -> Result<NewMessage, ApiError> {
-    let Queued { mut event, conversation, identity } = queued;
+    let Queued { mut event, conversation } = queued;
     event.request_id = request_id;
-    let body = serde_json::to_string(&event).map_err(|error| ApiError::internal(error.to_string()))?;
-    Ok(NewMessage { group: conversation, deduplication: identity, body })
+    let (body, payload) = event.to_message().map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok(NewMessage { group: conversation, deduplication: event.identity, body, payload })
 }
 
 fn accepted() -> Response {

@@ -1,65 +1,94 @@
-//! What makes two requests the same event, and which events must keep their order.
+//! The idempotency key of an event, and the conversation in which its order counts.
 
+use bytes::Bytes;
 use portcullis_crypto::Digest;
-use portcullis_runtime::queue::{MessageFacts, QueuedEvent};
+use portcullis_runtime::queue::{ConversationKind, MessageFacts, QueuedEvent};
 use portcullis_store::Channel;
 
 use crate::body::{Body, Event};
 
-/// How an event is queued: its content, and where it stands among others.
+/// An event that is ready to be queued.
 #[derive(Clone)]
 pub struct Queued {
     pub event: QueuedEvent,
-    /// Events of one conversation keep their order.
+    /// Events of one conversation are delivered in order.
     pub conversation: Digest,
-    /// Two requests with the same one are one event.
-    pub identity: Digest,
 }
 
-/// Names an event within one of our channels, so that another of our channels in the same Slack channel gets its own.
-pub fn identify(channel: &Channel, body: &Body<'_>, raw: &str, content_type: &str) -> Queued {
+/// Makes the queue's message of an event. Every digest includes our channel, so that another of our channels in the same
+/// Slack channel gets its own copy.
+pub fn identify(channel: &Channel, body: &Body<'_>, raw: &Bytes, content_type: &str) -> Queued {
     let ours = channel.id.as_str();
     let event = body.event();
-    let event_id = body.event_id.as_deref().map(|id| digest("event_id", &[ours, id]));
-    let occurrence = event.and_then(|event| occurrence(ours, event));
-    // What names itself in neither way, such as `app_rate_limited`, is the same where its bytes are.
-    let identity = occurrence.or(event_id).unwrap_or_else(|| digest("body", &[ours, raw]));
-    let slack_channel = event.and_then(|event| event.channel.as_deref()).unwrap_or_default();
-    let thread = event.and_then(|event| event.thread_ts.as_deref()).unwrap_or_default();
-    let event_id = event_id.or_else(|| occurrence.is_none().then_some(identity));
+    let identity = event
+        .and_then(|event| occurrence(ours, event))
+        .or_else(|| body.event_id.as_deref().map(|id| digest("event_id", &[ours, id])))
+        // Events with neither `event_ts` nor `event_id` are deduplicated by their raw bytes.
+        .unwrap_or_else(|| Digest::of_parts(&[b"body", ours.as_bytes(), raw]));
+    let slack_channel = event.and_then(Event::slack_channel);
+    let conversation = match slack_channel {
+        Some(slack_channel) => {
+            let thread = event.and_then(Event::thread).unwrap_or_default();
+            digest("conversation", &[ours, slack_channel, thread])
+        }
+        // A conversation of its own: a shared one would have every event without a Slack channel wait behind the first
+        // that the pool refuses.
+        None => identity,
+    };
     Queued {
         event: QueuedEvent {
             channel: channel.id.clone(),
             bot: channel.bot.clone(),
             request_id: String::new(),
-            event_id,
-            occurrence,
-            message: event.and_then(message_facts),
+            identity,
+            message: event.and_then(|event| message_facts(ours, event)),
             content_type: content_type.to_owned(),
-            body: raw.to_owned(),
+            body: raw.clone(),
         },
-        conversation: digest("conversation", &[ours, slack_channel, thread]),
-        identity,
+        conversation,
     }
 }
 
-/// What an event is about, where it happened in a Slack channel at a time: Slack may tell it twice under two ids.
+/// The digest of what happened: Slack may report it twice under two ids, and an edited message under one `event_ts`.
 fn occurrence(ours: &str, event: &Event<'_>) -> Option<Digest> {
-    let (slack_channel, at) = (event.channel.as_deref()?, event.event_ts.as_deref()?);
-    let user = event.user.as_deref().unwrap_or_default();
-    let kind = event.kind.as_deref().unwrap_or_default();
-    Some(digest("occurrence", &[ours, slack_channel, user, at, kind]))
+    let (slack_channel, at) = (event.slack_channel()?, event.event_ts.as_deref()?);
+    let or_empty = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let user = or_empty(event.user.as_deref());
+    let kind = or_empty(event.kind.as_deref());
+    let subtype = or_empty(event.subtype.as_deref());
+    let edited = or_empty(event.edited_at());
+    Some(digest("occurrence", &[ours, slack_channel, &user, at, &kind, &subtype, &edited]))
 }
 
-fn message_facts(event: &Event<'_>) -> Option<MessageFacts> {
+fn message_facts(ours: &str, event: &Event<'_>) -> Option<MessageFacts> {
     if !matches!(event.kind.as_deref(), Some("message" | "app_mention")) {
         return None;
     }
-    let slack_channel = event.channel.as_deref()?;
-    let is_direct = event.channel_type.as_deref() == Some("im");
-    let direct_user = if is_direct { Some(event.user.as_deref()?.to_owned()) } else { None };
-    let thread = event.thread_ts.as_deref().map(ToOwned::to_owned);
-    Some(MessageFacts { slack_channel: slack_channel.to_owned(), direct_user, thread })
+    let slack_channel = event.slack_channel()?;
+    let kind = match event.channel_type.as_deref() {
+        // The session of a direct message is named after the person, and what the bot itself says there names the bot.
+        Some("im") if event.is_by_a_bot() => return None,
+        Some("im") => ConversationKind::Direct { user: event.author()?.to_owned() },
+        Some("mpim") => ConversationKind::Group,
+        _ => ConversationKind::Channel,
+    };
+    Some(MessageFacts {
+        slack_channel: slack_channel.to_owned(),
+        kind,
+        thread: event.thread().map(ToOwned::to_owned),
+        counted_as: new_message(ours, slack_channel, event),
+    })
+}
+
+/// The digest of a message that is new, the same for `message` and `app_mention`; `None` for an edit, a deletion or a
+/// notice of the channel's.
+fn new_message(ours: &str, slack_channel: &str, event: &Event<'_>) -> Option<Digest> {
+    let is_new = matches!(
+        event.subtype.as_deref(),
+        None | Some("file_share" | "thread_broadcast" | "bot_message" | "me_message")
+    ) && event.edited_at().is_none();
+    let ts = event.ts.as_deref().or(event.event_ts.as_deref())?;
+    is_new.then(|| digest("message", &[ours, slack_channel, ts]))
 }
 
 fn digest(kind: &str, parts: &[&str]) -> Digest {

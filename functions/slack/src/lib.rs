@@ -22,7 +22,7 @@ use portcullis_runtime::{
     settings::{SettingsError, SettingsReader},
     tier::{self, Routes},
 };
-use portcullis_store::Table;
+use portcullis_store::{Store, Table};
 
 use crate::{channels::Channels, verify::Gate};
 
@@ -31,6 +31,7 @@ const DEADLINE: Duration = Duration::from_millis(2300);
 
 /// What the handlers work with.
 struct App {
+    store: Store,
     queue: Arc<dyn EventQueue>,
     metrics: Metrics,
 }
@@ -47,13 +48,14 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let store = settings.store(&keyring);
     let queue = settings.queue();
     let commit_hash = settings.commit_hash();
-    let (store, gate, app, commit_hash) = settings.finish(|| {
+    let (gate, app, commit_hash) = settings.finish(|| {
         let clock: Arc<dyn Clock> = Arc::clone(&platform.clock);
         let store = store?;
         let gate = Gate::new(Channels::new(store.clone(), Arc::clone(&clock)), slack_app?, clock);
-        Ok((store, gate, App { queue: queue?, metrics: platform.metrics.clone() }, commit_hash?))
+        let app = App { store, queue: queue?, metrics: platform.metrics.clone() };
+        Ok((gate, app, commit_hash?))
     })?;
-    tokio::join!(lambda::warm_up(&store, Table::WebhookRoutes), app.queue.warm_up());
+    tokio::join!(lambda::warm_up(&app.store, Table::WebhookRoutes), app.queue.warm_up());
     let routes = Routes::new()
         .at("/api/slack/events", routing::post(events::handle))
         .at("/api/slack/events/{channelId}", routing::post(events::handle));

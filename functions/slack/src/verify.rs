@@ -7,6 +7,7 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 use portcullis_auth::{ChannelId, Clock, SignedHeaders, slack_signature};
 use portcullis_runtime::{
     ApiError,
+    json::text,
     rotating::Rotating,
     secrets::SlackApp,
     tier::{SignedRequest, SlackGate},
@@ -25,6 +26,9 @@ pub enum Verified {
     Challenge(String),
     /// An event for one of our channels, ready to be queued.
     Event(Box<Queued>),
+    /// Slack holds back events of this channel's app because there were too many. The notice is for the control plane:
+    /// a pool has no use for it.
+    RateLimited(ChannelId),
     /// Genuine, and for none of our channels: the platform's app in a workspace that is no longer connected.
     ForNobody,
 }
@@ -76,22 +80,22 @@ impl SlackGate for Gate {
     async fn verify(&self, request: SignedRequest) -> Result<Verified, ApiError> {
         let SignedRequest { channel: named, headers, body: raw } = request;
         let signed = signed_headers(&headers, &*self.clock)?;
-        let body = Body::parse(&raw);
-        let installation = body.as_ref().and_then(Body::installation);
-        let known = match (&named, &installation) {
-            (Some(named), _) => match named.parse::<ChannelId>() {
+        let text = text::readable(&raw);
+        let body = text.as_deref().and_then(Body::parse);
+        let installations = body.as_ref().map(Body::installations).unwrap_or_default();
+        let known = match &named {
+            Some(named) => match named.parse::<ChannelId>() {
                 Ok(id) => self.channels.by_id(id).await?,
                 Err(_) => None,
             },
-            (None, Some(installation)) => self.channels.by_installation(installation).await?,
-            (None, None) => None,
+            None => self.channels.by_first_installation(&installations).await?,
         };
 
         let Some(known) = known else {
             if !self.is_signed_by_platform(&signed, &raw).await {
                 return Err(unauthorized());
             }
-            return match genuine(body, &raw)? {
+            return match genuine(body, text.as_deref())? {
                 body if body.is_url_verification() => challenge(&body),
                 body if body.names_its_origin() => Ok(Verified::ForNobody),
                 _ => Err(ApiError::bad_request("missing_origin", "team_id and api_app_id are required")),
@@ -99,18 +103,19 @@ impl SlackGate for Gate {
         };
 
         let known = self.verify_known(known, &signed, &raw).await?;
-        let body = genuine(body, &raw)?;
+        let body = genuine(body, text.as_deref())?;
         if body.is_url_verification() {
             return challenge(&body);
         }
-        let is_its_own =
-            installation.is_some_and(|of| known.channel.team_id == of.team && known.channel.app_id == of.app);
-        if !is_its_own {
+        let channel = &known.channel;
+        if !installations.iter().any(|of| channel.team_id == of.team && channel.app_id == of.app) {
             return Err(unauthorized());
         }
-        let text = std::str::from_utf8(&raw).map_err(|_| malformed())?;
+        if body.is_rate_limit_notice() {
+            return Ok(Verified::RateLimited(channel.id.clone()));
+        }
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let queued = identify(&known.channel, &body, text, content_type.unwrap_or("application/json"));
+        let queued = identify(channel, &body, &raw, content_type.unwrap_or("application/json"));
         Ok(Verified::Event(Box::new(queued)))
     }
 }
@@ -125,9 +130,17 @@ fn signed_headers<'a>(headers: &'a HeaderMap, clock: &dyn Clock) -> Result<Signe
     SignedHeaders::parse(timestamp, signature, clock.now()).map_err(|_| unauthorized())
 }
 
-/// The body of a request whose signature was verified, where it is one that the pool reads as we do.
-fn genuine<'a>(body: Option<Body<'a>>, raw: &[u8]) -> Result<Body<'a>, ApiError> {
-    body.filter(|_| Body::is_unambiguous(raw)).ok_or_else(malformed)
+/// Returns the body of a request whose signature was verified. A body in which an object has a key twice is refused, since
+/// the pool may read the other one; so is one with an id that the store would not take.
+fn genuine<'a>(body: Option<Body<'a>>, text: Option<&str>) -> Result<Body<'a>, ApiError> {
+    let (Some(body), Some(text)) = (body, text) else { return Err(malformed()) };
+    if text::has_duplicate_key(text) {
+        return Err(malformed());
+    }
+    if !body.has_bounded_ids() {
+        return Err(ApiError::bad_request("malformed_json", "An id in the body is longer than 255 characters"));
+    }
+    Ok(body)
 }
 
 fn challenge(body: &Body<'_>) -> Result<Verified, ApiError> {

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_runtime::queue::{EventQueue, ReceivedMessage};
 use relay::{Relay, Settlement};
-use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Deliveries at once, as the template's maximum concurrency.
@@ -78,15 +82,18 @@ async fn run(relay: Arc<Relay>, queue: Arc<dyn EventQueue>, stop: CancellationTo
             };
             let (relay, queue) = (Arc::clone(&relay), Arc::clone(&queue));
             tasks.spawn(async move {
-                deliver(&relay, &*queue, &message).await;
-                drop(place);
+                deliver(&relay, &*queue, &message, place).await;
             });
         }
     }
 }
 
-async fn deliver(relay: &Relay, queue: &dyn EventQueue, message: &ReceivedMessage) {
-    if relay.process(message).await == Settlement::Remove
+/// Delivers a message. A delivery that takes longer than a pool should gives its place back and goes on, so that pools that
+/// hang take the places of others for no longer than that.
+async fn deliver(relay: &Relay, queue: &dyn EventQueue, message: &ReceivedMessage, place: OwnedSemaphorePermit) {
+    let mut place = Some(place);
+    let settlement = relay.process(message, &mut || drop(place.take())).await;
+    if settlement == Settlement::Remove
         && let Err(error) = queue.acknowledge(message).await
     {
         // It comes back when its visibility ends, and is then known as delivered.

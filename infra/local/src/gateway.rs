@@ -52,6 +52,20 @@ pub struct Limits {
     pub connections: usize,
 }
 
+impl Limits {
+    /// The usual limits, with each time-out but the last multiplied by `patience`.
+    #[must_use]
+    pub fn with_patience(patience: u32) -> Self {
+        let usual = Self::default();
+        Self {
+            headers: usual.headers * patience,
+            body: usual.body * patience,
+            answer: usual.answer * patience,
+            ..usual
+        }
+    }
+}
+
 impl Default for Limits {
     /// API Gateway gives a function 30 s; the rest is for a machine with one developer on it.
     fn default() -> Self {

@@ -17,6 +17,7 @@ use std::{
 };
 
 use aws_sdk_dynamodb::Client;
+use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_auth::Clock;
 use portcullis_runtime::queue::{EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage, VISIBILITY};
@@ -29,8 +30,8 @@ use rows::{Outcome, Overwrite, Rows, Stored};
 const QUEUE_TABLE: &str = "local_event_queue";
 const DEAD_LETTER_TABLE: &str = "local_dead_letters";
 
-/// The largest body, as with SQS, in bytes.
-const BODY_LIMIT: usize = 1024 * 1024;
+/// The largest message, text and payload together, as with SQS, in bytes.
+const MESSAGE_LIMIT: usize = 1024 * 1024;
 /// How often a waiting receive looks at the clock, which a test may have moved.
 const TICK: Duration = Duration::from_millis(20);
 /// How many ticks long a write of unknown outcome is looked for: the engine's own time-outs are shorter.
@@ -138,11 +139,12 @@ impl TableQueue {
         &self,
         group: String,
         deduplication: String,
-        body: String,
+        (body, payload): (String, Bytes),
         overwrite: Overwrite,
     ) -> Result<bool, QueueError> {
         let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
-        let message = Stored { sequence, group, deduplication, body, sent_at: self.clock.now(), receive_count: 0 };
+        let message =
+            Stored { sequence, group, deduplication, body, payload, sent_at: self.clock.now(), receive_count: 0 };
         let id = message.id();
         self.lock().sending.insert(sequence);
         let mut sending = Sending { queue: self, sequence, id: Some(id.clone()) };
@@ -222,6 +224,7 @@ fn received(message: Stored) -> ReceivedMessage {
         group: message.group,
         deduplication: message.deduplication,
         body: message.body,
+        payload: message.payload,
         sent_at: message.sent_at,
         receive_count: message.receive_count,
     }
@@ -236,6 +239,7 @@ fn stored(message: &ReceivedMessage) -> Result<Stored, QueueError> {
         group: message.group.clone(),
         deduplication: message.deduplication.clone(),
         body: message.body.clone(),
+        payload: message.payload.clone(),
         sent_at: message.sent_at,
         receive_count: message.receive_count,
     })
@@ -244,12 +248,14 @@ fn stored(message: &ReceivedMessage) -> Result<Stored, QueueError> {
 impl EventQueue for TableQueue {
     fn send<'a>(&'a self, message: &'a NewMessage) -> QueueFuture<'a, ()> {
         Box::pin(async move {
-            if message.body.is_empty() || message.body.len() > BODY_LIMIT {
-                return Err(QueueError::Refused(format!("a body must be of 1 to {BODY_LIMIT} bytes")));
+            let bytes = message.body.len() + message.payload.len();
+            if message.body.is_empty() || bytes > MESSAGE_LIMIT {
+                return Err(QueueError::Refused(format!("a message must be of 1 to {MESSAGE_LIMIT} bytes")));
             }
             let (group, deduplication) = (message.group.to_hex(), message.deduplication.to_hex());
             let overwrite = Overwrite::ForgottenAt(self.clock.now());
-            self.store(group, deduplication, message.body.clone(), overwrite).await.map(drop)
+            let content = (message.body.clone(), message.payload.clone());
+            self.store(group, deduplication, content, overwrite).await.map(drop)
         })
     }
 

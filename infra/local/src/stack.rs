@@ -15,6 +15,7 @@ use portcullis_runtime::{
     secrets::SecretSource,
     settings::SettingsError,
 };
+use portcullis_store::ClientOptions;
 use relay::Relay;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
@@ -53,6 +54,8 @@ pub struct Options {
     pub index_lag: SignedDuration,
     /// Where metrics are written; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
+    /// A factor of every time-out: 1 but in tests that are not about time-outs.
+    pub patience: u32,
 }
 
 impl Options {
@@ -68,6 +71,7 @@ impl Options {
             randomness: Arc::new(SystemRandomness),
             index_lag: SignedDuration::ZERO,
             metrics: None,
+            patience: 1,
         }
     }
 }
@@ -134,7 +138,7 @@ impl Stack {
         let (database, database_url) = database(&options).await?;
         let environment = with_defaults(options.environment);
         let aws = sdk_config(&database_url);
-        let client = portcullis_store::client(&aws);
+        let client = portcullis_store::client_with(&aws, &ClientOptions::with_patience(options.patience));
         create_tables(&client, prefix_of(&environment), &template.tables).await?;
         let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
         let platform = Platform {
@@ -145,12 +149,13 @@ impl Stack {
             metrics: Metrics::new("local", Arc::clone(&options.clock), options.metrics),
             clock: options.clock,
             randomness: options.randomness,
+            patience: options.patience,
         };
         let access = accesses(prefix_of(&platform.environment), &template);
         let lag = IndexLag { clock: Arc::clone(&platform.clock), lag: options.index_lag };
         let lag = (!options.index_lag.is_zero()).then_some(lag);
         let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
-        let gateway = Gateway::start(listener, table, functions, Limits::default())
+        let gateway = Gateway::start(listener, table, functions, Limits::with_patience(options.patience))
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
         Ok(Self { gateway, deliveries, database, database_url, access, platform, queue })

@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+mod agent_id;
 pub mod bound_token;
 mod clock;
 mod names;

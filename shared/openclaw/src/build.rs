@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     GATEWAY_PORT,
-    agent_id::agent_ids,
     escape::escaped,
     reference::{CredentialKind, Reference},
     stored::{Configuration, Texts},
@@ -95,7 +94,7 @@ const LITE_LLM: &str = "litellm";
 pub fn build(records: &PoolRecords) -> Configuration {
     let mut bots: Vec<_> = records.bots.iter().collect();
     bots.sort_by(|one, other| one.id.cmp(&other.id));
-    let ids = agent_ids(&bots.iter().map(|bot| &bot.id).collect::<Vec<_>>());
+    let ids: Vec<_> = bots.iter().map(|bot| bot.id.agent_id()).collect();
     let agents: Vec<_> = ids.into_iter().zip(bots).collect();
     let mut texts = Texts::default();
     let mut config = json!({

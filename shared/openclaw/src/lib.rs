@@ -11,14 +11,12 @@
 
 #![warn(missing_docs)]
 
-mod agent_id;
 mod build;
 mod escape;
 mod file_path;
 mod reference;
 mod stored;
 
-pub use agent_id::agent_ids;
 pub use build::{BotRecord, ChannelRecord, LiteLlm, Platform, PoolRecords, build};
 pub use file_path::{FilePath, InvalidFilePath};
 pub use reference::{CredentialKind, Reference};

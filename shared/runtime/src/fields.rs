@@ -63,10 +63,11 @@ impl TryFrom<String> for SessionKey {
 }
 
 impl SessionKey {
-    /// Whether it is a key of this bot's: `agent:<bot>:…`.
+    /// Whether it is a key of this bot's: `agent:<bot>:…`, where `<bot>` may be the bot's name as an agent too.
     #[must_use]
     pub fn is_of(&self, bot: &BotId) -> bool {
-        self.0.starts_with(&format!("agent:{bot}:").to_lowercase())
+        let named = |name: &str| self.0.starts_with(&format!("agent:{name}:").to_lowercase());
+        named(bot.as_str()) || named(&bot.agent_id())
     }
 }
 

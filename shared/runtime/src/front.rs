@@ -78,7 +78,7 @@ pub fn serve_with(
         clock: Arc::clone(&platform.clock),
         randomness: Arc::clone(&platform.randomness),
         metrics: platform.metrics.clone(),
-        deadline,
+        deadline: deadline * platform.patience,
     };
     let mut router = public(function, commit_hash);
     if let Some(documents) = documents {

@@ -1,22 +1,17 @@
 //! Reading a JSON body, strictly.
 
-use std::{collections::HashSet, fmt};
+pub mod text;
 
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, DeserializeOwned},
-};
-
+use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
 use crate::ApiError;
 
-/// The largest body that is read, in bytes, where an endpoint does not say otherwise; Slack's are smaller
-/// ([`crate::tier::SLACK_BODY_LIMIT`]).
+/// The largest body that is read, in bytes, where an endpoint does not say otherwise.
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// A JSON body of at most `LIMIT` bytes that parsed, with no key twice in any object. Unknown fields are ignored.
@@ -59,12 +54,15 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// # Errors
 /// 400 `malformed_json`, or `validation_failed` that names the field.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice::<NoDuplicates>(body).map_err(|error| malformed(&error))?;
+    let text = text::well_formed(body).map_err(|error| malformed(&error))?;
+    if text::has_duplicate_key(&text) {
+        return Err(ApiError::bad_request("malformed_json", "The body has an object with the same key twice"));
+    }
     // serde's derive would take an array for a struct, by the order of its fields.
-    if !body.trim_ascii_start().starts_with(b"{") {
+    if !text.trim_start().starts_with('{') {
         return Err(ApiError::bad_request("validation_failed", "The body must be a JSON object"));
     }
-    let deserializer = &mut serde_json::Deserializer::from_slice(body);
+    let deserializer = &mut serde_json::Deserializer::from_str(&text);
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = path(error.path());
         invalid(&path, &error.into_inner())
@@ -92,7 +90,7 @@ fn is_name(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A field that does not validate, without the position that `serde_json` appends and without repeating what was sent.
+/// A field that does not validate: the rule in the API's words, never what was sent or a library's own text.
 fn invalid(path: &str, error: &serde_json::Error) -> ApiError {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
@@ -101,87 +99,42 @@ fn invalid(path: &str, error: &serde_json::Error) -> ApiError {
         let path = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
         return ApiError::invalid_field(path, "is required");
     }
-    // serde_json says "expected value" of a number, an object or an array in an enum's place.
-    if !error.is_data() {
-        return ApiError::invalid_field(path, "must be of another type");
-    }
-    match text.split_once(", expected ") {
-        Some((_, expected)) => ApiError::invalid_field(path, format!("must be {expected}")),
-        None => ApiError::invalid_field(path, text),
-    }
+    ApiError::invalid_field(path, rule(text))
 }
 
-fn malformed(error: &serde_json::Error) -> ApiError {
-    if error.is_data() {
-        return ApiError::bad_request("malformed_json", "The body has an object with the same key twice");
+/// The rule that a value broke, translated from serde's text of it.
+fn rule(text: &str) -> String {
+    // The types of this API write their own rules, all of which begin so.
+    if text.starts_with("must ") {
+        return text.to_owned();
     }
-    let message = format!("The body is not valid JSON (line {}, column {})", error.line(), error.column());
-    ApiError::bad_request("malformed_json", message)
-}
-
-/// Well-formed JSON in which no object has a key twice: which one counts differs from parser to parser, and what we check
-/// must be what others read.
-pub struct NoDuplicates;
-
-impl<'de> Deserialize<'de> for NoDuplicates {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NoDuplicatesVisitor)
-    }
-}
-
-struct NoDuplicatesVisitor;
-
-impl<'de> de::Visitor<'de> for NoDuplicatesVisitor {
-    type Value = NoDuplicates;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<NoDuplicates, E> {
-        Ok(NoDuplicates)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<NoDuplicates, E> {
-        Ok(NoDuplicates)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<NoDuplicates, E> {
-        Ok(NoDuplicates)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<NoDuplicates, E> {
-        Ok(NoDuplicates)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<NoDuplicates, E> {
-        Ok(NoDuplicates)
-    }
-
-    fn visit_unit<E>(self) -> Result<NoDuplicates, E> {
-        Ok(NoDuplicates)
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<NoDuplicates, A::Error> {
-        while seq.next_element::<NoDuplicates>()?.is_some() {}
-        Ok(NoDuplicates)
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<NoDuplicates, A::Error> {
-        let mut keys = HashSet::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if !keys.insert(key) {
-                return Err(de::Error::custom("duplicate key"));
-            }
-            map.next_value::<NoDuplicates>()?;
+    let Some((_, expected)) = text.split_once(", expected ") else { return "is not valid".to_owned() };
+    let expected = match expected {
+        "a string" | "a borrowed string" | "a character" | "string or map" => "text",
+        "a boolean" => "true or false",
+        "a sequence" | "a tuple" => "a list",
+        "a map" => "an object",
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" | "u128" => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" | "isize" | "i128" => "a whole number",
+        names if names.starts_with("one of `") || names.starts_with('`') => {
+            return format!("must be {}", names.replace('`', ""));
         }
-        Ok(NoDuplicates)
-    }
+        object if object.starts_with("struct ") || object.starts_with("internally tagged") => "an object",
+        list if list.starts_with("tuple ") => "a list",
+        _ => "of another type",
+    };
+    format!("must be {expected}")
+}
+
+fn malformed(error: &text::MalformedJson) -> ApiError {
+    ApiError::bad_request("malformed_json", format!("The body is not valid JSON ({error})"))
 }
 
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse;
+    use serde::Deserialize;
     use serde_json::Value;
 
     use super::*;
@@ -211,8 +164,14 @@ mod tests {
         let only = |path: &str, why: &str| ("validation_failed", vec![(path.to_owned(), why.to_owned())]);
         assert_eq!(refusal("{}"), only("inner", "is required"));
         assert_eq!(refusal(r#"{"inner":{}}"#), only("inner.count", "is required"));
-        assert_eq!(refusal(r#"{"inner":{"count":"secret"}}"#), only("inner.count", "must be u8"));
-        assert_eq!(refusal(r#"{"inner":{"count":918273}}"#), only("inner.count", "must be u8"));
+        assert_eq!(
+            refusal(r#"{"inner":{"count":"secret"}}"#),
+            only("inner.count", "must be a whole number that is not negative")
+        );
+        assert_eq!(
+            refusal(r#"{"inner":{"count":918273}}"#),
+            only("inner.count", "must be a whole number that is not negative")
+        );
     }
 
     #[test]
@@ -227,11 +186,47 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused_at_any_depth() {
-        let deep = "[".repeat(10_000);
-        for body in ["", "{", "nul", "{\"a\":1e999}", "\"\u{0}\"", deep.as_str()] {
+    fn text_that_is_not_json_is_refused() {
+        for body in ["", "{", "nul", "{\"a\":01}", "\"\u{0}\"", "{\"a\":1}x", "\u{feff}{}", "{\"a\":\"\\ud83\"}"] {
             assert_eq!(refusal(body).0, "malformed_json", "{body:.20}");
         }
         assert!(parse::<Value>(b"\xff").is_err());
+    }
+
+    #[test]
+    fn parts_that_are_not_read_decide_nothing() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for unread in ["1e400", "-1e999", r#""\ud83d""#, r#"{"\udc00":1}"#, &deep] {
+            let body = format!(r#"{{"inner":{{"count":7}},"unknown":{unread}}}"#);
+            assert!(parse::<Outer>(body.as_bytes()).is_ok(), "{unread:.20}");
+        }
+    }
+
+    #[test]
+    fn a_lone_surrogate_reads_as_the_replacement_character() {
+        #[derive(Deserialize)]
+        struct Body {
+            text: String,
+        }
+        for (sent, read) in [
+            (r"a\ud83db", "a\u{fffd}b"),
+            (r"\uDE00", "\u{fffd}"),
+            (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+            (r"\\ud83d", r"\ud83d"),
+            (r"\ud83d\n", "\u{fffd}\n"),
+        ] {
+            let body: Body = parse(format!(r#"{{"text":"{sent}"}}"#).as_bytes()).unwrap();
+            assert_eq!(body.text, read);
+        }
+    }
+
+    #[test]
+    fn rules_are_told_in_the_apis_words() {
+        assert_eq!(rule("invalid type: string \"x\", expected u64"), "must be a whole number that is not negative");
+        assert_eq!(rule("unknown variant `x`, expected one of `a`, `b`"), "must be one of a, b");
+        assert_eq!(rule("unknown variant `x`, expected `a` or `b`"), "must be a or b");
+        assert_eq!(rule("failed to find offset component"), "is not valid");
+        assert_eq!(rule("number out of range"), "is not valid");
+        assert_eq!(rule("invalid type: map, expected struct Inner"), "must be an object");
     }
 }

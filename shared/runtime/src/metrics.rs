@@ -27,6 +27,8 @@ pub enum Metric {
     Unauthenticated,
     /// A Slack event was accepted and durably queued.
     EventAccepted,
+    /// Slack told that it holds back events of an app that exceeded its rate limit.
+    AppRateLimited,
     /// A Slack event reached its pool.
     EventDelivered,
     /// A Slack event was delivered before and was not delivered again.
@@ -44,11 +46,12 @@ pub enum Metric {
 }
 
 impl Metric {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::SealedValueUnopened,
         Self::DependencyUnavailable,
         Self::Unauthenticated,
         Self::EventAccepted,
+        Self::AppRateLimited,
         Self::EventDelivered,
         Self::EventDuplicate,
         Self::EventsDropped,
@@ -66,6 +69,7 @@ impl Metric {
             Self::DependencyUnavailable => "DependencyUnavailable",
             Self::Unauthenticated => "Unauthenticated",
             Self::EventAccepted => "EventAccepted",
+            Self::AppRateLimited => "AppRateLimited",
             Self::EventDelivered => "EventDelivered",
             Self::EventDuplicate => "EventDuplicate",
             Self::EventsDropped => "EventsDropped",

@@ -32,6 +32,8 @@ pub struct Platform {
     pub randomness: Arc<dyn Randomness>,
     /// The counters.
     pub metrics: Metrics,
+    /// A factor of every time-out: 1 but in tests that are not about time-outs, which must not fail on a busy machine.
+    pub patience: u32,
 }
 
 impl Platform {
@@ -53,7 +55,7 @@ impl Platform {
         let function = environment.get("AWS_LAMBDA_FUNCTION_NAME").map_or("-", ExposeSecret::expose_secret);
         let metrics = Metrics::new(function, Arc::clone(&clock), Some(sink));
         let randomness = Arc::new(SystemRandomness);
-        Self { environment, aws, secrets: Arc::new(secrets), queue: None, clock, randomness, metrics }
+        Self { environment, aws, secrets: Arc::new(secrets), queue: None, clock, randomness, metrics, patience: 1 }
     }
 
     /// Whether this runs on AWS, where secrets come from Secrets Manager and no pool lives on loopback.

@@ -8,11 +8,12 @@ mod sqs;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_crypto::Digest;
 
-pub use event::{MessageFacts, QueuedEvent};
-pub use sqs::SqsQueue;
+pub use event::{ConversationKind, MessageFacts, QueuedEvent, UnreadableEvent};
+pub use sqs::{PAYLOAD_ATTRIBUTE, SqsQueue};
 
 /// How long a queue remembers a deduplication id. Source: Amazon SQS, "Exactly-once processing in Amazon SQS".
 pub const DEDUPLICATION_WINDOW: Duration = Duration::from_mins(5);
@@ -31,8 +32,10 @@ pub struct NewMessage {
     pub group: Digest,
     /// A second message with the same id within [`DEDUPLICATION_WINDOW`] is accepted and dropped.
     pub deduplication: Digest,
-    /// What is sent, up to 1 MiB of UTF-8.
+    /// Text of characters that XML allows (<https://www.w3.org/TR/REC-xml/#charsets>), not empty.
     pub body: String,
+    /// Bytes that travel beside the text; both together up to 1 MiB.
+    pub payload: Bytes,
 }
 
 /// A message that was received and is now invisible to others.
@@ -46,8 +49,10 @@ pub struct ReceivedMessage {
     pub group: String,
     /// The deduplication id, as hex.
     pub deduplication: String,
-    /// What was sent.
+    /// The text that was sent.
     pub body: String,
+    /// The bytes that were sent.
+    pub payload: Bytes,
     /// When it was sent.
     pub sent_at: Timestamp,
     /// How often it has been received, this time included.

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use portcullis_auth::StaticToken;
 use portcullis_crypto::Keyring;
-use portcullis_store::Store;
+use portcullis_store::{ClientOptions, Store};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -158,7 +158,7 @@ impl<'a> SettingsReader<'a> {
         self.problems.extend(aws::missing(&self.platform.aws).map(|name| format!("{name} is not set")));
         let keyring = keyring.as_ref().map_err(|noted| *noted)?;
         let platform = self.platform;
-        let client = portcullis_store::client(&platform.aws);
+        let client = portcullis_store::client_with(&platform.aws, &ClientOptions::with_patience(platform.patience));
         let (clock, randomness) = (Arc::clone(&platform.clock), Arc::clone(&platform.randomness));
         Ok(Store::new(client, prefix?, Arc::new(keyring.clone()), clock, randomness))
     }

@@ -24,7 +24,7 @@ use crate::ApiError;
 
 pub use internal::{InternalGate, Operator, Runtime, internal, operator, registration};
 pub use skill::{Skill, SkillCaller, SkillGate, skill};
-pub use slack::{SLACK_BODY_LIMIT, SignedRequest, SlackGate, slack};
+pub use slack::{SignedRequest, SlackGate, slack};
 
 /// What a static token is good for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -94,6 +94,8 @@ pub struct Channel {
     pub bot_user_id: Option<String>,
     /// Whether it was installed through the platform's own Slack app, of which `SLACK_SIGNING_SECRET` is the secret.
     pub platform_app: bool,
+    /// When Slack last told that it holds back events of its app.
+    pub rate_limited_at: Option<Timestamp>,
     /// When it was first connected.
     pub created_at: Timestamp,
     /// When its row last changed.
@@ -137,6 +139,7 @@ impl Channel {
             team_name: row.optional_text("teamName")?.map(str::to_owned),
             bot_user_id: row.optional_text("botUserId")?.map(str::to_owned),
             platform_app: row.boolean("platformApp")?,
+            rate_limited_at: row.optional_parsed("rateLimitedAt")?,
             created_at: row.time("createdAt")?,
             updated_at: row.time("updatedAt")?,
         })
@@ -166,6 +169,29 @@ impl Store {
         let (known, credential) = tokio::try_join!(self.get_channel(channel), self.credential_row(channel, kind))?;
         let Some((known, credential)) = known.zip(credential) else { return Ok(None) };
         Ok(Some((known, self.open_signing_secret(channel, kind, &credential).await?)))
+    }
+
+    /// Records that Slack holds back events of a channel's app: one call.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub async fn record_rate_limit(&self, channel: &ChannelId) -> Result<(), ChannelError> {
+        let update = "SET #rateLimitedAt = :now";
+        let condition = "#schema = :schema";
+        let request = self
+            .client()
+            .update_item()
+            .table_name(self.table_name(TABLE))
+            .key("id", text(channel))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[update, condition]))
+            .set_expression_attribute_values(Some(attributes([(":schema", schema()), (":now", time(self.now()))])));
+        match self.call(|| request.clone().send()).await {
+            Ok(_) => Ok(()),
+            Err(CallError::Conditions(_)) => Err(ChannelError::NotFound),
+            Err(CallError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// Sets a channel's status and raises its bot's pool's revision, in one transaction.

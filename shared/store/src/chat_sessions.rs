@@ -5,6 +5,7 @@
 
 mod look_ups;
 mod messages;
+mod metadata;
 mod titles;
 mod upsert;
 mod write;
@@ -105,14 +106,16 @@ pub struct Session {
     pub message_count: u64,
     /// When the last one was seen.
     pub last_message_at: Option<Timestamp>,
-    /// What its runtime keeps with it: JSON.
+    /// The JSON that its runtime keeps with it, where it was read: it lies in a row of its own.
     pub metadata: Option<String>,
     /// When it began.
     pub created_at: Timestamp,
     /// When its row last changed.
     pub updated_at: Timestamp,
-    /// The identity of the last event that was counted.
-    last_event: Option<Digest>,
+    /// The latest messages that were counted, the newest first.
+    latest_messages: Vec<String>,
+    /// Whether there is a row with its metadata.
+    keeps_metadata: bool,
     /// Raised with each change of the row.
     revision: u64,
     /// Until when its look-ups are kept for certain, in seconds since the Unix epoch.
@@ -136,7 +139,8 @@ impl Session {
             metadata: None,
             created_at: now,
             updated_at: now,
-            last_event: None,
+            latest_messages: Vec::new(),
+            keeps_metadata: false,
             revision: 0,
             found_until: 0,
         }
@@ -144,8 +148,6 @@ impl Session {
 
     fn from_item(item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(TABLE, item)?;
-        let last_event = row.optional_text("lastEvent")?;
-        let last_event = last_event.map(|hex| Digest::from_hex(hex).ok_or_else(|| row.malformed("lastEvent")));
         Ok(Self {
             id: row.text("id")?.to_owned(),
             bot: row.parsed("bot")?,
@@ -157,10 +159,11 @@ impl Session {
             status: row.parsed("status")?,
             message_count: row.parsed("messageCount")?,
             last_message_at: row.optional_parsed("lastMessageAt")?,
-            metadata: row.optional_text("metadata")?.map(str::to_owned),
+            metadata: None,
             created_at: row.time("createdAt")?,
             updated_at: row.time("updatedAt")?,
-            last_event: last_event.transpose()?,
+            latest_messages: row.texts("latestMessages")?,
+            keeps_metadata: row.has("keepsMetadata"),
             revision: row.parsed("revision")?,
             found_until: row.parsed("foundUntil")?,
         })
@@ -185,6 +188,7 @@ impl Session {
             ("updatedAt", time(self.updated_at)),
             ("revision", number(self.revision)),
             ("foundUntil", number(self.found_until)),
+            ("latestMessages", messages::latest_messages(&self.latest_messages)),
             ("expiresAt", epoch_seconds(expiry(now))),
         ]);
         let optional = [
@@ -192,8 +196,7 @@ impl Session {
             ("channelId", self.channel_id.as_ref().map(text)),
             ("titleIsProvisional", self.title_is_provisional.then(|| number(1))),
             ("lastMessageAt", self.last_message_at.map(time)),
-            ("metadata", self.metadata.as_ref().map(text)),
-            ("lastEvent", self.last_event.map(|event| text(event.to_hex()))),
+            ("keepsMetadata", self.keeps_metadata.then(|| number(1))),
         ];
         item.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         item

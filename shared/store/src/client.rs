@@ -46,6 +46,20 @@ pub struct ClientOptions {
     pub initial_backoff: Duration,
 }
 
+impl ClientOptions {
+    /// The limits of production, with each time-out multiplied by `patience`.
+    #[must_use]
+    pub fn with_patience(patience: u32) -> Self {
+        let production = Self::default();
+        Self {
+            connect_timeout: production.connect_timeout * patience,
+            attempt_timeout: production.attempt_timeout * patience,
+            operation_timeout: production.operation_timeout * patience,
+            ..production
+        }
+    }
+}
+
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {

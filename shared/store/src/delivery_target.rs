@@ -1,37 +1,101 @@
-//! What an event is delivered by: its channel, the channel's delivery secret, and its bot.
+//! The rows that one delivery needs.
 
-use portcullis_auth::{BotId, ChannelId, SigningSecret};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use crate::{Bot, Channel, Store, StoreError, Table, batch::RowKey, channel_credentials::Kind};
+use portcullis_auth::{BotId, ChannelId, PoolId, SigningSecret};
 
-/// What an event is delivered by.
+use crate::{
+    Bot, Channel, Pool, Stall, Store, StoreError, Table, batch::RowKey, channel_credentials::Kind, stalled_pools,
+};
+
+/// The destination of an event.
 #[derive(Debug)]
 pub struct DeliveryTarget {
     /// The channel with its delivery secret; `None` where there is no such channel.
     pub channel: Option<(Channel, SigningSecret)>,
     /// The bot, which may be deleted; `None` where there never was one.
     pub bot: Option<Bot>,
+    /// The bot's pool as it is now; `None` where the bot has none or it is not known.
+    pub pool: Option<Pool>,
+    /// The pool's circuit, where it is open.
+    pub stall: Option<Stall>,
+}
+
+/// The most bots whose pool is remembered.
+const CAPACITY: usize = 10_000;
+
+/// A bounded in-memory guess at each bot's pool, so that the pool's row can be read in the same call as the bot's. A wrong
+/// guess costs one more call and decides nothing.
+#[derive(Debug, Default)]
+pub struct PoolGuesses {
+    pools: Mutex<HashMap<BotId, PoolId>>,
+}
+
+impl PoolGuesses {
+    fn get(&self, bot: &BotId) -> Option<PoolId> {
+        self.lock().get(bot).cloned()
+    }
+
+    fn learn(&self, bot: &BotId, pool: &PoolId) {
+        let mut pools = self.lock();
+        if pools.len() >= CAPACITY {
+            pools.clear();
+        }
+        pools.insert(bot.clone(), pool.clone());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<BotId, PoolId>> {
+        // A guess has no invariant that a panic could break.
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Store {
-    /// A channel with the secret that its deliveries are signed with, and a bot: one call.
+    /// A channel with the secret that its deliveries are signed with, a bot and the bot's pool: one call, two where the
+    /// bot's pool is not the one that was guessed.
     ///
     /// # Errors
     /// [`StoreError`], also where the secret does not open or is not there: an event must not be dropped for that.
-    pub async fn delivery_target(&self, channel: &ChannelId, bot: &BotId) -> Result<DeliveryTarget, StoreError> {
+    pub async fn delivery_target(
+        &self,
+        channel: &ChannelId,
+        bot: &BotId,
+        guesses: &PoolGuesses,
+    ) -> Result<DeliveryTarget, StoreError> {
         let kind = Kind::DeliverySecret;
-        let keys = [
+        let mut keys = vec![
             RowKey::new(Table::Channels, [channel.as_str()]),
             RowKey::new(Table::ChannelCredentials, [channel.as_str(), kind.as_str()]),
             RowKey::new(Table::Bots, [bot.as_str()]),
         ];
+        let guess = guesses.get(bot);
+        keys.extend(guess.iter().flat_map(pool_keys));
         let mut rows = self.get_rows(&keys).await?.into_iter();
         let (known, credential, bot) = (rows.next().flatten(), rows.next().flatten(), rows.next().flatten());
         let bot = bot.as_ref().map(Bot::from_item).transpose()?;
-        let Some(known) = known else { return Ok(DeliveryTarget { channel: None, bot }) };
+        let pool = bot.as_ref().and_then(|bot| bot.pool.as_ref());
+        let mut pool_rows: Vec<_> = rows.collect();
+        if let (Some(bot), Some(pool)) = (&bot, pool)
+            && guess.as_ref() != Some(pool)
+        {
+            pool_rows = self.get_rows(&pool_keys(pool)).await?;
+            guesses.learn(&bot.id, pool);
+        }
+        let mut pool_rows = pool_rows.into_iter().map(|row| row.filter(|_| pool.is_some()));
+        let (pool, stall) = (pool_rows.next().flatten(), pool_rows.next().flatten());
+        let pool = pool.as_ref().map(Pool::from_item).transpose()?;
+        let stall = stall.map(|item| Stall::from_item(&item, self.now())).transpose()?.flatten();
+        let Some(known) = known else { return Ok(DeliveryTarget { channel: None, bot, pool, stall }) };
         let missing = StoreError::Malformed { table: Table::ChannelCredentials.name(), attribute: "value" };
         let credential = credential.ok_or(missing)?;
         let secret = self.open_signing_secret(channel, kind, &credential).await?;
-        Ok(DeliveryTarget { channel: Some((Channel::from_item(&known)?, secret)), bot })
+        Ok(DeliveryTarget { channel: Some((Channel::from_item(&known)?, secret)), bot, pool, stall })
     }
+}
+
+fn pool_keys(pool: &PoolId) -> [RowKey; 2] {
+    [RowKey::new(Table::Pools, [pool.as_str()]), stalled_pools::key(pool)]
 }

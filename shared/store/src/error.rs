@@ -48,6 +48,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the same call would be refused again whatever anybody does: DynamoDB does not take what it was sent, such as
+    /// a key or an item that is too long. A missing permission or table, which an operator can mend, is not final.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Refused { code } if code == "ValidationException" || code == "ConstructionFailure")
+    }
+
     pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into() }
     }

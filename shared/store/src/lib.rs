@@ -30,6 +30,7 @@ mod revision;
 pub mod round_trips;
 mod row;
 mod slack_id;
+mod stalled_pools;
 mod store;
 mod table;
 mod webhook_routes;
@@ -56,9 +57,9 @@ pub use configuration::{
     BotRecords, ChannelRecords, Credential, CredentialId, CredentialKind, PoolConfiguration, PublishError, Published,
     Snapshot,
 };
-pub use delivery_target::DeliveryTarget;
+pub use delivery_target::{DeliveryTarget, PoolGuesses};
 pub use error::StoreError;
-pub use event_log::{EVENT_RETENTION, EventIdentity, Lease};
+pub use event_log::{EVENT_RETENTION, Lease};
 pub use feedback::{FEEDBACK_RETENTION, NewFeedback};
 pub use keys::{FixedKeyring, KeySource, KeyringFuture};
 pub use library::{
@@ -73,6 +74,7 @@ pub use pools::{
     PoolReport, PoolStatus,
 };
 pub use slack_id::{InvalidSlackId, SlackId};
+pub use stalled_pools::Stall;
 pub use store::Store;
 pub use table::Table;
 pub use webhook_routes::WebhookRoute;

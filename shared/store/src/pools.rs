@@ -78,6 +78,8 @@ pub struct Pool {
     pub status: PoolStatus,
     /// Where its gateway listens, once it has said so.
     pub address: Option<PoolAddress>,
+    /// Since when every heartbeat has reported it as active; `None` while it is not.
+    pub active_since: Option<Timestamp>,
     /// When it last registered or sent a heartbeat, by our clock.
     pub last_seen_at: Timestamp,
     /// The configuration's version that it last said it had.
@@ -178,6 +180,7 @@ impl Pool {
             id: row.parsed("id")?,
             status: row.parsed("status")?,
             address: row.optional_parsed("podIp")?,
+            active_since: row.optional_parsed("activeSince")?,
             last_seen_at: row.time("lastSeenAt")?,
             last_seen_version: row.optional_parsed("lastSeenVersion")?,
             config_version: row.parsed("configVersion")?,
@@ -196,6 +199,7 @@ impl Pool {
 /// What an update of a pool's row sets and what must hold for it, in parts.
 struct PoolUpdate {
     set: Vec<&'static str>,
+    remove: Option<&'static str>,
     add: Option<&'static str>,
     condition: Vec<&'static str>,
     values: Item,
@@ -206,6 +210,7 @@ impl PoolUpdate {
     fn of_known_row(generation: Option<Generation>) -> Self {
         let mut update = Self {
             set: vec!["#updatedAt = :now"],
+            remove: None,
             add: None,
             condition: vec!["#schema = :schema"],
             values: attributes([(":schema", schema())]),
@@ -226,9 +231,14 @@ impl PoolUpdate {
         self.value(name, value);
     }
 
-    fn report(&mut self, status: PoolStatus, address: Option<PoolAddress>) {
+    fn report(&mut self, status: PoolStatus, address: Option<PoolAddress>, active_since: &'static str) {
         self.set.push("#lastSeenAt = :now");
         self.set("#status = :status", ":status", text(status));
+        if status == PoolStatus::Active {
+            self.set.push(active_since);
+        } else {
+            self.remove = Some("#activeSince");
+        }
         if let Some(address) = address {
             self.set("#podIp = :podIp", ":podIp", text(address));
         }
@@ -254,7 +264,8 @@ impl Store {
         if generation.is_none() {
             update.condition = vec!["(attribute_not_exists(#id) OR #schema = :schema)"];
         }
-        update.report(report.status, report.address);
+        // What registers has just started.
+        update.report(report.status, report.address, "#activeSince = :now");
         update.set.extend([
             "#schema = :schema",
             "#createdAt = if_not_exists(#createdAt, :now)",
@@ -280,7 +291,8 @@ impl Store {
         generation: Option<Generation>,
     ) -> Result<Pool, PoolError> {
         let mut update = PoolUpdate::of_known_row(generation);
-        update.report(heartbeat.status, heartbeat.address);
+        let active_since = "#activeSince = if_not_exists(#activeSince, :now)";
+        update.report(heartbeat.status, heartbeat.address, active_since);
         if let Some(version) = heartbeat.last_seen_version {
             update.set("#lastSeenVersion = :lastSeenVersion", ":lastSeenVersion", number(version));
         }
@@ -378,6 +390,9 @@ impl Store {
         update.value(":now", time(self.now()));
         let condition = update.condition.join(" AND ");
         let mut expression = format!("SET {}", update.set.join(", "));
+        if let Some(remove) = update.remove {
+            expression = format!("{expression} REMOVE {remove}");
+        }
         if let Some(add) = update.add {
             expression = format!("{expression} ADD {add}");
         }

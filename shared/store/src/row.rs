@@ -85,6 +85,15 @@ impl<'a> Row<'a> {
         self.required(attribute, |value| value.as_m().ok())
     }
 
+    /// The elements of a list of texts that are not empty.
+    pub(crate) fn texts(&self, attribute: &'static str) -> Result<Vec<String>, StoreError> {
+        let read = |value: &AttributeValue| {
+            let elements = value.as_l().ok()?.iter().map(|element| element.as_s().ok().cloned());
+            elements.collect::<Option<Vec<String>>>()
+        };
+        Ok(self.required(attribute, read)?.into_iter().filter(|element| !element.is_empty()).collect())
+    }
+
     /// The members of a set of texts, in order: DynamoDB has no empty set, so an absent one is empty.
     pub(crate) fn set<T: FromStr + Ord>(&self, attribute: &'static str) -> Result<Vec<T>, StoreError> {
         let read = |value: &AttributeValue| {

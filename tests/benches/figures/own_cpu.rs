@@ -120,6 +120,7 @@ fn platform(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> Pl
         metrics: Metrics::new("figures", clock.clone(), Some(sink)),
         clock,
         randomness: Arc::new(SystemRandomness),
+        patience: 1,
     }
 }
 
@@ -176,7 +177,8 @@ fn each(before: Duration) -> Result<f64, Failure> {
 
 async fn send(queue: &SqsQueue) -> Result<(), Failure> {
     let digest = Digest::of(b"figures");
-    let message = NewMessage { group: digest, deduplication: digest, body: "x".repeat(1_000) };
+    let (body, payload) = ("x".repeat(500), vec![b'x'; 500].into());
+    let message = NewMessage { group: digest, deduplication: digest, body, payload };
     Ok(queue.send(&message).await?)
 }
 

@@ -47,6 +47,7 @@ pub struct Message {
     pub group: String,
     pub deduplication: String,
     pub body: String,
+    pub attributes: Value,
 }
 
 type Messages = Arc<Mutex<Vec<Message>>>;
@@ -83,7 +84,8 @@ async fn take_message(State(messages): State<Messages>, body: axum::body::Bytes)
         Some(body) => {
             let group = text("MessageGroupId").unwrap_or_default();
             let deduplication = text("MessageDeduplicationId").unwrap_or_default();
-            let message = Message { group, deduplication, body };
+            let attributes = request.get("MessageAttributes").cloned().unwrap_or_default();
+            let message = Message { group, deduplication, body, attributes };
             messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
             json!({ "MessageId": "00000000-0000-0000-0000-000000000000", "SequenceNumber": "1" })
         }

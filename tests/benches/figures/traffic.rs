@@ -180,6 +180,14 @@ impl Request {
 
 /// The event that SQS's event source mapping hands to the relay. Source: AWS Lambda, "Using Lambda with Amazon SQS".
 pub fn sqs_event(number: usize, message: &Message) -> Bytes {
+    let attributes = message.attributes.as_object().into_iter().flatten().map(|(name, value)| {
+        let (kind, bytes) = (&value["DataType"], &value["BinaryValue"]);
+        (
+            name.clone(),
+            json!({ "dataType": kind, "binaryValue": bytes, "stringListValues": [], "binaryListValues": [] }),
+        )
+    });
+    let attributes: serde_json::Map<_, _> = attributes.collect();
     let event = json!({
         "Records": [{
             "messageId": format!("00000000-0000-0000-0000-{number:012}"),
@@ -191,7 +199,7 @@ pub fn sqs_event(number: usize, message: &Message) -> Bytes {
                 "MessageGroupId": message.group,
                 "MessageDeduplicationId": message.deduplication,
             },
-            "messageAttributes": {},
+            "messageAttributes": attributes,
             "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:events.fifo",
             "awsRegion": "us-east-1",

@@ -322,7 +322,7 @@ impl Tour {
         let body = json!({ "type": "url_verification", "challenge": challenge, "token": c }).to_string();
         let request = self.signed(EVENTS, &platform, body);
         assert_eq!(self.send("a challenge", request, &["a challenge"]).await.status, 200);
-        let large = self.signed(EVENTS, &own, c.repeat(20_000));
+        let large = self.signed(EVENTS, &own, c.repeat(40_000));
         assert_eq!(self.send("a large body", large, &[]).await.status, 413);
     }
 

@@ -23,7 +23,7 @@ async fn a_bot_that_moved_gets_its_events_where_it_is_now_the_queued_ones_too() 
     eventually("a failure", async || system.counted(Metric::DeliveryFailed) == 1).await;
     let new = StandInPool::start().await;
     seed::pool(&system, "pool-2", Some(&new.address().to_string())).await;
-    rows::set(&system, Table::Bots, connected.bot.as_str(), "pool", "pool-2").await;
+    seed::set(&system, Table::Bots, connected.bot.as_str(), "pool", "pool-2").await;
     system.clock.advance(Duration::from_secs(1));
     accept(&system, &connected, &message(&connected, "C0GENERAL", 3)).await;
     let seen = new.wait_for(3).await;
@@ -112,7 +112,7 @@ async fn an_address_outside_the_pools_networks_is_not_posted_to_though_it_stands
         "169.254.169.254:80".to_owned(),
     ];
     for (number, address) in (2..).zip(&addresses) {
-        rows::set(&system, Table::Pools, "pool-1", "podIp", address).await;
+        seed::set(&system, Table::Pools, "pool-1", "podIp", address).await;
         let id = format!("outside-{number}-{}", random_hex(4));
         let body = message(&connected, &format!("C0{number}"), number).to_string();
         let request = slack::signed(&system, "/api/slack/events", &connected.signing_secret, body, system.clock.now());
@@ -128,7 +128,7 @@ async fn an_address_outside_the_pools_networks_is_not_posted_to_though_it_stands
     assert!(outside.seen().is_empty());
     assert_eq!(pool.seen().len(), 1);
     // They wait, and go where the pool is when it is back in its network.
-    rows::set(&system, Table::Pools, "pool-1", "podIp", &pool.address().to_string()).await;
+    seed::set(&system, Table::Pools, "pool-1", "podIp", &pool.address().to_string()).await;
     system.clock.advance(Duration::from_secs(1));
     pool.wait_for(1 + addresses.len()).await;
     assert!(outside.seen().is_empty());

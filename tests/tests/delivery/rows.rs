@@ -14,17 +14,6 @@ fn name(table: Table) -> String {
     format!("portcullis-local-{}", table.name())
 }
 
-/// Sets a text attribute of the row with this id.
-pub async fn set(system: &System, table: Table, id: &str, attribute: &str, value: &str) {
-    let update = client(system).update_item().table_name(name(table)).key("id", AttributeValue::S(id.to_owned()));
-    let update = update
-        .update_expression("SET #attribute = :value")
-        .condition_expression("attribute_exists(id)")
-        .expression_attribute_names("#attribute", attribute)
-        .expression_attribute_values(":value", AttributeValue::S(value.to_owned()));
-    update.send().await.expect("the row is there and is written");
-}
-
 /// Deletes the row with this id.
 pub async fn delete(system: &System, table: Table, id: &str) {
     let delete = client(system).delete_item().table_name(name(table)).key("id", AttributeValue::S(id.to_owned()));

@@ -47,7 +47,8 @@ async fn what_a_customer_signs_on_its_own_path_must_be_an_event_of_its_team_and_
     another["api_app_id"] = json!("A0OTHER");
     let mut authorized = message(&connected, 1);
     authorized["authorizations"][0]["team_id"] = json!("T0OTHER");
-    for (what, body) in [("no app", without), ("another app", another), ("another team authorized", authorized)] {
+    authorized["team_id"] = json!("T0OTHER");
+    for (what, body) in [("no app", without), ("another app", another), ("another team", authorized)] {
         let body = body.to_string();
         let request = slack::signed(&system, &own_path, &connected.signing_secret, body, system.clock.now());
         refused(&send(request).await, what);
@@ -73,7 +74,7 @@ async fn a_body_past_the_limit_is_refused_whether_or_not_it_says_how_long_it_is(
         body["padding"] = json!("x".repeat(bytes));
         body
     };
-    for bytes in [256 * 1024, 1024 * 1024, 2 * 1024 * 1024] {
+    for bytes in [1024 * 1024, 2 * 1024 * 1024] {
         let answer = send(event(&system, &connected.signing_secret, &long(bytes))).await;
         assert_eq!((answer.status.as_u16(), answer.json()["code"].clone()), (413, json!("body_too_large")), "{bytes}");
         let text = long(bytes).to_string();
@@ -102,7 +103,7 @@ async fn what_another_parser_could_read_otherwise_is_refused_once_it_is_known_to
         ("a key twice in a list", nested(r#"[{"a":1,"\u0061":2}]"#)),
         ("two keys x", nested(r#"1,"x":2"#)),
         ("an event of an array", event.replace(r#""event":{"#, r#""event":["message"],"other":{"#)),
-        ("10,000 deep", nested(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)))),
+        ("a key twice 10,000 deep", nested(&format!(r#"{}{{"a":1,"a":2}}{}"#, "[".repeat(10_000), "]".repeat(10_000)))),
     ];
     let own_path = format!("{EVENTS}/{}", connected.channel);
     for (what, body) in bodies {

@@ -30,7 +30,7 @@ impl TableQueue {
             deduplication: letter.deduplication,
             sent_at: letter.sent_at,
             receive_count: letter.receive_count,
-            bytes: letter.body.len(),
+            bytes: letter.payload.len(),
         };
         Ok(letters.into_iter().map(letter).collect())
     }
@@ -46,7 +46,8 @@ impl TableQueue {
         for letter in letters {
             let (group, deduplication) = (letter.group.clone(), letter.deduplication.clone());
             // Where one that is the same waits already, that one is enough.
-            self.store(group, deduplication, letter.body.clone(), Overwrite::Tombstones).await?;
+            let content = (letter.body.clone(), letter.payload.clone());
+            self.store(group, deduplication, content, Overwrite::Tombstones).await?;
             // A dead letter leaves no tombstone.
             self.dead_letters.remove(&letter, Timestamp::MAX).await?;
         }

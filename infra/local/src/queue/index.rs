@@ -134,6 +134,8 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -146,6 +148,7 @@ mod tests {
             group: group.to_owned(),
             deduplication: sequence.to_string(),
             body: String::new(),
+            payload: Bytes::new(),
             sent_at: at(0),
             receive_count: 0,
         }

@@ -1,6 +1,6 @@
 //! The rows of a queue's table.
 //!
-//! A message is a row, and where it is larger than a DynamoDB item may be, some more with the rest of its body. Its key is
+//! A message is a row, and where it is larger than a DynamoDB item may be, some more with the rest of its payload. Its key is
 //! its group and deduplication id, so that one conditional write both stores it and finds out whether it is a duplicate.
 //! What is acknowledged leaves a tombstone, a row without a body, for the rest of the deduplication window.
 
@@ -10,8 +10,10 @@ use aws_sdk_dynamodb::{
     Client,
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    primitives::Blob,
     types::{AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
+use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_runtime::queue::{DEDUPLICATION_WINDOW, QueueError};
 
@@ -22,7 +24,7 @@ use crate::{
 
 type Item = HashMap<String, AttributeValue>;
 
-/// How much of a body goes into one row, in bytes: DynamoDB's items hold 400 KB with their names and numbers.
+/// The most bytes of a payload in one row: DynamoDB's items hold 400 KB, the text and the names included.
 const PART_SIZE: usize = 350_000;
 
 const ID: &str = "id";
@@ -32,6 +34,7 @@ const SEQUENCE: &str = "sequence";
 const GROUP: &str = "group";
 const DEDUPLICATION: &str = "deduplication";
 const BODY: &str = "body";
+const PAYLOAD: &str = "payload";
 const SENT_AT: &str = "sentAt";
 const RECEIVE_COUNT: &str = "receiveCount";
 const FORGET_AT: &str = "forgetAt";
@@ -45,12 +48,13 @@ pub(super) struct Stored {
     pub group: String,
     pub deduplication: String,
     pub body: String,
+    pub payload: Bytes,
     pub sent_at: Timestamp,
     pub receive_count: u32,
 }
 
 impl std::fmt::Debug for Stored {
-    /// Without the body, which is a customer's.
+    /// Without the body and the payload, which are a customer's.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Stored").field("sequence", &self.sequence).finish_non_exhaustive()
     }
@@ -61,17 +65,9 @@ impl Stored {
         format!("{}/{}", self.group, self.deduplication)
     }
 
-    /// The body in parts of at most [`PART_SIZE`], at least one.
-    fn parts(&self) -> Vec<&str> {
-        let mut rest = self.body.as_str();
-        let mut parts = Vec::new();
-        while rest.len() > PART_SIZE {
-            let (part, others) = rest.split_at(rest.floor_char_boundary(PART_SIZE));
-            parts.push(part);
-            rest = others;
-        }
-        parts.push(rest);
-        parts
+    /// The payload in parts of at most [`PART_SIZE`], at least one.
+    fn parts(&self) -> Vec<&[u8]> {
+        if self.payload.is_empty() { vec![&[]] } else { self.payload.chunks(PART_SIZE).collect() }
     }
 
     /// Its rows, the one that says everything first.
@@ -81,8 +77,9 @@ impl Stored {
         let count = parts.len();
         let items = parts.into_iter().enumerate().map(|(position, part)| {
             let mut item = key(&id, position);
-            item.insert(BODY.to_owned(), AttributeValue::S(part.to_owned()));
+            item.insert(PAYLOAD.to_owned(), AttributeValue::B(Blob::new(part)));
             if position == 0 {
+                item.insert(BODY.to_owned(), AttributeValue::S(self.body.clone()));
                 item.insert(PARTS.to_owned(), number(count));
                 item.insert(SEQUENCE.to_owned(), number(self.sequence));
                 item.insert(GROUP.to_owned(), AttributeValue::S(self.group.clone()));
@@ -371,13 +368,13 @@ fn live_sequence(item: &Item) -> Option<u64> {
 /// Puts messages together from their rows, in whatever order these come.
 fn assemble(items: Vec<Item>) -> Result<Loaded, QueueError> {
     let mut loaded = Loaded::default();
-    let mut rests: HashMap<(String, usize), String> = HashMap::new();
+    let mut rests: HashMap<(String, usize), Vec<u8>> = HashMap::new();
     let mut firsts = Vec::new();
     for item in items {
         match integer::<usize>(&item, PART)? {
             0 => firsts.push(item),
             part => {
-                rests.insert((text(&item, ID)?, part), text(&item, BODY)?);
+                rests.insert((text(&item, ID)?, part), bytes(&item, PAYLOAD)?);
             }
         }
     }
@@ -387,15 +384,16 @@ fn assemble(items: Vec<Item>) -> Result<Loaded, QueueError> {
         if !item.contains_key(BODY) {
             continue;
         }
-        let mut body = text(&item, BODY)?;
+        let mut payload = bytes(&item, PAYLOAD)?;
         for part in 1..integer::<usize>(&item, PARTS)? {
-            body += &rests.remove(&(text(&item, ID)?, part)).ok_or_else(|| malformed(BODY))?;
+            payload.extend(rests.remove(&(text(&item, ID)?, part)).ok_or_else(|| malformed(PAYLOAD))?);
         }
         loaded.messages.push(Stored {
             sequence,
             group: text(&item, GROUP)?,
             deduplication: text(&item, DEDUPLICATION)?,
-            body,
+            body: text(&item, BODY)?,
+            payload: payload.into(),
             sent_at: Timestamp::from_millisecond(integer(&item, SENT_AT)?).map_err(|_| malformed(SENT_AT))?,
             receive_count: integer(&item, RECEIVE_COUNT)?,
         });
@@ -409,6 +407,11 @@ fn malformed(attribute: &str) -> QueueError {
 
 fn text(item: &Item, attribute: &str) -> Result<String, QueueError> {
     item.get(attribute).and_then(|value| value.as_s().ok()).cloned().ok_or_else(|| malformed(attribute))
+}
+
+fn bytes(item: &Item, attribute: &str) -> Result<Vec<u8>, QueueError> {
+    let value = item.get(attribute).and_then(|value| value.as_b().ok());
+    value.map(|value| value.as_ref().to_vec()).ok_or_else(|| malformed(attribute))
 }
 
 fn integer<N: std::str::FromStr>(item: &Item, attribute: &str) -> Result<N, QueueError> {

@@ -6,9 +6,11 @@ use aws_sdk_sqs::{
     Client,
     config::{StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-    types::{Message, MessageSystemAttributeName},
+    primitives::Blob,
+    types::{Message, MessageAttributeValue, MessageSystemAttributeName},
 };
 use aws_types::SdkConfig;
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage};
@@ -22,6 +24,9 @@ const ATTEMPTS: u32 = 3;
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest that one receive waits for a message; SQS allows 20 s.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// The message attribute that holds a message's payload.
+pub const PAYLOAD_ATTRIBUTE: &str = "payload";
 
 /// An SQS FIFO queue and its dead-letter queue.
 #[derive(Clone, Debug)]
@@ -50,9 +55,21 @@ impl SqsQueue {
         Self { client: Client::from_conf(config), url, dead_letter_url }
     }
 
-    async fn send_to(&self, url: &str, group: &str, deduplication: &str, body: &str) -> Result<(), QueueError> {
-        self.client
-            .send_message()
+    async fn send_to(
+        &self,
+        url: &str,
+        group: &str,
+        deduplication: &str,
+        (body, payload): (&str, &Bytes),
+    ) -> Result<(), QueueError> {
+        let mut request = self.client.send_message();
+        // SQS refuses an empty attribute.
+        if !payload.is_empty() {
+            let payload = MessageAttributeValue::builder().data_type("Binary").binary_value(Blob::new(&**payload));
+            let payload = payload.build().map_err(|error| QueueError::Refused(error.to_string()))?;
+            request = request.message_attributes(PAYLOAD_ATTRIBUTE, payload);
+        }
+        request
             .queue_url(url)
             .message_group_id(group)
             .message_deduplication_id(deduplication)
@@ -77,6 +94,7 @@ impl SqsQueue {
             .max_number_of_messages(i32::try_from(limit.clamp(1, 10)).unwrap_or(10))
             .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(0))
             .message_system_attribute_names(MessageSystemAttributeName::All)
+            .message_attribute_names(PAYLOAD_ATTRIBUTE)
             .customize()
             .config_override(aws_sdk_sqs::Config::builder().timeout_config(patient))
             .send()
@@ -98,7 +116,7 @@ impl EventQueue for SqsQueue {
     fn send<'a>(&'a self, message: &'a NewMessage) -> QueueFuture<'a, ()> {
         Box::pin(async move {
             let (group, deduplication) = (message.group.to_hex(), message.deduplication.to_hex());
-            self.send_to(&self.url, &group, &deduplication, &message.body).await
+            self.send_to(&self.url, &group, &deduplication, (&message.body, &message.payload)).await
         })
     }
 
@@ -131,7 +149,7 @@ impl EventQueue for SqsQueue {
         Box::pin(async move {
             let url = self.dead_letter_url.as_deref();
             let url = url.ok_or_else(|| QueueError::Refused("DEAD_LETTER_QUEUE_URL is not set".to_owned()))?;
-            self.send_to(url, &message.group, &message.deduplication, &message.body).await
+            self.send_to(url, &message.group, &message.deduplication, (&message.body, &message.payload)).await
         })
     }
 }
@@ -171,12 +189,16 @@ fn received(message: &Message) -> Result<ReceivedMessage, QueueError> {
     };
     let sent_at = Timestamp::from_millisecond(number(MessageSystemAttributeName::SentTimestamp)?)
         .map_err(|_| QueueError::Refused("a message came with an impossible time".to_owned()))?;
+    let payload = message.message_attributes().and_then(|attributes| attributes.get(PAYLOAD_ATTRIBUTE));
+    let payload =
+        payload.and_then(|payload| payload.binary_value()).map(|payload| Bytes::copy_from_slice(payload.as_ref()));
     Ok(ReceivedMessage {
         id: text(message.message_id(), "id")?,
         receipt: text(message.receipt_handle(), "receipt handle")?,
         group: attribute(MessageSystemAttributeName::MessageGroupId)?,
         deduplication: attribute(MessageSystemAttributeName::MessageDeduplicationId)?,
         body: text(message.body(), "body")?,
+        payload: payload.unwrap_or_default(),
         sent_at,
         receive_count: u32::try_from(number(MessageSystemAttributeName::ApproximateReceiveCount)?).unwrap_or(u32::MAX),
     })

@@ -16,9 +16,6 @@ use http::HeaderMap;
 use super::{Mounted, Routes};
 use crate::{ApiError, json};
 
-/// The largest body that is taken from Slack, in bytes.
-pub const SLACK_BODY_LIMIT: usize = 256 * 1024;
-
 /// A request as it came, before anybody looked into it.
 #[derive(Clone, Debug)]
 pub struct SignedRequest {
@@ -60,7 +57,7 @@ async fn verify<G: SlackGate>(gate: &G, request: Request) -> Result<Request, Api
         // A path that names a channel in bytes that are no text names none, and is not the path that names no channel.
         Err(_) => Some(String::new()),
     };
-    let body = json::read_body(Request::new(body), SLACK_BODY_LIMIT).await?;
+    let body = json::read_body(Request::new(body), json::BODY_LIMIT).await?;
     let event = gate.verify(SignedRequest { channel, headers: parts.headers.clone(), body }).await?;
     parts.extensions.insert(event);
     Ok(Request::from_parts(parts, axum::body::Body::empty()))

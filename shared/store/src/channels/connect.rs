@@ -74,6 +74,7 @@ impl NewSlackChannel {
             team_name: self.team_name.clone(),
             bot_user_id: self.bot_user_id.clone(),
             platform_app: self.platform_app,
+            rate_limited_at: None,
             created_at,
             updated_at: now,
         }

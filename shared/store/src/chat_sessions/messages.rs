@@ -1,5 +1,6 @@
 //! Counting messages in their sessions.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use portcullis_auth::BotId;
 use portcullis_crypto::Digest;
@@ -12,7 +13,11 @@ use crate::{
     error::CallError,
 };
 
-/// A message that was seen in a conversation.
+/// How many of a session's latest messages are remembered. Slack reports one mention as `message` and as `app_mention`,
+/// which arrive close together, and others may arrive between the two.
+pub(super) const REMEMBERED: usize = 8;
+
+/// A message event that was seen in a conversation.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageSeen<'a> {
     /// The bot that it was for.
@@ -25,70 +30,98 @@ pub struct MessageSeen<'a> {
     pub channel_id: &'a str,
     /// When it was seen.
     pub at: Timestamp,
-    /// Its event's identity: the same event seen again is not counted again.
-    pub event: Digest,
+    /// The identity of a new message, which is counted once; `None` for an edit or a deletion, which are not counted.
+    pub counted_as: Option<Digest>,
     /// The session's title until a better one is known.
     pub title: &'a str,
 }
 
+/// A message as a session remembers it: half of its digest, since a session's row is written with each message.
+pub(super) fn remembered(message: Digest) -> String {
+    let mut hex = message.to_hex();
+    hex.truncate(16);
+    hex
+}
+
 impl Store {
-    /// Counts a message in its session, which is made where there is none or it has expired. An event that was the
-    /// session's last one already is not counted again. One call for a session that is known, three for another.
+    /// Records a message event in its session, which is made where there is none or it has expired. One of the session's
+    /// last 8 messages is not counted again. One call for a session that is known, three for another.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn record_message(&self, message: &MessageSeen<'_>) -> Result<(), StoreError> {
-        if self.count_in_known_session(message).await? {
+        if self.record_in_known_session(message).await? {
             return Ok(());
         }
         let mut backoff = Backoff::of_race();
         loop {
             let row = self.get_row(TABLE, [("id", text(session_id(message.bot, message.session_key)))]).await?;
             let known = Known::new(row.as_ref(), self)?;
-            if known.live.as_ref().is_some_and(|session| session.last_event == Some(message.event)) {
+            let counted_as = message.counted_as.map(remembered);
+            let is_known =
+                |session: &Session| counted_as.as_ref().is_some_and(|it| session.latest_messages.contains(it));
+            if known.live.as_ref().is_some_and(is_known) {
                 return Ok(());
             }
             let session = with_message(known.live.clone(), message, self.now());
-            if self.replace_session(&known, session).await?.is_some() {
+            if self.replace_session(&known, session, None).await?.is_some() {
                 return Ok(());
             }
             self.wait_after_race(&mut backoff).await?;
         }
     }
 
-    /// Counts a message in a session that is there and stays found; `false`, and nothing is done, in another.
-    async fn count_in_known_session(&self, message: &MessageSeen<'_>) -> Result<bool, StoreError> {
+    /// Records a message in a session that is there and stays found; `false`, and nothing is done, in another.
+    async fn record_in_known_session(&self, message: &MessageSeen<'_>) -> Result<bool, StoreError> {
         let now = self.now();
-        let update = "SET #updatedAt = :now, #lastMessageAt = :at, #lastEvent = :event, #expiresAt = :expiresAt \
-            ADD #messageCount :one, #revision :one";
-        let condition = "#schema = :schema AND #expiresAt > :nowSeconds AND #foundUntil >= :expiresAt \
-            AND #channelType = :channelType AND #channelId = :channelId \
-            AND (attribute_not_exists(#lastEvent) OR #lastEvent <> :event)";
+        let mut set = "SET #updatedAt = :now, #lastMessageAt = :at, #expiresAt = :expiresAt".to_owned();
+        let mut add = "ADD #revision :one".to_owned();
+        let mut condition = "#schema = :schema AND #expiresAt > :nowSeconds AND #foundUntil >= :expiresAt \
+            AND #channelType = :channelType AND #channelId = :channelId"
+            .to_owned();
+        let mut values = attributes([
+            (":schema", schema()),
+            (":now", time(now)),
+            (":nowSeconds", epoch_seconds(now)),
+            (":at", time(message.at)),
+            (":expiresAt", epoch_seconds(expiry(now))),
+            (":channelType", text(message.channel_type)),
+            (":channelId", text(message.channel_id)),
+            (":one", number(1)),
+        ]);
+        if let Some(counted_as) = message.counted_as {
+            // Each element takes its predecessor's old value: DynamoDB reads the whole right side before it writes.
+            set.push_str(", #latestMessages[0] = :message");
+            for place in 1..REMEMBERED {
+                set.push_str(&format!(", #latestMessages[{place}] = #latestMessages[{}]", place - 1));
+            }
+            add.push_str(", #messageCount :one");
+            condition.push_str(" AND NOT contains(#latestMessages, :message)");
+            values.insert(":message".to_owned(), text(remembered(counted_as)));
+        }
+        let update = format!("{set} {add}");
         let request = self
             .client()
             .update_item()
             .table_name(self.table_name(TABLE))
             .key("id", text(session_id(message.bot, message.session_key)))
+            .set_expression_attribute_names(names(&[&update, &condition]))
             .update_expression(update)
             .condition_expression(condition)
-            .set_expression_attribute_names(names(&[update, condition]))
-            .set_expression_attribute_values(Some(attributes([
-                (":schema", schema()),
-                (":now", time(now)),
-                (":nowSeconds", epoch_seconds(now)),
-                (":at", time(message.at)),
-                (":event", text(message.event.to_hex())),
-                (":expiresAt", epoch_seconds(expiry(now))),
-                (":channelType", text(message.channel_type)),
-                (":channelId", text(message.channel_id)),
-                (":one", number(1)),
-            ])));
+            .set_expression_attribute_values(Some(values));
         match self.call(|| request.clone().send()).await {
             Ok(_) => Ok(true),
             Err(CallError::Conditions(_)) => Ok(false),
             Err(CallError::Store(error)) => Err(error),
         }
     }
+}
+
+/// The list that the row keeps: always [`REMEMBERED`] long, since an update cannot lengthen it and move it at once.
+pub(super) fn latest_messages(known: &[String]) -> AttributeValue {
+    let padding = std::iter::repeat_n(String::new(), REMEMBERED.saturating_sub(known.len()));
+    let all = known.iter().take(REMEMBERED).cloned().chain(padding);
+    AttributeValue::L(all.map(AttributeValue::S).collect())
 }
 
 fn with_message(known: Option<Session>, message: &MessageSeen<'_>, now: Timestamp) -> Session {
@@ -99,7 +132,9 @@ fn with_message(known: Option<Session>, message: &MessageSeen<'_>, now: Timestam
     session.channel_type = Some(message.channel_type.to_owned());
     session.channel_id = Some(message.channel_id.to_owned());
     session.last_message_at = Some(message.at);
-    session.last_event = Some(message.event);
-    session.message_count += 1;
+    if let Some(counted_as) = message.counted_as {
+        session.latest_messages.insert(0, remembered(counted_as));
+        session.message_count = session.message_count.saturating_add(1);
+    }
     session
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use portcullis_auth::BotId;
 
-use super::{Session, SessionStatus, TABLE, session_id, write::Known};
+use super::{Session, SessionStatus, TABLE, metadata, session_id, write::Known};
 use crate::{BotAccessError, BotReach, Store, StoreError, Table, attribute::Item, backoff::Backoff, batch::RowKey};
 
 /// A session to be made, or what is now known of one that is there.
@@ -59,7 +59,9 @@ impl SessionChange {
         session.status = self.status.unwrap_or(session.status);
         session.message_count = self.message_count.unwrap_or(session.message_count);
         session.last_message_at = self.last_message_at.or(session.last_message_at);
-        session.metadata = self.metadata.clone().or_else(|| session.metadata.take());
+        if self.metadata.is_some() {
+            session.metadata.clone_from(&self.metadata);
+        }
     }
 }
 
@@ -83,11 +85,12 @@ impl Store {
     pub async fn put_session(&self, reach: BotReach<'_>, new: &NewSession) -> Result<Session, BotAccessError> {
         let mut backoff = Backoff::of_race();
         loop {
-            let key = RowKey::new(TABLE, [&session_id(&new.bot, &new.session_key)]);
-            let (_, mut rows) = self.reach_bot(reach, &new.bot, vec![key]).await?;
-            let known = Known::new(rows.pop().flatten().as_ref(), self)?;
+            let id = session_id(&new.bot, &new.session_key);
+            let (_, rows) =
+                self.reach_bot(reach, &new.bot, vec![RowKey::new(TABLE, [&id]), metadata::key(&id)]).await?;
+            let known = Known::with_metadata(rows, self)?;
             let session = new.applied_to(known.live.clone(), self.now());
-            if let Some(session) = self.replace_session(&known, session).await? {
+            if let Some(session) = self.replace_session(&known, session, new.change.metadata.as_deref()).await? {
                 return Ok(session);
             }
             self.wait_after_race(&mut backoff).await?;
@@ -106,32 +109,33 @@ impl Store {
     ) -> Result<Session, SessionError> {
         let mut backoff = Backoff::of_race();
         loop {
-            let row = self.session_row(reach, id).await?;
-            let known = Known::new(Some(&row), self)?;
+            let rows = self.session_rows(reach, id).await?;
+            let known = Known::with_metadata(rows, self)?;
             let mut session = known.live.clone().ok_or(SessionError::NotFound)?;
             change.apply(&mut session);
-            if let Some(session) = self.replace_session(&known, session).await? {
+            if let Some(session) = self.replace_session(&known, session, change.metadata.as_deref()).await? {
                 return Ok(session);
             }
             self.wait_after_race(&mut backoff).await?;
         }
     }
 
-    /// A session's row, if the caller may reach its bot.
-    async fn session_row(&self, reach: BotReach<'_>, id: &str) -> Result<Item, SessionError> {
-        // The look-ups' ids are not sessions'.
+    /// A session's row and that of its metadata, if the caller may reach its bot.
+    async fn session_rows(&self, reach: BotReach<'_>, id: &str) -> Result<Vec<Option<Item>>, SessionError> {
+        // The ids of look-ups and metadata are not sessions'.
         let is_session = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let mut keys: Vec<_> = is_session.then(|| RowKey::new(TABLE, [id])).into_iter().collect();
+        let mut keys = if is_session { vec![RowKey::new(TABLE, [id]), metadata::key(id)] } else { Vec::new() };
+        let of_session = keys.len();
         keys.extend(reach.pool_key());
-        let mut rows = self.get_rows(&keys).await?.into_iter();
-        let row = if is_session { rows.next().flatten() } else { None };
-        reach.check_generation(rows.next().flatten().as_ref()).map_err(unreached)?;
-        let row = row.ok_or(SessionError::NotFound)?;
+        let mut rows = self.get_rows(&keys).await?;
+        let pool = rows.split_off(of_session).pop().flatten();
+        reach.check_generation(pool.as_ref()).map_err(unreached)?;
+        let row = rows.first().and_then(Option::as_ref).ok_or(SessionError::NotFound)?;
         if reach != BotReach::Any {
-            let bot = crate::row::Row::new(Table::ChatSessions, &row)?.parsed("bot")?;
+            let bot = crate::row::Row::new(Table::ChatSessions, row)?.parsed("bot")?;
             self.reach_bot(reach, &bot, Vec::new()).await.map_err(unreached)?;
         }
-        Ok(row)
+        Ok(rows)
     }
 }
 

@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use super::{
     ChatId, Session, TABLE, expiry,
     look_ups::{self, Writing},
+    metadata,
 };
 use crate::{
     Store, StoreError,
@@ -29,6 +30,18 @@ impl Known {
         Ok(Self { live, revision: Some(Row::new(TABLE, row)?.parsed("revision")?) })
     }
 
+    /// A session's row with that of its metadata behind it.
+    pub(super) fn with_metadata(rows: Vec<Option<Item>>, store: &Store) -> Result<Self, StoreError> {
+        let mut rows = rows.into_iter();
+        let mut known = Self::new(rows.next().flatten().as_ref(), store)?;
+        if let (Some(session), Some(Some(row))) = (&mut known.live, rows.next())
+            && session.keeps_metadata
+        {
+            session.metadata = Some(metadata::from_item(&row)?);
+        }
+        Ok(known)
+    }
+
     /// Whether look-ups find `session` until it ends.
     fn finds(&self, session: &Session, until: i64) -> bool {
         let chats = |session: &Session| look_ups::chats(&session.session_key, session.channel_id.as_deref());
@@ -37,21 +50,26 @@ impl Known {
 }
 
 impl Store {
-    /// Writes a session in the place of what was read; `None` where that has changed meanwhile.
+    /// Writes a session in the place of the one that was read, with new metadata where it has any; `None` where the row
+    /// has changed meanwhile.
     pub(super) async fn replace_session(
         &self,
         known: &Known,
         mut session: Session,
+        metadata: Option<&str>,
     ) -> Result<Option<Session>, StoreError> {
         let now = self.now();
         session.revision = known.revision.unwrap_or(0) + 1;
         session.updated_at = now;
         let mut look_ups: Vec<(ChatId, Writing)> = Vec::new();
-        if !known.finds(&session, expiry(now).as_second()) {
+        let is_found = known.finds(&session, expiry(now).as_second());
+        if !is_found {
             session.found_until = look_ups::kept_until(now);
             let chats = look_ups::chats(&session.session_key, session.channel_id.as_deref());
             look_ups.extend(chats.into_iter().map(|chat| (chat, Writing::Add)));
         }
+        let keeps_metadata = session.keeps_metadata;
+        session.keeps_metadata |= metadata.is_some();
         let mut backoff = Backoff::of_race();
         loop {
             look_ups.retain(|(_, writing)| *writing != Writing::Omit);
@@ -60,13 +78,21 @@ impl Store {
                 let (bot, key) = (&session.bot, &session.session_key);
                 actions.extend(self.write_look_up(bot, chat, key, session.found_until, *writing)?);
             }
+            match metadata {
+                Some(metadata) => actions.push(self.put_metadata(&session.id, metadata, session.found_until)?),
+                // It is kept as long as the look-ups are, and renewed with them.
+                None if keeps_metadata && !is_found => {
+                    actions.push(self.keep_metadata(&session.id, session.found_until)?);
+                }
+                None => {}
+            }
             match self.transact_write(actions).await {
                 Ok(()) => return Ok(Some(session)),
                 Err(CallError::Conditions(conditions)) => {
                     if let [Condition::Failed(_), ..] = conditions.as_slice() {
                         return Ok(None);
                     }
-                    for ((_, writing), condition) in look_ups.iter_mut().zip(&conditions[1..]) {
+                    for ((_, writing), condition) in look_ups.iter_mut().zip(conditions.iter().skip(1)) {
                         if let Condition::Failed(row) = condition {
                             *writing = Writing::after_failure(row.as_ref(), now)?;
                         }

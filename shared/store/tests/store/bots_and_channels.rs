@@ -2,8 +2,8 @@
 
 use portcullis_auth::SignedHeaders;
 use portcullis_store::{
-    BotStatus, ChannelError, ChannelStatus, ConnectError, CreateBotError, SetBotStatusError, Table, WebhookRoute,
-    round_trips::counted,
+    BotStatus, ChannelError, ChannelStatus, ConnectError, CreateBotError, PoolGuesses, SetBotStatusError, Table,
+    WebhookRoute, round_trips::counted,
 };
 
 use crate::support::{World, bot, channel, item, new_bot, new_channel, pool, text};
@@ -58,9 +58,9 @@ async fn a_connected_channel_is_found_by_its_route_and_verifies() {
     let (read, calls) = counted(world.store.slack_channel_for_verification(&channel())).await;
     let (known, signing) = read.unwrap().unwrap();
     assert_eq!((known, calls), (connected, 1));
-    let (target, calls) = counted(world.store.delivery_target(&channel(), &bot())).await;
+    let (target, calls) = counted(world.store.delivery_target(&channel(), &bot(), &PoolGuesses::default())).await;
     let target = target.unwrap();
-    assert_eq!((target.bot.unwrap().id, calls), (bot(), 1));
+    assert_eq!((target.bot.unwrap().id, calls), (bot(), 2));
     let (_, delivery) = target.channel.unwrap();
     let of = |secret: &str| portcullis_auth::SigningSecret::new(secret.into()).sign("1", b"body");
     assert_eq!(signing.sign("1", b"body"), of("signing secret"));
@@ -74,7 +74,8 @@ async fn a_connected_channel_is_found_by_its_route_and_verifies() {
 async fn an_unknown_channel_is_none_and_a_missing_delivery_secret_is_not() {
     let world = World::with_bot().await;
     assert!(world.store.slack_channel_for_verification(&channel()).await.unwrap().is_none());
-    let target = world.store.delivery_target(&channel(), &"bot-9".parse().unwrap()).await.unwrap();
+    let target =
+        world.store.delivery_target(&channel(), &"bot-9".parse().unwrap(), &PoolGuesses::default()).await.unwrap();
     assert!(target.channel.is_none() && target.bot.is_none());
     world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
     let mut lone = world.engine.rows(Table::Channels).await.remove(0);
@@ -82,7 +83,7 @@ async fn an_unknown_channel_is_none_and_a_missing_delivery_secret_is_not() {
     world.engine.put(Table::Channels, lone).await;
     let lone = "channel-2".parse().unwrap();
     assert!(world.store.slack_channel_for_verification(&lone).await.unwrap().is_none());
-    assert!(world.store.delivery_target(&lone, &bot()).await.is_err());
+    assert!(world.store.delivery_target(&lone, &bot(), &PoolGuesses::default()).await.is_err());
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn see(world: &World, event: &str, title: &str) {
         channel_type: "slack",
         channel_id: "C1",
         at: world.clock.now(),
-        event: Digest::of(event.as_bytes()),
+        counted_as: Some(Digest::of(event.as_bytes())),
         title,
     };
     world.store.record_message(&message).await.unwrap();
@@ -47,13 +47,46 @@ async fn a_first_message_makes_the_session_and_later_ones_count_in_it() {
 }
 
 #[tokio::test]
-async fn the_same_event_again_is_not_counted_again() {
+async fn one_of_the_last_8_messages_is_not_counted_again() {
     let world = World::new().await;
-    see(&world, "Ev1", "title").await;
-    let first = row(&world).await;
+    for number in 1..=9 {
+        see(&world, &format!("message {number}"), "title").await;
+    }
+    let before = row(&world).await;
+    assert_eq!(before["messageCount"].as_n().unwrap(), "9");
     world.clock.advance(hours(1));
-    see(&world, "Ev1", "title").await;
-    assert_eq!(row(&world).await, first);
+    for number in 2..=9 {
+        see(&world, &format!("message {number}"), "title").await;
+        assert_eq!(row(&world).await, before, "{number}");
+    }
+    see(&world, "message 1", "title").await;
+    assert_eq!(row(&world).await["messageCount"].as_n().unwrap(), "10", "it has been forgotten");
+}
+
+#[tokio::test]
+async fn an_edit_touches_its_session_and_is_not_counted() {
+    let world = World::new().await;
+    let bot = bot();
+    let edit = || MessageSeen {
+        bot: &bot,
+        session_key: KEY,
+        channel_type: "slack",
+        channel_id: "C1",
+        at: world.clock.now(),
+        counted_as: None,
+        title: "title",
+    };
+    world.store.record_message(&edit()).await.unwrap();
+    assert_eq!(row(&world).await["messageCount"].as_n().unwrap(), "0");
+    see(&world, "message", "title").await;
+    world.clock.advance(hours(1));
+    let ((), calls) = counted(async { world.store.record_message(&edit()).await.unwrap() }).await;
+    assert_eq!(calls, 1);
+    let touched = row(&world).await;
+    assert_eq!(touched["messageCount"].as_n().unwrap(), "1");
+    assert_eq!(touched["lastMessageAt"], text("2026-02-03T05:05:06.789Z"));
+    see(&world, "message", "title").await;
+    assert_eq!(row(&world).await["messageCount"].as_n().unwrap(), "1", "the message before is remembered");
 }
 
 #[tokio::test]

@@ -2,82 +2,62 @@
 
 use std::time::Duration;
 
+use portcullis_auth::Clock as _;
 use portcullis_crypto::Digest;
-use portcullis_store::{EventIdentity, Lease, Table, round_trips::counted};
+use portcullis_store::{Lease, MessageSeen, PoolGuesses, Table, round_trips::counted};
 
-use crate::support::{World, hours, item, text};
+use crate::support::{World, bot, channel, hours, item, new_channel, pool, size, text};
 
 const MINUTE: Duration = Duration::from_mins(1);
+const TAKEN: Lease = Lease::Taken { refusals: 0 };
 
-fn identity(event_id: Option<&str>, occurrence: Option<&str>) -> EventIdentity {
-    let digest = |text: &str| Digest::of(text.as_bytes());
-    EventIdentity::new(event_id.map(digest), occurrence.map(digest)).unwrap()
+fn event() -> Digest {
+    Digest::of(b"C1/U1/1.0/message")
 }
 
-fn both() -> EventIdentity {
-    identity(Some("Ev1"), Some("C1/U1/1.0/message"))
-}
-
-async fn lease(world: &World, identity: &EventIdentity, owner: &str) -> Lease {
-    world.store.lease(identity, owner, MINUTE).await.unwrap()
-}
-
-#[test]
-fn an_event_without_any_identity_is_none() {
-    assert_eq!(EventIdentity::new(None, None), None);
+async fn lease(world: &World, owner: &str) -> Lease {
+    world.store.lease(&event(), owner, MINUTE).await.unwrap()
 }
 
 #[tokio::test]
 async fn an_event_is_one_owners_until_its_lease_ends() {
     let world = World::new().await;
-    let (taken, calls) = counted(lease(&world, &both(), "one")).await;
-    assert_eq!((taken, calls), (Lease::Taken, 1));
-    assert_eq!(lease(&world, &both(), "two").await, Lease::HeldByAnother);
-    assert_eq!(lease(&world, &both(), "one").await, Lease::Taken, "an owner may ask again");
+    let (taken, calls) = counted(lease(&world, "one")).await;
+    assert_eq!((taken, calls), (TAKEN, 1));
+    assert_eq!(lease(&world, "two").await, Lease::HeldByAnother);
+    assert_eq!(lease(&world, "one").await, TAKEN, "an owner may ask again");
     world.clock.advance(jiff::Span::new().milliseconds(59_999));
-    assert_eq!(lease(&world, &both(), "two").await, Lease::HeldByAnother);
+    assert_eq!(lease(&world, "two").await, Lease::HeldByAnother);
     world.clock.advance(jiff::Span::new().milliseconds(1));
-    assert_eq!(lease(&world, &both(), "two").await, Lease::Taken);
-    assert_eq!(lease(&world, &both(), "one").await, Lease::HeldByAnother);
+    assert_eq!(lease(&world, "two").await, TAKEN);
+    assert_eq!(lease(&world, "one").await, Lease::HeldByAnother);
 }
 
 #[tokio::test]
 async fn a_delivered_event_is_a_duplicate_for_each_owner_until_it_is_forgotten() {
     let world = World::new().await;
-    assert_eq!(lease(&world, &both(), "one").await, Lease::Taken);
-    let (marked, calls) = counted(world.store.mark_delivered(&both(), "one")).await;
+    assert_eq!(lease(&world, "one").await, TAKEN);
+    let (marked, calls) = counted(world.store.mark_delivered(&event(), "one")).await;
     assert_eq!((marked, calls), (Ok(()), 1));
-    assert_eq!(lease(&world, &both(), "one").await, Lease::AlreadyDelivered);
+    assert_eq!(lease(&world, "one").await, Lease::AlreadyDelivered);
     world.clock.advance(hours(15 * 24 - 1));
-    assert_eq!(lease(&world, &both(), "two").await, Lease::AlreadyDelivered);
+    assert_eq!(lease(&world, "two").await, Lease::AlreadyDelivered);
     world.clock.advance(hours(1));
-    assert_eq!(world.count(Table::EventLog).await, 2, "its rows are still there");
-    assert_eq!(lease(&world, &both(), "two").await, Lease::Taken);
+    assert_eq!(world.count(Table::EventLog).await, 1, "its row is still there");
+    assert_eq!(lease(&world, "two").await, TAKEN);
+    assert_eq!(lease(&world, "three").await, Lease::HeldByAnother, "it is not taken for delivered again");
 }
 
 #[tokio::test]
-async fn the_same_event_under_another_of_its_identities_is_found() {
+async fn refusals_are_counted_for_the_owner_that_met_them() {
     let world = World::new().await;
-    let other_id = identity(Some("Ev2"), Some("C1/U1/1.0/message"));
-    let other_occurrence = identity(Some("Ev1"), Some("C1/U1/2.0/message"));
-    lease(&world, &both(), "one").await;
-    for twin in [&other_id, &other_occurrence, &identity(Some("Ev1"), None)] {
-        assert_eq!(lease(&world, twin, "two").await, Lease::HeldByAnother);
-    }
-    world.store.mark_delivered(&both(), "one").await.unwrap();
-    for twin in [&other_id, &other_occurrence, &identity(Some("Ev1"), None)] {
-        assert_eq!(lease(&world, twin, "two").await, Lease::AlreadyDelivered);
-    }
-    assert_eq!(world.count(Table::EventLog).await, 2, "a refused lease leaves no row");
-    let neither = identity(Some("Ev2"), Some("C1/U1/2.0/message"));
-    assert_eq!(lease(&world, &neither, "two").await, Lease::Taken);
-}
-
-#[tokio::test]
-async fn an_event_id_and_an_occurrence_of_one_digest_are_not_taken_for_each_other() {
-    let world = World::new().await;
-    assert_eq!(lease(&world, &identity(Some("same"), None), "one").await, Lease::Taken);
-    assert_eq!(lease(&world, &identity(None, Some("same")), "two").await, Lease::Taken);
+    lease(&world, "one").await;
+    world.store.record_refusals(&event(), "one", 7).await.unwrap();
+    assert_eq!(lease(&world, "one").await, Lease::Taken { refusals: 7 });
+    world.clock.advance(hours(1));
+    assert_eq!(lease(&world, "redriven").await, TAKEN, "a message that is sent again has all its tries");
+    world.store.record_refusals(&event(), "one", 8).await.unwrap();
+    assert_eq!(lease(&world, "redriven").await, TAKEN, "an owner that lost its lease records nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,13 +66,13 @@ async fn of_twenty_that_race_for_an_event_exactly_one_takes_it() {
     let racers: Vec<_> = (0..20)
         .map(|racer| {
             let store = world.store.clone();
-            tokio::spawn(async move { store.lease(&both(), &format!("racer-{racer}"), MINUTE).await.unwrap() })
+            tokio::spawn(async move { store.lease(&event(), &format!("racer-{racer}"), MINUTE).await.unwrap() })
         })
         .collect();
     let mut taken = 0;
     for racer in racers {
         match racer.await.unwrap() {
-            Lease::Taken => taken += 1,
+            Lease::Taken { .. } => taken += 1,
             other => assert_eq!(other, Lease::HeldByAnother),
         }
     }
@@ -102,9 +82,60 @@ async fn of_twenty_that_race_for_an_event_exactly_one_takes_it() {
 #[tokio::test]
 async fn rows_expire_fifteen_days_after_they_were_touched() {
     let world = World::new().await;
-    world.store.mark_delivered(&identity(Some("Ev1"), None), "one").await.unwrap();
-    let key = format!("event#{}", Digest::of(b"Ev1").to_hex());
-    let row = world.engine.row(Table::EventLog, item([("identity", text(&key))])).await.unwrap();
+    world.store.mark_delivered(&event(), "one").await.unwrap();
+    let row = world.engine.row(Table::EventLog, item([("identity", text(&event().to_hex()))])).await.unwrap();
     let expected = jiff::Timestamp::as_second("2026-02-18T04:05:06Z".parse().unwrap());
     assert_eq!(row["expiresAt"].as_n().unwrap(), &expected.to_string());
+}
+
+#[tokio::test]
+async fn a_message_event_costs_five_write_units() {
+    let world = World::with_bot().await;
+    let bot = bot();
+    let message = |number: u8| MessageSeen {
+        bot: &bot,
+        session_key: "agent:bot-1:slack:channel:c0123456789:thread:1800014400.000100",
+        channel_type: "slack",
+        channel_id: "C0123456789",
+        at: "2026-02-03T04:05:06Z".parse().unwrap(),
+        counted_as: Some(Digest::of(&[number])),
+        title: "Slack #C0123456789",
+    };
+    for number in 1..=9 {
+        world.store.record_message(&message(number)).await.unwrap();
+    }
+    let owner = "6c1c1d1e-0000-4000-8000-000000000000";
+    let (_, leases) = counted(lease(&world, owner)).await;
+    let ((), sessions) = counted(async { world.store.record_message(&message(10)).await.unwrap() }).await;
+    let (_, deliveries) = counted(world.store.mark_delivered(&event(), owner)).await;
+    // Each is one lone write, not a transaction, which would cost twice as much.
+    assert_eq!((leases, sessions, deliveries), (1, 1, 1));
+    let units = |row: &crate::support::Item| size(row).div_ceil(1024);
+    let event = units(&world.engine.rows(Table::EventLog).await[0]);
+    let session = world.engine.rows(Table::ChatSessions).await.into_iter().find(|row| row.contains_key("bot")).unwrap();
+    // The index is ordered by the time that each message changes: its old entry is deleted and a new one put.
+    let index = 2 * units(&session);
+    assert_eq!(event + event + units(&session) + index, 5);
+}
+
+#[tokio::test]
+async fn an_open_circuit_is_seen_by_all_and_its_probe_is_claimed_by_one() {
+    let world = World::with_bot().await;
+    world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+    let guesses = PoolGuesses::default();
+    let target = async || world.store.delivery_target(&channel(), &bot(), &guesses).await.unwrap();
+    let (found, calls) = counted(target()).await;
+    assert_eq!((found.stall, found.pool.map(|pool| pool.id), calls), (None, Some(pool()), 2));
+    let (_, calls) = counted(target()).await;
+    assert_eq!(calls, 1, "the pool is guessed from the time before");
+
+    let until = world.clock.now() + MINUTE;
+    world.store.record_stall(&pool(), until).await.unwrap();
+    let seen = target().await.stall.unwrap();
+    assert_eq!(seen.until, until);
+    let later = until + MINUTE;
+    assert!(world.store.claim_probe(&pool(), seen, later).await.unwrap());
+    assert!(!world.store.claim_probe(&pool(), seen, later).await.unwrap(), "another has it");
+    world.store.clear_stall(&pool()).await.unwrap();
+    assert_eq!(target().await.stall, None);
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use portcullis_crypto::Digest;
-use portcullis_store::{
-    ClientOptions, EventIdentity, Heartbeat, Lease, PoolError, PoolStatus, PutSecretsError, StoreError, Table,
-};
+use portcullis_store::{ClientOptions, Heartbeat, Lease, PoolError, PoolStatus, PutSecretsError, StoreError, Table};
 use tokio::net::TcpListener;
 
 use crate::support::{Answer, StandIn, World, pool, set};
@@ -143,11 +141,11 @@ async fn a_write_whose_answer_was_lost_is_made_once() {
 #[tokio::test]
 async fn a_lease_whose_answer_was_lost_is_still_its_owners() {
     let world = World::new().await;
-    let event = EventIdentity::new(Some(Digest::of(b"Ev1")), Some(Digest::of(b"what"))).unwrap();
+    let event = Digest::of(b"Ev1");
     let stand_in = StandIn::start(world.engine.port, [Answer::ForwardAndHang], Answer::Forward).await;
     let store = world.through(&stand_in, &short());
     let minute = Duration::from_mins(1);
-    assert_eq!(store.lease(&event, "one", minute).await, Ok(Lease::Taken));
+    assert_eq!(store.lease(&event, "one", minute).await, Ok(Lease::Taken { refusals: 0 }));
     assert_eq!(world.store.lease(&event, "two", minute).await, Ok(Lease::HeldByAnother));
 }
 

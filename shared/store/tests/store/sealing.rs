@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use portcullis_crypto::{Keyring, OpenError};
-use portcullis_store::{ClientOptions, FixedKeyring, StoreError, Table};
+use portcullis_store::{ClientOptions, FixedKeyring, PoolGuesses, StoreError, Table};
 use secrecy::ExposeSecret;
 
 use crate::support::{
@@ -80,7 +80,7 @@ async fn one_credential_in_anothers_place_does_not_open() {
     let mut row = world.engine.row(Table::ChannelCredentials, kind("signing_secret")).await.unwrap();
     row.insert("kind".to_owned(), text("delivery_secret"));
     world.engine.put(Table::ChannelCredentials, row).await;
-    let delivery = world.store.delivery_target(&channel(), &bot()).await;
+    let delivery = world.store.delivery_target(&channel(), &bot(), &PoolGuesses::default()).await;
     assert_eq!(delivery.unwrap_err(), not_authentic("channel_credentials"));
 }
 

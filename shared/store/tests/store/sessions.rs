@@ -1,6 +1,6 @@
 //! What a runtime says of its sessions, and who may.
 
-use portcullis_auth::Generation;
+use portcullis_auth::{Clock as _, Generation};
 use portcullis_store::{
     BotAccessError, BotReach, BotStatus, MessageSeen, NewSession, Session, SessionChange, SessionError, SessionStatus,
     round_trips::counted,
@@ -59,6 +59,38 @@ async fn a_session_past_its_retention_is_made_anew_and_cannot_be_changed() {
 }
 
 #[tokio::test]
+async fn metadata_outlives_messages_and_lies_in_no_row_that_they_write() {
+    let world = World::with_bot().await;
+    let metadata = Some(format!("\"{}\"", "x".repeat(64 * 1024 - 2)));
+    put(&world, KEY, SessionChange { metadata: metadata.clone(), ..titled("One") }).await;
+    let bot = bot();
+    // Beyond the 180 days after which the row would have expired, had messages not kept it.
+    for month in 1..=10_u8 {
+        world.clock.advance(hours(30 * 24));
+        let message = MessageSeen {
+            bot: &bot,
+            session_key: KEY,
+            channel_type: "slack",
+            channel_id: "C1",
+            at: "2026-02-03T04:05:06Z".parse().unwrap(),
+            counted_as: Some(portcullis_crypto::Digest::of(&[month])),
+            title: "Slack #C1",
+        };
+        world.store.record_message(&message).await.unwrap();
+    }
+    let rows = world.engine.rows(portcullis_store::Table::ChatSessions).await;
+    let (of_metadata, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.contains_key("metadata"));
+    let now = world.clock.now().as_second();
+    assert!(of_metadata[0]["expiresAt"].as_n().unwrap().parse::<i64>().unwrap() > now + 30 * 24 * 3600);
+    assert!(!of_metadata[0].contains_key("bot"), "it is in no index");
+    for row in &others {
+        assert!(crate::support::size(row) <= 1024, "one write unit: {row:?}");
+    }
+    let session = put(&world, KEY, SessionChange::default()).await;
+    assert_eq!((session.metadata, session.message_count), (metadata, 10));
+}
+
+#[tokio::test]
 async fn a_title_of_its_own_takes_the_place_of_a_provisional_one() {
     let world = World::with_bot().await;
     let bot = bot();
@@ -68,7 +100,7 @@ async fn a_title_of_its_own_takes_the_place_of_a_provisional_one() {
         channel_type: "slack",
         channel_id: "C1",
         at: "2026-02-03T04:05:06Z".parse().unwrap(),
-        event: portcullis_crypto::Digest::of(b"Ev1"),
+        counted_as: Some(portcullis_crypto::Digest::of(b"Ev1")),
         title: "Slack #C1",
     };
     world.store.record_message(&message).await.unwrap();
@@ -93,7 +125,7 @@ async fn no_change_is_lost_of_writers_that_race() {
                 channel_type: "slack",
                 channel_id: "C1",
                 at: "2026-02-03T04:05:06Z".parse().unwrap(),
-                event: portcullis_crypto::Digest::of(&writer.to_be_bytes()),
+                counted_as: Some(portcullis_crypto::Digest::of(&writer.to_be_bytes())),
                 title: "Slack #C1",
             };
             store.record_message(&message).await.expect("is counted");
@@ -140,12 +172,12 @@ async fn a_deleted_bots_sessions_are_not_written() {
 }
 
 #[tokio::test]
-async fn a_look_ups_row_is_no_session() {
+async fn the_rows_of_a_look_up_and_of_metadata_are_not_sessions() {
     let world = World::with_bot().await;
-    put(&world, KEY, titled("One")).await;
+    put(&world, KEY, SessionChange { metadata: Some("{}".to_owned()), ..titled("One") }).await;
     for row in world.engine.rows(portcullis_store::Table::ChatSessions).await {
         let id = row["id"].as_s().unwrap();
         let changed = world.store.change_session(BotReach::Any, id, &titled("x")).await;
-        assert_eq!(changed.is_ok(), !id.starts_with("lookUp"), "{id}");
+        assert_eq!(changed.is_ok(), !id.contains('#'), "{id}");
     }
 }

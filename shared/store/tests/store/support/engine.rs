@@ -44,7 +44,7 @@ impl Engine {
         let port = listener.local_addr().expect("an address").port();
         let database = dynoxide::Database::memory().expect("a database in memory");
         tokio::spawn(dynoxide::server::serve_on(listener, database));
-        let engine = Self { port, direct: client(port, &ClientOptions::default()) };
+        let engine = Self { port, direct: client(port, &patient()) };
         engine.create_tables(PREFIX).await;
         engine
     }
@@ -87,6 +87,18 @@ impl Engine {
     pub async fn put_into(&self, prefix: &str, table: Table, row: Item) {
         let put = self.direct.put_item().table_name(format!("{prefix}{table}")).set_item(Some(row));
         put.send().await.expect("a write");
+    }
+}
+
+/// Limits that no test meets, however busy the machine is: the engine is slow with large rows. A test of a time-out has its
+/// own.
+pub fn patient() -> ClientOptions {
+    let patience = Duration::from_mins(10);
+    ClientOptions {
+        connect_timeout: patience,
+        attempt_timeout: patience,
+        operation_timeout: patience,
+        ..ClientOptions::default()
     }
 }
 

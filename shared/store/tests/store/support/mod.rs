@@ -101,7 +101,7 @@ impl World {
     pub async fn new() -> Self {
         let engine = Engine::start().await;
         let clock = Arc::new(MockClock(Mutex::new("2026-02-03T04:05:06.789Z".parse().expect("a time"))));
-        let client = engine.client(&ClientOptions::default());
+        let client = engine.client(&engine::patient());
         let store = store(client, PREFIX, fixed_keys(), Arc::clone(&clock));
         Self { store, engine, clock }
     }
@@ -128,7 +128,7 @@ impl World {
 
     /// A store over the same tables and clock with other keys.
     pub fn with_keys(&self, keys: Arc<dyn KeySource>) -> Store {
-        store(self.engine.client(&ClientOptions::default()), PREFIX, keys, Arc::clone(&self.clock))
+        store(self.engine.client(&engine::patient()), PREFIX, keys, Arc::clone(&self.clock))
     }
 
     /// A store that reaches the engine by way of a stand-in.
@@ -215,6 +215,27 @@ pub type Item = HashMap<String, AttributeValue>;
 
 pub fn item<const N: usize>(pairs: [(&str, AttributeValue); N]) -> Item {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The size of an item by which a write is billed, in bytes: names and values.
+///
+/// Source: DynamoDB, "`DynamoDB` item sizes and formats".
+pub fn size(item: &Item) -> usize {
+    fn of(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(digits) => digits.len() / 2 + 2,
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            AttributeValue::Bool(_) | AttributeValue::Null(_) => 1,
+            AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
+            AttributeValue::L(values) => 3 + values.iter().map(|value| of(value) + 1).sum::<usize>(),
+            AttributeValue::M(values) => {
+                3 + values.iter().map(|(name, value)| name.len() + of(value) + 1).sum::<usize>()
+            }
+            other => panic!("no size is known of {other:?}"),
+        }
+    }
+    item.iter().map(|(name, value)| name.len() + of(value)).sum()
 }
 
 pub fn hours(hours: i64) -> jiff::Span {
