@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::fcntl::OFlag;
+use portcullis_crypto::Digest;
 use portcullis_openclaw::FilePath;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,9 @@ const EXECUTABLE: u32 = 0o700;
 
 /// What we have written is listed here, in each folder that we keep.
 const LIST: &str = ".portcullis.json";
+
+/// The largest file whose digest is taken, in bytes. A configuration comes in an answer of at most 8 MiB.
+const MAXIMUM_DIGESTED: u64 = 16 * 1024 * 1024;
 
 /// The largest list that is read, in bytes.
 const MAXIMUM_LIST: u64 = 8 * 1024 * 1024;
@@ -69,6 +74,23 @@ fn write_if_other(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
 fn holds(path: &Path, content: &[u8]) -> bool {
     let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == content.len() as u64);
     is_file && fs::read(path).is_ok_and(|found| found == content)
+}
+
+/// The digest of a file's content; `None` where there is no plain file of at most 16 MiB that `user` can read.
+#[must_use]
+pub fn digest(user: &User, path: &Path) -> Option<Digest> {
+    user.act(|| {
+        // A FIFO that the child has put there must not make the sidecar wait, and a link is not what was written.
+        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        let found = file.metadata().ok()?;
+        if !found.is_file() || found.len() > MAXIMUM_DIGESTED {
+            return None;
+        }
+        let mut content = Vec::new();
+        file.take(MAXIMUM_DIGESTED).read_to_end(&mut content).ok()?;
+        Some(Digest::of(&content))
+    })
 }
 
 /// What we have written into a folder.

@@ -16,6 +16,7 @@ pub mod log;
 pub mod pace;
 pub mod probe;
 pub mod process;
+pub mod program;
 pub mod record;
 pub mod run;
 pub mod settings;

@@ -91,17 +91,17 @@ impl Process {
         self.started.token_ends
     }
 
-    /// Waits until it has ended.
-    pub async fn wait(&mut self) {
-        match &mut self.child {
+    /// Waits until it has ended. Returns its exit code; `None` where a signal ended it, and for an adopted process, whose code
+    /// only its parent is told.
+    pub async fn wait(&mut self) -> Option<i32> {
+        if let Some(child) = &mut self.child {
             // A failure to wait is one of a child that is not there.
-            Some(child) => drop(child.wait().await),
-            None => {
-                while self.started.identity.is_alive() {
-                    pause(LOOK).await;
-                }
-            }
+            return child.wait().await.ok()?.code();
         }
+        while self.started.identity.is_alive() {
+            pause(LOOK).await;
+        }
+        None
     }
 
     /// Ends it: SIGTERM, and SIGKILL to all of its process group where it has not ended after `patience`.

@@ -26,7 +26,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match start(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::line("error", "the sidecar cannot run", &[("because", &error)]);
+            log::error("the sidecar cannot run", &[("because", error.to_string().into())]);
             ExitCode::FAILURE
         }
     }
@@ -72,6 +72,7 @@ async fn run(settings: Settings, token: Token) -> Result<(), Box<dyn std::error:
         command: settings.command,
         user: settings.user.clone(),
         folder,
+        config: settings.config.clone(),
         environment: settings.environment,
         record: Record::in_folder(&settings.run),
         prober: Prober::new(settings.gateway, &pace)?,

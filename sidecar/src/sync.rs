@@ -84,7 +84,7 @@ impl Sync {
             let wait = match outcome {
                 Ok(()) => {
                     if !is_registered || was_refused {
-                        log::info("the control plane answers", &[("pool", &self.api.pool())]);
+                        log::info("the control plane answers", &[("pool", self.api.pool().into())]);
                     }
                     (is_registered, was_refused) = (true, false);
                     backoff.reset();
@@ -95,7 +95,10 @@ impl Sync {
                     is_registered &= !matches!(error, SyncError::Api(ApiError::Status(404)));
                     was_refused = true;
                     let wait = backoff.next_wait();
-                    log::warn("not up to date", &[("because", &error), ("againInSeconds", &wait.as_secs_f32())]);
+                    log::warn(
+                        "not up to date",
+                        &[("because", error.to_string().into()), ("againInSeconds", log::seconds(wait))],
+                    );
                     wait
                 }
             };
@@ -160,7 +163,10 @@ impl Sync {
         }
         applied.agents = configuration.agent_meta;
         (applied.config, applied.config_tag) = (Some(configuration.version), found.tag);
-        log::info("wrote a configuration", &[("version", &configuration.version), ("agents", &applied.agents.len())]);
+        log::info(
+            "wrote a configuration",
+            &[("version", configuration.version.into()), ("agents", applied.agents.len().into())],
+        );
         self.configured.send_replace(Some(configuration.version));
         Ok(())
     }
@@ -171,7 +177,10 @@ impl Sync {
         }
         let Some(found) = self.api.skills(applied.skills_tag.as_deref()).await? else { return Ok(()) };
         files::sync_skills(&self.user, &self.state.join("skills"), &found.value)?;
-        log::info("wrote skills", &[("version", &found.value.version), ("skills", &found.value.skills.len())]);
+        log::info(
+            "wrote skills",
+            &[("version", found.value.version.into()), ("skills", found.value.skills.len().into())],
+        );
         (applied.skills, applied.skills_tag) = (Some(found.value.version), found.tag);
         Ok(())
     }
@@ -185,7 +194,10 @@ impl Sync {
         for agent in applied.agents.keys() {
             files::sync_templates(&self.user, &self.workspace(agent), &found.value)?;
         }
-        log::info("wrote templates", &[("version", &found.value.version), ("agents", &applied.agents.len())]);
+        log::info(
+            "wrote templates",
+            &[("version", found.value.version.into()), ("agents", applied.agents.len().into())],
+        );
         applied.templates = Some(found.value.version);
         Ok(())
     }

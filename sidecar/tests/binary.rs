@@ -195,6 +195,24 @@ async fn a_child_that_was_killed_is_started_again() {
 }
 
 #[tokio::test]
+async fn a_refused_configuration_is_told_and_a_new_version_starts_the_child_again() {
+    let (system, _gateway, mut machine) = prepared().await;
+    let script = r#"test -e "$OPENCLAW_STATE_DIR/workspaces/bot-2" || exit 78
+        echo $$ > "$OPENCLAW_STATE_DIR/pid"; exec sleep 600"#;
+    machine.command = ["sh", "-c", script].map(str::to_owned).into();
+    let _sidecar = machine.start();
+    let id = "pool-1".parse().unwrap();
+    let status = async || system.store().get_pool(&id).await.unwrap().unwrap().status.to_string();
+    eventually("it is told", async || status().await == "unhealthy").await;
+    assert!(machine.log().contains("OpenClaw refuses its configuration (exit code 78)"), "{}", machine.log());
+    assert_eq!(machine.log().matches("started OpenClaw").count(), 1, "{}", machine.log());
+    fs::create_dir_all(machine.state().join("workspaces/bot-2")).unwrap();
+    seed::bot(&system, "bot-2", &seed::pool(&system, "pool-1", None).await).await;
+    machine.wait_for_child().await;
+    eventually("it is well", async || status().await == "active").await;
+}
+
+#[tokio::test]
 async fn a_control_plane_that_is_away_keeps_nobody_from_starting_with_what_there_is() {
     let (system, gateway, machine) = prepared().await;
     let mut sidecar = machine.start();
