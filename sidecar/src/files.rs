@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{Skills, Template, Templates, WriteMode},
-    pace::random,
+    pace::{random, timestamp},
     user::User,
 };
 
@@ -27,6 +28,9 @@ const EXECUTABLE: u32 = 0o700;
 
 /// What we have written is listed here, in each folder that we keep.
 const LIST: &str = ".portcullis.json";
+
+/// How the name of a folder begins in which `OpenClaw` prepares a backup of its configuration.
+const UNFINISHED_BACKUP: &str = "openclaw-config-backup";
 
 /// The largest file whose digest is taken, in bytes. A configuration comes in an answer of at most 8 MiB.
 const MAXIMUM_DIGESTED: u64 = 16 * 1024 * 1024;
@@ -91,6 +95,59 @@ pub fn digest(user: &User, path: &Path) -> Option<Digest> {
         file.take(MAXIMUM_DIGESTED).read_to_end(&mut content).ok()?;
         Some(Digest::of(&content))
     })
+}
+
+/// Removes the copies of a configuration that `OpenClaw` lays beside it: they hold credentials, and stay when those are
+/// replaced. Returns how many there were.
+///
+/// Source: OpenClaw 2026.9.6: a ring of five backups (`.bak`, `.bak.1` to `.bak.4`), the last that started well
+/// (`.last-good`), one of before an update (`.pre-update`), and what was found broken or turned away (`.clobbered.<time>`,
+/// `.rejected.<time>`). A backup in the making is a folder, `openclaw-config-backup…`.
+///
+/// # Errors
+/// Those of the file system; the rest is tried all the same.
+pub fn remove_copies(user: &User, config: &Path) -> io::Result<usize> {
+    let (Some(folder), Some(name)) = (config.parent(), config.file_name().and_then(OsStr::to_str)) else {
+        return Ok(0);
+    };
+    let is_copy = |entry: &str| {
+        entry.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| {
+            matches!(rest, "bak" | "last-good" | "pre-update")
+                || ["bak.", "clobbered.", "rejected."].iter().any(|beginning| rest.starts_with(beginning))
+        })
+    };
+    user.act(|| {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries?,
+        };
+        let (mut removed, mut failed) = (0, None);
+        for entry in entries {
+            let entry = entry?;
+            let entry_name = entry.file_name();
+            let Some(entry_name) = entry_name.to_str() else { continue };
+            let outcome = if is_copy(entry_name) {
+                fs::remove_file(entry.path())
+            } else if entry_name.starts_with(UNFINISHED_BACKUP) && is_old(&entry) {
+                fs::remove_dir_all(entry.path())
+            } else {
+                continue;
+            };
+            match outcome {
+                Ok(()) => removed += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(removed), Err)
+    })
+}
+
+/// Whether nothing has changed in a folder for a minute: a backup in the making is gone by then, or its writer has died.
+fn is_old(entry: &fs::DirEntry) -> bool {
+    let changed = entry.metadata().and_then(|found| found.modified()).ok();
+    let changed = changed.and_then(|changed| jiff::Timestamp::try_from(changed).ok());
+    changed.is_some_and(|changed| timestamp().duration_since(changed) > jiff::SignedDuration::from_mins(1))
 }
 
 /// What we have written into a folder.
@@ -280,6 +337,53 @@ mod tests {
         assert!(write(&User::own(), &file, b"new").is_err());
         assert!(file.join("full").is_dir());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn copies_of_a_configuration_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let copies = [
+            "openclaw.json.bak",
+            "openclaw.json.bak.1",
+            "openclaw.json.bak.4",
+            "openclaw.json.last-good",
+            "openclaw.json.pre-update",
+            "openclaw.json.clobbered.2026-11-25T10-00-00-000Z",
+            "openclaw.json.clobbered.2026-11-25T10-00-00-000Z-01",
+            "openclaw.json.rejected.2026-11-25T10-00-00-000Z",
+        ];
+        let others =
+            ["openclaw.json", "openclaw.json5", "openclaw.json.lock", "other.json.bak", "bak", "nexu-context.json"];
+        for name in copies.iter().chain(&others) {
+            fs::write(root.join(name), "x").unwrap();
+        }
+        fs::create_dir(root.join("openclaw-config-backup-of-now")).unwrap();
+        let config = root.join("openclaw.json");
+        assert_eq!(remove_copies(&User::own(), &config).unwrap(), copies.len());
+        assert_eq!(remove_copies(&User::own(), &config).unwrap(), 0);
+        for name in copies {
+            assert!(!root.join(name).exists(), "{name}");
+        }
+        for name in others.iter().chain(&["openclaw-config-backup-of-now"]) {
+            assert!(root.join(name).exists(), "{name}");
+        }
+        assert_eq!(remove_copies(&User::own(), &root.join("no/such/folder/openclaw.json")).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_digest_is_of_a_plain_file_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "x").unwrap();
+        symlink(path("file"), path("link")).unwrap();
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        let digest = |name| digest(&User::own(), &path(name));
+        assert_eq!(digest("file"), Some(Digest::of(b"x")));
+        for other in ["link", "fifo", "folder", "missing"] {
+            assert_eq!(digest(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use portcullis_upstream::BaseUrl;
 
 use crate::{
-    environment::for_child,
+    environment::{SET, for_child},
     user::{User, UserError},
 };
 
@@ -95,6 +95,7 @@ impl Settings {
                 "and OPENCLAW_CONFIG_PATH must be absolute paths",
             ));
         }
+        child.extend(SET.map(|(name, value)| (name.into(), value.into())));
         child.insert("OPENCLAW_STATE_DIR".into(), state.clone().into());
         child.insert("OPENCLAW_CONFIG_PATH".into(), config.clone().into());
         child.insert("SKILL_API_TOKEN_FILE".into(), state.join(crate::sync::TOKEN_FILE).into());
@@ -142,8 +143,16 @@ mod tests {
         assert_eq!(settings.state, PathBuf::from("/home/x/.openclaw"));
         assert_eq!(settings.config, PathBuf::from("/home/x/.openclaw/openclaw.json"));
         assert_eq!(settings.command, ["openclaw", "gateway", "run"]);
-        let names: Vec<_> = settings.environment.keys().map(|name| name.to_str().unwrap()).collect();
-        assert_eq!(names, ["HOME", "OPENCLAW_CONFIG_PATH", "OPENCLAW_STATE_DIR", "SKILL_API_TOKEN_FILE"]);
+        let child = settings.environment.iter().map(|(name, value)| (name.to_str().unwrap(), value.to_str().unwrap()));
+        let expected = [
+            ("HOME", "/home/x"),
+            ("OPENCLAW_CONFIG_PATH", "/home/x/.openclaw/openclaw.json"),
+            ("OPENCLAW_CONFIG_READONLY", "1"),
+            ("OPENCLAW_NO_RESPAWN", "1"),
+            ("OPENCLAW_STATE_DIR", "/home/x/.openclaw"),
+            ("SKILL_API_TOKEN_FILE", "/home/x/.openclaw/skill-token"),
+        ];
+        assert_eq!(child.collect::<Vec<_>>(), expected);
         assert_eq!(read(&LEAST, &["--", "node", "openclaw.mjs"]).unwrap().command, ["node", "openclaw.mjs"]);
     }
 

@@ -7,6 +7,7 @@ use std::{
     rc::Rc,
 };
 
+use portcullis_crypto::Digest;
 use portcullis_openclaw::FilePath;
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -58,6 +59,8 @@ enum SyncError {
 #[derive(Default)]
 struct Applied {
     config: Option<u64>,
+    /// Of the configuration's file as it was written.
+    config_digest: Option<Digest>,
     config_tag: Option<String>,
     agents: BTreeMap<String, AgentMeta>,
     skills: Option<u64>,
@@ -117,15 +120,45 @@ impl Sync {
     }
 
     async fn round(&self, applied: &mut Applied, is_registered: bool) -> Result<(), SyncError> {
+        self.remove_copies();
         let (address, health) = (self.address.as_deref(), *self.health.borrow());
         if !is_registered {
             self.api.register(address, health).await?;
         }
-        let versions = self.api.heartbeat(address, health, applied.config).await?;
+        let last_seen = self.check_config(applied).await;
+        let versions = self.api.heartbeat(address, health, last_seen).await?;
         // The token first: what starts next may need it.
         let token = self.renew_token(applied).await;
         let others = self.apply(applied, versions).await;
         token.and(others)
+    }
+
+    /// Removes what `OpenClaw` has laid beside its configuration, whether the control plane answers or not.
+    fn remove_copies(&self) {
+        match files::remove_copies(&self.user, &self.config) {
+            Ok(0) => {}
+            Ok(removed) => log::info("removed OpenClaw's copies of a configuration", &[("copies", removed.into())]),
+            Err(error) => log::warn(
+                "copies of a configuration, which hold credentials, could not be removed",
+                &[("because", error.to_string().into())],
+            ),
+        }
+    }
+
+    /// Checks that the configuration's file is as it was written, and else writes it again. Returns the version that lies on the
+    /// disk: 0 where it was changed and could not be written again, `None` where none was written yet.
+    async fn check_config(&self, applied: &mut Applied) -> Option<u64> {
+        let version = applied.config?;
+        if files::digest(&self.user, &self.config) == applied.config_digest {
+            return Some(version);
+        }
+        log::warn("the configuration was changed on the disk: writing it again", &[("version", version.into())]);
+        // Without a tag the control plane answers all of it.
+        (applied.config, applied.config_tag) = (None, None);
+        if let Err(error) = self.apply_config(applied, version).await {
+            log::warn("the configuration could not be written again", &[("because", error.to_string().into())]);
+        }
+        Some(applied.config.unwrap_or(0))
     }
 
     async fn apply(&self, applied: &mut Applied, versions: Versions) -> Result<(), SyncError> {
@@ -156,7 +189,11 @@ impl Sync {
             "agents": configuration.agent_meta,
         });
         files::write(&self.user, &self.state.join(CONTEXT_FILE), pretty(&context)?.as_bytes())?;
-        files::write(&self.user, &self.config, pretty(&configuration.config)?.as_bytes())?;
+        let text = pretty(&configuration.config)?;
+        // Not known until it is written: half of the way leaves a file that is neither.
+        (applied.config, applied.config_digest) = (None, None);
+        files::write(&self.user, &self.config, text.as_bytes())?;
+        applied.config_digest = Some(Digest::of(text.as_bytes()));
         if applied.agents != configuration.agent_meta {
             // A new agent's workspace has no templates yet.
             applied.templates = None;

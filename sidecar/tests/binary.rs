@@ -95,6 +95,8 @@ async fn the_pools_token_is_nowhere_that_the_child_could_look() {
     let expected = [
         "HOME",
         "OPENCLAW_CONFIG_PATH",
+        "OPENCLAW_CONFIG_READONLY",
+        "OPENCLAW_NO_RESPAWN",
         "OPENCLAW_STATE_DIR",
         "PATH",
         "SKILL_API_TOKEN",

@@ -38,6 +38,8 @@ enum Mood {
     /// It is well, and its configuration has this version.
     Well(u64),
     Status(u16),
+    /// As well, but its configuration cannot be had.
+    NoConfiguration(u64),
     Html,
     /// It is cut in the middle of a right answer.
     Half(u64),
@@ -51,9 +53,15 @@ struct ControlPlane {
     mood: Arc<Mutex<Mood>>,
     heartbeats: Arc<AtomicUsize>,
     others: Arc<AtomicUsize>,
+    /// What the newest heartbeat told.
+    told: Arc<Mutex<Value>>,
 }
 
 impl ControlPlane {
+    fn last_seen(&self) -> Option<u64> {
+        self.told.lock().unwrap()["lastSeenVersion"].as_u64()
+    }
+
     fn be(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
@@ -63,10 +71,18 @@ async fn take(State(plane): State<ControlPlane>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     if path.ends_with("/heartbeat") { &plane.heartbeats } else { &plane.others }.fetch_add(1, Ordering::Relaxed);
     assert_eq!(request.headers()["authorization"], "Bearer a-token");
+    if path.ends_with("/heartbeat") {
+        let body = axum::body::to_bytes(request.into_body(), 1024 * 1024).await.unwrap();
+        *plane.told.lock().unwrap() = serde_json::from_slice(&body).unwrap();
+    }
     let mood = plane.mood.lock().unwrap().clone();
     match mood {
         Mood::Well(version) => axum::Json(answer(&path, version)).into_response(),
         Mood::Status(status) => (StatusCode::from_u16(status).unwrap(), "{}").into_response(),
+        Mood::NoConfiguration(_) if path.ends_with("/config/latest") => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response()
+        }
+        Mood::NoConfiguration(version) => axum::Json(answer(&path, version)).into_response(),
         Mood::Html => ([("content-type", "text/html")], "<html><body>200 OK</body></html>").into_response(),
         Mood::Half(version) => {
             let whole = answer(&path, version).to_string();
@@ -107,8 +123,12 @@ impl World {
     async fn start(mood: Mood) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/", listener.local_addr().unwrap());
-        let plane =
-            ControlPlane { mood: Arc::new(Mutex::new(mood)), heartbeats: Arc::default(), others: Arc::default() };
+        let plane = ControlPlane {
+            mood: Arc::new(Mutex::new(mood)),
+            heartbeats: Arc::default(),
+            others: Arc::default(),
+            told: Arc::default(),
+        };
         #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
         let router = Router::new().fallback(take).with_state(plane.clone());
         tokio::spawn(async { axum::serve(listener, router).await });
@@ -261,6 +281,61 @@ async fn a_pools_secrets_are_written_nowhere() {
         let context: Value = serde_json::from_str(&world.read("nexu-context.json").unwrap()).unwrap();
         let keys: Vec<&String> = context.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["agents", "apiUrl", "poolId"]);
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn what_is_told_as_seen_is_what_lies_on_the_disk() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        eventually("it is told", async || world.plane.last_seen() == Some(1)).await;
+        let file = world.folder.path().join("openclaw.json");
+        let written = world.read("openclaw.json").unwrap();
+        let elsewhere = world.folder.path().join("elsewhere");
+        let changes: [&dyn Fn(); 4] = [
+            &|| std::fs::write(&file, "{}").unwrap(),
+            &|| std::fs::write(&file, format!("{written}\n")).unwrap(),
+            &|| std::fs::remove_file(&file).unwrap(),
+            &|| {
+                std::fs::rename(&file, &elsewhere).unwrap();
+                std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+            },
+        ];
+        for change in changes {
+            change();
+            eventually("it is written again", async || {
+                world.read("openclaw.json").as_ref() == Some(&written) && !file.is_symlink()
+            })
+            .await;
+            eventually("it is told", async || world.plane.last_seen() == Some(1)).await;
+        }
+        // Where it cannot be written again, no version is claimed.
+        world.plane.be(Mood::NoConfiguration(1));
+        std::fs::write(&file, "{}").unwrap();
+        eventually("none is told", async || world.plane.last_seen() == Some(0)).await;
+        world.plane.be(Mood::Well(1));
+        eventually("it is told again", async || world.plane.last_seen() == Some(1)).await;
+        assert_eq!(world.read("openclaw.json"), Some(written));
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn copies_of_a_configuration_with_old_secrets_do_not_stay() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        for name in ["openclaw.json.bak", "openclaw.json.bak.3", "openclaw.json.last-good"] {
+            std::fs::write(world.folder.path().join(name), "old").unwrap();
+        }
+        eventually("they are gone", async || {
+            ["bak", "bak.3", "last-good"].iter().all(|end| world.read(&format!("openclaw.json.{end}")).is_none())
+        })
+        .await;
         world.task.abort();
     };
     LocalSet::new().run_until(test).await;
