@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod command_line;
 pub mod environment;
 pub mod files;
 pub mod log;
@@ -18,6 +19,7 @@ pub mod probe;
 pub mod process;
 pub mod program;
 pub mod record;
+pub mod refusal;
 pub mod run;
 pub mod settings;
 pub mod skill_command;

@@ -22,7 +22,7 @@ pub struct Pace {
     pub restart: Duration,
     /// How long a child must have run for its restarts to be counted anew.
     pub restart_reset: Duration,
-    /// How long a child may take to end after SIGTERM.
+    /// How long a child may take to end after SIGTERM: `OpenClaw` lets running work end first.
     pub termination: Duration,
     /// How long before its own token ends a child is started anew.
     pub token_margin: Duration,
@@ -41,7 +41,7 @@ impl Default for Pace {
             silence: Duration::from_mins(3),
             restart: Duration::from_secs(3),
             restart_reset: Duration::from_mins(2),
-            termination: Duration::from_secs(5),
+            termination: Duration::from_secs(30),
             token_margin: Duration::from_hours(24),
             file_token: Duration::from_hours(1),
         }

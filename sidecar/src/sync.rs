@@ -10,7 +10,7 @@ use std::{
 use portcullis_crypto::Digest;
 use portcullis_openclaw::FilePath;
 use secrecy::ExposeSecret;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
@@ -55,6 +55,16 @@ enum SyncError {
     File(#[from] io::Error),
 }
 
+impl SyncError {
+    /// The error as facts of a log line.
+    fn facts(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::Api(error) => error.facts(),
+            Self::File(_) => vec![("because", self.to_string().into())],
+        }
+    }
+}
+
 /// What is on the disk.
 #[derive(Default)]
 struct Applied {
@@ -95,13 +105,12 @@ impl Sync {
                 }
                 Err(error) => {
                     // A pool that is not known, or not any more, makes itself known.
-                    is_registered &= !matches!(error, SyncError::Api(ApiError::Status(404)));
+                    is_registered &= !matches!(&error, SyncError::Api(error) if error.is_not_found());
                     was_refused = true;
                     let wait = backoff.next_wait();
-                    log::warn(
-                        "not up to date",
-                        &[("because", error.to_string().into()), ("againInSeconds", log::seconds(wait))],
-                    );
+                    let mut facts = error.facts();
+                    facts.push(("againInSeconds", log::seconds(wait)));
+                    log::warn("not up to date", &facts);
                     wait
                 }
             };
@@ -156,7 +165,7 @@ impl Sync {
         // Without a tag the control plane answers all of it.
         (applied.config, applied.config_tag) = (None, None);
         if let Err(error) = self.apply_config(applied, version).await {
-            log::warn("the configuration could not be written again", &[("because", error.to_string().into())]);
+            log::warn("the configuration could not be written again", &error.facts());
         }
         Some(applied.config.unwrap_or(0))
     }

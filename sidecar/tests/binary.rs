@@ -165,6 +165,7 @@ async fn a_child_that_ignores_sigterm_is_killed_with_all_that_it_started() {
     let script = r#"trap '' TERM; sleep 600 & echo $! > "$OPENCLAW_STATE_DIR/grandchild"
         echo $$ > "$OPENCLAW_STATE_DIR/pid"; while :; do sleep 1; done"#;
     machine.command = ["sh", "-c", script].map(str::to_owned).into();
+    machine.set("PORTCULLIS_STOP_SECONDS", "1");
     let mut sidecar = machine.start();
     let child = machine.wait_for_child().await;
     let grandchild: u32 = machine.text("grandchild").unwrap().trim().parse().unwrap();
@@ -172,6 +173,25 @@ async fn a_child_that_ignores_sigterm_is_killed_with_all_that_it_started() {
     assert!(sidecar.wait().await.success());
     assert!(!is_alive(child));
     eventually("its own child has ended", async || !is_alive(grandchild)).await;
+}
+
+#[tokio::test]
+async fn a_child_that_takes_its_time_to_end_is_given_it() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    // It ends only once the test says so, after it was told to.
+    let script = r#"trap 'touch "$OPENCLAW_STATE_DIR/told"' TERM; echo $$ > "$OPENCLAW_STATE_DIR/pid"
+        until test -e "$OPENCLAW_STATE_DIR/may-end"; do sleep 0.1; done; touch "$OPENCLAW_STATE_DIR/ended"#
+        .to_owned()
+        + "\"";
+    machine.command = vec!["sh".to_owned(), "-c".to_owned(), script];
+    machine.set("PORTCULLIS_STOP_SECONDS", "300");
+    let mut sidecar = machine.start();
+    machine.wait_for_child().await;
+    sidecar.terminate();
+    eventually("it is told", async || machine.text("told").is_some()).await;
+    fs::write(machine.state().join("may-end"), "").unwrap();
+    assert!(sidecar.wait().await.success());
+    assert!(machine.text("ended").is_some());
 }
 
 #[tokio::test]
@@ -232,17 +252,84 @@ async fn a_control_plane_that_is_away_keeps_nobody_from_starting_with_what_there
 }
 
 #[tokio::test]
-async fn settings_that_are_missing_are_named_and_nothing_is_started() {
+async fn all_settings_that_are_wrong_are_named_at_once_and_nothing_is_started() {
     let (_system, _gateway, mut machine) = prepared().await;
+    let token = machine.environment["PORTCULLIS_TOKEN_FILE"].clone();
+    fs::write(&token, "one\ntwo\n").unwrap();
     machine.environment.remove("PORTCULLIS_POOL_ID");
+    machine.set("PORTCULLIS_STOP_SECONDS", "soon");
     let mut sidecar = machine.start();
     assert!(!sidecar.wait().await.success());
-    assert!(machine.log().contains("PORTCULLIS_POOL_ID is not set"));
+    let told: Vec<String> =
+        machine.log_lines().iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect();
+    let expected = [
+        "PORTCULLIS_POOL_ID is not set".to_owned(),
+        "PORTCULLIS_STOP_SECONDS must be a whole number from 1 to 300".to_owned(),
+        format!("PORTCULLIS_TOKEN_FILE: the file {token} holds more than one line: a token is one line"),
+        "the sidecar cannot run: its settings are wrong".to_owned(),
+    ];
+    assert_eq!(told, expected);
     machine.environment.remove("PORTCULLIS_TOKEN_FILE");
     let mut sidecar = machine.start();
     assert!(!sidecar.wait().await.success());
     assert!(machine.log().contains("INTERNAL_API_TOKEN is not set"));
+    machine.set("INTERNAL_API_TOKEN", "one\ntwo");
+    let mut sidecar = machine.start();
+    assert!(!sidecar.wait().await.success());
+    assert!(machine.log().contains("INTERNAL_API_TOKEN holds more than one line"));
     assert_eq!(machine.child(), None);
+}
+
+#[tokio::test]
+async fn help_and_version_start_nothing() {
+    for program in [env!("CARGO_BIN_EXE_portcullis-sidecar"), env!("CARGO_BIN_EXE_portcullis-skill")] {
+        let run = |argument: &str| Command::new(program).arg(argument).env_clear().output().unwrap();
+        let version = run("--version");
+        assert!(version.status.success());
+        let name = program.rsplit('/').next().unwrap();
+        let expected = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
+        let help = run("--help");
+        assert!(help.status.success() && help.stderr.is_empty());
+        assert!(String::from_utf8(help.stdout).unwrap().contains("Usage: "));
+    }
+    let sidecar = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar")).args(["sleep", "600"]).output().unwrap();
+    assert_eq!(sidecar.status.code(), Some(2), "a command without -- is a mistake");
+}
+
+#[tokio::test]
+async fn a_refusal_is_logged_with_its_reason_and_what_to_do() {
+    let (system, _gateway, machine) = prepared().await;
+    let path = "/api/internal/pools/pool-1/runtime-tokens";
+    let _sidecar = machine.start();
+    machine.wait_for_child().await;
+    assert_eq!(send(system.internal(Method::DELETE, path)).await.status, 200);
+    eventually("the refusal is logged", async || {
+        machine.log_lines().iter().any(|line| {
+            line["level"] == "WARN"
+                && line["status"] == 401
+                && line["route"] == "POST /api/internal/pools/heartbeat"
+                && line["reason"].as_str().is_some_and(|reason| !reason.is_empty())
+                && line["code"].is_string()
+                && line["requestId"].is_string()
+                && line["toDo"].as_str().is_some_and(|text| text.contains("runtime-tokens"))
+                && line["againInSeconds"].is_number()
+                && line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z'))
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_signal_that_asks_for_an_end_ends_the_child_and_then_the_sidecar() {
+    let (_system, _gateway, machine) = prepared().await;
+    for name in ["HUP", "INT", "QUIT", "TERM"] {
+        let mut sidecar = machine.start();
+        let child = machine.wait_for_child().await;
+        signal(sidecar.id(), name);
+        assert!(sidecar.wait().await.success(), "{name}");
+        assert!(!is_alive(child), "{name}");
+    }
 }
 
 /// What only root can show: the child as another user.

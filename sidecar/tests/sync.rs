@@ -77,12 +77,11 @@ async fn take(State(plane): State<ControlPlane>, request: Request) -> Response {
     }
     let mood = plane.mood.lock().unwrap().clone();
     match mood {
-        Mood::Well(version) => axum::Json(answer(&path, version)).into_response(),
         Mood::Status(status) => (StatusCode::from_u16(status).unwrap(), "{}").into_response(),
         Mood::NoConfiguration(_) if path.ends_with("/config/latest") => {
             (StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response()
         }
-        Mood::NoConfiguration(version) => axum::Json(answer(&path, version)).into_response(),
+        Mood::Well(version) | Mood::NoConfiguration(version) => axum::Json(answer(&path, version)).into_response(),
         Mood::Html => ([("content-type", "text/html")], "<html><body>200 OK</body></html>").into_response(),
         Mood::Half(version) => {
             let whole = answer(&path, version).to_string();
@@ -339,4 +338,55 @@ async fn copies_of_a_configuration_with_old_secrets_do_not_stay() {
         world.task.abort();
     };
     LocalSet::new().run_until(test).await;
+}
+
+/// A control plane that refuses everything with this body.
+async fn refusing(status: u16, body: String) -> Api {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/", listener.local_addr().unwrap());
+    let answer = async move || {
+        let answer = Response::builder().status(status).header("x-request-id", "request-1");
+        answer.body(Body::from(body)).unwrap()
+    };
+    #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async { axum::serve(listener, router).await });
+    Api::new(base.parse().unwrap(), "pool-1".to_owned(), Token::Held("a-token".into())).unwrap()
+}
+
+#[tokio::test]
+async fn a_refusal_tells_its_route_reason_and_remedy() {
+    let body = json!({ "message": "Pool pool-1 not found", "code": "not_found", "fields": { "podIp": "no" }, "requestId": "x" });
+    let api = refusing(404, body.to_string()).await;
+    let error = api.register(None, Health::Active).await.unwrap_err();
+    assert!(error.is_not_found());
+    let facts: Value = error.facts().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let expected = json!({
+        "because": "the control plane answered 404 to POST /api/internal/pools/register: Pool pool-1 not found",
+        "route": "POST /api/internal/pools/register",
+        "status": 404,
+        "reason": "Pool pool-1 not found",
+        "code": "not_found",
+        "fields": { "podIp": "no" },
+        "requestId": "request-1",
+        "toDo": "a bound token cannot make a pool: an operator registers it first with POST /api/internal/pools/register",
+    });
+    assert_eq!(facts, expected);
+    let error = api.heartbeat(None, Health::Active, None).await.unwrap_err();
+    assert!(error.facts().iter().all(|(name, _)| *name != "toDo"), "an unknown pool registers by itself");
+}
+
+#[tokio::test]
+async fn a_refusal_that_repeats_the_token_or_never_ends_is_not_logged_as_it_is() {
+    let long = "x".repeat(100_000);
+    for body in [
+        json!({ "message": "you sent Bearer a-token", "code": "a-token", "fields": { "a-token": "x", "y": "a-token" } }),
+        json!({ "message": ["a-token"], "code": 7, "fields": "a-token" }),
+        json!({ "message": long }),
+        json!("a-token"),
+    ] {
+        let error = refusing(400, body.to_string()).await.register(None, Health::Active).await.unwrap_err();
+        let told = format!("{:?} {error:?}", error.facts());
+        assert!(!told.contains("a-token") && told.len() < 2_000, "{told}");
+    }
 }

@@ -127,6 +127,11 @@ impl Machine {
         fs::read_to_string(self.root().join("log")).unwrap_or_default()
     }
 
+    /// The same, as JSON.
+    pub fn log_lines(&self) -> Vec<Value> {
+        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     pub fn start(&self) -> Sidecar {
         let log = fs::File::options().create(true).append(true).open(self.root().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar"));

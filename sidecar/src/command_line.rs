@@ -1,0 +1,69 @@
+//! `portcullis-sidecar`'s arguments.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser;
+
+use crate::run;
+
+/// Keeps a pool and supervises its OpenClaw.
+///
+/// It registers the pool, sends heartbeats, keeps configuration, skills and templates as the control plane has them, and
+/// starts OpenClaw in an environment without secrets of the control plane.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis-sidecar", version, after_long_help = SETTINGS)]
+pub struct CommandLine {
+    /// OpenClaw's command and its arguments, after `--`; `openclaw gateway run` where there are none
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+const SETTINGS: &str = "\
+Settings, all from the environment:
+  PORTCULLIS_API_URL       the control plane (required)
+  PORTCULLIS_POOL_ID       the pool (required)
+  PORTCULLIS_TOKEN_FILE    the file with the pool's runtime token, read at each call; else
+  INTERNAL_API_TOKEN       the token, which is taken out of the environment at once
+  PORTCULLIS_POD_IP        where deliveries reach the pool: an address, or ip:port
+  PORTCULLIS_CHILD_USER    the user that OpenClaw runs as
+  PORTCULLIS_PASS_ENV      names of variables that OpenClaw is given beside the usual ones
+  PORTCULLIS_RUN_DIR       where the sidecar notes its child (/run/portcullis)
+  PORTCULLIS_GATEWAY       where OpenClaw is probed (127.0.0.1:18789)
+  PORTCULLIS_STOP_SECONDS  how long OpenClaw may take to end before it is killed: 1 to 300 (30)
+  OPENCLAW_STATE_DIR       OpenClaw's state (~/.openclaw)
+  OPENCLAW_CONFIG_PATH     its configuration (openclaw.json in its state)
+
+SIGTERM, SIGINT, SIGQUIT and SIGHUP end OpenClaw, then the sidecar.
+The log is one JSON object a line on standard error.";
+
+/// Runs what this process's arguments ask for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let CommandLine { command } = CommandLine::parse();
+    run::main(command.into_iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn command(arguments: &[&str]) -> Result<Vec<OsString>, clap::error::ErrorKind> {
+        let arguments = [&["portcullis-sidecar"], arguments].concat();
+        CommandLine::try_parse_from(arguments).map(|parsed| parsed.command).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn a_childs_command_comes_after_two_dashes_alone() {
+        use clap::error::ErrorKind::{DisplayHelp, DisplayVersion, UnknownArgument};
+        CommandLine::command().debug_assert();
+        assert_eq!(command(&[]), Ok(vec![]));
+        assert_eq!(command(&["--", "node", "--help", "--", "x"]).unwrap(), ["node", "--help", "--", "x"]);
+        assert_eq!(command(&["--help"]), Err(DisplayHelp));
+        assert_eq!(command(&["--version"]), Err(DisplayVersion));
+        for wrong in [&["openclaw", "gateway", "run"][..], &["--verbose"], &["-x"], &["x", "--", "openclaw"]] {
+            assert_eq!(command(wrong), Err(UnknownArgument), "{wrong:?}");
+        }
+    }
+}
