@@ -26,6 +26,9 @@ pub const TOKEN_FILE: &str = "skill-token";
 /// The file from which skills learn where they are, in the state's folder.
 pub const CONTEXT_FILE: &str = "nexu-context.json";
 
+/// The folder of the agents' workspaces, in the state's folder: each agent's is called as the agent is.
+pub const WORKSPACES: &str = "workspaces";
+
 /// What keeps the files.
 pub struct Sync {
     /// The control plane.
@@ -249,7 +252,7 @@ impl Sync {
     }
 
     fn workspace(&self, agent: &str) -> PathBuf {
-        Path::new(&self.state).join("workspaces").join(agent)
+        Path::new(&self.state).join(WORKSPACES).join(agent)
     }
 
     /// Renews the token in the file when half of its time is over.

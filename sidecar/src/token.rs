@@ -76,6 +76,22 @@ pub enum TokenFault {
     NotVisible,
 }
 
+impl TokenError {
+    /// Whether the file that should hold it does not exist.
+    #[must_use]
+    pub fn is_missing_file(&self) -> bool {
+        matches!(self, Self::File { fault: TokenFault::Unreadable(io::ErrorKind::NotFound), .. })
+    }
+}
+
+/// The token that `setting` holds. White space at both ends does not count.
+///
+/// # Errors
+/// [`TokenError::Setting`].
+pub fn of_setting(setting: &'static str, value: &[u8]) -> Result<SecretString, TokenError> {
+    checked(value).map_err(|fault| TokenError::Setting(setting, fault))
+}
+
 /// Reads a token from the file that `setting` names. White space at both ends does not count.
 ///
 /// # Errors
@@ -110,7 +126,7 @@ impl Token {
             return Ok(Self::File(OsStr::from_bytes(path.as_bytes().trim_ascii()).into()));
         }
         if let Some(token) = given {
-            let token = checked(token.as_bytes()).map_err(|fault| TokenError::Setting(SETTING, fault))?;
+            let token = of_setting(SETTING, token.as_bytes())?;
             return Err(start_again(environment, token.expose_secret().as_bytes()));
         }
         if get(PIPED).is_none() {
