@@ -94,6 +94,17 @@ impl Health {
     }
 }
 
+/// What a pool says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// Where deliveries reach it.
+    pub address: Option<&'a str>,
+    /// How it is.
+    pub health: Health,
+    /// The `OpenClaw` that it runs, for which its configuration is written; `None` where what runs does not say.
+    pub openclaw_version: Option<&'a str>,
+}
+
 /// What a heartbeat is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -204,34 +215,29 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn register(&self, address: Option<&str>, health: Health) -> Result<(), ApiError> {
-        let body = self.report(address, health, None);
+    pub async fn register(&self, report: &Report<'_>) -> Result<(), ApiError> {
+        let body = self.report(report, None);
         self.post::<Value>(&["api", "internal", "pools", "register"], &body).await.map(drop)
     }
 
-    /// Says that the pool is alive, and learns what is new.
+    /// Says that the pool is alive, and which version of the configuration lies on its disk; learns what is new.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn heartbeat(
-        &self,
-        address: Option<&str>,
-        health: Health,
-        last_seen_version: Option<u64>,
-    ) -> Result<Versions, ApiError> {
-        let body = self.report(address, health, last_seen_version);
+    pub async fn heartbeat(&self, report: &Report<'_>, last_seen_version: Option<u64>) -> Result<Versions, ApiError> {
+        let body = self.report(report, last_seen_version);
         self.post(&["api", "internal", "pools", "heartbeat"], &body).await
     }
 
-    fn report(&self, address: Option<&str>, health: Health, last_seen_version: Option<u64>) -> Value {
-        let mut body = json!({ "poolId": self.pool, "status": health.as_str() });
-        if let Some(address) = address {
-            body["podIp"] = json!(address);
-        }
-        if let Some(version) = last_seen_version {
-            body["lastSeenVersion"] = json!(version);
-        }
-        body
+    fn report(&self, report: &Report<'_>, last_seen_version: Option<u64>) -> Value {
+        let fields = [
+            ("poolId", Some(json!(self.pool))),
+            ("status", Some(json!(report.health.as_str()))),
+            ("podIp", report.address.map(Value::from)),
+            ("openclawVersion", report.openclaw_version.map(Value::from)),
+            ("lastSeenVersion", last_seen_version.map(Value::from)),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
     /// The newest configuration; `None` where it is the one that `tag` tags.

@@ -2,9 +2,9 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-use crate::run;
+use crate::{prepare, run};
 
 /// Keeps a pool and supervises its OpenClaw.
 ///
@@ -12,10 +12,29 @@ use crate::run;
 /// starts OpenClaw in an environment without secrets of the control plane.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis-sidecar", version, after_long_help = SETTINGS)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct CommandLine {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// OpenClaw's command and its arguments, after `--`; `openclaw gateway run` where there are none
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Installs OpenClaw's plugins for the platforms that the pool's configuration enables, as OpenClaw's user
+    ///
+    /// The configuration is the one on the disk, else the control plane's. Of the settings, those of OpenClaw are needed, and
+    /// those of the control plane where it is asked. What npm needs beyond the usual (a registry of one's own, say) is named
+    /// in `PORTCULLIS_PASS_ENV`.
+    Prepare {
+        /// Platforms to prepare for instead, as slack
+        platforms: Vec<String>,
+        /// OpenClaw's command, after `--`
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
 }
 
 const SETTINGS: &str = "\
@@ -39,8 +58,11 @@ The log is one JSON object a line on standard error.";
 /// Runs what this process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let CommandLine { command } = CommandLine::parse();
-    run::main(command.into_iter())
+    let CommandLine { action, command } = CommandLine::parse();
+    match action {
+        Some(Action::Prepare { platforms, command }) => prepare::main(&platforms, &command),
+        None => run::main(command.into_iter()),
+    }
 }
 
 #[cfg(test)]
@@ -56,14 +78,29 @@ mod tests {
 
     #[test]
     fn a_childs_command_comes_after_two_dashes_alone() {
-        use clap::error::ErrorKind::{DisplayHelp, DisplayVersion, UnknownArgument};
+        use clap::error::ErrorKind::{DisplayHelp, DisplayVersion, InvalidSubcommand, UnknownArgument};
         CommandLine::command().debug_assert();
         assert_eq!(command(&[]), Ok(vec![]));
         assert_eq!(command(&["--", "node", "--help", "--", "x"]).unwrap(), ["node", "--help", "--", "x"]);
         assert_eq!(command(&["--help"]), Err(DisplayHelp));
         assert_eq!(command(&["--version"]), Err(DisplayVersion));
         for wrong in [&["openclaw", "gateway", "run"][..], &["--verbose"], &["-x"], &["x", "--", "openclaw"]] {
-            assert_eq!(command(wrong), Err(UnknownArgument), "{wrong:?}");
+            let error = command(wrong).unwrap_err();
+            assert!(matches!(error, UnknownArgument | InvalidSubcommand), "{wrong:?}: {error}");
         }
+    }
+
+    #[test]
+    fn prepare_takes_platforms_and_a_command() {
+        let parse = |arguments: &[&str]| {
+            let arguments = [&["portcullis-sidecar", "prepare"], arguments].concat();
+            let Some(Action::Prepare { platforms, command }) = CommandLine::try_parse_from(arguments).unwrap().action
+            else {
+                panic!("prepare is lost")
+            };
+            (platforms, command)
+        };
+        assert_eq!(parse(&[]), (vec![], vec![]));
+        assert_eq!(parse(&["slack", "--", "node", "x"]), (vec!["slack".into()], vec!["node".into(), "x".into()]));
     }
 }

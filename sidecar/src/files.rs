@@ -83,18 +83,25 @@ fn holds(path: &Path, content: &[u8]) -> bool {
 /// The digest of a file's content; `None` where there is no plain file of at most 16 MiB that `user` can read.
 #[must_use]
 pub fn digest(user: &User, path: &Path) -> Option<Digest> {
-    user.act(|| {
-        // A FIFO that the child has put there must not make the sidecar wait, and a link is not what was written.
-        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-        let found = file.metadata().ok()?;
-        if !found.is_file() || found.len() > MAXIMUM_DIGESTED {
-            return None;
-        }
-        let mut content = Vec::new();
-        file.take(MAXIMUM_DIGESTED).read_to_end(&mut content).ok()?;
-        Some(Digest::of(&content))
-    })
+    read(user, path, MAXIMUM_DIGESTED).map(|content| Digest::of(&content))
+}
+
+/// A file's content; `None` where there is no plain file of at most `limit` bytes that `user` can read.
+#[must_use]
+pub fn read(user: &User, path: &Path, limit: u64) -> Option<Vec<u8>> {
+    user.act(|| read_as_is(path, limit).ok())
+}
+
+fn read_as_is(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    // A FIFO that the child has put there must not make the sidecar wait, and a link is not what was written.
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut content = Vec::new();
+    file.take(limit + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
 }
 
 /// Removes the copies of a configuration that `OpenClaw` lays beside it: they hold credentials, and stay when those are

@@ -18,6 +18,8 @@ pub struct Pace {
     /// How long a child's port may refuse or hang before the child is ended. OpenClaw takes up to 77 s to start and 50 s to
     /// restart within its process.
     pub silence: Duration,
+    /// Between two looks for a plugin that is missing.
+    pub plugins: Duration,
     /// The wait before the first restart; the n-th waits n times as long.
     pub restart: Duration,
     /// How long a child must have run for its restarts to be counted anew.
@@ -39,6 +41,7 @@ impl Default for Pace {
             probe: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(4),
             silence: Duration::from_mins(3),
+            plugins: Duration::from_secs(30),
             restart: Duration::from_secs(3),
             restart_reset: Duration::from_mins(2),
             termination: Duration::from_secs(30),

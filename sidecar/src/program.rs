@@ -26,6 +26,24 @@ pub fn find(program: &OsStr, environment: &BTreeMap<OsString, OsString>, user: &
     std::env::split_paths(folders).map(|folder| folder.join(path)).find(|path| is_executable(path, user))
 }
 
+/// What is wrong with the program of a command, in words that help; `None` where it can be run.
+#[must_use]
+pub fn fault(command: &[OsString], environment: &BTreeMap<OsString, OsString>, user: &User) -> Option<String> {
+    let program = command.first()?;
+    if find(program, environment, user).is_some() {
+        return None;
+    }
+    let name = Path::new(program).display();
+    Some(if program.as_bytes().contains(&b'/') {
+        format!("{name} is not a program that OpenClaw's user can run")
+    } else {
+        format!(
+            "{name} is not found on the PATH of OpenClaw's user: install OpenClaw (npm install --global openclaw), add its \
+             folder to PATH, or name the program: portcullis-sidecar -- /path/to/openclaw gateway run"
+        )
+    })
+}
+
 fn is_executable(path: &Path, user: &User) -> bool {
     let found = user.act(|| std::fs::metadata(path));
     found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)

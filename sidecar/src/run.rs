@@ -9,12 +9,14 @@ use tokio::{
 };
 
 use crate::{
-    api::{Api, Health},
+    api::{Api, ApiError, Health},
     log,
+    openclaw::{OpenClaw, Version},
     pace::Pace,
     probe::Prober,
+    program,
     record::Record,
-    settings::Settings,
+    settings::{ChildSettings, Settings, SettingsErrors},
     supervisor::Supervisor,
     sync::Sync,
     token::Token,
@@ -23,51 +25,93 @@ use crate::{
 /// Runs the sidecar until it is told to stop. `command` is the child's; where it is empty, `openclaw gateway run`.
 #[must_use]
 pub fn main(command: impl Iterator<Item = OsString>) -> ExitCode {
-    match start(command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Settings(errors)) => {
-            for error in &errors {
-                log::error(error, &[]);
-            }
-            log::error("the sidecar cannot run: its settings are wrong", &[("faults", errors.len().into())]);
-            ExitCode::FAILURE
-        }
-        Err(Failure::Other(error)) => {
-            log::error("the sidecar cannot run", &[("because", error.to_string().into())]);
-            ExitCode::FAILURE
-        }
-    }
+    report(start(command), "the sidecar cannot run")
 }
 
-/// Why the sidecar cannot run.
-enum Failure {
+/// Logs a failure, each of its faults on a line of its own.
+#[must_use]
+pub(crate) fn report(outcome: Result<(), Failure>, what: &str) -> ExitCode {
+    match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Settings(faults)) => {
+            for fault in &faults {
+                log::error(fault, &[]);
+            }
+            log::error(what, &[("faults", faults.len().into())]);
+        }
+        Err(Failure::Api(error)) => log::error(what, &error.facts()),
+        Err(Failure::Other(error)) => log::error(what, &[("because", error.to_string().into())]),
+    }
+    ExitCode::FAILURE
+}
+
+/// Why a command comes to nothing.
+pub(crate) enum Failure {
     /// All that is wrong with its settings.
     Settings(Vec<String>),
+    /// The control plane's part.
+    Api(ApiError),
     Other(Box<dyn std::error::Error>),
 }
 
-impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Other(error.into())
+impl Failure {
+    pub(crate) fn from_settings(errors: SettingsErrors) -> Self {
+        Self::Settings(errors.0.into_iter().map(|error| error.to_string()).collect())
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+/// Errors that end a command without further ado.
+macro_rules! others {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Other(error.into())
+            }
+        })*
+    };
+}
+
+others!(String, &str, std::io::Error, nix::Error, reqwest::Error, tokio::task::JoinError);
+
+/// Keeps other processes of this user away from this one's memory and environment, and reads the latter.
+pub(crate) fn guarded_environment() -> Result<Vec<(OsString, OsString)>, Failure> {
+    nix::sys::prctl::set_dumpable(false)?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    #[expect(clippy::disallowed_methods, reason = "settings are read once, here")]
+    let environment = std::env::vars_os().collect();
+    Ok(environment)
+}
+
+/// Reads the settings and the token; whatever is wrong with either, both are checked.
+pub(crate) fn settings_and_token(
+    environment: &[(OsString, OsString)],
+    command: impl Iterator<Item = OsString>,
+) -> Result<(Settings, Token), Failure> {
+    // The token first, which takes it out of the environment.
+    let token = Token::take(environment).and_then(|token| token.read().map(|_| token));
+    match (Settings::read(environment, command), token) {
+        (Ok(settings), Ok(token)) => Ok((settings, token)),
+        (settings, token) => {
+            let of_settings = settings.err().into_iter().flat_map(|errors| errors.0).map(|error| error.to_string());
+            Err(Failure::Settings(of_settings.chain(token.err().map(|error| error.to_string())).collect()))
+        }
     }
 }
 
 fn start(command: impl Iterator<Item = OsString>) -> Result<(), Failure> {
-    // Before anything secret is looked at: no other process of this user may read this one's memory or environment.
-    nix::sys::prctl::set_dumpable(false)?;
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    #[expect(clippy::disallowed_methods, reason = "settings are read once, here")]
-    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    // The token first, which takes it out of the environment; whatever is wrong with it, the other settings are checked too.
-    let token = Token::take(&environment).and_then(|token| token.read().map(|_| token));
-    let (settings, token) = match (Settings::read(&environment, command), token) {
-        (Ok(settings), Ok(token)) => (settings, token),
-        (settings, token) => {
-            let of_settings = settings.err().into_iter().flat_map(|errors| errors.0).map(|error| error.to_string());
-            let of_token = token.err().map(|error| error.to_string());
-            return Err(Failure::Settings(of_settings.chain(of_token).collect()));
-        }
-    };
+    // Before anything secret is looked at.
+    let environment = guarded_environment()?;
+    let (settings, token) = settings_and_token(&environment, command)?;
+    let ChildSettings { user, command, environment, .. } = &settings.child;
+    if let Some(fault) = program::fault(command, environment, user) {
+        return Err(Failure::Settings(vec![fault]));
+    }
     if settings.child.user.is_another() {
         // Of what root's groups could read, the child's files need nothing.
         nix::unistd::setgroups(&[])?;
@@ -80,15 +124,16 @@ fn start(command: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     }
     // One thread: files are touched with the child's rights, which Linux holds by thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(run(settings, token))).map_err(Failure::Other)
+    runtime.block_on(LocalSet::new().run_until(run(settings, token)))
 }
 
-async fn run(settings: Settings, token: Token) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
     let pace = Pace { termination: settings.stop, ..Pace::default() };
     let child = settings.child;
     let api = Rc::new(Api::new(settings.api, settings.pool, token)?);
     let (health, health_seen) = watch::channel(Health::Degraded);
     let (configured, configured_seen) = watch::channel(None);
+    let (version, version_seen) = watch::channel(Version::NotYet);
     let stop = Rc::new(Notify::new());
     let folder = child.state.clone();
     let made = child.user.act(|| std::fs::create_dir_all(&folder));
@@ -98,15 +143,13 @@ async fn run(settings: Settings, token: Token) -> Result<(), Box<dyn std::error:
     let supervisor = Supervisor {
         api: Rc::clone(&api),
         pace,
-        command: child.command,
-        user: child.user.clone(),
-        folder,
+        openclaw: OpenClaw { command: child.command, user: child.user.clone(), folder, environment: child.environment },
         config: child.config.clone(),
-        environment: child.environment,
         record: Record::in_folder(&settings.run),
         prober: Prober::new(settings.gateway, &pace)?,
         health,
         configured: configured_seen,
+        version,
         stop: Rc::clone(&stop),
     };
     let sync = Sync {
@@ -117,6 +160,7 @@ async fn run(settings: Settings, token: Token) -> Result<(), Box<dyn std::error:
         state: child.state,
         config: child.config,
         health: health_seen,
+        version: version_seen,
         configured,
     };
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()]

@@ -1,6 +1,6 @@
 //! Starting `OpenClaw`, watching it, and starting it again.
 
-use std::{collections::BTreeMap, ffi::OsString, os::unix::fs::MetadataExt, path::PathBuf, rc::Rc, time::Duration};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, rc::Rc, time::Duration};
 
 use portcullis_crypto::Digest;
 use secrecy::ExposeSecret;
@@ -9,12 +9,12 @@ use tokio::sync::{Notify, watch};
 use crate::{
     api::{Api, Health},
     files, log,
+    openclaw::{self, OpenClaw, Version},
     pace::{MAXIMUM_RESTARTS, Moment, Pace, pause, unix_seconds},
     probe::{Answer, Prober, Pulse},
     process::{Launch, Process},
     program,
     record::Record,
-    user::User,
 };
 
 /// How long the token in a child's environment lasts: 30 days, the longest that there is.
@@ -29,16 +29,10 @@ pub struct Supervisor {
     pub api: Rc<Api>,
     /// The times.
     pub pace: Pace,
-    /// The program and its arguments.
-    pub command: Vec<OsString>,
-    /// Whose process it is.
-    pub user: User,
-    /// The folder that it starts in.
-    pub folder: PathBuf,
+    /// What is started, and how.
+    pub openclaw: OpenClaw,
     /// `openclaw.json`.
     pub config: PathBuf,
-    /// Its environment, but for its token.
-    pub environment: BTreeMap<OsString, OsString>,
     /// Where it is written down.
     pub record: Record,
     /// What asks whether it answers.
@@ -47,6 +41,8 @@ pub struct Supervisor {
     pub health: watch::Sender<Health>,
     /// Whether there is a configuration to start it with; sent again with each new one.
     pub configured: watch::Receiver<Option<u64>>,
+    /// Where the version of what is started is told.
+    pub version: watch::Sender<Version>,
     /// Where the end is told.
     pub stop: Rc<Notify>,
 }
@@ -79,6 +75,12 @@ impl Supervisor {
     pub async fn run(mut self) {
         let mut restarts = 0;
         let stop = Rc::clone(&self.stop);
+        // An adopted child has a version too, and the pool registers with it.
+        tokio::select! {
+            () = self.check_version() => {}
+            // What was told to stop here is told again below.
+            () = stop.notified() => stop.notify_one(),
+        }
         loop {
             let (ground, mut process) = match Process::adopt(&self.record) {
                 Some(process) => {
@@ -150,10 +152,11 @@ impl Supervisor {
     }
 
     fn ground(&self) -> Ground {
-        let program = self.command.first().and_then(|program| program::find(program, &self.environment, &self.user));
-        let program = program.and_then(|path| self.user.act(|| std::fs::metadata(path)).ok());
+        let OpenClaw { command, user, environment, .. } = &self.openclaw;
+        let program = command.first().and_then(|program| program::find(program, environment, user));
+        let program = program.and_then(|path| user.act(|| std::fs::metadata(path)).ok());
         Ground {
-            config: files::digest(&self.user, &self.config),
+            config: files::digest(user, &self.config),
             program: program.map(|found| (found.dev(), found.ino(), found.ctime())),
         }
     }
@@ -190,7 +193,9 @@ impl Supervisor {
     async fn start(&mut self) -> (Ground, Option<Process>) {
         // The sender lives as long as the sidecar does.
         let _ = self.configured.wait_for(Option::is_some).await;
-        let mut environment = self.environment.clone();
+        self.check_version().await;
+        self.wait_for_plugins().await;
+        let mut environment = self.openclaw.environment.clone();
         let issued = tokio::time::timeout(TOKEN_PATIENCE, self.api.skill_token(TOKEN_LASTS)).await;
         let token_ends = match issued {
             Ok(Ok(token)) => {
@@ -216,8 +221,8 @@ impl Supervisor {
         // Only now: a configuration that came while the token was waited for is the one that the child reads.
         self.configured.mark_unchanged();
         let ground = self.ground();
-        let launch =
-            Launch { command: &self.command, user: &self.user, folder: self.folder.clone(), environment, token_ends };
+        let OpenClaw { command, user, folder, .. } = &self.openclaw;
+        let launch = Launch { command, user, folder: folder.clone(), environment, token_ends };
         match Process::start(launch, &self.record).await {
             Ok(process) => {
                 log::info("started OpenClaw", &[("pid", process.id().into())]);
@@ -226,6 +231,83 @@ impl Supervisor {
             Err(error) => {
                 log::warn("OpenClaw could not be started", &[("because", error.to_string().into())]);
                 (ground, None)
+            }
+        }
+    }
+
+    /// Asks for the version, and tells it. One that was known stays where the command does not answer in time: a busy machine
+    /// must not make another `OpenClaw` of it.
+    async fn check_version(&self) {
+        let found = self.openclaw.version().await;
+        self.version.send_if_modified(|version| {
+            let found = match found {
+                Some(found) => found,
+                None if *version == Version::NotYet => Version::None,
+                None => return false,
+            };
+            let is_other = *version != found;
+            if is_other {
+                match &found {
+                    Version::Known(found) => log::info("found OpenClaw", &[("version", found.as_str().into())]),
+                    _ => log::info("what is started does not say which OpenClaw it is", &[]),
+                }
+            }
+            *version = found;
+            is_other
+        });
+    }
+
+    /// Waits until all plugins that the configuration enables are installed. `OpenClaw` itself would try to install a missing
+    /// one for more than a minute before it listens, or start without the platform.
+    async fn wait_for_plugins(&mut self) {
+        let mut told = Vec::new();
+        loop {
+            let missing = self.missing_plugins().await;
+            if missing.is_empty() {
+                return;
+            }
+            if told != missing {
+                let version = self.version.borrow().clone();
+                let version = version.known().unwrap_or("VERSION");
+                let install = missing.iter().map(|plugin| openclaw::package(plugin, version));
+                let install: Vec<_> = install.map(|package| format!("openclaw plugins install {package}")).collect();
+                log::warn(
+                    "OpenClaw is not started: its configuration enables plugins that are not installed",
+                    &[
+                        ("plugins", missing.clone().into()),
+                        (
+                            "toDo",
+                            format!("run portcullis-sidecar prepare, or as OpenClaw's user: {}", install.join("; "))
+                                .into(),
+                        ),
+                    ],
+                );
+                told = missing;
+            }
+            self.health.send_replace(Health::Unhealthy);
+            tokio::select! {
+                changed = self.configured.changed() => if changed.is_err() { return },
+                () = pause(self.pace.plugins) => {}
+            }
+        }
+    }
+
+    /// The plugins that the configuration enables and `OpenClaw` does not have; none where it does not say which it has.
+    async fn missing_plugins(&self) -> Vec<String> {
+        if self.version.borrow().known().is_none() {
+            return Vec::new();
+        }
+        let config = openclaw::read_config(&self.openclaw.user, &self.config);
+        let wanted = config.as_ref().map(openclaw::enabled_plugins).unwrap_or_default();
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        match self.openclaw.plugins().await {
+            Ok(installed) => wanted.into_iter().filter(|plugin| !installed.contains_key(plugin)).collect(),
+            Err(error) => {
+                let facts = [("because", error.to_string().into())];
+                log::warn("OpenClaw does not say which plugins it has: it is started all the same", &facts);
+                Vec::new()
             }
         }
     }

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    api::{AgentMeta, Api, ApiError, Health, Versions},
+    api::{AgentMeta, Api, ApiError, Health, Report, Versions},
     files, log,
+    openclaw::Version,
     pace::{Backoff, Moment, Pace, jittered, pause},
     user::User,
 };
@@ -45,6 +46,8 @@ pub struct Sync {
     pub config: PathBuf,
     /// How the child is.
     pub health: watch::Receiver<Health>,
+    /// The version of the `OpenClaw` that is started.
+    pub version: watch::Receiver<Version>,
     /// Where the version of a new configuration is told.
     pub configured: watch::Sender<Option<u64>>,
 }
@@ -133,12 +136,17 @@ impl Sync {
 
     async fn round(&self, applied: &mut Applied, is_registered: bool) -> Result<(), SyncError> {
         self.remove_copies();
-        let (address, health) = (self.address.as_deref(), *self.health.borrow());
+        // The configuration is written for this version: none is asked for before it is known.
+        let mut version = self.version.clone();
+        let version = version.wait_for(|version| *version != Version::NotYet).await.map(|version| version.clone());
+        let version = version.unwrap_or(Version::None);
+        let health = *self.health.borrow();
+        let report = Report { address: self.address.as_deref(), health, openclaw_version: version.known() };
         if !is_registered {
-            self.api.register(address, health).await?;
+            self.api.register(&report).await?;
         }
         let last_seen = self.check_config(applied).await;
-        let versions = self.api.heartbeat(address, health, last_seen).await?;
+        let versions = self.api.heartbeat(&report, last_seen).await?;
         // The token first: what starts next may need it.
         let token = self.renew_token(applied).await;
         let others = self.apply(applied, versions).await;

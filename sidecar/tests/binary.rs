@@ -2,7 +2,11 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::MetadataExt, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    process::Command,
+};
 
 use portcullis_tests::{
     System, seed,
@@ -266,7 +270,7 @@ async fn all_settings_that_are_wrong_are_named_at_once_and_nothing_is_started() 
         "PORTCULLIS_POOL_ID is not set".to_owned(),
         "PORTCULLIS_STOP_SECONDS must be a whole number from 1 to 300".to_owned(),
         format!("PORTCULLIS_TOKEN_FILE: the file {token} holds more than one line: a token is one line"),
-        "the sidecar cannot run: its settings are wrong".to_owned(),
+        "the sidecar cannot run".to_owned(),
     ];
     assert_eq!(told, expected);
     machine.environment.remove("PORTCULLIS_TOKEN_FILE");
@@ -278,6 +282,90 @@ async fn all_settings_that_are_wrong_are_named_at_once_and_nothing_is_started() 
     assert!(!sidecar.wait().await.success());
     assert!(machine.log().contains("INTERNAL_API_TOKEN holds more than one line"));
     assert_eq!(machine.child(), None);
+}
+
+/// An `OpenClaw` on a PATH of its own, which installs a plugin by laying a file into its state.
+fn install_openclaw(machine: &mut Machine, plugins_work: bool) {
+    let script = format!(
+        r#"#!/bin/sh
+        cd "$OPENCLAW_STATE_DIR"
+        case "$1 $2" in
+            "--version ") echo "OpenClaw 2026.9.6 (eb377ac)" ;;
+            "plugins list")
+                echo '{{"plugins":['
+                for plugin in slack discord; do
+                    test -e "plugin-$plugin" && echo "{{\"id\":\"$plugin\",\"version\":\"$(cat plugin-$plugin)\",\"rootDir\":\"/x\"}},"
+                done
+                echo '{{"id":"bundled","rootDir":"/y","version":"2026.9.6"}}]}}' ;;
+            "plugins install")
+                test "$OPENCLAW_CONFIG_READONLY" = 1 && exit 1
+                echo "$*" >> installs; env -0 > environment; echo changed > "$OPENCLAW_CONFIG_PATH"
+                {plugins_work} || exit 1
+                plugin=${{3#npm:@openclaw/}}; echo "${{plugin#*@}}" > "plugin-${{plugin%%@*}}" ;;
+            "gateway run") echo $$ > pid; exec sleep 600 ;;
+        esac
+"#
+    );
+    let folder = machine.root().join("bin");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("openclaw"), script).unwrap();
+    fs::set_permissions(folder.join("openclaw"), fs::Permissions::from_mode(0o755)).unwrap();
+    machine.set("PATH", &format!("{}:/usr/bin:/bin", folder.display()));
+    machine.command = Vec::new();
+}
+
+#[tokio::test]
+async fn prepare_installs_what_the_configuration_enables_and_says_what_lacks() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    install_openclaw(&mut machine, true);
+    // Nothing is on the disk yet: the control plane's configuration counts, which has Slack.
+    machine.prepare(&[]).await.assert_succeeds();
+    assert_eq!(machine.text("installs").as_deref(), Some("plugins install npm:@openclaw/slack@2026.9.6\n"));
+    let environment = machine.child_environment();
+    assert!(!environment["OPENCLAW_CONFIG_PATH"].ends_with(".openclaw/openclaw.json"), "that is the control plane's");
+    assert!(
+        environment
+            .keys()
+            .all(|name| !name.starts_with("PORTCULLIS_") && !name.contains("TOKEN") || name == "SKILL_API_TOKEN_FILE")
+    );
+    let left = fs::read_dir(machine.state()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| !name.contains("prepare")), "nothing else is left");
+    // Again: nothing to do. Another version of it: replaced.
+    machine.prepare(&[]).await.assert_succeeds();
+    assert_eq!(machine.text("installs").unwrap().lines().count(), 1);
+    fs::write(machine.state().join("plugin-slack"), "2026.9.5").unwrap();
+    machine.prepare(&[]).await.assert_succeeds();
+    assert!(machine.text("installs").unwrap().ends_with("npm:@openclaw/slack@2026.9.6 --force\n"));
+    // What lies on the disk comes before what the control plane has, and what is named before both.
+    let config = json!({ "plugins": { "entries": { "bundled": { "enabled": true } } } });
+    fs::write(machine.state().join("openclaw.json"), config.to_string()).unwrap();
+    machine.prepare(&[]).await.assert_succeeds();
+    assert_eq!(machine.text("installs").unwrap().lines().count(), 2, "a bundled plugin is there");
+    machine.environment.retain(|name, _| !name.starts_with("PORTCULLIS_"));
+    machine.prepare(&["discord"]).await.assert_succeeds();
+    assert!(machine.text("installs").unwrap().ends_with("npm:@openclaw/discord@2026.9.6\n"));
+    machine.prepare(&["../x"]).await.assert_fails("../x is not a platform's name");
+    machine.prepare(&["--", "sh"]).await.assert_fails("sh --version does not say which OpenClaw it is");
+
+    fs::remove_file(machine.state().join("plugin-discord")).unwrap();
+    install_openclaw(&mut machine, false);
+    let lacks = "as OpenClaw's user, openclaw plugins install npm:@openclaw/discord@2026.9.6";
+    machine.prepare(&["discord"]).await.assert_fails(lacks);
+}
+
+#[tokio::test]
+async fn without_openclaw_nothing_is_started_and_the_words_help() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    machine.command = Vec::new();
+    machine.set("PATH", machine.root().to_str().unwrap().to_owned().as_str());
+    let mut sidecar = machine.start();
+    assert!(!sidecar.wait().await.success());
+    assert!(machine.log().contains("openclaw is not found on the PATH of OpenClaw's user"), "{}", machine.log());
+    machine.prepare(&["slack"]).await.assert_fails("openclaw is not found on the PATH");
+    machine.command = vec!["/no/such/openclaw".to_owned(), "gateway".to_owned()];
+    let mut sidecar = machine.start();
+    assert!(!sidecar.wait().await.success());
+    assert!(machine.log().contains("/no/such/openclaw is not a program"), "{}", machine.log());
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use axum::Router;
 use http::StatusCode;
 use portcullis_sidecar::{
     api::{Api, Health},
+    openclaw::{OpenClaw, Version},
     pace::{MAXIMUM_RESTARTS, Pace},
     probe::Prober,
     record::{Identity, Record},
@@ -38,6 +39,7 @@ fn pace() -> Pace {
         probe_timeout: Duration::from_millis(500),
         // What a test is about: else no probe ends anything.
         silence: Duration::MAX,
+        plugins: short,
         restart: Duration::from_millis(5),
         restart_reset: Duration::from_mins(2),
         termination: Duration::from_millis(300),
@@ -50,6 +52,7 @@ struct World {
     folder: TempDir,
     health: watch::Receiver<Health>,
     configured: watch::Sender<Option<u64>>,
+    version: watch::Receiver<Version>,
     stop: Rc<Notify>,
     task: JoinHandle<()>,
     probes: Arc<AtomicUsize>,
@@ -110,20 +113,27 @@ impl World {
     }
 
     async fn start_with_api(command: &[&str], mood: Mood, pace: Pace, api: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), command, mood, pace, api).await
+    }
+
+    async fn start_in(folder: TempDir, command: &[&str], mood: Mood, pace: Pace, api: &str) -> Self {
         let (address, probes) = gateway(mood).await;
         let (health, health_seen) = watch::channel(Health::Degraded);
         let (configured, configured_seen) = watch::channel(None);
+        let (version, version_seen) = watch::channel(Version::NotYet);
         let stop = Rc::new(Notify::new());
         let api = Api::new(api.parse().unwrap(), "pool-1".to_owned(), Token::Held("token".into()));
         let supervisor = Supervisor {
             api: Rc::new(api.unwrap()),
             pace,
-            command: command.iter().map(OsString::from).collect(),
-            user: User::own(),
-            folder: folder.path().to_owned(),
+            openclaw: OpenClaw {
+                command: command.iter().map(OsString::from).collect(),
+                user: User::own(),
+                folder: folder.path().to_owned(),
+                environment: [("PATH".into(), "/usr/bin:/bin".into())].into(),
+            },
             config: folder.path().join("openclaw.json"),
-            environment: [("PATH".into(), "/usr/bin:/bin".into())].into(),
+            version,
             record: Record::in_folder(folder.path()),
             prober: Prober::new(address, &pace).unwrap(),
             health,
@@ -131,7 +141,7 @@ impl World {
             stop: Rc::clone(&stop),
         };
         let task = tokio::task::spawn_local(supervisor.run());
-        Self { folder, health: health_seen, configured, stop, task, probes }
+        Self { folder, health: health_seen, configured, version: version_seen, stop, task, probes }
     }
 
     /// The ids of all children so far.
@@ -314,6 +324,76 @@ async fn one_that_cannot_be_started_is_tried_again_and_told_of() {
         world.configured.send_replace(Some(1));
         health.wait_for(|health| *health == Health::Unhealthy).await.unwrap();
         assert!(world.end().await.is_empty());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// Lays an `OpenClaw` of 2026.9.6 into a folder, whose plugins are those for which there is a file `plugin-…`. It is replaced
+/// as an update would: at once.
+fn install_openclaw(folder: &Path, version: &str) -> String {
+    let script = format!(
+        r#"#!/bin/sh
+        case "$*" in
+            --version) echo "{version}"; echo asked >> asked ;;
+            "plugins list --json")
+                echo '{{"plugins":['
+                test -e plugin-slack && echo '{{"id":"slack","version":"2026.9.6","rootDir":"/x"}},'
+                echo '{{"id":"bundled","rootDir":"/y"}}]}}' ;;
+            "gateway run") echo $$ >> starts; exec sleep 600 ;;
+            *) exit 64 ;;
+        esac
+"#
+    );
+    let (new, program) = (folder.join("new"), folder.join("openclaw"));
+    std::fs::write(&new, script).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(new, &program).unwrap();
+    program.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_missing_plugin_keeps_the_child_from_starting_until_it_is_there() {
+    let test = async {
+        let folder = tempfile::tempdir().unwrap();
+        let program = install_openclaw(folder.path(), "OpenClaw 2026.9.6 (eb377ac)");
+        let entries = r#"{"slack":{"enabled":true},"bundled":{"enabled":true},"feishu":{"enabled":false}}"#;
+        let config = format!(r#"{{"plugins":{{"entries":{entries}}}}}"#);
+        std::fs::write(folder.path().join("openclaw.json"), config).unwrap();
+        let command = [program.as_str(), "gateway", "run"];
+        let world = World::start_in(folder, &command, Mood::Ready, pace(), "http://127.0.0.1:9/").await;
+        let mut health = world.health.clone();
+        world.configured.send_replace(Some(1));
+        health.wait_for(|health| *health == Health::Unhealthy).await.unwrap();
+        assert!(world.starts().is_empty());
+        std::fs::write(world.folder.path().join("plugin-slack"), "").unwrap();
+        health.wait_for(|health| *health == Health::Active).await.unwrap();
+        world.wait_for(1).await;
+        assert_eq!(world.end().await.len(), 1);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn the_version_is_asked_for_anew_at_each_start() {
+    let test = async {
+        let folder = tempfile::tempdir().unwrap();
+        let program = install_openclaw(folder.path(), "OpenClaw 2026.9.6 (eb377ac)");
+        let command = [program.as_str(), "gateway", "run"];
+        let world = World::start_in(folder, &command, Mood::Ready, pace(), "http://127.0.0.1:9/").await;
+        let mut version = world.version.clone();
+        let is = |expected: &'static str| move |version: &Version| version.known() == Some(expected);
+        version.wait_for(is("2026.9.6")).await.unwrap();
+        assert!(world.starts().is_empty(), "the pool registers before it has a configuration");
+        world.configured.send_replace(Some(1));
+        world.wait_for(1).await;
+        install_openclaw(world.folder.path(), "OpenClaw 2026.10.1 (eb377ac)");
+        let _ = std::process::Command::new("kill").arg(world.starts()[0].to_string()).status();
+        version.wait_for(is("2026.10.1")).await.unwrap();
+        install_openclaw(world.folder.path(), "something else");
+        world.wait_for(2).await;
+        let _ = std::process::Command::new("kill").arg(world.starts()[1].to_string()).status();
+        version.wait_for(|version| *version == Version::None).await.unwrap();
+        world.end().await;
     };
     LocalSet::new().run_until(test).await;
 }

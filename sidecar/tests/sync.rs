@@ -17,7 +17,8 @@ use axum::{
 };
 use http::StatusCode;
 use portcullis_sidecar::{
-    api::{Api, Health},
+    api::{Api, Health, Report},
+    openclaw::Version,
     pace::Pace,
     sync::Sync,
     token::Token,
@@ -55,6 +56,8 @@ struct ControlPlane {
     others: Arc<AtomicUsize>,
     /// What the newest heartbeat told.
     told: Arc<Mutex<Value>>,
+    /// What the newest registration told.
+    registered: Arc<Mutex<Value>>,
 }
 
 impl ControlPlane {
@@ -71,9 +74,13 @@ async fn take(State(plane): State<ControlPlane>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     if path.ends_with("/heartbeat") { &plane.heartbeats } else { &plane.others }.fetch_add(1, Ordering::Relaxed);
     assert_eq!(request.headers()["authorization"], "Bearer a-token");
-    if path.ends_with("/heartbeat") {
+    if let Some(told) = match path.rsplit('/').next() {
+        Some("heartbeat") => Some(&plane.told),
+        Some("register") => Some(&plane.registered),
+        _ => None,
+    } {
         let body = axum::body::to_bytes(request.into_body(), 1024 * 1024).await.unwrap();
-        *plane.told.lock().unwrap() = serde_json::from_slice(&body).unwrap();
+        *told.lock().unwrap() = serde_json::from_slice(&body).unwrap();
     }
     let mood = plane.mood.lock().unwrap().clone();
     match mood {
@@ -115,6 +122,7 @@ struct World {
     plane: ControlPlane,
     configured: watch::Receiver<Option<u64>>,
     _health: watch::Sender<Health>,
+    version: watch::Sender<Version>,
     task: JoinHandle<()>,
 }
 
@@ -127,6 +135,7 @@ impl World {
             heartbeats: Arc::default(),
             others: Arc::default(),
             told: Arc::default(),
+            registered: Arc::default(),
         };
         #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
         let router = Router::new().fallback(take).with_state(plane.clone());
@@ -134,6 +143,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let (health, health_seen) = watch::channel(Health::Active);
         let (configured, configured_seen) = watch::channel(None);
+        let (version, version_seen) = watch::channel(Version::None);
         let short = Duration::from_millis(10);
         let api = Api::new(base.parse().unwrap(), "pool-1".to_owned(), Token::Held("a-token".into())).unwrap();
         let sync = Sync {
@@ -144,10 +154,11 @@ impl World {
             state: folder.path().to_owned(),
             config: folder.path().join("openclaw.json"),
             health: health_seen,
+            version: version_seen,
             configured,
         };
         let task = tokio::task::spawn_local(sync.run());
-        Self { folder, plane, configured: configured_seen, _health: health, task }
+        Self { folder, plane, configured: configured_seen, _health: health, version, task }
     }
 
     fn read(&self, path: &str) -> Option<String> {
@@ -340,6 +351,8 @@ async fn copies_of_a_configuration_with_old_secrets_do_not_stay() {
     LocalSet::new().run_until(test).await;
 }
 
+const REPORT: Report<'static> = Report { address: None, health: Health::Active, openclaw_version: None };
+
 /// A control plane that refuses everything with this body.
 async fn refusing(status: u16, body: String) -> Api {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -358,7 +371,7 @@ async fn refusing(status: u16, body: String) -> Api {
 async fn a_refusal_tells_its_route_reason_and_remedy() {
     let body = json!({ "message": "Pool pool-1 not found", "code": "not_found", "fields": { "podIp": "no" }, "requestId": "x" });
     let api = refusing(404, body.to_string()).await;
-    let error = api.register(None, Health::Active).await.unwrap_err();
+    let error = api.register(&REPORT).await.unwrap_err();
     assert!(error.is_not_found());
     let facts: Value = error.facts().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let expected = json!({
@@ -372,7 +385,7 @@ async fn a_refusal_tells_its_route_reason_and_remedy() {
         "toDo": "a bound token cannot make a pool: an operator registers it first with POST /api/internal/pools/register",
     });
     assert_eq!(facts, expected);
-    let error = api.heartbeat(None, Health::Active, None).await.unwrap_err();
+    let error = api.heartbeat(&REPORT, None).await.unwrap_err();
     assert!(error.facts().iter().all(|(name, _)| *name != "toDo"), "an unknown pool registers by itself");
 }
 
@@ -385,8 +398,30 @@ async fn a_refusal_that_repeats_the_token_or_never_ends_is_not_logged_as_it_is()
         json!({ "message": long }),
         json!("a-token"),
     ] {
-        let error = refusing(400, body.to_string()).await.register(None, Health::Active).await.unwrap_err();
+        let error = refusing(400, body.to_string()).await.register(&REPORT).await.unwrap_err();
         let told = format!("{:?} {error:?}", error.facts());
         assert!(!told.contains("a-token") && told.len() < 2_000, "{told}");
     }
+}
+
+#[tokio::test]
+async fn the_version_of_openclaw_is_told_from_the_first_call_on() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        assert!(world.plane.registered.lock().unwrap()["openclawVersion"].is_null(), "what is no OpenClaw has none");
+        let told = || world.plane.told.lock().unwrap()["openclawVersion"].clone();
+        for version in ["2026.3.7", "2026.9.6"] {
+            world.version.send_replace(Version::Known(version.to_owned()));
+            eventually("it is told", async || told() == version).await;
+        }
+        // A pool that is not known yet registers with it.
+        world.plane.be(Mood::Status(404));
+        world.wait_for_calls(2).await;
+        world.plane.be(Mood::Well(1));
+        let registered = || world.plane.registered.lock().unwrap()["openclawVersion"].clone();
+        eventually("it registers with it", async || registered() == "2026.9.6").await;
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
 }
