@@ -5,8 +5,8 @@ use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
 };
 
 use nix::fcntl::OFlag;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{Skills, Template, Templates, WriteMode},
+    block,
     pace::{random, timestamp},
     user::User,
 };
@@ -34,6 +35,9 @@ const UNFINISHED_BACKUP: &str = "openclaw-config-backup";
 
 /// The largest file whose digest is taken, in bytes. A configuration comes in an answer of at most 8 MiB.
 const MAXIMUM_DIGESTED: u64 = 16 * 1024 * 1024;
+
+/// The largest file of an agent's that a block is put into, in bytes.
+const MAXIMUM_AGENTS_FILE: u64 = 4 * 1024 * 1024;
 
 /// The largest list that is read, in bytes.
 const MAXIMUM_LIST: u64 = 8 * 1024 * 1024;
@@ -238,40 +242,58 @@ fn remove_all(folder: &Path, paths: &[FilePath]) -> Option<io::Error> {
     failed
 }
 
-/// The file that a template is: `agents` is `AGENTS.md`, which is how `OpenClaw` names what it reads in a workspace.
+/// The file that a template is. Its name is the file's own, as `AGENTS.md`; an older one, as `agents`, means that file too.
 #[must_use]
-pub fn template_file(name: &FilePath) -> PathBuf {
-    PathBuf::from(format!("{}.md", name.as_str().to_ascii_uppercase()))
+pub fn template_file(name: &FilePath) -> String {
+    let name = name.as_str();
+    let is_file = name.rsplit_once('.').is_some_and(|(_, end)| end == "md");
+    if is_file { name.to_owned() } else { format!("{}.md", name.to_ascii_uppercase()) }
 }
 
-/// Makes a workspace hold the templates: one to be injected whenever it differs, one to be seeded once. An injected one that
-/// is gone is removed; a seeded one belongs to the agent.
+/// The templates by their files. Of two names of one file, the file's own counts.
+fn by_file(templates: &Templates) -> io::Result<BTreeMap<FilePath, &Template>> {
+    let mut wanted = BTreeMap::new();
+    for (name, template) in &templates.templates {
+        let file = template_file(name);
+        let is_own = file == name.as_str();
+        let file = FilePath::try_from(file).map_err(io::Error::other)?;
+        if is_own || !wanted.contains_key(&file) {
+            wanted.insert(file, template);
+        }
+    }
+    Ok(wanted)
+}
+
+/// Makes a workspace hold the templates. A seeded one is written once, where there is no such file, and is the agent's from
+/// then on. An injected one is a block in its file ([`block`]), the rest of which is the agent's; where the template is gone
+/// the block is removed, and the file with it if nothing else is in it.
 ///
 /// # Errors
 /// Those of the file system; the rest is tried all the same.
 pub fn sync_templates(user: &User, workspace: &Path, templates: &Templates) -> io::Result<()> {
-    let named = templates.templates.iter().map(|(name, template)| {
-        let file = template_file(name).to_string_lossy().into_owned();
-        FilePath::try_from(file).map(|file| (file, template)).map_err(io::Error::other)
-    });
-    let wanted = named.collect::<io::Result<BTreeMap<FilePath, &Template>>>()?;
+    let wanted = by_file(templates)?;
     user.act(|| {
         let mut list = List::read(workspace);
         let is_injected = |path: &FilePath| wanted.get(path).is_some_and(|one| one.write_mode == WriteMode::Inject);
-        let gone: Vec<FilePath> =
-            list.files.iter().filter(|path| !is_injected(path) && !wanted.contains_key(path)).cloned().collect();
-        let mut failed = remove_all(workspace, &gone);
-        list.files.retain(|path| is_injected(path));
+        let gone: Vec<FilePath> = list.files.iter().filter(|path| !is_injected(path)).cloned().collect();
+        let mut failed = None;
+        for path in gone {
+            match take_out(workspace, &path) {
+                Ok(()) => drop(list.files.remove(&path)),
+                // Listed still, so that it is tried again.
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
         for (path, template) in &wanted {
             let file = workspace.join(path.as_str());
-            let content = template.content.as_bytes();
             let outcome = match template.write_mode {
-                WriteMode::Inject => write_if_other(&file, content, PRIVATE).map(|_| {
+                WriteMode::Inject => inject(&file, &template.content).map(|()| {
                     list.files.insert(path.clone());
                 }),
                 WriteMode::Seed if list.seeded.contains(path) => Ok(()),
                 WriteMode::Seed => {
                     let is_there = fs::symlink_metadata(&file).is_ok();
+                    let content = template.content.as_bytes();
                     let written = if is_there { Ok(()) } else { write_as_is(&file, content, PRIVATE) };
                     written.map(|()| {
                         list.seeded.insert(path.clone());
@@ -286,9 +308,42 @@ pub fn sync_templates(user: &User, workspace: &Path, templates: &Templates) -> i
     })
 }
 
+/// The agent's file with its mode; nothing where there is no plain file.
+fn agents_file(file: &Path) -> io::Result<Option<(Vec<u8>, u32)>> {
+    match fs::symlink_metadata(file) {
+        Ok(found) if found.is_file() => {
+            let text = read_as_is(file, MAXIMUM_AGENTS_FILE)?;
+            Ok(Some((text, found.permissions().mode() & 0o777)))
+        }
+        // A link is replaced and not followed, as everywhere.
+        Ok(found) if found.is_symlink() => Ok(None),
+        Ok(_) => Err(io::ErrorKind::InvalidInput.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a template's block into a file.
+fn inject(file: &Path, content: &str) -> io::Result<()> {
+    let (text, mode) = agents_file(file)?.unwrap_or((Vec::new(), PRIVATE));
+    // A file that is the template itself was written before there were blocks, and is all ours.
+    let text = if text.trim_ascii() == content.trim_ascii().as_bytes() { Vec::new() } else { text };
+    write_if_other(file, &block::with_block(&text, content), mode).map(drop)
+}
+
+/// Takes our block out of a file.
+fn take_out(workspace: &Path, path: &FilePath) -> io::Result<()> {
+    let file = workspace.join(path.as_str());
+    let Some((text, mode)) = agents_file(&file)? else { return Ok(()) };
+    match block::without_block(&text) {
+        Some(rest) => write_if_other(&file, &rest, mode).map(drop),
+        None => remove_all(workspace, std::slice::from_ref(path)).map_or(Ok(()), Err),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -427,25 +482,73 @@ mod tests {
     }
 
     #[test]
-    fn a_template_is_seeded_once_and_injected_always() {
+    fn a_template_is_seeded_once_and_injected_as_a_block_of_the_agents_file() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let user = User::own();
-        let both = templates(&[("agents", "# Agents", WriteMode::Inject), ("soul", "# Soul", WriteMode::Seed)]);
+        let both = templates(&[("AGENTS.md", "# Agents", WriteMode::Inject), ("SOUL.md", "# Soul", WriteMode::Seed)]);
         sync_templates(&user, root, &both).unwrap();
-        for file in ["AGENTS.md", "SOUL.md"] {
-            assert!(read(root, file).is_some());
-            fs::write(root.join(file), "the agent's own").unwrap();
-        }
+        let agents = block::with_block(b"", "# Agents");
+        assert_eq!(read(root, "AGENTS.md").unwrap().as_bytes(), agents);
+        assert_eq!(read(root, "SOUL.md").as_deref(), Some("# Soul"));
+        fs::write(root.join("SOUL.md"), "the agent's own").unwrap();
+        fs::write(root.join("AGENTS.md"), "the agent's own\n").unwrap();
+        fs::set_permissions(root.join("AGENTS.md"), fs::Permissions::from_mode(0o640)).unwrap();
         sync_templates(&user, root, &both).unwrap();
-        assert_eq!(read(root, "AGENTS.md").as_deref(), Some("# Agents"));
+        let own = block::with_block(b"the agent's own\n", "# Agents");
+        assert_eq!((read(root, "AGENTS.md").unwrap().as_bytes(), mode(&root.join("AGENTS.md"))), (&own[..], 0o640));
         assert_eq!(read(root, "SOUL.md").as_deref(), Some("the agent's own"));
         fs::remove_file(root.join("SOUL.md")).unwrap();
         sync_templates(&user, root, &both).unwrap();
         assert_eq!(read(root, "SOUL.md"), None, "what the agent removed stays removed");
         fs::write(root.join("SOUL.md"), "again").unwrap();
         sync_templates(&user, root, &templates(&[])).unwrap();
-        assert_eq!((read(root, "AGENTS.md"), read(root, "SOUL.md").as_deref()), (None, Some("again")));
+        assert_eq!(read(root, "AGENTS.md").unwrap().trim(), "the agent's own");
+        assert_eq!(read(root, "SOUL.md").as_deref(), Some("again"));
+        // Of a file with nothing but the block, nothing is left.
+        fs::remove_file(root.join("AGENTS.md")).unwrap();
+        sync_templates(&user, root, &both).unwrap();
+        sync_templates(&user, root, &templates(&[])).unwrap();
+        assert_eq!(read(root, "AGENTS.md"), None);
+    }
+
+    #[test]
+    fn a_template_is_its_file_by_either_name_and_the_files_own_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let user = User::own();
+        let old = templates(&[("agents", "# Old", WriteMode::Inject)]);
+        // As an older sidecar wrote it: the whole file.
+        fs::write(root.join("AGENTS.md"), "# Old").unwrap();
+        fs::write(root.join(LIST), r#"{"files":["AGENTS.md"]}"#).unwrap();
+        sync_templates(&user, root, &old).unwrap();
+        assert_eq!(read(root, "AGENTS.md").unwrap().as_bytes(), block::with_block(b"", "# Old"));
+        let both = templates(&[("agents", "# Old", WriteMode::Inject), ("AGENTS.md", "# New", WriteMode::Inject)]);
+        sync_templates(&user, root, &both).unwrap();
+        assert_eq!(read(root, "AGENTS.md").unwrap().as_bytes(), block::with_block(b"", "# New"));
+        for (name, file) in [("AGENTS.md", "AGENTS.md"), ("agents", "AGENTS.md"), ("MY-FILE_2.md", "MY-FILE_2.md")] {
+            assert_eq!(template_file(&path(name)), file);
+        }
+    }
+
+    #[test]
+    fn a_block_goes_into_no_fifo_link_or_oversized_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let inject = templates(&[("AGENTS.md", "# Agents", WriteMode::Inject)]);
+        let file = root.join("AGENTS.md");
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(sync_templates(&User::own(), root, &inject).is_err());
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, vec![b'x'; 5 * 1024 * 1024]).unwrap();
+        assert!(sync_templates(&User::own(), root, &inject).is_err());
+        assert_eq!(fs::metadata(&file).unwrap().len(), 5 * 1024 * 1024);
+        fs::remove_file(&file).unwrap();
+        fs::write(root.join("elsewhere"), "kept").unwrap();
+        symlink(root.join("elsewhere"), &file).unwrap();
+        sync_templates(&User::own(), root, &inject).unwrap();
+        assert_eq!(read(root, "elsewhere").as_deref(), Some("kept"));
+        assert!(!file.is_symlink());
     }
 
     #[test]

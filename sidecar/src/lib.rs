@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod block;
 pub mod command_line;
 pub mod environment;
 pub mod files;

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     io,
-    os::unix::process::CommandExt,
+    os::unix::{ffi::OsStrExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -92,18 +92,27 @@ pub enum RunError {
     /// Its output is not understood.
     #[error("its output is not understood")]
     NotUnderstood,
+    /// The child's command may be anything.
+    #[error("the child's command is not known to be OpenClaw's: its arguments have no gateway")]
+    NotOpenClaw,
     /// It could not be run.
     #[error("it could not be run: {0}")]
     Io(#[from] io::Error),
 }
 
 impl OpenClaw {
-    /// The command with other arguments: those from `gateway` on are replaced; where there is no such one, all are, since they
-    /// may be a script of somebody else's.
-    fn with_arguments(&self, arguments: &[&OsStr]) -> Vec<OsString> {
-        let end = self.command.iter().position(|argument| argument == "gateway").unwrap_or(1);
-        let kept = self.command.iter().take(end.max(1)).cloned();
-        kept.chain(arguments.iter().map(|argument| (*argument).to_owned())).collect()
+    /// The command with other arguments in the place of those from `gateway` on. `None` where the command says neither
+    /// `gateway` nor that it is `openclaw`: a script that starts `OpenClaw` whatever its arguments are would start another one.
+    fn with_arguments(&self, arguments: &[&OsStr]) -> Option<Vec<OsString>> {
+        let (program, rest) = self.command.split_first()?;
+        let name = Path::new(program).file_name()?.as_bytes();
+        let kept = match rest.iter().position(|argument| argument == "gateway") {
+            Some(end) => rest.iter().take(end).collect(),
+            None if name == b"openclaw" || name == b"openclaw.mjs" => Vec::new(),
+            None => return None,
+        };
+        let words = std::iter::once(program).chain(kept).map(OsString::as_os_str).chain(arguments.iter().copied());
+        Some(words.map(OsStr::to_owned).collect())
     }
 
     /// The version of the program that a start would run; `None` where it did not say in time.
@@ -151,6 +160,7 @@ impl OpenClaw {
         errors: Stdio,
     ) -> Result<Ended, RunError> {
         let words = self.with_arguments(&arguments.iter().map(OsStr::new).collect::<Vec<_>>());
+        let words = words.ok_or(RunError::NotOpenClaw)?;
         let (program, arguments) = words.split_first().ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut command = std::process::Command::new(program);
         command.args(arguments).env_clear().envs(&self.environment).envs(environment);
@@ -271,13 +281,20 @@ mod tests {
     #[test]
     fn other_commands_are_run_by_the_program_of_the_child() {
         for (command, expected) in [
-            (&["openclaw", "gateway", "run"][..], &["openclaw", "--version"][..]),
-            (&["node", "openclaw.mjs", "gateway", "run", "--force"], &["node", "openclaw.mjs", "--version"]),
-            (&["sh", "-c", "rm -rf x"], &["sh", "--version"]),
-            (&["openclaw"], &["openclaw", "--version"]),
-            (&["gateway", "run"], &["gateway", "--version"]),
+            (&["openclaw", "gateway", "run"][..], Some(&["openclaw", "--version"][..])),
+            (&["node", "openclaw.mjs", "gateway", "run"], Some(&["node", "openclaw.mjs", "--version"])),
+            (&["/x/wrapper", "gateway"], Some(&["/x/wrapper", "--version"])),
+            (&["/x/openclaw"], Some(&["/x/openclaw", "--version"])),
+            (&["/x/openclaw.mjs", "--dev"], Some(&["/x/openclaw.mjs", "--version"])),
+            // These may start an OpenClaw whatever they are asked.
+            (&["sh", "-c", "exec openclaw gateway run"], None),
+            (&["/x/start-openclaw"], None),
+            (&["gateway", "run"], None),
+            (&[], None),
         ] {
-            assert_eq!(openclaw(command).with_arguments(&[OsStr::new("--version")]), expected, "{command:?}");
+            let words = openclaw(command).with_arguments(&[OsStr::new("--version")]);
+            let expected = expected.map(|words| words.iter().map(OsString::from).collect::<Vec<_>>());
+            assert_eq!(words, expected, "{command:?}");
         }
     }
 

@@ -67,7 +67,11 @@ async fn prepare(openclaw: &OpenClaw, platforms: &BTreeSet<String>) -> Result<()
     let Some(Version::Known(version)) = openclaw.version().await else {
         let program = openclaw.command.first().map(|program| program.to_string_lossy().into_owned());
         let program = program.unwrap_or_default();
-        return Err(format!("{program} --version does not say which OpenClaw it is: is it one?").into());
+        return Err(format!(
+            "{program} does not say which OpenClaw it is: --version is asked of openclaw, and of what stands before gateway \
+             in a command"
+        )
+        .into());
     };
     log::info("found OpenClaw", &[("version", version.as_str().into())]);
     if platforms.is_empty() {

@@ -1,7 +1,7 @@
 //! Keeping a pool's files as the control plane has them: one heartbeat in 5 s, and what it says has changed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     rc::Rc,
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    api::{AgentMeta, Api, ApiError, Health, Report, Versions},
+    api::{AgentMeta, Api, ApiError, Configuration, Health, Report, Tagged, Versions},
     files, log,
     openclaw::Version,
     pace::{Backoff, Moment, Pace, jittered, pause},
@@ -82,6 +82,8 @@ struct Applied {
     skills: Option<u64>,
     skills_tag: Option<String>,
     templates: Option<u64>,
+    /// The agents whose workspaces have them.
+    with_templates: BTreeSet<String>,
     /// When the token in the file was issued.
     token: Option<Moment>,
 }
@@ -175,34 +177,58 @@ impl Sync {
         log::warn("the configuration was changed on the disk: writing it again", &[("version", version.into())]);
         // Without a tag the control plane answers all of it.
         (applied.config, applied.config_tag) = (None, None);
-        if let Err(error) = self.apply_config(applied, version).await {
+        let written = match self.fetch_config(applied, version).await {
+            Ok(Some(found)) => self.write_config(applied, found),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
             log::warn("the configuration could not be written again", &error.facts());
         }
         Some(applied.config.unwrap_or(0))
     }
 
     async fn apply(&self, applied: &mut Applied, versions: Versions) -> Result<(), SyncError> {
-        // Skills and templates before the configuration that tells agents to use them; what fails keeps nothing else back.
+        // Skills and templates before the configuration that tells agents of them. `OpenClaw` makes files of its own in a
+        // workspace that it first sees, and a template that comes later would not seed over them.
         let skills = self.apply_skills(applied, versions.skills_version).await;
-        let config = self.apply_config(applied, versions.config_version).await;
-        let templates = self.apply_templates(applied, versions.templates_version).await;
+        let config = self.fetch_config(applied, versions.config_version).await;
+        let templates = match &config {
+            Ok(config) => self.apply_templates(applied, versions.templates_version, config.as_ref()).await,
+            Err(_) => Ok(()),
+        };
+        // Before the first start all of it is there; where a file of the child's own making is in the way, the rest is.
+        let is_lacking = |outcome: &Result<(), SyncError>| matches!(outcome, Err(SyncError::Api(_)));
+        let is_first = applied.config.is_none() && !self.user.act(|| self.config.is_file());
+        let config = match config {
+            Ok(_) if is_first && (is_lacking(&skills) || is_lacking(&templates)) => Ok(()),
+            // Later, what fails keeps nothing else back.
+            Ok(Some(found)) => self.write_config(applied, found),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
         skills.and(config).and(templates)
     }
 
-    async fn apply_config(&self, applied: &mut Applied, version: u64) -> Result<(), SyncError> {
+    /// The configuration, where it is another than the one on the disk.
+    async fn fetch_config(&self, applied: &Applied, version: u64) -> Result<Option<Tagged<Configuration>>, SyncError> {
         if applied.config == Some(version) {
-            return Ok(());
+            return Ok(None);
         }
-        let Some(found) = self.api.configuration(applied.config_tag.as_deref()).await? else {
-            // The control plane thought that there would be a new one, and there is none.
-            return Ok(());
-        };
-        let configuration = found.value;
+        // `None` where the control plane thought that there would be a new one, and there is none.
+        let found = self.api.configuration(applied.config_tag.as_deref()).await?;
         let is_folder =
             |agent: &String| FilePath::try_from(agent.clone()).is_ok_and(|path| path.folders().count() == 0);
-        if !configuration.config.is_object() || !configuration.agent_meta.keys().all(is_folder) {
-            return Err(ApiError::NotUnderstood.into());
+        match found {
+            Some(found) if !found.value.config.is_object() || !found.value.agent_meta.keys().all(is_folder) => {
+                Err(ApiError::NotUnderstood.into())
+            }
+            found => Ok(found),
         }
+    }
+
+    fn write_config(&self, applied: &mut Applied, found: Tagged<Configuration>) -> Result<(), SyncError> {
+        let configuration = found.value;
         let context = json!({
             "apiUrl": self.api.base().as_str().trim_end_matches('/'),
             "poolId": self.api.pool(),
@@ -214,10 +240,6 @@ impl Sync {
         (applied.config, applied.config_digest) = (None, None);
         files::write(&self.user, &self.config, text.as_bytes())?;
         applied.config_digest = Some(Digest::of(text.as_bytes()));
-        if applied.agents != configuration.agent_meta {
-            // A new agent's workspace has no templates yet.
-            applied.templates = None;
-        }
         applied.agents = configuration.agent_meta;
         (applied.config, applied.config_tag) = (Some(configuration.version), found.tag);
         log::info(
@@ -242,20 +264,28 @@ impl Sync {
         Ok(())
     }
 
-    async fn apply_templates(&self, applied: &mut Applied, version: u64) -> Result<(), SyncError> {
-        if applied.templates == Some(version) || applied.config.is_none() {
+    /// Writes the templates into the workspaces of the agents that there are, and of those of a configuration that is about to
+    /// be written.
+    async fn apply_templates(
+        &self,
+        applied: &mut Applied,
+        version: u64,
+        coming: Option<&Tagged<Configuration>>,
+    ) -> Result<(), SyncError> {
+        let coming = coming.map(|found| &found.value.agent_meta);
+        let agents: BTreeSet<String> =
+            applied.agents.keys().chain(coming.into_iter().flat_map(BTreeMap::keys)).cloned().collect();
+        let is_done = applied.templates == Some(version) && agents.is_subset(&applied.with_templates);
+        if is_done || (applied.config.is_none() && coming.is_none()) {
             return Ok(());
         }
         // Not kept in memory, and so without a tag: a new agent's workspace needs all of them.
         let Some(found) = self.api.templates(None).await? else { return Ok(()) };
-        for agent in applied.agents.keys() {
+        for agent in &agents {
             files::sync_templates(&self.user, &self.workspace(agent), &found.value)?;
         }
-        log::info(
-            "wrote templates",
-            &[("version", found.value.version.into()), ("agents", applied.agents.len().into())],
-        );
-        applied.templates = Some(found.value.version);
+        log::info("wrote templates", &[("version", found.value.version.into()), ("agents", agents.len().into())]);
+        (applied.templates, applied.with_templates) = (Some(found.value.version), agents);
         Ok(())
     }
 

@@ -295,7 +295,8 @@ async fn one_that_refuses_its_configuration_waits_for_another() {
 async fn an_updated_openclaw_is_tried_again_with_the_configuration_that_the_old_one_refused() {
     let test = async {
         let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("openclaw");
+        // A script that starts OpenClaw whatever it is asked: it is not asked for a version.
+        let program = folder.path().join("start-openclaw");
         let install = |code: u32| {
             let script = format!("#!/bin/sh\necho $$ >> starts; [ {code} = 0 ] && exec sleep 600; exit {code}\n");
             let new = folder.path().join("new");

@@ -18,6 +18,7 @@ use axum::{
 use http::StatusCode;
 use portcullis_sidecar::{
     api::{Api, Health, Report},
+    block::with_block,
     openclaw::Version,
     pace::Pace,
     sync::Sync,
@@ -39,8 +40,8 @@ enum Mood {
     /// It is well, and its configuration has this version.
     Well(u64),
     Status(u16),
-    /// As well, but its configuration cannot be had.
-    NoConfiguration(u64),
+    /// As well, but what is below this path cannot be had.
+    Lacking(u64, &'static str),
     Html,
     /// It is cut in the middle of a right answer.
     Half(u64),
@@ -85,10 +86,10 @@ async fn take(State(plane): State<ControlPlane>, request: Request) -> Response {
     let mood = plane.mood.lock().unwrap().clone();
     match mood {
         Mood::Status(status) => (StatusCode::from_u16(status).unwrap(), "{}").into_response(),
-        Mood::NoConfiguration(_) if path.ends_with("/config/latest") => {
+        Mood::Lacking(_, lacking) if path.contains(lacking) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response()
         }
-        Mood::Well(version) | Mood::NoConfiguration(version) => axum::Json(answer(&path, version)).into_response(),
+        Mood::Well(version) | Mood::Lacking(version, _) => axum::Json(answer(&path, version)).into_response(),
         Mood::Html => ([("content-type", "text/html")], "<html><body>200 OK</body></html>").into_response(),
         Mood::Half(version) => {
             let whole = answer(&path, version).to_string();
@@ -115,6 +116,11 @@ fn answer(path: &str, version: u64) -> Value {
             "skillsVersion": version, "templatesVersion": version,
         }),
     }
+}
+
+/// What is in `AGENTS.md` of an agent that has written nothing there itself.
+fn injected(version: u64) -> String {
+    String::from_utf8(with_block(b"", &format!("# {version}"))).unwrap()
 }
 
 struct World {
@@ -175,7 +181,7 @@ impl World {
         eventually(&format!("version {version}"), async || {
             self.version() == Some(version)
                 && self.read("skills/maps/SKILL.md") == Some(format!("# {version}"))
-                && self.read("workspaces/agent/AGENTS.md") == Some(format!("# {version}"))
+                && self.read("workspaces/agent/AGENTS.md") == Some(injected(version))
         })
         .await;
     }
@@ -244,13 +250,13 @@ async fn what_is_well_formed_and_hostile_is_not_written() {
             json!({ "configVersion": 2, "skillsVersion": 1, "templatesVersion": 1, "token": "t", "version": 2,
                 "config": [], "agentMeta": {} }),
             json!({ "configVersion": 2, "skillsVersion": 1, "templatesVersion": 1, "token": "t", "version": 2,
-                "config": {}, "agentMeta": { "../../x": { "botId": "b" } } }),
+                "config": {}, "agentMeta": { "../../hostile-by-test": { "botId": "b" } } }),
             json!({ "configVersion": 1, "skillsVersion": 2, "templatesVersion": 1, "token": "t", "version": 2,
                 "skills": { "..": { "x": "y" } } }),
             json!({ "configVersion": 1, "skillsVersion": 2, "templatesVersion": 1, "token": "t", "version": 2,
-                "skills": { "maps": { "../../x": "y" } } }),
+                "skills": { "maps": { "../../hostile-by-test": "y" } } }),
             json!({ "configVersion": 1, "skillsVersion": 1, "templatesVersion": 2, "token": "t", "version": 2,
-                "templates": { "../x": { "content": "y", "writeMode": "inject" } } }),
+                "templates": { "../hostile-by-test": { "content": "y", "writeMode": "inject" } } }),
         ] {
             world.plane.be(Mood::Wrong(hostile.clone()));
             world.wait_for_calls(4).await;
@@ -258,7 +264,7 @@ async fn what_is_well_formed_and_hostile_is_not_written() {
             assert_eq!(world.read("skills/maps/SKILL.md").as_deref(), Some("# 1"), "{hostile}");
         }
         let above = world.folder.path().parent().unwrap();
-        assert!(!above.join("x").exists() && !above.join("X.md").exists());
+        assert!(!above.join("hostile-by-test").exists() && !above.join("HOSTILE-BY-TEST.md").exists());
         world.task.abort();
     };
     LocalSet::new().run_until(test).await;
@@ -323,7 +329,7 @@ async fn what_is_told_as_seen_is_what_lies_on_the_disk() {
             eventually("it is told", async || world.plane.last_seen() == Some(1)).await;
         }
         // Where it cannot be written again, no version is claimed.
-        world.plane.be(Mood::NoConfiguration(1));
+        world.plane.be(Mood::Lacking(1, "/config/"));
         std::fs::write(&file, "{}").unwrap();
         eventually("none is told", async || world.plane.last_seen() == Some(0)).await;
         world.plane.be(Mood::Well(1));
@@ -421,6 +427,42 @@ async fn the_version_of_openclaw_is_told_from_the_first_call_on() {
         world.plane.be(Mood::Well(1));
         let registered = || world.plane.registered.lock().unwrap()["openclawVersion"].clone();
         eventually("it registers with it", async || registered() == "2026.9.6").await;
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn all_is_written_before_the_first_start_however_many_tries_that_takes() {
+    let test = async {
+        for lacking in ["/skills/", "/workspace-templates/", "/config/"] {
+            let world = World::start(Mood::Lacking(1, lacking)).await;
+            world.wait_for_calls(8).await;
+            assert_eq!((*world.configured.borrow(), world.version()), (None, None), "{lacking}");
+            world.plane.be(Mood::Well(1));
+            let mut configured = world.configured.clone();
+            // What a start waits for comes after all the rest.
+            configured.wait_for(Option::is_some).await.unwrap();
+            assert_eq!(world.version(), Some(1), "{lacking}");
+            assert_eq!(world.read("skills/maps/SKILL.md").as_deref(), Some("# 1"), "{lacking}");
+            assert_eq!(world.read("workspaces/agent/AGENTS.md"), Some(injected(1)), "{lacking}");
+            world.task.abort();
+        }
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn after_the_first_start_what_fails_keeps_no_configuration_back() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        for (version, lacking) in [(2, "/skills/"), (3, "/workspace-templates/")] {
+            world.plane.be(Mood::Lacking(version, lacking));
+            eventually("the configuration is there", async || world.version() == Some(version)).await;
+            world.plane.be(Mood::Well(version));
+            world.wait_for(version).await;
+        }
         world.task.abort();
     };
     LocalSet::new().run_until(test).await;
