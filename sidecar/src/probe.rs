@@ -100,7 +100,9 @@ impl Pulse {
             }
         } else {
             (self.last_answer, self.failures) = (now, 0);
-            self.health = if answer == Answer::Ready { Health::Active } else { Health::Degraded };
+            // One account whose token was revoked makes all of the gateway not ready: deliveries to the others go on.
+            let is_started = matches!(answer, Answer::Ready | Answer::NotReady);
+            self.health = if is_started { Health::Active } else { Health::Degraded };
         }
         self.health
     }
@@ -153,9 +155,10 @@ mod tests {
 
     #[test]
     fn a_child_that_answers_is_never_ended_for_what_it_answers() {
-        for answer in [Answer::Unwell, Answer::Starting, Answer::NotReady] {
+        for answer in [Answer::Unwell, Answer::Starting] {
             assert_eq!(runs(&told(&[(Answer::Ready, 1), (answer, 1000)])), [(Active, 1), (Degraded, 1000)]);
         }
+        assert_eq!(runs(&told(&[(Answer::NotReady, 1000)])), [(Active, 1000)], "one channel does not work");
     }
 
     #[test]

@@ -320,7 +320,9 @@ impl Supervisor {
             loop {
                 let answer = self.prober.ask().await;
                 if last != Some(answer) {
-                    log::info(told(answer), &[("pid", pid.into())]);
+                    let is_well = matches!(answer, Answer::Ready | Answer::Starting | Answer::Silent);
+                    let log = if is_well { log::info } else { log::warn };
+                    log(told(answer), &[("pid", pid.into())]);
                     last = Some(answer);
                 }
                 let health = pulse.note(answer, Moment::now(), &self.pace);
@@ -351,6 +353,6 @@ fn told(answer: Answer) -> &'static str {
         }
         Answer::Starting => "OpenClaw answers, and is starting or draining",
         Answer::Unwell => "OpenClaw answers its health probe with an error",
-        Answer::Silent => "OpenClaw does not answer yet",
+        Answer::Silent => "OpenClaw does not answer its health probe",
     }
 }

@@ -239,18 +239,19 @@ async fn a_port_that_refuses_or_hangs_for_too_long_is_told_and_its_child_started
 #[tokio::test]
 async fn whatever_a_child_answers_it_is_told_and_never_ended_for_it() {
     let test = async {
-        for mood in [
-            Mood::Status(StatusCode::SERVICE_UNAVAILABLE),
-            Mood::Status(StatusCode::NOT_FOUND),
-            Mood::Status(StatusCode::INTERNAL_SERVER_ERROR),
-            Mood::Starting,
-            Mood::NotReady,
+        for (mood, health) in [
+            (Mood::Status(StatusCode::SERVICE_UNAVAILABLE), Health::Degraded),
+            (Mood::Status(StatusCode::NOT_FOUND), Health::Degraded),
+            (Mood::Status(StatusCode::INTERNAL_SERVER_ERROR), Health::Degraded),
+            (Mood::Starting, Health::Degraded),
+            // A channel that does not work is not the pool.
+            (Mood::NotReady, Health::Active),
         ] {
             let world = World::start("exec sleep 600", mood, Pace { silence: Duration::ZERO, ..pace() }).await;
             world.configured.send_replace(Some(1));
             world.wait_for(1).await;
             world.wait_for_probes(20).await;
-            assert_eq!(*world.health.borrow(), Health::Degraded);
+            assert_eq!(*world.health.borrow(), health);
             assert_eq!(world.end().await.len(), 1);
         }
     };
