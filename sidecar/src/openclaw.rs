@@ -224,11 +224,9 @@ fn parse_version(output: &[u8]) -> Option<String> {
 fn parse_plugins(output: &[u8]) -> Option<BTreeMap<String, Option<String>>> {
     let list: Value = serde_json::from_slice(output).ok()?;
     let plugins = list["plugins"].as_array()?.iter();
-    let named = plugins.filter_map(|plugin| {
-        // One that is only named in the configuration, or whose files are gone, is not installed.
-        let is_there = plugin["rootDir"].as_str().or(plugin["source"].as_str()).is_some_and(|path| !path.is_empty());
-        is_there.then(|| Some((plugin["id"].as_str()?.to_owned(), plugin["version"].as_str().map(str::to_owned))))?
-    });
+    // One that a configuration names, and that is not installed, is not listed.
+    let named = plugins
+        .filter_map(|plugin| Some((plugin["id"].as_str()?.to_owned(), plugin["version"].as_str().map(str::to_owned))));
     Some(named.collect())
 }
 
@@ -324,13 +322,11 @@ mod tests {
     }
 
     #[test]
-    fn plugins_are_those_with_files() {
+    fn plugins_are_those_that_are_listed() {
         let list = json!({ "plugins": [
             { "id": "slack", "version": "2026.9.6", "rootDir": "/x" },
-            { "id": "discord", "version": "2026.9.6" },
-            { "id": "feishu", "source": "" },
-            { "id": "old", "source": "/y" },
-            { "rootDir": "/z" },
+            { "id": "old" },
+            { "version": "2026.9.6" },
         ] });
         let plugins = parse_plugins(list.to_string().as_bytes()).unwrap();
         let expected = [("old".to_owned(), None), ("slack".to_owned(), Some("2026.9.6".to_owned()))];

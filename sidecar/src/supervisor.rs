@@ -315,15 +315,16 @@ impl Supervisor {
     /// Watches a child until there is something to be done about it.
     async fn watch(&self, process: &mut Process, pulse: &mut Pulse) -> End {
         let token_ends = process.token_ends().map(|ends| ends.saturating_sub(self.pace.token_margin.as_secs()));
-        let (pid, mut last) = (process.id(), None);
+        // Silence is how every start begins.
+        let (pid, mut last) = (process.id(), Answer::Silent);
         let probing = async {
             loop {
                 let answer = self.prober.ask().await;
-                if last != Some(answer) {
+                if last != answer {
                     let is_well = matches!(answer, Answer::Ready | Answer::Starting | Answer::Silent);
                     let log = if is_well { log::info } else { log::warn };
                     log(told(answer), &[("pid", pid.into())]);
-                    last = Some(answer);
+                    last = answer;
                 }
                 let health = pulse.note(answer, Moment::now(), &self.pace);
                 self.health.send_if_modified(|now| std::mem::replace(now, health) != health);
