@@ -6,28 +6,33 @@ use clap::{Parser, Subcommand};
 
 use crate::{prepare, run};
 
-/// Keeps a pool and supervises its OpenClaw.
+/// Keeps a pool and supervises its OpenClaw
 ///
-/// It registers the pool, sends heartbeats, keeps configuration, skills and templates as the control plane has them, and
-/// starts OpenClaw in an environment without secrets of the control plane.
+/// It registers the pool, sends heartbeats, keeps configuration, skills and
+/// templates as the control plane has them, and starts OpenClaw in an environment
+/// without secrets of the control plane.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis-sidecar", version, after_long_help = SETTINGS)]
+#[command(name = "portcullis-sidecar", version, verbatim_doc_comment, next_line_help = true)]
+#[command(after_long_help = SETTINGS)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct CommandLine {
     #[command(subcommand)]
     action: Option<Action>,
-    /// OpenClaw's command and its arguments, after `--`; `openclaw gateway run` where there are none
+    /// OpenClaw's command, after --; openclaw gateway run if there is none
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Installs OpenClaw's plugins for the platforms that the pool's configuration enables, as OpenClaw's user
+    /// Installs OpenClaw's plugins for the pool's platforms
     ///
-    /// The configuration is the one on the disk, else the control plane's. Of the settings, those of OpenClaw are needed, and
-    /// those of the control plane where it is asked. What npm needs beyond the usual (a registry of one's own, say) is named
-    /// in `PORTCULLIS_PASS_ENV`.
+    /// They are installed as OpenClaw's user, in OpenClaw's own version. The platforms
+    /// are those that the configuration enables: the one on the disk, else the control
+    /// plane's. The settings of OpenClaw are needed, and those of the control plane
+    /// where it is asked. Variables that npm needs (a registry of one's own, say) are
+    /// named in `PORTCULLIS_PASS_ENV`.
+    #[command(verbatim_doc_comment)]
     Prepare {
         /// Platforms to prepare for instead, as slack
         platforms: Vec<String>,
@@ -41,14 +46,14 @@ const SETTINGS: &str = "\
 Settings, all from the environment:
   PORTCULLIS_API_URL       the control plane (required)
   PORTCULLIS_POOL_ID       the pool (required)
-  PORTCULLIS_TOKEN_FILE    the file with the pool's runtime token, read at each call; else
-  INTERNAL_API_TOKEN       the token, which is taken out of the environment at once
-  PORTCULLIS_POD_IP        where deliveries reach the pool: an address, or ip:port
+  PORTCULLIS_TOKEN_FILE    the file with the pool's token, or else
+  INTERNAL_API_TOKEN       the token, taken out of the environment at once
+  PORTCULLIS_POD_IP        where deliveries reach the pool: ip, or ip:port
   PORTCULLIS_CHILD_USER    the user that OpenClaw runs as
-  PORTCULLIS_PASS_ENV      names of variables that OpenClaw is given beside the usual ones
+  PORTCULLIS_PASS_ENV      names of more variables that OpenClaw is given
   PORTCULLIS_RUN_DIR       where the sidecar notes its child (/run/portcullis)
   PORTCULLIS_GATEWAY       where OpenClaw is probed (127.0.0.1:18789)
-  PORTCULLIS_STOP_SECONDS  how long OpenClaw may take to end before it is killed: 1 to 300 (30)
+  PORTCULLIS_STOP_SECONDS  how long OpenClaw may take to end: 1 to 300 (30)
   OPENCLAW_STATE_DIR       OpenClaw's state (~/.openclaw)
   OPENCLAW_CONFIG_PATH     its configuration (openclaw.json in its state)
 
@@ -88,6 +93,11 @@ mod tests {
             let error = command(wrong).unwrap_err();
             assert!(matches!(error, UnknownArgument | InvalidSubcommand), "{wrong:?}: {error}");
         }
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        crate::skill_command::assert_help_fits(CommandLine::command());
     }
 
     #[test]

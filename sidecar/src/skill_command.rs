@@ -39,14 +39,19 @@ const TOKEN_SETTING: &str = "SKILL_API_TOKEN";
 /// The largest file that is read, in bytes.
 const FILE_LIMIT: u64 = 1024 * 1024;
 
-/// Asks the control plane for what a skill needs.
+/// Asks the control plane for what a skill needs
 ///
-/// Exit codes: 0 done; 2 asked wrongly; 3 what was asked for is not there; 4 refused; 5 the control plane cannot be reached or
-/// is not well: try again; 6 not available on this control plane.
+/// Exit codes:
+///   0  done
+///   2  asked wrongly
+///   3  what was asked for is not there
+///   4  refused
+///   5  the control plane cannot be reached, or is not well: try again
+///   6  not available on this control plane
 #[derive(Debug, Parser)]
-#[command(name = "portcullis-skill", version)]
+#[command(name = "portcullis-skill", version, verbatim_doc_comment, next_line_help = true)]
 pub struct Command {
-    /// The bot; else the one in whose agent's workspace this runs, or the pool's only one.
+    /// The bot; else the one in whose workspace this runs, or the only one
     #[arg(long, global = true)]
     bot: Option<String>,
     #[command(subcommand)]
@@ -72,7 +77,7 @@ enum What {
 enum Secrets {
     /// Prints all secrets of the skill, or one of them.
     Get {
-        /// The one to print: its value alone, or with --json an object of it alone.
+        /// The one to print: its value, or with --json an object of it alone
         #[arg(conflicts_with = "env")]
         name: Option<String>,
         /// As lines that a shell can read: export NAME='value'
@@ -154,7 +159,7 @@ struct ArtifactFields {
 
 #[derive(Args, Debug)]
 struct Feedback {
-    /// What the user thinks, which may begin with a dash; - alone reads it from standard input.
+    /// What the user thinks; a dash alone reads it from standard input
     #[arg(allow_hyphen_values = true)]
     content: String,
     /// The channel that it came through.
@@ -174,7 +179,7 @@ enum Composio {
     Execute {
         /// The action.
         action: String,
-        /// Its parameters, as a JSON object; - reads them from standard input.
+        /// Its parameters as JSON; - reads them from standard input
         #[arg(default_value = "{}")]
         params: String,
     },
@@ -577,6 +582,19 @@ fn pretty(value: &Value) -> Result<String, Failure> {
     Ok(text + "\n")
 }
 
+/// Asserts that no line of any command's help is broken by a terminal of 80 columns.
+#[cfg(test)]
+pub(crate) fn assert_help_fits(mut command: clap::Command) {
+    command.build();
+    let helps = [command.render_help().to_string(), command.render_long_help().to_string()];
+    for line in helps.iter().flat_map(|help| help.lines()) {
+        assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+    }
+    for inner in command.get_subcommands() {
+        assert_help_fits(inner.clone());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -586,6 +604,11 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         Command::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        assert_help_fits(Command::command());
     }
 
     #[test]
