@@ -200,7 +200,7 @@ impl ChildSettings {
 }
 
 impl Settings {
-    /// Reads the settings. `command` is the child's command; where it is empty, [`COMMAND`].
+    /// Reads the settings. `command` is the child's command; where it is empty, `openclaw gateway run`.
     ///
     /// # Errors
     /// All that is wrong.
