@@ -13,7 +13,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::token::{Token, TokenError};
+use crate::{
+    refusal::Refusal,
+    token::{Token, TokenError},
+};
 
 /// How long a call may take: the control plane's own deadline is 15 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -33,21 +36,39 @@ pub struct Api {
     token: Token,
 }
 
-/// Why a call came to nothing. It holds nothing of a token or of an answer.
+/// Why a call came to nothing. It holds nothing of a token.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The control plane could not be reached, or did not answer in time.
     #[error("the control plane {0}")]
     Unreached(&'static str),
-    /// It answered with this status, none of success.
-    #[error("the control plane answered {0}")]
-    Status(u16),
+    /// It answered something else than success.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
     /// It answered what is not understood.
     #[error("the control plane's answer is not understood")]
     NotUnderstood,
     /// The sidecar has no token.
     #[error(transparent)]
     Token(#[from] TokenError),
+}
+
+impl ApiError {
+    /// The error as facts of a log line.
+    #[must_use]
+    pub fn facts(&self) -> Vec<(&'static str, Value)> {
+        let mut facts = vec![("because", self.to_string().into())];
+        if let Self::Refused(refusal) = self {
+            facts.extend(refusal.facts());
+        }
+        facts
+    }
+
+    /// Whether the control plane answered 404.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.status == 404)
+    }
 }
 
 /// How a pool is.
@@ -71,6 +92,17 @@ impl Health {
             Self::Unhealthy => "unhealthy",
         }
     }
+}
+
+/// What a pool says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// Where deliveries reach it.
+    pub address: Option<&'a str>,
+    /// How it is.
+    pub health: Health,
+    /// The `OpenClaw` that it runs, for which its configuration is written; `None` where what runs does not say.
+    pub openclaw_version: Option<&'a str>,
 }
 
 /// What a heartbeat is answered.
@@ -183,35 +215,29 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn register(&self, address: Option<&str>, health: Health) -> Result<(), ApiError> {
-        let body = self.report(address, health, None);
-        let request = self.post(&["api", "internal", "pools", "register"], &body)?;
-        self.answer::<Value>(request).await.map(drop)
+    pub async fn register(&self, report: &Report<'_>) -> Result<(), ApiError> {
+        let body = self.report(report, None);
+        self.post::<Value>(&["api", "internal", "pools", "register"], &body).await.map(drop)
     }
 
-    /// Says that the pool is alive, and learns what is new.
+    /// Says that the pool is alive, and which version of the configuration lies on its disk; learns what is new.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn heartbeat(
-        &self,
-        address: Option<&str>,
-        health: Health,
-        last_seen_version: Option<u64>,
-    ) -> Result<Versions, ApiError> {
-        let body = self.report(address, health, last_seen_version);
-        self.answer(self.post(&["api", "internal", "pools", "heartbeat"], &body)?).await
+    pub async fn heartbeat(&self, report: &Report<'_>, last_seen_version: Option<u64>) -> Result<Versions, ApiError> {
+        let body = self.report(report, last_seen_version);
+        self.post(&["api", "internal", "pools", "heartbeat"], &body).await
     }
 
-    fn report(&self, address: Option<&str>, health: Health, last_seen_version: Option<u64>) -> Value {
-        let mut body = json!({ "poolId": self.pool, "status": health.as_str() });
-        if let Some(address) = address {
-            body["podIp"] = json!(address);
-        }
-        if let Some(version) = last_seen_version {
-            body["lastSeenVersion"] = json!(version);
-        }
-        body
+    fn report(&self, report: &Report<'_>, last_seen_version: Option<u64>) -> Value {
+        let fields = [
+            ("poolId", Some(json!(self.pool))),
+            ("status", Some(json!(report.health.as_str()))),
+            ("podIp", report.address.map(Value::from)),
+            ("openclawVersion", report.openclaw_version.map(Value::from)),
+            ("lastSeenVersion", last_seen_version.map(Value::from)),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
     /// The newest configuration; `None` where it is the one that `tag` tags.
@@ -248,17 +274,12 @@ impl Api {
             token: SecretString,
         }
         let body = json!({ "ttlSeconds": lasting.as_secs() });
-        let request = self.post(&["api", "internal", "pools", &self.pool, "skill-tokens"], &body)?;
-        Ok(self.answer::<Issued>(request).await?.token)
+        Ok(self.post::<Issued>(&["api", "internal", "pools", &self.pool, "skill-tokens"], &body).await?.token)
     }
 
-    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, ApiError> {
-        Ok(self.client.request(method, self.base.below(path)).bearer_auth(self.token.read()?.expose_secret()))
-    }
-
-    fn post(&self, path: &[&str], body: &Value) -> Result<RequestBuilder, ApiError> {
-        let request = self.request(Method::POST, path)?;
-        Ok(request.header(CONTENT_TYPE, "application/json").body(body.to_string()))
+    async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, ApiError> {
+        let prepare = |request: RequestBuilder| request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        read(self.call(Method::POST, path, prepare).await?).await
     }
 
     async fn tagged<T: DeserializeOwned>(
@@ -266,20 +287,33 @@ impl Api {
         path: &[&str],
         tag: Option<&str>,
     ) -> Result<Option<Tagged<T>>, ApiError> {
-        let mut request = self.request(Method::GET, path)?;
-        if let Some(tag) = tag {
-            request = request.header(IF_NONE_MATCH, tag);
-        }
-        let response = send(request).await?;
-        if tag.is_some() && response.status() == StatusCode::NOT_MODIFIED {
-            return Ok(None);
+        let prepare = |request: RequestBuilder| match tag {
+            Some(tag) => request.header(IF_NONE_MATCH, tag),
+            None => request,
+        };
+        let response = self.call(Method::GET, path, prepare).await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return if tag.is_some() { Ok(None) } else { Err(ApiError::NotUnderstood) };
         }
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         Ok(Some(Tagged { tag, value: read(response).await? }))
     }
 
-    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ApiError> {
-        read(send(request).await?).await
+    /// Calls a route. The answer is one of success, or says that nothing was modified.
+    async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        prepare: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<reqwest::Response, ApiError> {
+        let token = self.token.read()?;
+        let url = self.base.below(path);
+        let route = format!("{method} {}", url.path());
+        let response = send(prepare(self.client.request(method, url).bearer_auth(token.expose_secret()))).await?;
+        if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(response);
+        }
+        Err(ApiError::Refused(Box::new(Refusal::read(route, response, token.expose_secret()).await)))
     }
 }
 
@@ -296,9 +330,6 @@ pub async fn send(request: RequestBuilder) -> Result<reqwest::Response, ApiError
 /// # Errors
 /// [`ApiError`].
 pub async fn read<T: DeserializeOwned>(response: reqwest::Response) -> Result<T, ApiError> {
-    if !response.status().is_success() {
-        return Err(ApiError::Status(response.status().as_u16()));
-    }
     let body = read_bytes(response).await?;
     serde_json::from_slice(&body).map_err(|_| ApiError::NotUnderstood)
 }

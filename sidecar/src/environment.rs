@@ -40,6 +40,15 @@ const FORBIDDEN: [&str; 3] = ["DATABASE_URL", "NODE_OPTIONS", "OPENCLAW_LOAD_SHE
 /// The setting that names more of what is to be passed on, between commas or blanks.
 pub const PASS_SETTING: &str = "PORTCULLIS_PASS_ENV";
 
+/// What is set for every child.
+///
+/// `OPENCLAW_CONFIG_READONLY`: the configuration is the control plane's. Without it `OpenClaw` writes its own changes into the
+/// file, and at its next start puts an old copy in the place of a newer one. `OPENCLAW_NO_RESPAWN`: a restart stays within the
+/// process that is supervised.
+///
+/// Source: OpenClaw 2026.9.6, docs/cli/config.md and docs/gateway/embedding.md.
+pub const SET: [(&str, &str); 2] = [("OPENCLAW_CONFIG_READONLY", "1"), ("OPENCLAW_NO_RESPAWN", "1")];
+
 /// Of `environment`, what a child may have. Names are compared as they are: Linux tells `path` from `PATH`.
 #[must_use]
 pub fn for_child(environment: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<OsString, OsString> {

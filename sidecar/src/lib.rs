@@ -10,13 +10,19 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod block;
+pub mod command_line;
 pub mod environment;
 pub mod files;
 pub mod log;
+pub mod openclaw;
 pub mod pace;
+pub mod prepare;
 pub mod probe;
 pub mod process;
+pub mod program;
 pub mod record;
+pub mod refusal;
 pub mod run;
 pub mod settings;
 pub mod skill_command;

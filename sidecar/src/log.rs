@@ -1,28 +1,93 @@
-//! What the sidecar says of itself: a line of JSON an event, on standard error.
+//! The sidecar's own log: one JSON object a line on standard error, in the format of the functions' logs: `timestamp`, `level`,
+//! `message`, then the facts, numbers as numbers.
 //!
-//! Nothing that is logged here is read from a token, an answer or a file: callers pass words of their own, names and numbers.
+//! A line holds names, numbers, and the control plane's own words about a refusal (bounded, and without the token); never a
+//! token, a configuration or anything that the child wrote.
 
-use std::io::Write;
+use std::{fmt, io::Write, time::Duration};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// Writes a line. A log that cannot be written is no reason to stop.
-pub fn line(level: &str, message: &str, facts: &[(&str, &dyn std::fmt::Display)]) {
-    let mut fields = Map::new();
-    fields.insert("level".to_owned(), Value::from(level));
-    fields.insert("message".to_owned(), Value::from(message));
-    for (name, value) in facts {
-        fields.insert((*name).to_owned(), Value::from(value.to_string()));
+use crate::pace::timestamp;
+
+/// How grave a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something of note.
+    Info,
+    /// Something that an operator should look at.
+    Warn,
+    /// Something that ends the sidecar.
+    Error,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+        })
     }
-    let _ = writeln!(std::io::stderr().lock(), "{}", Value::Object(fields));
 }
 
-/// Something of note.
-pub fn info(message: &str, facts: &[(&str, &dyn std::fmt::Display)]) {
-    line("info", message, facts);
+/// Facts of a line by their names.
+pub type Facts<'a> = [(&'a str, Value)];
+
+/// Writes a line at [`Level::Info`].
+pub fn info(message: &str, facts: &Facts<'_>) {
+    write(Level::Info, message, facts);
 }
 
-/// Something that an operator should look at.
-pub fn warn(message: &str, facts: &[(&str, &dyn std::fmt::Display)]) {
-    line("warn", message, facts);
+/// Writes a line at [`Level::Warn`].
+pub fn warn(message: &str, facts: &Facts<'_>) {
+    write(Level::Warn, message, facts);
+}
+
+/// Writes a line at [`Level::Error`].
+pub fn error(message: &str, facts: &Facts<'_>) {
+    write(Level::Error, message, facts);
+}
+
+/// A log that cannot be written is no reason to stop.
+fn write(level: Level, message: &str, facts: &Facts<'_>) {
+    let line = line(timestamp(), level, message, facts);
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+fn line(now: jiff::Timestamp, level: Level, message: &str, facts: &Facts<'_>) -> String {
+    let mut line = format!(r#"{{"timestamp":"{now:.6}","level":"{level}","message":{}"#, Value::from(message));
+    for (name, value) in facts {
+        line.extend([",", &Value::from(*name).to_string(), ":", &value.to_string()]);
+    }
+    line + "}\n"
+}
+
+/// A duration in seconds, to the millisecond.
+#[must_use]
+pub fn seconds(duration: Duration) -> Value {
+    let rounded = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    rounded.as_secs_f64().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_a_timestamp_a_level_and_facts_of_their_own_types() {
+        let facts =
+            [("pid", 25.into()), ("inSeconds", seconds(Duration::from_millis(1200))), ("because", "a \"b\"\nc".into())];
+        let line = line(jiff::Timestamp::UNIX_EPOCH, Level::Warn, "message of two\nlines", &facts);
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        assert!(line.starts_with(r#"{"timestamp":"1970-01-01T00:00:00.000000Z","level":"WARN","message":"#), "{line}");
+        let value: Value = serde_json::from_str(&line).unwrap();
+        let expected = json!({
+            "timestamp": "1970-01-01T00:00:00.000000Z", "level": "WARN", "message": "message of two\nlines",
+            "pid": 25, "inSeconds": 1.2, "because": "a \"b\"\nc",
+        });
+        assert_eq!(value, expected);
+    }
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    portcullis_sidecar::run::main(std::env::args_os().skip(1))
+    portcullis_sidecar::command_line::main()
 }

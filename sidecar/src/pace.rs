@@ -15,13 +15,16 @@ pub struct Pace {
     pub probe: Duration,
     /// How long a probe may take.
     pub probe_timeout: Duration,
-    /// How long a child may take to answer its first probe.
-    pub startup_grace: Duration,
+    /// How long a child's port may refuse or hang before the child is ended. OpenClaw takes up to 77 s to start and 50 s to
+    /// restart within its process.
+    pub silence: Duration,
+    /// Between two looks for a plugin that is missing.
+    pub plugins: Duration,
     /// The wait before the first restart; the n-th waits n times as long.
     pub restart: Duration,
     /// How long a child must have run for its restarts to be counted anew.
     pub restart_reset: Duration,
-    /// How long a child may take to end after SIGTERM.
+    /// How long a child may take to end after SIGTERM: `OpenClaw` lets running work end first.
     pub termination: Duration,
     /// How long before its own token ends a child is started anew.
     pub token_margin: Duration,
@@ -37,10 +40,11 @@ impl Default for Pace {
             longest_retry: Duration::from_secs(30),
             probe: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(4),
-            startup_grace: Duration::from_mins(1),
+            silence: Duration::from_mins(3),
+            plugins: Duration::from_secs(30),
             restart: Duration::from_secs(3),
             restart_reset: Duration::from_mins(2),
-            termination: Duration::from_secs(5),
+            termination: Duration::from_secs(30),
             token_margin: Duration::from_hours(24),
             file_token: Duration::from_hours(1),
         }
@@ -50,7 +54,7 @@ impl Default for Pace {
 /// How often a child is restarted in a row before it is left alone.
 pub const MAXIMUM_RESTARTS: u32 = 10;
 
-/// How many probes in a row may fail before a pool is degraded, and as many again before its child is started anew.
+/// How many probes in a row may go without an answer before a pool is degraded.
 pub const PROBE_FAILURES: u32 = 3;
 
 /// Waits that double, each drawn between a half and the whole, so that many sidecars do not call at once.
@@ -117,15 +121,33 @@ impl Moment {
     /// How long ago it was.
     #[must_use]
     pub fn age(self) -> Duration {
-        Self::now().0.duration_since(self.0)
+        Self::now().since(self)
     }
+
+    /// How long after `earlier` it is; zero where it is before it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+
+    /// The moment this long after it.
+    #[must_use]
+    pub fn plus(self, wait: Duration) -> Self {
+        Self(self.0 + wait)
+    }
+}
+
+/// The machine's date and time.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the sidecar's one way to ask the date")]
+pub fn timestamp() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 /// Seconds since the Unix epoch.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the sidecar's one way to ask the date")]
 pub fn unix_seconds() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_secs())
+    u64::try_from(timestamp().as_second()).unwrap_or(0)
 }
 
 #[cfg(test)]

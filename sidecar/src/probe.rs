@@ -1,19 +1,37 @@
-//! Whether `OpenClaw` answers.
+//! Whether `OpenClaw` answers, and whether it is ready.
 
 use std::net::SocketAddr;
 
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, StatusCode, redirect::Policy};
 
 use crate::{
     api::Health,
     pace::{Moment, PROBE_FAILURES, Pace},
 };
 
-/// Asks a child's gateway for `/health`.
+/// What a gateway answers to its probes.
+///
+/// Source: OpenClaw 2026.9.6, docs/gateway/health.md, "HTTP probes": `/health` is liveness, `/startupz` says whether startup
+/// is complete, `/readyz` says whether agents and channels work as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// `/health` answers with success, and `/readyz` does or is not known to this version.
+    Ready,
+    /// Startup is complete, but a channel, an agent's database or a plugin does not work.
+    NotReady,
+    /// Startup is not complete, or running work is drained before an end.
+    Starting,
+    /// `/health` answers, but not with success.
+    Unwell,
+    /// The port refuses, or nothing answers in time.
+    Silent,
+}
+
+/// Asks a child's gateway how it is.
 #[derive(Debug)]
 pub struct Prober {
     client: Client,
-    url: String,
+    base: String,
 }
 
 impl Prober {
@@ -25,52 +43,68 @@ impl Prober {
         // Never through a proxy: it is this machine.
         let client =
             Client::builder().no_proxy().redirect(Policy::none()).tls_certs_only([]).timeout(pace.probe_timeout);
-        Ok(Self { client: client.build()?, url: format!("http://{address}/health") })
+        Ok(Self { client: client.build()?, base: format!("http://{address}") })
     }
 
-    /// Whether it answers with success.
-    pub async fn answers(&self) -> bool {
-        // What it says besides is not read: the connection is closed over it.
-        self.client.get(&self.url).send().await.is_ok_and(|response| response.status().is_success())
+    /// Asks for as many probes as are needed to tell. Each takes at most the pace's time-out.
+    pub async fn ask(&self) -> Answer {
+        match self.status("/health").await {
+            None => return Answer::Silent,
+            Some(status) if !status.is_success() => return Answer::Unwell,
+            Some(_) => {}
+        }
+        match self.status("/readyz").await {
+            // A readiness check that hangs says nothing of liveness, which was just answered.
+            None | Some(StatusCode::SERVICE_UNAVAILABLE) => {}
+            Some(_) => return Answer::Ready,
+        }
+        match self.status("/startupz").await {
+            Some(StatusCode::SERVICE_UNAVAILABLE) => Answer::Starting,
+            _ => Answer::NotReady,
+        }
+    }
+
+    /// The status that a probe is answered with. The body is not read: the connection is closed over it.
+    async fn status(&self, path: &str) -> Option<StatusCode> {
+        self.client.get(format!("{}{path}", self.base)).send().await.ok().map(|response| response.status())
     }
 }
 
-/// What probes have told since a child was started.
+/// The health of a child by its probes since it was started or adopted. Liveness is the process: only a port that refuses or
+/// hangs for the whole of [`Pace::silence`] ends it, since a start, a restart within the process and a blocked event loop all
+/// look the same from outside.
 #[derive(Debug)]
 pub struct Pulse {
-    started: Moment,
-    answered: bool,
+    last_answer: Moment,
     failures: u32,
+    health: Health,
 }
 
 impl Pulse {
-    /// Of a child that starts now.
+    /// Of a child that is first probed at `now`.
     #[must_use]
-    pub fn of_new() -> Self {
-        Self { started: Moment::now(), answered: false, failures: 0 }
+    pub fn new(now: Moment) -> Self {
+        Self { last_answer: now, failures: 0, health: Health::Degraded }
     }
 
-    /// Of a child that has been running.
-    #[must_use]
-    pub fn of_adopted() -> Self {
-        Self { answered: true, ..Self::of_new() }
-    }
-
-    /// Notes a probe's outcome, and says how the child is. One that has not answered yet is given its time to start.
-    pub fn note(&mut self, answers: bool, pace: &Pace) -> Health {
-        if answers {
-            (self.answered, self.failures) = (true, 0);
-            return Health::Active;
+    /// Notes an answer of `now`. [`Health::Unhealthy`] means that the child is to be ended.
+    pub fn note(&mut self, answer: Answer, now: Moment, pace: &Pace) -> Health {
+        if answer == Answer::Silent {
+            self.failures += 1;
+            // Both: a sidecar that was itself stopped for minutes has not asked meanwhile.
+            let is_over = now.since(self.last_answer) >= pace.silence && self.failures >= PROBE_FAILURES;
+            if is_over {
+                self.health = Health::Unhealthy;
+            } else if self.failures >= PROBE_FAILURES {
+                self.health = Health::Degraded;
+            }
+        } else {
+            (self.last_answer, self.failures) = (now, 0);
+            // One account whose token was revoked makes all of the gateway not ready: deliveries to the others go on.
+            let is_started = matches!(answer, Answer::Ready | Answer::NotReady);
+            self.health = if is_started { Health::Active } else { Health::Degraded };
         }
-        if !self.answered && self.started.age() < pace.startup_grace {
-            return Health::Degraded;
-        }
-        self.failures += 1;
-        match self.failures {
-            failures if failures >= 2 * PROBE_FAILURES => Health::Unhealthy,
-            failures if failures >= PROBE_FAILURES || !self.answered => Health::Degraded,
-            _ => Health::Active,
-        }
+        self.health
     }
 }
 
@@ -81,30 +115,58 @@ mod tests {
     use super::*;
     use Health::{Active, Degraded, Unhealthy};
 
-    #[test]
-    fn three_failures_degrade_three_more_are_the_end_and_an_answer_heals() {
-        let (pace, mut pulse) = (Pace::default(), Pulse::of_new());
-        let mut note = |answers| pulse.note(answers, &pace);
-        assert_eq!([note(false), note(false), note(false), note(false)], [Degraded; 4], "it is starting");
-        assert_eq!(
-            [note(true), note(false), note(false), note(false), note(false), note(false)],
-            [Active, Active, Active, Degraded, Degraded, Degraded]
-        );
-        assert_eq!([note(true), note(false), note(false)], [Active; 3]);
-        assert_eq!([note(false), note(false), note(false), note(false)], [Degraded, Degraded, Degraded, Unhealthy]);
+    /// The health that is told of these answers, each 5 s after the one before.
+    fn told(answers: &[(Answer, u32)]) -> Vec<Health> {
+        let pace = Pace::default();
+        let mut now = Moment::now();
+        let mut pulse = Pulse::new(now);
+        let mut told = Vec::new();
+        for (answer, times) in answers {
+            for _ in 0..*times {
+                now = now.plus(Duration::from_secs(5));
+                told.push(pulse.note(*answer, now, &pace));
+            }
+        }
+        told
+    }
+
+    /// How often each health is told in a row.
+    fn runs(told: &[Health]) -> Vec<(Health, usize)> {
+        told.chunk_by(|one, other| one == other).map(|run| (run[0], run.len())).collect()
     }
 
     #[test]
-    fn a_child_that_never_answers_ends_after_its_time_to_start() {
-        let (pace, mut pulse) = (Pace { startup_grace: Duration::ZERO, ..Pace::default() }, Pulse::of_new());
-        let told: Vec<_> = (0..6).map(|_| pulse.note(false, &pace)).collect();
-        assert_eq!(told, [Degraded, Degraded, Degraded, Degraded, Degraded, Unhealthy]);
+    fn a_start_of_77_s_and_a_restart_of_50_s_are_survived() {
+        let told = told(&[(Answer::Silent, 16), (Answer::Ready, 3), (Answer::Silent, 10), (Answer::Ready, 1)]);
+        assert_eq!(runs(&told), [(Degraded, 16), (Active, 5), (Degraded, 8), (Active, 1)]);
     }
 
     #[test]
-    fn one_that_was_adopted_is_given_no_time_to_start() {
-        let (pace, mut pulse) = (Pace::default(), Pulse::of_adopted());
-        let told: Vec<_> = (0..6).map(|_| pulse.note(false, &pace)).collect();
-        assert_eq!(told, [Active, Active, Degraded, Degraded, Degraded, Unhealthy]);
+    fn a_blocked_event_loop_of_11_s_is_not_even_told() {
+        assert_eq!(runs(&told(&[(Answer::Ready, 1), (Answer::Silent, 2), (Answer::Ready, 1)])), [(Active, 4)]);
+    }
+
+    #[test]
+    fn three_minutes_of_silence_are_the_end() {
+        assert_eq!(runs(&told(&[(Answer::Silent, 36)])), [(Degraded, 35), (Unhealthy, 1)]);
+        let answered_once = told(&[(Answer::Silent, 35), (Answer::Unwell, 1), (Answer::Silent, 36)]);
+        assert_eq!(runs(&answered_once), [(Degraded, 71), (Unhealthy, 1)], "any answer starts the time anew");
+    }
+
+    #[test]
+    fn a_child_that_answers_is_never_ended_for_what_it_answers() {
+        for answer in [Answer::Unwell, Answer::Starting] {
+            assert_eq!(runs(&told(&[(Answer::Ready, 1), (answer, 1000)])), [(Active, 1), (Degraded, 1000)]);
+        }
+        assert_eq!(runs(&told(&[(Answer::NotReady, 1000)])), [(Active, 1000)], "one channel does not work");
+    }
+
+    #[test]
+    fn time_that_passed_without_a_probe_ends_nothing() {
+        let (pace, start) = (Pace::default(), Moment::now());
+        let mut pulse = Pulse::new(start);
+        let later = start.plus(Duration::from_hours(1));
+        assert_eq!(pulse.note(Answer::Silent, later, &pace), Degraded);
+        assert_eq!(pulse.note(Answer::Silent, later, &pace), Degraded);
     }
 }

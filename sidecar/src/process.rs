@@ -58,12 +58,12 @@ impl Process {
             // Of a process that is given another user, the standard library drops all further groups.
             command.uid(uid).gid(gid);
         }
-        let mut child = Command::from(command).spawn()?;
-        let identity = child.id().and_then(Identity::of);
-        let Some(identity) = identity else {
-            // It has ended already.
-            child.wait().await?;
-            return Err(io::Error::other("it ended at once"));
+        let child = Command::from(command).spawn()?;
+        let Some(pid) = child.id() else { return Err(io::Error::other("it has no process id")) };
+        let Some(identity) = Identity::of(pid) else {
+            // It has ended already, with a code that counts as any other. No process is known by this identity.
+            let identity = Identity { pid, start_time: 0, boot_id: String::new() };
+            return Ok(Self { started: Started { identity, token_ends: launch.token_ends }, child: Some(child) });
         };
         let mut process = Self { started: Started { identity, token_ends: launch.token_ends }, child: Some(child) };
         if let Err(error) = record.write(&process.started) {
@@ -91,17 +91,17 @@ impl Process {
         self.started.token_ends
     }
 
-    /// Waits until it has ended.
-    pub async fn wait(&mut self) {
-        match &mut self.child {
+    /// Waits until it has ended. Returns its exit code; `None` where a signal ended it, and for an adopted process, whose code
+    /// only its parent is told.
+    pub async fn wait(&mut self) -> Option<i32> {
+        if let Some(child) = &mut self.child {
             // A failure to wait is one of a child that is not there.
-            Some(child) => drop(child.wait().await),
-            None => {
-                while self.started.identity.is_alive() {
-                    pause(LOOK).await;
-                }
-            }
+            return child.wait().await.ok()?.code();
         }
+        while self.started.identity.is_alive() {
+            pause(LOOK).await;
+        }
+        None
     }
 
     /// Ends it: SIGTERM, and SIGKILL to all of its process group where it has not ended after `patience`.

@@ -1,46 +1,118 @@
 //! The sidecar, from its settings to its end.
 
-use std::{ffi::OsString, process::ExitCode, rc::Rc};
+use std::{ffi::OsString, process::ExitCode, rc::Rc, task::Poll};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, watch},
     task::LocalSet,
 };
 
 use crate::{
-    api::{Api, Health},
+    api::{Api, ApiError, Health},
     log,
+    openclaw::{OpenClaw, Version},
     pace::Pace,
     probe::Prober,
+    program,
     record::Record,
-    settings::Settings,
+    settings::{ChildSettings, Settings, SettingsErrors},
     supervisor::Supervisor,
     sync::Sync,
     token::Token,
 };
 
-/// Runs the sidecar until it is told to stop. `arguments` are the child's command, if they are any.
+/// Runs the sidecar until it is told to stop. `command` is the child's; where it is empty, `openclaw gateway run`.
 #[must_use]
-pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    match start(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::line("error", "the sidecar cannot run", &[("because", &error)]);
-            ExitCode::FAILURE
+pub fn main(command: impl Iterator<Item = OsString>) -> ExitCode {
+    report(start(command), "the sidecar cannot run")
+}
+
+/// Logs a failure, each of its faults on a line of its own.
+#[must_use]
+pub(crate) fn report(outcome: Result<(), Failure>, what: &str) -> ExitCode {
+    match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Settings(faults)) => {
+            for fault in &faults {
+                log::error(fault, &[]);
+            }
+            log::error(what, &[("faults", faults.len().into())]);
+        }
+        Err(Failure::Api(error)) => log::error(what, &error.facts()),
+        Err(Failure::Other(error)) => log::error(what, &[("because", error.to_string().into())]),
+    }
+    ExitCode::FAILURE
+}
+
+/// Why a command comes to nothing.
+pub(crate) enum Failure {
+    /// All that is wrong with its settings.
+    Settings(Vec<String>),
+    /// The control plane's part.
+    Api(ApiError),
+    Other(Box<dyn std::error::Error>),
+}
+
+impl Failure {
+    pub(crate) fn from_settings(errors: SettingsErrors) -> Self {
+        Self::Settings(errors.0.into_iter().map(|error| error.to_string()).collect())
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+/// Errors that end a command without further ado.
+macro_rules! others {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Other(error.into())
+            }
+        })*
+    };
+}
+
+others!(String, &str, std::io::Error, nix::Error, reqwest::Error, tokio::task::JoinError);
+
+/// Keeps other processes of this user away from this one's memory and environment, and reads the latter.
+pub(crate) fn guarded_environment() -> Result<Vec<(OsString, OsString)>, Failure> {
+    nix::sys::prctl::set_dumpable(false)?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    #[expect(clippy::disallowed_methods, reason = "settings are read once, here")]
+    let environment = std::env::vars_os().collect();
+    Ok(environment)
+}
+
+/// Reads the settings and the token; whatever is wrong with either, both are checked.
+pub(crate) fn settings_and_token(
+    environment: &[(OsString, OsString)],
+    command: impl Iterator<Item = OsString>,
+) -> Result<(Settings, Token), Failure> {
+    // The token first, which takes it out of the environment.
+    let token = Token::take(environment).and_then(|token| token.read().map(|_| token));
+    match (Settings::read(environment, command), token) {
+        (Ok(settings), Ok(token)) => Ok((settings, token)),
+        (settings, token) => {
+            let of_settings = settings.err().into_iter().flat_map(|errors| errors.0).map(|error| error.to_string());
+            Err(Failure::Settings(of_settings.chain(token.err().map(|error| error.to_string())).collect()))
         }
     }
 }
 
-fn start(arguments: impl Iterator<Item = OsString>) -> Result<(), Box<dyn std::error::Error>> {
-    // Before anything secret is looked at: no other process of this user may read this one's memory or environment.
-    nix::sys::prctl::set_dumpable(false)?;
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    #[expect(clippy::disallowed_methods, reason = "settings are read once, here")]
-    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let token = Token::take(&environment)?;
-    let settings = Settings::read(&environment, arguments)?;
-    if settings.user.is_another() {
+fn start(command: impl Iterator<Item = OsString>) -> Result<(), Failure> {
+    // Before anything secret is looked at.
+    let environment = guarded_environment()?;
+    let (settings, token) = settings_and_token(&environment, command)?;
+    let ChildSettings { user, command, environment, .. } = &settings.child;
+    if let Some(fault) = program::fault(command, environment, user) {
+        return Err(Failure::Settings(vec![fault]));
+    }
+    if settings.child.user.is_another() {
         // Of what root's groups could read, the child's files need nothing.
         nix::unistd::setgroups(&[])?;
     } else {
@@ -55,47 +127,53 @@ fn start(arguments: impl Iterator<Item = OsString>) -> Result<(), Box<dyn std::e
     runtime.block_on(LocalSet::new().run_until(run(settings, token)))
 }
 
-async fn run(settings: Settings, token: Token) -> Result<(), Box<dyn std::error::Error>> {
-    let pace = Pace::default();
+async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
+    let pace = Pace { termination: settings.stop, ..Pace::default() };
+    let child = settings.child;
     let api = Rc::new(Api::new(settings.api, settings.pool, token)?);
     let (health, health_seen) = watch::channel(Health::Degraded);
     let (configured, configured_seen) = watch::channel(None);
+    let (version, version_seen) = watch::channel(Version::NotYet);
     let stop = Rc::new(Notify::new());
-    let folder = settings.state.clone();
-    let made = settings.user.act(|| std::fs::create_dir_all(&folder));
+    let folder = child.state.clone();
+    let made = child.user.act(|| std::fs::create_dir_all(&folder));
     made.map_err(|error| format!("OpenClaw's user cannot make {}: {error}", folder.display()))?;
     let made = std::fs::create_dir_all(&settings.run);
     made.map_err(|error| format!("{} cannot be made: {error}", settings.run.display()))?;
     let supervisor = Supervisor {
         api: Rc::clone(&api),
         pace,
-        command: settings.command,
-        user: settings.user.clone(),
-        folder,
-        environment: settings.environment,
+        openclaw: OpenClaw { command: child.command, user: child.user.clone(), folder, environment: child.environment },
+        config: child.config.clone(),
         record: Record::in_folder(&settings.run),
         prober: Prober::new(settings.gateway, &pace)?,
         health,
         configured: configured_seen,
+        version,
         stop: Rc::clone(&stop),
     };
     let sync = Sync {
         api,
         pace,
         address: settings.address,
-        user: settings.user,
-        state: settings.state,
-        config: settings.config,
+        user: child.user,
+        state: child.state,
+        config: child.config,
         health: health_seen,
+        version: version_seen,
         configured,
     };
-    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()]
+        .into_iter()
+        .map(signal)
+        .collect::<Result<Vec<Signal>, _>>()?;
     let supervised = tokio::task::spawn_local(supervisor.run());
     let synced = tokio::task::spawn_local(sync.run());
-    tokio::select! {
-        _ = terminated.recv() => {}
-        _ = interrupted.recv() => {}
-    }
+    std::future::poll_fn(|context| {
+        let is_received = ends.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if is_received { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
     log::info("stopping", &[]);
     synced.abort();
     stop.notify_one();

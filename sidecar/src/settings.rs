@@ -3,14 +3,19 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    net::SocketAddr,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    os::unix::ffi::OsStrExt,
     path::PathBuf,
+    time::Duration,
 };
 
+use portcullis_auth::PoolId;
 use portcullis_upstream::BaseUrl;
 
 use crate::{
-    environment::for_child,
+    environment::{SET, for_child},
+    pace::Pace,
     user::{User, UserError},
 };
 
@@ -20,7 +25,10 @@ const GATEWAY: &str = "127.0.0.1:18789";
 /// What `OpenClaw` is started with, where no arguments say otherwise.
 const COMMAND: [&str; 3] = ["openclaw", "gateway", "run"];
 
-/// What the sidecar is told.
+/// The longest time that a child may be given to end, in seconds.
+const MAXIMUM_STOP_SECONDS: u64 = 300;
+
+/// The sidecar's settings. White space at both ends of a value does not count: editors and shells leave a newline there.
 #[derive(Debug)]
 pub struct Settings {
     /// `PORTCULLIS_API_URL`.
@@ -29,23 +37,32 @@ pub struct Settings {
     pub pool: String,
     /// `PORTCULLIS_POD_IP`: where the control plane's deliveries reach this pool.
     pub address: Option<String>,
+    /// `PORTCULLIS_RUN_DIR`: where the sidecar keeps what is its own; `/run/portcullis` for root, else in the state's folder.
+    pub run: PathBuf,
+    /// `PORTCULLIS_GATEWAY`: where `OpenClaw` is probed.
+    pub gateway: SocketAddr,
+    /// `PORTCULLIS_STOP_SECONDS`: how long the child may take to end after SIGTERM.
+    pub stop: Duration,
+    /// Of the child.
+    pub child: ChildSettings,
+}
+
+/// The settings of the child, which are enough to run `OpenClaw`'s other commands.
+#[derive(Debug)]
+pub struct ChildSettings {
     /// `PORTCULLIS_CHILD_USER`.
     pub user: User,
     /// `OPENCLAW_STATE_DIR`, else `.openclaw` in the child's home.
     pub state: PathBuf,
     /// `OPENCLAW_CONFIG_PATH`, else `openclaw.json` in the state's folder.
     pub config: PathBuf,
-    /// `PORTCULLIS_RUN_DIR`: where the sidecar keeps what is its own; `/run/portcullis` for root, else in the state's folder.
-    pub run: PathBuf,
-    /// `PORTCULLIS_GATEWAY`: where `OpenClaw` is probed.
-    pub gateway: SocketAddr,
     /// The child's command.
     pub command: Vec<OsString>,
     /// The child's environment, but for its tokens.
     pub environment: BTreeMap<OsString, OsString>,
 }
 
-/// What is missing or malformed; none of its values.
+/// What is wrong with one setting. It holds no value.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each says itself")]
 pub enum SettingsError {
@@ -57,67 +74,191 @@ pub enum SettingsError {
     User(#[from] UserError),
 }
 
-impl Settings {
-    /// Reads the settings.
+/// All that is wrong with the settings, at least one thing.
+#[derive(Debug)]
+pub struct SettingsErrors(pub Vec<SettingsError>);
+
+impl fmt::Display for SettingsErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(formatter, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SettingsErrors {}
+
+/// Reads settings one after another, and collects what is wrong.
+struct Reader<'a> {
+    environment: &'a [(OsString, OsString)],
+    errors: Vec<SettingsError>,
+}
+
+impl<'a> Reader<'a> {
+    /// A setting as it is, without white space at its ends; `None` where nothing is left.
+    fn raw(&self, name: &str) -> Option<&'a OsStr> {
+        let found = self.environment.iter().find(|(key, _)| key == OsStr::new(name)).map(|(_, value)| trimmed(value));
+        found.filter(|value| !value.is_empty())
+    }
+
+    fn malformed(&mut self, name: &'static str, rule: &'static str) {
+        self.errors.push(SettingsError::Malformed(name, rule));
+    }
+
+    fn text(&mut self, name: &'static str) -> Option<&'a str> {
+        let text = self.raw(name)?.to_str();
+        if text.is_none() {
+            self.malformed(name, "must be UTF-8");
+        }
+        text
+    }
+
+    fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        rule: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = parse(self.text(name)?);
+        if value.is_none() {
+            self.malformed(name, rule);
+        }
+        value
+    }
+
+    fn required<T>(
+        &mut self,
+        name: &'static str,
+        rule: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        if self.raw(name).is_none() {
+            self.errors.push(SettingsError::Missing(name));
+        }
+        self.parsed(name, rule, parse)
+    }
+
+    fn path(&mut self, name: &'static str) -> Option<PathBuf> {
+        let path = PathBuf::from(self.raw(name)?);
+        if path.is_relative() {
+            self.malformed(name, "must be an absolute path");
+        }
+        Some(path)
+    }
+}
+
+fn trimmed(value: &OsStr) -> &OsStr {
+    OsStr::from_bytes(value.as_bytes().trim_ascii())
+}
+
+impl ChildSettings {
+    /// Reads the child's settings alone.
     ///
     /// # Errors
-    /// [`SettingsError`].
+    /// All that is wrong.
     pub fn read(
         environment: &[(OsString, OsString)],
-        arguments: impl Iterator<Item = OsString>,
-    ) -> Result<Self, SettingsError> {
-        let raw = |name: &str| {
-            let found = environment.iter().find(|(key, _)| key == OsStr::new(name)).map(|(_, value)| value);
-            found.filter(|value| !value.is_empty())
-        };
-        let text = |name: &'static str| {
-            let value = raw(name).map(|value| value.to_str().ok_or(SettingsError::Malformed(name, "must be UTF-8")));
-            value.transpose()
-        };
-        let required = |name: &'static str| text(name)?.ok_or(SettingsError::Missing(name));
+        command: impl Iterator<Item = OsString>,
+    ) -> Result<Self, SettingsErrors> {
+        let mut reader = Reader { environment, errors: Vec::new() };
+        let child = Self::read_with(&mut reader, command);
+        child.filter(|_| reader.errors.is_empty()).ok_or(SettingsErrors(reader.errors))
+    }
 
-        let api = required("PORTCULLIS_API_URL")?;
-        let api = if api.ends_with('/') { api.to_owned() } else { format!("{api}/") };
-        let must_be = "must be an https URL (http is for 127.0.0.1 and [::1] alone)";
-        let api = api.parse().map_err(|_| SettingsError::Malformed("PORTCULLIS_API_URL", must_be))?;
-        let user = text("PORTCULLIS_CHILD_USER")?.map_or_else(|| Ok(User::own()), User::named)?;
-
-        let mut child = for_child(environment.iter().cloned());
+    /// `None` only where something is wrong, which the reader then has.
+    fn read_with(reader: &mut Reader<'_>, command: impl Iterator<Item = OsString>) -> Option<Self> {
+        let user = reader.text("PORTCULLIS_CHILD_USER").map_or_else(|| Ok(User::own()), User::named);
+        let user = user.unwrap_or_else(|error| {
+            reader.errors.push(error.into());
+            User::own()
+        });
+        let mut child = for_child(reader.environment.iter().cloned());
         child.extend(user.environment().map(|(name, value)| (name.into(), value.into())));
-        let state = child.get(OsStr::new("OPENCLAW_STATE_DIR")).map(PathBuf::from);
-        let home = child.get(OsStr::new("HOME")).filter(|home| !home.is_empty()).map(PathBuf::from);
-        let state = state.or(home.map(|home| home.join(".openclaw"))).ok_or(SettingsError::Missing("HOME"))?;
-        let config = child.get(OsStr::new("OPENCLAW_CONFIG_PATH")).map(PathBuf::from);
-        let config = config.unwrap_or_else(|| state.join("openclaw.json"));
-        if !state.is_absolute() || !config.is_absolute() {
-            return Err(SettingsError::Malformed(
-                "OPENCLAW_STATE_DIR",
-                "and OPENCLAW_CONFIG_PATH must be absolute paths",
-            ));
+        child.extend(SET.map(|(name, value)| (name.into(), value.into())));
+        let home = child.get(OsStr::new("HOME")).map(|home| trimmed(home)).filter(|home| !home.is_empty());
+        let home = home.map(PathBuf::from);
+        let state = reader.path("OPENCLAW_STATE_DIR").or_else(|| home.map(|home| home.join(".openclaw")));
+        let Some(state) = state else {
+            reader.errors.push(SettingsError::Missing("HOME"));
+            return None;
+        };
+        if state.is_relative() && reader.raw("OPENCLAW_STATE_DIR").is_none() {
+            reader.malformed("HOME", "must be an absolute path");
         }
+        let config = reader.path("OPENCLAW_CONFIG_PATH").unwrap_or_else(|| state.join("openclaw.json"));
         child.insert("OPENCLAW_STATE_DIR".into(), state.clone().into());
         child.insert("OPENCLAW_CONFIG_PATH".into(), config.clone().into());
         child.insert("SKILL_API_TOKEN_FILE".into(), state.join(crate::sync::TOKEN_FILE).into());
+        let mut command: Vec<OsString> = command.collect();
+        if command.is_empty() {
+            command = COMMAND.map(OsString::from).into();
+        }
+        Some(Self { user, state, config, command, environment: child })
+    }
+}
 
-        let own_run =
-            if nix::unistd::Uid::effective().is_root() { "/run/portcullis".into() } else { state.join(".portcullis") };
-        let gateway = text("PORTCULLIS_GATEWAY")?.unwrap_or(GATEWAY).parse().ok();
-        let gateway = gateway.filter(|address: &SocketAddr| address.ip().is_loopback());
-        let arguments: Vec<OsString> = arguments.skip_while(|argument| argument == "--").collect();
-        Ok(Self {
-            api,
-            pool: required("PORTCULLIS_POOL_ID")?.to_owned(),
-            address: text("PORTCULLIS_POD_IP")?.map(str::to_owned),
-            user,
-            state,
-            config,
-            run: raw("PORTCULLIS_RUN_DIR").map_or(own_run, PathBuf::from),
-            gateway: gateway
-                .ok_or(SettingsError::Malformed("PORTCULLIS_GATEWAY", "must be a loopback address with a port"))?,
-            command: if arguments.is_empty() { COMMAND.map(OsString::from).into() } else { arguments },
-            environment: child,
+impl Settings {
+    /// Reads the settings. `command` is the child's command; where it is empty, `openclaw gateway run`.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn read(
+        environment: &[(OsString, OsString)],
+        command: impl Iterator<Item = OsString>,
+    ) -> Result<Self, SettingsErrors> {
+        let mut reader = Reader { environment, errors: Vec::new() };
+        let settings = Self::read_with(&mut reader, command);
+        settings.filter(|_| reader.errors.is_empty()).ok_or(SettingsErrors(reader.errors))
+    }
+
+    fn read_with(reader: &mut Reader<'_>, command: impl Iterator<Item = OsString>) -> Option<Self> {
+        let api = reader.required(
+            "PORTCULLIS_API_URL",
+            "must be an https URL (http is for 127.0.0.1 and [::1] alone)",
+            |url| if url.ends_with('/') { url.parse() } else { format!("{url}/").parse() }.ok(),
+        );
+        let pool = reader.required(
+            "PORTCULLIS_POOL_ID",
+            "must be 1 to 128 characters, none of them a control character",
+            |pool| pool.parse::<PoolId>().ok().map(String::from),
+        );
+        let address = reader.parsed("PORTCULLIS_POD_IP", "must be an IP address, or ip:port", |address| {
+            let is_address = address.parse::<IpAddr>().is_ok() || address.parse::<SocketAddr>().is_ok();
+            is_address.then(|| address.to_owned())
+        });
+        let gateway = "must be a loopback address with a port";
+        let gateway = match reader.raw("PORTCULLIS_GATEWAY") {
+            Some(_) => reader.parsed("PORTCULLIS_GATEWAY", gateway, loopback),
+            None => loopback(GATEWAY),
+        };
+        let stop = reader.parsed("PORTCULLIS_STOP_SECONDS", "must be a whole number from 1 to 300", |seconds| {
+            let seconds: u64 = seconds.parse().ok()?;
+            (1..=MAXIMUM_STOP_SECONDS).contains(&seconds).then(|| Duration::from_secs(seconds))
+        });
+        let run = reader.path("PORTCULLIS_RUN_DIR");
+        let child = ChildSettings::read_with(reader, command);
+        // Not before everything was read: all that is wrong is told at once.
+        let child = child?;
+        let own_run = || {
+            let is_root = nix::unistd::Uid::effective().is_root();
+            if is_root { "/run/portcullis".into() } else { child.state.join(".portcullis") }
+        };
+        Some(Self {
+            api: api?,
+            pool: pool?,
+            address,
+            run: run.unwrap_or_else(own_run),
+            gateway: gateway?,
+            stop: stop.unwrap_or(Pace::default().termination),
+            child,
         })
     }
+}
+
+fn loopback(address: &str) -> Option<SocketAddr> {
+    address.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback())
 }
 
 #[cfg(test)]
@@ -139,12 +280,22 @@ mod tests {
     fn a_url_and_a_pool_are_enough() {
         let settings = read(&LEAST, &[]).unwrap();
         assert_eq!(settings.api.as_str(), "https://portcullis.example.com/");
-        assert_eq!(settings.state, PathBuf::from("/home/x/.openclaw"));
-        assert_eq!(settings.config, PathBuf::from("/home/x/.openclaw/openclaw.json"));
-        assert_eq!(settings.command, ["openclaw", "gateway", "run"]);
-        let names: Vec<_> = settings.environment.keys().map(|name| name.to_str().unwrap()).collect();
-        assert_eq!(names, ["HOME", "OPENCLAW_CONFIG_PATH", "OPENCLAW_STATE_DIR", "SKILL_API_TOKEN_FILE"]);
-        assert_eq!(read(&LEAST, &["--", "node", "openclaw.mjs"]).unwrap().command, ["node", "openclaw.mjs"]);
+        assert_eq!(settings.child.state, PathBuf::from("/home/x/.openclaw"));
+        assert_eq!(settings.child.config, PathBuf::from("/home/x/.openclaw/openclaw.json"));
+        assert_eq!(settings.child.command, ["openclaw", "gateway", "run"]);
+        assert_eq!(settings.stop, Duration::from_secs(30));
+        let child =
+            settings.child.environment.iter().map(|(name, value)| (name.to_str().unwrap(), value.to_str().unwrap()));
+        let expected = [
+            ("HOME", "/home/x"),
+            ("OPENCLAW_CONFIG_PATH", "/home/x/.openclaw/openclaw.json"),
+            ("OPENCLAW_CONFIG_READONLY", "1"),
+            ("OPENCLAW_NO_RESPAWN", "1"),
+            ("OPENCLAW_STATE_DIR", "/home/x/.openclaw"),
+            ("SKILL_API_TOKEN_FILE", "/home/x/.openclaw/skill-token"),
+        ];
+        assert_eq!(child.collect::<Vec<_>>(), expected);
+        assert_eq!(read(&LEAST, &["node", "openclaw.mjs"]).unwrap().child.command, ["node", "openclaw.mjs"]);
     }
 
     #[test]
@@ -155,7 +306,16 @@ mod tests {
             ("PORTCULLIS_POOL_ID", "", "PORTCULLIS_POOL_ID is not set"),
             ("PORTCULLIS_GATEWAY", "918273:1", "PORTCULLIS_GATEWAY must be"),
             ("PORTCULLIS_GATEWAY", "10.0.0.1:18789", "PORTCULLIS_GATEWAY must be"),
-            ("OPENCLAW_STATE_DIR", "918273/relative", "must be absolute"),
+            ("OPENCLAW_STATE_DIR", "918273/relative", "OPENCLAW_STATE_DIR must be an absolute path"),
+            ("OPENCLAW_CONFIG_PATH", "918273/relative", "OPENCLAW_CONFIG_PATH must be an absolute path"),
+            ("PORTCULLIS_RUN_DIR", "918273/relative", "PORTCULLIS_RUN_DIR must be an absolute path"),
+            ("PORTCULLIS_POOL_ID", "918273\n918273", "PORTCULLIS_POOL_ID must be 1 to 128 characters"),
+            ("PORTCULLIS_POD_IP", "918273.example.com", "PORTCULLIS_POD_IP must be an IP address"),
+            ("PORTCULLIS_POD_IP", "10.0.0.7:918273", "PORTCULLIS_POD_IP must be an IP address"),
+            ("PORTCULLIS_STOP_SECONDS", "0", "PORTCULLIS_STOP_SECONDS must be"),
+            ("PORTCULLIS_STOP_SECONDS", "301", "PORTCULLIS_STOP_SECONDS must be"),
+            ("PORTCULLIS_STOP_SECONDS", "1.5", "PORTCULLIS_STOP_SECONDS must be"),
+            ("PORTCULLIS_STOP_SECONDS", "-1", "PORTCULLIS_STOP_SECONDS must be"),
             ("HOME", "", "HOME is not set"),
         ] {
             let mut pairs: Vec<_> = LEAST.into_iter().filter(|(key, _)| *key != name).collect();
@@ -166,5 +326,43 @@ mod tests {
         let mut pairs = LEAST.to_vec();
         pairs.push(("PORTCULLIS_CHILD_USER", "nobody-has-this-name"));
         assert!(read(&pairs, &[]).unwrap_err().contains("there is no user"));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_named_at_once_each_on_a_line_of_its_own() {
+        let pairs = [
+            ("PORTCULLIS_API_URL", "http://example.com"),
+            ("PORTCULLIS_GATEWAY", "x"),
+            ("PORTCULLIS_STOP_SECONDS", "x"),
+            ("PORTCULLIS_CHILD_USER", "nobody-has-this-name"),
+        ];
+        let error = read(&pairs, &[]).unwrap_err();
+        let named: Vec<&str> = error.lines().map(|line| line.split([' ', ':']).next().unwrap()).collect();
+        let expected = [
+            "PORTCULLIS_API_URL",
+            "PORTCULLIS_POOL_ID",
+            "PORTCULLIS_GATEWAY",
+            "PORTCULLIS_STOP_SECONDS",
+            "PORTCULLIS_CHILD_USER",
+            "HOME",
+        ];
+        assert_eq!(named, expected);
+    }
+
+    #[test]
+    fn white_space_at_the_ends_of_a_value_does_not_count() {
+        let pairs = [
+            ("PORTCULLIS_API_URL", " https://portcullis.example.com\n"),
+            ("PORTCULLIS_POOL_ID", "pool-1\r\n"),
+            ("PORTCULLIS_POD_IP", "10.0.0.7 "),
+            ("PORTCULLIS_STOP_SECONDS", "\t45\n"),
+            ("OPENCLAW_STATE_DIR", "/data/openclaw\n"),
+            ("PORTCULLIS_RUN_DIR", "/run/x\n"),
+        ];
+        let settings = read(&pairs, &[]).unwrap();
+        assert_eq!((settings.api.as_str(), settings.pool.as_str()), ("https://portcullis.example.com/", "pool-1"));
+        assert_eq!((settings.address.as_deref(), settings.stop.as_secs()), (Some("10.0.0.7"), 45));
+        assert_eq!(settings.child.environment[OsStr::new("OPENCLAW_STATE_DIR")], "/data/openclaw");
+        assert_eq!(settings.run, PathBuf::from("/run/x"));
     }
 }

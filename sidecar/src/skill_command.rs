@@ -1,8 +1,9 @@
 //! `portcullis-skill`: what a skill asks the control plane with.
 //!
-//! It finds the pool in `nexu-context.json` (in `OPENCLAW_STATE_DIR`, else in the folder that it runs in or one above it), the
-//! bot by `OPENCLAW_AGENT_ID` (or as the only one there is), and its token in the file that `SKILL_API_TOKEN_FILE` names, else
-//! in `SKILL_API_TOKEN`. What it was asked for goes to standard output as JSON, what went wrong to standard error.
+//! It finds the pool in `nexu-context.json` in `OPENCLAW_STATE_DIR` and nowhere else: a file that somebody placed in a working
+//! folder could name another control plane, which would be sent the token. The bot is the one in whose agent's workspace the
+//! command runs, unless `--bot` names another of the pool's. The token is in the file that `SKILL_API_TOKEN_FILE` names; where
+//! there is no such file, in `SKILL_API_TOKEN`. Results go to standard output as JSON, errors to standard error.
 
 use std::{
     collections::BTreeMap,
@@ -22,22 +23,37 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     api::{AgentMeta, ApiError, read_bytes, send},
-    sync::CONTEXT_FILE,
+    sync::{CONTEXT_FILE, WORKSPACES},
+    token::{self, TokenError},
 };
 
 /// How long a call may take: the control plane's deadline is 15 s, and Composio's calls take longest.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// The setting that names the file with the token.
+const TOKEN_FILE_SETTING: &str = "SKILL_API_TOKEN_FILE";
+
+/// The setting that holds the token.
+const TOKEN_SETTING: &str = "SKILL_API_TOKEN";
+
 /// The largest file that is read, in bytes.
 const FILE_LIMIT: u64 = 1024 * 1024;
 
-/// Asks the control plane for what a skill needs.
+/// Asks the control plane for what a skill needs
 ///
-/// Exit codes: 0 done; 2 asked wrongly; 3 what was asked for is not there; 4 refused; 5 the control plane cannot be reached or
-/// is not well: try again; 6 not available on this control plane.
+/// Exit codes:
+///   0  done
+///   2  asked wrongly
+///   3  what was asked for is not there
+///   4  refused
+///   5  the control plane cannot be reached, or is not well: try again
+///   6  not available on this control plane
 #[derive(Debug, Parser)]
-#[command(name = "portcullis-skill", version)]
+#[command(name = "portcullis-skill", version, verbatim_doc_comment, next_line_help = true)]
 pub struct Command {
+    /// The bot; else the one in whose workspace this runs, or the only one
+    #[arg(long, global = true)]
+    bot: Option<String>,
     #[command(subcommand)]
     what: What,
 }
@@ -61,13 +77,13 @@ enum What {
 enum Secrets {
     /// Prints all secrets of the skill, or one of them.
     Get {
-        /// The one to print, by itself.
-        #[arg(conflicts_with_all = ["env", "json"])]
+        /// The one to print: its value, or with --json an object of it alone
+        #[arg(conflicts_with = "env")]
         name: Option<String>,
         /// As lines that a shell can read: export NAME='value'
         #[arg(long, conflicts_with = "json")]
         env: bool,
-        /// As JSON, which is what is printed anyway.
+        /// As a JSON object, which is what is printed of all secrets anyway.
         #[arg(long)]
         json: bool,
         /// The skill; else the one whose folder this runs in.
@@ -81,7 +97,7 @@ enum Artifact {
     /// Tells of a new one.
     Create {
         /// Its title.
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         title: String,
         /// The conversation, by its session key: agent:…
         #[arg(long)]
@@ -109,7 +125,7 @@ enum Artifact {
         /// Its id, as it was answered when it was created.
         id: String,
         /// Its title.
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         title: Option<String>,
         #[command(flatten)]
         more: ArtifactFields,
@@ -125,7 +141,7 @@ struct ArtifactFields {
     #[arg(long)]
     preview_url: Option<String>,
     /// Where it was deployed to.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     deploy_target: Option<String>,
     /// How many lines of code it has.
     #[arg(long)]
@@ -137,22 +153,23 @@ struct ArtifactFields {
     #[arg(long)]
     duration_ms: Option<u64>,
     /// Anything else, as JSON.
-    #[arg(long, value_parser = parse_json)]
+    #[arg(long, value_parser = parse_json, allow_hyphen_values = true)]
     metadata: Option<Value>,
 }
 
 #[derive(Args, Debug)]
 struct Feedback {
-    /// What the user thinks; - reads it from standard input.
+    /// What the user thinks; a dash alone reads it from standard input
+    #[arg(allow_hyphen_values = true)]
     content: String,
     /// The channel that it came through.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     channel: Option<String>,
     /// Who thinks so.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     sender: Option<String>,
     /// What was spoken of.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     conversation_context: Option<String>,
 }
 
@@ -162,7 +179,7 @@ enum Composio {
     Execute {
         /// The action.
         action: String,
-        /// Its parameters, as a JSON object; - reads them from standard input.
+        /// Its parameters as JSON; - reads them from standard input
         #[arg(default_value = "{}")]
         params: String,
     },
@@ -238,38 +255,75 @@ fn read_input() -> Result<String, Failure> {
     Ok(text)
 }
 
-impl Context {
-    fn find() -> Result<Self, Failure> {
-        let missing = || {
+/// The pool's machine, as a command finds it.
+struct Machine {
+    context: Context,
+    /// `OPENCLAW_STATE_DIR`.
+    state: PathBuf,
+    /// `--bot`.
+    named: Option<String>,
+}
+
+impl Machine {
+    fn find(named: Option<String>) -> Result<Self, Failure> {
+        let state = setting("OPENCLAW_STATE_DIR").map(PathBuf::from).ok_or_else(|| {
             Failure::Usage(format!(
-                "there is no {CONTEXT_FILE} in OPENCLAW_STATE_DIR, in this folder or in one above it: is a sidecar running?"
+                "OPENCLAW_STATE_DIR is not set: it names the folder of {CONTEXT_FILE}, and OpenClaw passes it on to skills"
             ))
-        };
-        let path = if let Some(folder) = setting("OPENCLAW_STATE_DIR") {
-            Path::new(&folder).join(CONTEXT_FILE)
-        } else {
-            let here = env::current_dir().map_err(|_| missing())?;
-            let mut candidates = here.ancestors().map(|folder| folder.join(CONTEXT_FILE));
-            candidates.find(|path| path.is_file()).ok_or_else(missing)?
-        };
-        let text = read_file(&path).map_err(|_| missing())?;
-        serde_json::from_str(&text).map_err(|_| Failure::Usage(format!("{CONTEXT_FILE} is malformed")))
+        })?;
+        let path = state.join(CONTEXT_FILE);
+        let text = read_file(&path).map_err(|error| {
+            Failure::Usage(format!("{} cannot be read: {}; is a sidecar running?", path.display(), error.kind()))
+        })?;
+        let context = serde_json::from_str(&text)
+            .map_err(|_| Failure::Usage(format!("{} is malformed: the sidecar writes it", path.display())))?;
+        Ok(Self { context, state, named })
     }
 
     /// The bot that this is about.
     fn bot(&self) -> Result<&str, Failure> {
-        if let Some(agent) = setting("OPENCLAW_AGENT_ID") {
-            let meta = self.agents.get(&agent);
-            return meta.map(|meta| meta.bot_id.as_str()).ok_or_else(|| {
-                Failure::Usage(format!("OPENCLAW_AGENT_ID is {agent}, which is none of this pool's agents"))
+        let agents = &self.context.agents;
+        if let Some(named) = &self.named {
+            let mut bots = agents.iter().map(|(agent, meta)| (agent, &meta.bot_id));
+            let found = bots.find(|(agent, bot)| *bot == named || *agent == named);
+            return found
+                .map(|(_, bot)| bot.as_str())
+                .ok_or_else(|| Failure::Usage(format!("--bot {named} is none of this pool's bots: {}", self.bots())));
+        }
+        let here = env::current_dir().ok();
+        let agent = here.as_deref().and_then(|here| agent_of_folder(&self.state, here));
+        if let Some(agent) = agent {
+            let meta = agents.get(&agent).map(|meta| meta.bot_id.as_str());
+            return meta.ok_or_else(|| {
+                Failure::Usage(format!(
+                    "this runs in the workspace of {agent}, which is none of this pool's agents: name the bot with --bot, \
+                     one of {}",
+                    self.bots()
+                ))
             });
         }
-        match self.agents.values().collect::<Vec<_>>().as_slice() {
+        match agents.values().collect::<Vec<_>>().as_slice() {
             [only] => Ok(&only.bot_id),
             [] => Err(Failure::Usage("this pool has no agent".to_owned())),
-            _ => Err(Failure::Usage("this pool has several agents: set OPENCLAW_AGENT_ID to one of them".to_owned())),
+            _ => Err(Failure::Usage(format!(
+                "this pool has several agents, and this runs in the workspace of none: name the bot with --bot, one of {}",
+                self.bots()
+            ))),
         }
     }
+
+    /// The bots' ids.
+    fn bots(&self) -> String {
+        self.context.agents.values().map(|meta| meta.bot_id.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The agent in whose workspace a folder lies: `<state>/workspaces/<agent>/…`, by whatever links either is reached.
+fn agent_of_folder(state: &Path, folder: &Path) -> Option<String> {
+    let workspaces = state.join(WORKSPACES).canonicalize().ok()?;
+    let inner = folder.canonicalize().ok()?;
+    let agent = inner.strip_prefix(workspaces).ok()?.components().next()?;
+    agent.as_os_str().to_str().map(str::to_owned)
 }
 
 /// The skill in whose folder this runs: `…/skills/<skill>/…`.
@@ -280,12 +334,18 @@ fn skill_of_folder(folder: &Path) -> Option<String> {
 }
 
 fn token() -> Result<SecretString, Failure> {
-    let of_file = setting("SKILL_API_TOKEN_FILE").and_then(|path| read_file(&PathBuf::from(path)).ok());
-    let of_file = of_file.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
-    let token = of_file.or_else(|| setting("SKILL_API_TOKEN"));
-    token.map(SecretString::from).ok_or_else(|| {
-        Failure::Usage("there is no token: neither in the file SKILL_API_TOKEN_FILE nor in SKILL_API_TOKEN".to_owned())
-    })
+    let usage = |error: TokenError| Failure::Usage(error.to_string());
+    let value =
+        || setting(TOKEN_SETTING).map(|token| token::of_setting(TOKEN_SETTING, token.as_bytes()).map_err(usage));
+    let missing = || {
+        Failure::Usage(format!("there is no token: {TOKEN_FILE_SETTING} names no file, and {TOKEN_SETTING} is not set"))
+    };
+    let Some(path) = setting(TOKEN_FILE_SETTING) else { return value().unwrap_or_else(|| Err(missing())) };
+    match token::read_file(TOKEN_FILE_SETTING, Path::new(&path)) {
+        // The sidecar writes it once the control plane has issued a token; until then the child's own counts.
+        Err(error) if error.is_missing_file() => value().unwrap_or_else(|| Err(usage(error))),
+        outcome => outcome.map_err(usage),
+    }
 }
 
 /// The control plane, as a skill calls it.
@@ -367,7 +427,7 @@ pub fn main() -> ExitCode {
     let command = Command::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(run(command.what)),
+        Ok(runtime) => runtime.block_on(run(command)),
         Err(error) => Err(Failure::Unavailable(error.to_string())),
     };
     match outcome.and_then(|output| {
@@ -382,20 +442,25 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(what: What) -> Result<String, Failure> {
-    let context = Context::find()?;
-    let caller = Caller::new(&context)?;
-    match what {
-        What::Secrets(Secrets::Get { name, env, json: _, skill }) => {
-            let secrets = secrets(&context, &caller, skill).await?;
-            secrets_output(&secrets, name.as_deref(), env)
+async fn run(command: Command) -> Result<String, Failure> {
+    let machine = Machine::find(command.bot)?;
+    let caller = Caller::new(&machine.context)?;
+    match command.what {
+        What::Secrets(Secrets::Get { name, env, json, skill }) => {
+            let secrets = secrets(&machine.context, &caller, skill).await?;
+            let form = match (env, json) {
+                (true, _) => Form::Environment,
+                (false, true) => Form::Json,
+                (false, false) => Form::Plain,
+            };
+            secrets_output(&secrets, name.as_deref(), form)
         }
-        What::Artifact(artifact) => artifact_command(&context, &caller, *artifact).await,
+        What::Artifact(artifact) => artifact_command(&machine, &caller, *artifact).await,
         What::Feedback(feedback) => {
             let said = if feedback.content == "-" { read_input()? } else { feedback.content };
             let body = object([
                 ("content", Some(json!(said))),
-                ("agentId", Some(json!(context.bot()?))),
+                ("agentId", Some(json!(machine.bot()?))),
                 ("channel", feedback.channel.map(Value::from)),
                 ("sender", feedback.sender.map(Value::from)),
                 ("conversationContext", feedback.conversation_context.map(Value::from)),
@@ -403,7 +468,7 @@ async fn run(what: What) -> Result<String, Failure> {
             let path = ["api", "internal", "feedback"];
             pretty(&caller.call(Method::POST, &path, None, Some(&body)).await?.ok()?)
         }
-        What::Composio(composio) => composio_command(&context, &caller, composio).await,
+        What::Composio(composio) => composio_command(&machine, &caller, composio).await,
     }
 }
 
@@ -419,9 +484,20 @@ async fn secrets(context: &Context, caller: &Caller, skill: Option<String>) -> R
     }
 }
 
-fn secrets_output(secrets: &Map<String, Value>, name: Option<&str>, as_environment: bool) -> Result<String, Failure> {
+/// The form that secrets are printed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// One value as it is, all of them as a JSON object.
+    Plain,
+    /// A JSON object.
+    Json,
+    /// Lines that a shell can read.
+    Environment,
+}
+
+fn secrets_output(secrets: &Map<String, Value>, name: Option<&str>, form: Form) -> Result<String, Failure> {
     let Some(name) = name else {
-        if !as_environment {
+        if form != Form::Environment {
             return pretty(&Value::Object(secrets.clone()));
         }
         let lines = secrets.iter().map(|(name, value)| {
@@ -432,6 +508,9 @@ fn secrets_output(secrets: &Map<String, Value>, name: Option<&str>, as_environme
     };
     let value =
         secrets.get(name).ok_or_else(|| Failure::NotFound(format!("there is no secret {name} for this skill")))?;
+    if form == Form::Json {
+        return pretty(&object([(name, Some(value.clone()))]));
+    }
     value.as_str().map(str::to_owned).ok_or_else(|| ApiError::NotUnderstood.into())
 }
 
@@ -442,12 +521,12 @@ fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-async fn artifact_command(context: &Context, caller: &Caller, artifact: Artifact) -> Result<String, Failure> {
+async fn artifact_command(machine: &Machine, caller: &Caller, artifact: Artifact) -> Result<String, Failure> {
     let text = |value: Option<String>| value.map(Value::from);
     let (method, id, own, more) = match artifact {
         Artifact::Create { title, session_key, chat_id, thread_id, artifact_type, source, content_type, more } => {
             let own = vec![
-                ("botId", Some(json!(context.bot()?))),
+                ("botId", Some(json!(machine.bot()?))),
                 ("title", Some(json!(title))),
                 ("sessionKey", text(session_key)),
                 ("chatId", text(chat_id)),
@@ -474,8 +553,8 @@ async fn artifact_command(context: &Context, caller: &Caller, artifact: Artifact
     pretty(&caller.call(method, &path, None, Some(&body)).await?.ok()?)
 }
 
-async fn composio_command(context: &Context, caller: &Caller, composio: Composio) -> Result<String, Failure> {
-    let bot = context.bot()?;
+async fn composio_command(machine: &Machine, caller: &Caller, composio: Composio) -> Result<String, Failure> {
+    let bot = machine.bot()?;
     let (verb, body) = match composio {
         Composio::Execute { action, params } => {
             let params = if params == "-" { read_input()? } else { params };
@@ -503,6 +582,19 @@ fn pretty(value: &Value) -> Result<String, Failure> {
     Ok(text + "\n")
 }
 
+/// Asserts that no line of any command's help is broken by a terminal of 80 columns.
+#[cfg(test)]
+pub(crate) fn assert_help_fits(mut command: clap::Command) {
+    command.build();
+    let helps = [command.render_help().to_string(), command.render_long_help().to_string()];
+    for line in helps.iter().flat_map(|help| help.lines()) {
+        assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+    }
+    for inner in command.get_subcommands() {
+        assert_help_fits(inner.clone());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -512,6 +604,61 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         Command::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        assert_help_fits(Command::command());
+    }
+
+    #[test]
+    fn text_that_begins_with_a_dash_is_text() {
+        let parse = |arguments: &[&str]| {
+            let arguments = [&["portcullis-skill"], arguments].concat();
+            Command::try_parse_from(arguments).map(|command| command.what)
+        };
+        for text in
+            ["- a point", "-", "--", "---", "-5 stars", "--great!", "-h is what I typed", "--help does not help"]
+        {
+            // Two dashes alone end the options everywhere.
+            let arguments = if text == "--" { vec!["feedback", "--", text] } else { vec!["feedback", text] };
+            let Ok(What::Feedback(feedback)) = parse(&arguments) else { panic!("{text}") };
+            assert_eq!(feedback.content, text);
+            let arguments = ["feedback", "--sender", text, "--conversation-context", text, text];
+            if text != "--" {
+                let Ok(What::Feedback(feedback)) = parse(&arguments) else { panic!("{text}") };
+                assert_eq!((feedback.content.as_str(), feedback.sender.as_deref()), (text, Some(text)));
+                assert_eq!(feedback.conversation_context.as_deref(), Some(text));
+                let Ok(What::Artifact(artifact)) = parse(&["artifact", "create", "--title", text]) else {
+                    panic!("{text}")
+                };
+                assert!(matches!(*artifact, Artifact::Create { title, .. } if title == text));
+            }
+        }
+        assert_eq!(parse(&["feedback", "--help"]).unwrap_err().kind(), clap::error::ErrorKind::DisplayHelp);
+        let Ok(What::Feedback(feedback)) = parse(&["feedback", "- a point", "--channel", "slack"]) else { panic!() };
+        assert_eq!((feedback.content.as_str(), feedback.channel.as_deref()), ("- a point", Some("slack")));
+    }
+
+    #[test]
+    fn an_agent_is_known_by_the_workspace_that_it_runs_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        for inner in ["workspaces/ada/deep/er", "workspaces/bob", "skills/maps", "elsewhere/workspaces/eve"] {
+            fs::create_dir_all(state.join(inner)).unwrap();
+        }
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&state, &link).unwrap();
+        for state in [&state, &link] {
+            let agent = |inner: &str| agent_of_folder(state, &folder.path().join(inner));
+            assert_eq!(agent("state/workspaces/ada").as_deref(), Some("ada"));
+            assert_eq!(agent("state/workspaces/ada/deep/er").as_deref(), Some("ada"));
+            assert_eq!(agent("link/workspaces/bob").as_deref(), Some("bob"));
+            for other in ["state/workspaces", "state/skills/maps", "state/elsewhere/workspaces/eve", "state", "nowhere"]
+            {
+                assert_eq!(agent(other), None, "{other}");
+            }
+        }
     }
 
     #[test]
@@ -531,12 +678,12 @@ mod tests {
     fn a_secret_is_quoted_so_that_a_shell_reads_it_as_it_is() {
         let nasty = "a'b\"c`id`$(id)${HOME}\\\n;rm";
         let secrets: Map<String, Value> = [("KEY".to_owned(), json!(nasty))].into_iter().collect();
-        let line = secrets_output(&secrets, None, true).unwrap();
+        let line = secrets_output(&secrets, None, Form::Environment).unwrap();
         let shell =
             std::process::Command::new("sh").arg("-c").arg(format!("{line}printf %s \"$KEY\"")).output().unwrap();
         assert_eq!(String::from_utf8(shell.stdout).unwrap(), nasty);
-        assert_eq!(secrets_output(&secrets, Some("KEY"), false).unwrap(), nasty);
-        assert_eq!(secrets_output(&secrets, Some("OTHER"), false).unwrap_err().exit_code(), 3);
+        assert_eq!(secrets_output(&secrets, Some("KEY"), Form::Plain).unwrap(), nasty);
+        assert_eq!(secrets_output(&secrets, Some("OTHER"), Form::Plain).unwrap_err().exit_code(), 3);
     }
 
     #[test]

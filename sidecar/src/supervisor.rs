@@ -1,18 +1,20 @@
 //! Starting `OpenClaw`, watching it, and starting it again.
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, rc::Rc, time::Duration};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, rc::Rc, time::Duration};
 
+use portcullis_crypto::Digest;
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, watch};
 
 use crate::{
     api::{Api, Health},
-    log,
+    files, log,
+    openclaw::{self, OpenClaw, Version},
     pace::{MAXIMUM_RESTARTS, Moment, Pace, pause, unix_seconds},
-    probe::{Prober, Pulse},
+    probe::{Answer, Prober, Pulse},
     process::{Launch, Process},
+    program,
     record::Record,
-    user::User,
 };
 
 /// How long the token in a child's environment lasts: 30 days, the longest that there is.
@@ -27,14 +29,10 @@ pub struct Supervisor {
     pub api: Rc<Api>,
     /// The times.
     pub pace: Pace,
-    /// The program and its arguments.
-    pub command: Vec<OsString>,
-    /// Whose process it is.
-    pub user: User,
-    /// The folder that it starts in.
-    pub folder: PathBuf,
-    /// Its environment, but for its token.
-    pub environment: BTreeMap<OsString, OsString>,
+    /// What is started, and how.
+    pub openclaw: OpenClaw,
+    /// `openclaw.json`.
+    pub config: PathBuf,
     /// Where it is written down.
     pub record: Record,
     /// What asks whether it answers.
@@ -43,16 +41,33 @@ pub struct Supervisor {
     pub health: watch::Sender<Health>,
     /// Whether there is a configuration to start it with; sent again with each new one.
     pub configured: watch::Receiver<Option<u64>>,
+    /// Where the version of what is started is told.
+    pub version: watch::Sender<Version>,
     /// Where the end is told.
     pub stop: Rc<Notify>,
 }
 
+/// The exit code of an `OpenClaw` that does not start because of its configuration.
+///
+/// Source: OpenClaw 2026.9.6, docs/gateway/embedding.md (`EX_CONFIG` of sysexits.h).
+const CONFIGURATION_REFUSED: i32 = 78;
+
 /// Why a child is not watched any more.
 enum End {
     Stopped,
-    Exited,
+    /// With this exit code, where it is known.
+    Exited(Option<i32>),
     Unhealthy,
     TokenEnds,
+}
+
+/// What a start depends on. Where a child cannot start, nothing but a change of it can help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ground {
+    /// Of the configuration's file.
+    config: Option<Digest>,
+    /// Device, inode and time of change of the program's file, which an update replaces.
+    program: Option<(u64, u64, i64)>,
 }
 
 impl Supervisor {
@@ -60,22 +75,29 @@ impl Supervisor {
     pub async fn run(mut self) {
         let mut restarts = 0;
         let stop = Rc::clone(&self.stop);
+        // An adopted child has a version too, and the pool registers with it.
+        tokio::select! {
+            () = self.check_version() => {}
+            // What was told to stop here is told again below.
+            () = stop.notified() => stop.notify_one(),
+        }
         loop {
-            let mut process = match Process::adopt(&self.record) {
+            let (ground, mut process) = match Process::adopt(&self.record) {
                 Some(process) => {
-                    log::info("adopted the running OpenClaw", &[("pid", &process.id())]);
-                    Some((process, Pulse::of_adopted()))
+                    log::info("adopted the running OpenClaw", &[("pid", process.id().into())]);
+                    (self.ground(), Some(process))
                 }
                 None => {
                     tokio::select! {
-                        started = self.start() => started.map(|process| (process, Pulse::of_new())),
+                        started = self.start() => started,
                         () = stop.notified() => return,
                     }
                 }
             };
             let began = Moment::now();
-            if let Some((process, pulse)) = &mut process {
-                match self.watch(process, pulse).await {
+            if let Some(process) = &mut process {
+                let end = self.watch(process, &mut Pulse::new(began)).await;
+                match end {
                     End::Stopped => {
                         process.end(self.pace.termination).await;
                         self.record.clear();
@@ -88,54 +110,92 @@ impl Supervisor {
                         continue;
                     }
                     End::Unhealthy => {
-                        log::warn("OpenClaw does not answer: starting it anew", &[("pid", &process.id())]);
+                        let silence = log::seconds(self.pace.silence);
+                        log::warn(
+                            "OpenClaw does not answer: starting it anew",
+                            &[("pid", process.id().into()), ("silentForSeconds", silence)],
+                        );
                         process.end(self.pace.termination).await;
                     }
-                    End::Exited => log::warn("OpenClaw has ended", &[("pid", &process.id())]),
+                    End::Exited(code) => {
+                        let facts = [("pid", process.id().into()), ("exitCode", code.into())];
+                        log::warn("OpenClaw has ended", if code.is_some() { &facts } else { &facts[..1] });
+                    }
                 }
                 self.record.clear();
+                if matches!(end, End::Exited(Some(CONFIGURATION_REFUSED))) {
+                    log::warn(
+                        "OpenClaw refuses its configuration (exit code 78): it is started again once there is another one",
+                        &[("version", (*self.configured.borrow()).into())],
+                    );
+                    if !self.wait_for_other(&ground).await {
+                        return;
+                    }
+                    restarts = 0;
+                    continue;
+                }
             }
             restarts = if began.age() >= self.pace.restart_reset { 1 } else { restarts + 1 };
-            if !self.wait_before(restarts).await {
-                return;
-            }
             if restarts > MAXIMUM_RESTARTS {
+                log::warn(
+                    "OpenClaw was started too often: waiting for another configuration",
+                    &[("restarts", MAXIMUM_RESTARTS.into())],
+                );
+                if !self.wait_for_other(&ground).await {
+                    return;
+                }
                 restarts = 0;
+            } else if !self.wait_before(restarts).await {
+                return;
             }
         }
     }
 
-    /// Waits as long as the n-th restart in a row does: for ever after the last one, unless there is a new configuration.
-    /// `false` where it is told to stop.
-    async fn wait_before(&mut self, restart: u32) -> bool {
-        if restart > MAXIMUM_RESTARTS {
-            self.health.send_replace(Health::Unhealthy);
-            log::warn(
-                "OpenClaw was started too often: waiting for a new configuration",
-                &[("restarts", &MAXIMUM_RESTARTS)],
-            );
-            self.configured.mark_unchanged();
-            return tokio::select! {
-                changed = self.configured.changed() => changed.is_ok(),
-                () = self.stop.notified() => false,
-            };
+    fn ground(&self) -> Ground {
+        let OpenClaw { command, user, environment, .. } = &self.openclaw;
+        let program = command.first().and_then(|program| program::find(program, environment, user));
+        let program = program.and_then(|path| user.act(|| std::fs::metadata(path)).ok());
+        Ground {
+            config: files::digest(user, &self.config),
+            program: program.map(|found| (found.dev(), found.ino(), found.ctime())),
         }
+    }
+
+    /// Waits until there is another configuration, or another `OpenClaw`, than the last start had; the pool is unhealthy
+    /// meanwhile. `false` where it is told to stop.
+    async fn wait_for_other(&mut self, ground: &Ground) -> bool {
+        self.health.send_replace(Health::Unhealthy);
+        loop {
+            tokio::select! {
+                // A version that came while the child was starting counts as well: the start has seen the one before.
+                changed = self.configured.changed() => return changed.is_ok(),
+                () = self.stop.notified() => return false,
+                () = pause(self.pace.probe) => if self.ground() != *ground { return true },
+            }
+        }
+    }
+
+    /// Waits as long as the n-th restart in a row does. `false` where it is told to stop.
+    async fn wait_before(&self, restart: u32) -> bool {
         if *self.health.borrow() == Health::Active {
             self.health.send_replace(Health::Degraded);
         }
         let wait = self.pace.restart * restart;
-        log::info("starting OpenClaw again", &[("inSeconds", &wait.as_secs_f32()), ("restart", &restart)]);
+        log::info("starting OpenClaw again", &[("inSeconds", log::seconds(wait)), ("restart", restart.into())]);
         tokio::select! {
             () = pause(wait) => true,
             () = self.stop.notified() => false,
         }
     }
 
-    /// Starts the child as soon as there is a configuration; `None` where it could not be started.
-    async fn start(&mut self) -> Option<Process> {
+    /// Starts the child as soon as there is a configuration. Returns the ground that it was started on; `None` in place of the
+    /// process where it could not be started.
+    async fn start(&mut self) -> (Ground, Option<Process>) {
         // The sender lives as long as the sidecar does.
         let _ = self.configured.wait_for(Option::is_some).await;
-        let mut environment = self.environment.clone();
+        self.check_version().await;
+        self.wait_for_plugins().await;
+        let mut environment = self.openclaw.environment.clone();
         let issued = tokio::time::timeout(TOKEN_PATIENCE, self.api.skill_token(TOKEN_LASTS)).await;
         let token_ends = match issued {
             Ok(Ok(token)) => {
@@ -144,27 +204,110 @@ impl Supervisor {
             }
             // Skills read the token in the file first, which is renewed as soon as the control plane answers.
             Ok(Err(error)) => {
-                log::warn("OpenClaw is started without a token in its environment", &[("because", &error)]);
+                log::warn(
+                    "OpenClaw is started without a token in its environment",
+                    &[("because", error.to_string().into())],
+                );
                 None
             }
             Err(_) => {
                 log::warn(
                     "OpenClaw is started without a token in its environment",
-                    &[("because", &"it took too long")],
+                    &[("because", "it took too long".into())],
                 );
                 None
             }
         };
-        let launch =
-            Launch { command: &self.command, user: &self.user, folder: self.folder.clone(), environment, token_ends };
+        // Only now: a configuration that came while the token was waited for is the one that the child reads.
+        self.configured.mark_unchanged();
+        let ground = self.ground();
+        let OpenClaw { command, user, folder, .. } = &self.openclaw;
+        let launch = Launch { command, user, folder: folder.clone(), environment, token_ends };
         match Process::start(launch, &self.record).await {
             Ok(process) => {
-                log::info("started OpenClaw", &[("pid", &process.id())]);
-                Some(process)
+                log::info("started OpenClaw", &[("pid", process.id().into())]);
+                (ground, Some(process))
             }
             Err(error) => {
-                log::warn("OpenClaw could not be started", &[("because", &error)]);
-                None
+                log::warn("OpenClaw could not be started", &[("because", error.to_string().into())]);
+                (ground, None)
+            }
+        }
+    }
+
+    /// Asks for the version, and tells it. One that was known stays where the command does not answer in time: a busy machine
+    /// must not make another `OpenClaw` of it.
+    async fn check_version(&self) {
+        let found = self.openclaw.version().await;
+        self.version.send_if_modified(|version| {
+            let found = match found {
+                Some(found) => found,
+                None if *version == Version::NotYet => Version::None,
+                None => return false,
+            };
+            let is_other = *version != found;
+            if is_other {
+                match &found {
+                    Version::Known(found) => log::info("found OpenClaw", &[("version", found.as_str().into())]),
+                    _ => log::info("what is started does not say which OpenClaw it is", &[]),
+                }
+            }
+            *version = found;
+            is_other
+        });
+    }
+
+    /// Waits until all plugins that the configuration enables are installed. `OpenClaw` itself would try to install a missing
+    /// one for more than a minute before it listens, or start without the platform.
+    async fn wait_for_plugins(&mut self) {
+        let mut told = Vec::new();
+        loop {
+            let missing = self.missing_plugins().await;
+            if missing.is_empty() {
+                return;
+            }
+            if told != missing {
+                let version = self.version.borrow().clone();
+                let version = version.known().unwrap_or("VERSION");
+                let install = missing.iter().map(|plugin| openclaw::package(plugin, version));
+                let install: Vec<_> = install.map(|package| format!("openclaw plugins install {package}")).collect();
+                log::warn(
+                    "OpenClaw is not started: its configuration enables plugins that are not installed",
+                    &[
+                        ("plugins", missing.clone().into()),
+                        (
+                            "toDo",
+                            format!("run portcullis-sidecar prepare, or as OpenClaw's user: {}", install.join("; "))
+                                .into(),
+                        ),
+                    ],
+                );
+                told = missing;
+            }
+            self.health.send_replace(Health::Unhealthy);
+            tokio::select! {
+                changed = self.configured.changed() => if changed.is_err() { return },
+                () = pause(self.pace.plugins) => {}
+            }
+        }
+    }
+
+    /// The plugins that the configuration enables and `OpenClaw` does not have; none where it does not say which it has.
+    async fn missing_plugins(&self) -> Vec<String> {
+        if self.version.borrow().known().is_none() {
+            return Vec::new();
+        }
+        let config = openclaw::read_config(&self.openclaw.user, &self.config);
+        let wanted = config.as_ref().map(openclaw::enabled_plugins).unwrap_or_default();
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        match self.openclaw.plugins().await {
+            Ok(installed) => wanted.into_iter().filter(|plugin| !installed.contains_key(plugin)).collect(),
+            Err(error) => {
+                let facts = [("because", error.to_string().into())];
+                log::warn("OpenClaw does not say which plugins it has: it is started all the same", &facts);
+                Vec::new()
             }
         }
     }
@@ -172,9 +315,18 @@ impl Supervisor {
     /// Watches a child until there is something to be done about it.
     async fn watch(&self, process: &mut Process, pulse: &mut Pulse) -> End {
         let token_ends = process.token_ends().map(|ends| ends.saturating_sub(self.pace.token_margin.as_secs()));
+        // Silence is how every start begins.
+        let (pid, mut last) = (process.id(), Answer::Silent);
         let probing = async {
             loop {
-                let health = pulse.note(self.prober.answers().await, &self.pace);
+                let answer = self.prober.ask().await;
+                if last != answer {
+                    let is_well = matches!(answer, Answer::Ready | Answer::Starting | Answer::Silent);
+                    let log = if is_well { log::info } else { log::warn };
+                    log(told(answer), &[("pid", pid.into())]);
+                    last = answer;
+                }
+                let health = pulse.note(answer, Moment::now(), &self.pace);
                 self.health.send_if_modified(|now| std::mem::replace(now, health) != health);
                 if health == Health::Unhealthy {
                     return End::Unhealthy;
@@ -187,8 +339,21 @@ impl Supervisor {
         };
         tokio::select! {
             end = probing => end,
-            () = process.wait() => End::Exited,
+            code = process.wait() => End::Exited(code),
             () = self.stop.notified() => End::Stopped,
         }
+    }
+}
+
+/// A probe's answer in words.
+fn told(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Ready => "OpenClaw is ready",
+        Answer::NotReady => {
+            "OpenClaw answers, but a channel, an agent or a plugin does not work: see its log and its /readyz"
+        }
+        Answer::Starting => "OpenClaw answers, and is starting or draining",
+        Answer::Unwell => "OpenClaw answers its health probe with an error",
+        Answer::Silent => "OpenClaw does not answer its health probe",
     }
 }

@@ -4,8 +4,8 @@ use std::{
     ffi::{OsStr, OsString},
     fs,
     io::{self, Read, Write},
-    os::unix::process::CommandExt,
-    path::PathBuf,
+    os::unix::{ffi::OsStrExt, process::CommandExt},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -32,21 +32,80 @@ pub enum Token {
     Held(SecretString),
 }
 
-/// Why there is no token.
+/// Why there is no token. It holds nothing of one.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// None is set.
     #[error("{FILE_SETTING} names no file, and {SETTING} is not set")]
     Missing,
-    /// The file cannot be read.
-    #[error("the file that {FILE_SETTING} names cannot be read: {0}")]
-    Unreadable(io::ErrorKind),
-    /// It is not a token.
-    #[error("the token must be 1 to {MAXIMUM_LENGTH} visible ASCII characters")]
-    Malformed,
+    /// The file that a setting names does not hold one.
+    #[error("{setting}: the file {} {fault}", path.display())]
+    File {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: TokenFault,
+    },
+    /// A setting does not hold one.
+    #[error("{0} {1}")]
+    Setting(&'static str, TokenFault),
     /// It could not be handed over.
     #[error("the sidecar could not start itself again without {SETTING} in its environment: {0}")]
     NotHandedOver(io::ErrorKind),
+}
+
+/// What is wrong with what should be a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(io::ErrorKind),
+    /// There is nothing but white space.
+    #[error("is empty")]
+    Empty,
+    /// There is more than one line.
+    #[error("holds more than one line: a token is one line")]
+    Lines,
+    /// It is too long.
+    #[error("is longer than {MAXIMUM_LENGTH} characters: it is not a token")]
+    TooLong,
+    /// It holds what is in no token.
+    #[error("holds something else than visible ASCII characters: it is not a token")]
+    NotVisible,
+}
+
+impl TokenError {
+    /// Whether the file that should hold it does not exist.
+    #[must_use]
+    pub fn is_missing_file(&self) -> bool {
+        matches!(self, Self::File { fault: TokenFault::Unreadable(io::ErrorKind::NotFound), .. })
+    }
+}
+
+/// The token that `setting` holds. White space at both ends does not count.
+///
+/// # Errors
+/// [`TokenError::Setting`].
+pub fn of_setting(setting: &'static str, value: &[u8]) -> Result<SecretString, TokenError> {
+    checked(value).map_err(|fault| TokenError::Setting(setting, fault))
+}
+
+/// Reads a token from the file that `setting` names. White space at both ends does not count.
+///
+/// # Errors
+/// [`TokenError::File`].
+pub fn read_file(setting: &'static str, path: &Path) -> Result<SecretString, TokenError> {
+    let read = || {
+        let unreadable = |error: io::Error| TokenFault::Unreadable(error.kind());
+        let file = fs::File::open(path).map_err(unreadable)?;
+        let mut text = Vec::new();
+        // Some more than a token, for white space.
+        file.take(2 * MAXIMUM_LENGTH as u64).read_to_end(&mut text).map_err(unreadable)?;
+        checked(&text)
+    };
+    read().map_err(|fault| TokenError::File { setting, path: path.to_owned(), fault })
 }
 
 impl Token {
@@ -64,10 +123,10 @@ impl Token {
                 // It is not used, and must not stay where it can be read either.
                 return Err(start_again(environment, &[]));
             }
-            return Ok(Self::File(path.into()));
+            return Ok(Self::File(OsStr::from_bytes(path.as_bytes().trim_ascii()).into()));
         }
         if let Some(token) = given {
-            let token = checked(token.to_str().unwrap_or_default())?;
+            let token = of_setting(SETTING, token.as_bytes())?;
             return Err(start_again(environment, token.expose_secret().as_bytes()));
         }
         if get(PIPED).is_none() {
@@ -75,8 +134,8 @@ impl Token {
         }
         let mut token = Vec::new();
         let read = io::stdin().lock().take(MAXIMUM_LENGTH as u64 + 1).read_to_end(&mut token);
-        read.map_err(|error| TokenError::Unreadable(error.kind()))?;
-        checked(str::from_utf8(&token).unwrap_or_default()).map(Self::Held)
+        let token = read.map_err(|error| TokenFault::Unreadable(error.kind())).and_then(|_| checked(&token));
+        token.map(Self::Held).map_err(|fault| TokenError::Setting(SETTING, fault))
     }
 
     /// The token as it is now.
@@ -86,21 +145,25 @@ impl Token {
     pub fn read(&self) -> Result<SecretString, TokenError> {
         match self {
             Self::Held(token) => Ok(token.clone()),
-            Self::File(path) => {
-                let file = fs::File::open(path).map_err(|error| TokenError::Unreadable(error.kind()))?;
-                let mut token = String::new();
-                let read = file.take(MAXIMUM_LENGTH as u64 + 2).read_to_string(&mut token);
-                read.map_err(|error| TokenError::Unreadable(error.kind()))?;
-                checked(&token)
-            }
+            Self::File(path) => read_file(FILE_SETTING, path),
         }
     }
 }
 
-fn checked(token: &str) -> Result<SecretString, TokenError> {
-    let token = token.trim_ascii();
-    let is_token = (1..=MAXIMUM_LENGTH).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_token { Ok(token.into()) } else { Err(TokenError::Malformed) }
+fn checked(text: &[u8]) -> Result<SecretString, TokenFault> {
+    let token = text.trim_ascii();
+    let fault = if token.is_empty() {
+        TokenFault::Empty
+    } else if token.len() > MAXIMUM_LENGTH {
+        TokenFault::TooLong
+    } else if token.contains(&b'\n') {
+        TokenFault::Lines
+    } else if let (true, Ok(token)) = (token.iter().all(u8::is_ascii_graphic), str::from_utf8(token)) {
+        return Ok(token.into());
+    } else {
+        TokenFault::NotVisible
+    };
+    Err(fault)
 }
 
 /// Becomes the same program anew, with this on its standard input. It returns only where that fails.
@@ -127,10 +190,20 @@ mod tests {
     #[test]
     fn a_token_is_what_fits_into_a_header() {
         for good in ["x", "  a-token.of_parts\n", &"x".repeat(4096)] {
-            assert!(checked(good).is_ok(), "{good}");
+            assert!(checked(good.as_bytes()).is_ok(), "{good}");
         }
-        for bad in ["", " ", "two words", "line\nbreak", "t\u{f6}ken", &"x".repeat(4097)] {
-            assert!(matches!(checked(bad), Err(TokenError::Malformed)), "{bad}");
+        let too_long = "x".repeat(4097);
+        for (bad, fault) in [
+            ("", TokenFault::Empty),
+            (" \n", TokenFault::Empty),
+            ("two words", TokenFault::NotVisible),
+            ("line\nbreak", TokenFault::Lines),
+            ("line\r\nbreak\r\n", TokenFault::Lines),
+            ("t\u{f6}ken", TokenFault::NotVisible),
+            ("to\0ken", TokenFault::NotVisible),
+            (&too_long, TokenFault::TooLong),
+        ] {
+            assert_eq!(checked(bad.as_bytes()).unwrap_err(), fault, "{bad}");
         }
     }
 
@@ -139,7 +212,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let token = Token::take(&[(FILE_SETTING.into(), path.clone().into())]).unwrap();
-        assert!(matches!(token.read(), Err(TokenError::Unreadable(io::ErrorKind::NotFound))));
+        let error = token.read().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("PORTCULLIS_TOKEN_FILE: the file {} cannot be read: entity not found", path.display())
+        );
         for value in ["one", "two"] {
             fs::write(&path, format!("{value}\n")).unwrap();
             assert_eq!(token.read().unwrap().expose_secret(), value);

@@ -2,7 +2,11 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::MetadataExt, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    process::Command,
+};
 
 use portcullis_tests::{
     System, seed,
@@ -37,7 +41,12 @@ async fn a_pool_is_brought_up_and_kept_as_the_control_plane_has_it() {
     put(&system, "/api/internal/skills/maps", json!({ "content": "# Maps", "files": { "run.sh": "#!/bin/sh\n" } }))
         .await;
     let template = json!({ "content": "# Agents", "writeMode": "inject" });
-    put(&system, "/api/internal/workspace-templates/agents", template).await;
+    // By the file's own name; a control plane that knows older names alone takes the other.
+    let by_name = async |name: &str| {
+        let path = format!("/api/internal/workspace-templates/{name}");
+        send(system.internal(Method::PUT, &path).json(&template)).await.status == 200
+    };
+    assert!(by_name("AGENTS.md").await || by_name("agents").await);
     let _sidecar = machine.start();
     machine.wait_for_child().await;
     let config = machine.json("openclaw.json").unwrap();
@@ -62,10 +71,10 @@ async fn a_pool_is_brought_up_and_kept_as_the_control_plane_has_it() {
     eventually("the change is there", async || {
         machine.text("skills/maps/SKILL.md").as_deref() == Some("# Maps 2")
             && machine.text("workspaces/bot-2/AGENTS.md").is_some()
+            && machine.json("nexu-context.json").unwrap()["agents"]["bot-2"]["botId"] == "bot-2"
     })
     .await;
     assert_eq!(machine.text("skills/maps/run.sh"), None);
-    assert_eq!(machine.json("nexu-context.json").unwrap()["agents"]["bot-2"]["botId"], "bot-2");
     let pool = system.store().get_pool(&"pool-1".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(pool.status.to_string(), "active");
 }
@@ -95,6 +104,8 @@ async fn the_pools_token_is_nowhere_that_the_child_could_look() {
     let expected = [
         "HOME",
         "OPENCLAW_CONFIG_PATH",
+        "OPENCLAW_CONFIG_READONLY",
+        "OPENCLAW_NO_RESPAWN",
         "OPENCLAW_STATE_DIR",
         "PATH",
         "SKILL_API_TOKEN",
@@ -163,6 +174,7 @@ async fn a_child_that_ignores_sigterm_is_killed_with_all_that_it_started() {
     let script = r#"trap '' TERM; sleep 600 & echo $! > "$OPENCLAW_STATE_DIR/grandchild"
         echo $$ > "$OPENCLAW_STATE_DIR/pid"; while :; do sleep 1; done"#;
     machine.command = ["sh", "-c", script].map(str::to_owned).into();
+    machine.set("PORTCULLIS_STOP_SECONDS", "1");
     let mut sidecar = machine.start();
     let child = machine.wait_for_child().await;
     let grandchild: u32 = machine.text("grandchild").unwrap().trim().parse().unwrap();
@@ -170,6 +182,25 @@ async fn a_child_that_ignores_sigterm_is_killed_with_all_that_it_started() {
     assert!(sidecar.wait().await.success());
     assert!(!is_alive(child));
     eventually("its own child has ended", async || !is_alive(grandchild)).await;
+}
+
+#[tokio::test]
+async fn a_child_that_takes_its_time_to_end_is_given_it() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    // It ends only once the test says so, after it was told to.
+    let script = r#"trap 'touch "$OPENCLAW_STATE_DIR/told"' TERM; echo $$ > "$OPENCLAW_STATE_DIR/pid"
+        until test -e "$OPENCLAW_STATE_DIR/may-end"; do sleep 0.1; done; touch "$OPENCLAW_STATE_DIR/ended"#
+        .to_owned()
+        + "\"";
+    machine.command = vec!["sh".to_owned(), "-c".to_owned(), script];
+    machine.set("PORTCULLIS_STOP_SECONDS", "300");
+    let mut sidecar = machine.start();
+    machine.wait_for_child().await;
+    sidecar.terminate();
+    eventually("it is told", async || machine.text("told").is_some()).await;
+    fs::write(machine.state().join("may-end"), "").unwrap();
+    assert!(sidecar.wait().await.success());
+    assert!(machine.text("ended").is_some());
 }
 
 #[tokio::test]
@@ -195,6 +226,24 @@ async fn a_child_that_was_killed_is_started_again() {
 }
 
 #[tokio::test]
+async fn a_refused_configuration_is_told_and_a_new_version_starts_the_child_again() {
+    let (system, _gateway, mut machine) = prepared().await;
+    let script = r#"test -e "$OPENCLAW_STATE_DIR/workspaces/bot-2" || exit 78
+        echo $$ > "$OPENCLAW_STATE_DIR/pid"; exec sleep 600"#;
+    machine.command = ["sh", "-c", script].map(str::to_owned).into();
+    let _sidecar = machine.start();
+    let id = "pool-1".parse().unwrap();
+    let status = async || system.store().get_pool(&id).await.unwrap().unwrap().status.to_string();
+    eventually("it is told", async || status().await == "unhealthy").await;
+    assert!(machine.log().contains("OpenClaw refuses its configuration (exit code 78)"), "{}", machine.log());
+    assert_eq!(machine.log().matches("started OpenClaw").count(), 1, "{}", machine.log());
+    fs::create_dir_all(machine.state().join("workspaces/bot-2")).unwrap();
+    seed::bot(&system, "bot-2", &seed::pool(&system, "pool-1", None).await).await;
+    machine.wait_for_child().await;
+    eventually("it is well", async || status().await == "active").await;
+}
+
+#[tokio::test]
 async fn a_control_plane_that_is_away_keeps_nobody_from_starting_with_what_there_is() {
     let (system, gateway, machine) = prepared().await;
     let mut sidecar = machine.start();
@@ -212,17 +261,168 @@ async fn a_control_plane_that_is_away_keeps_nobody_from_starting_with_what_there
 }
 
 #[tokio::test]
-async fn settings_that_are_missing_are_named_and_nothing_is_started() {
+async fn all_settings_that_are_wrong_are_named_at_once_and_nothing_is_started() {
     let (_system, _gateway, mut machine) = prepared().await;
+    let token = machine.environment["PORTCULLIS_TOKEN_FILE"].clone();
+    fs::write(&token, "one\ntwo\n").unwrap();
     machine.environment.remove("PORTCULLIS_POOL_ID");
+    machine.set("PORTCULLIS_STOP_SECONDS", "soon");
     let mut sidecar = machine.start();
     assert!(!sidecar.wait().await.success());
-    assert!(machine.log().contains("PORTCULLIS_POOL_ID is not set"));
+    let told: Vec<String> =
+        machine.log_lines().iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect();
+    let expected = [
+        "PORTCULLIS_POOL_ID is not set".to_owned(),
+        "PORTCULLIS_STOP_SECONDS must be a whole number from 1 to 300".to_owned(),
+        format!("PORTCULLIS_TOKEN_FILE: the file {token} holds more than one line: a token is one line"),
+        "the sidecar cannot run".to_owned(),
+    ];
+    assert_eq!(told, expected);
     machine.environment.remove("PORTCULLIS_TOKEN_FILE");
     let mut sidecar = machine.start();
     assert!(!sidecar.wait().await.success());
     assert!(machine.log().contains("INTERNAL_API_TOKEN is not set"));
+    machine.set("INTERNAL_API_TOKEN", "one\ntwo");
+    let mut sidecar = machine.start();
+    assert!(!sidecar.wait().await.success());
+    assert!(machine.log().contains("INTERNAL_API_TOKEN holds more than one line"));
     assert_eq!(machine.child(), None);
+}
+
+/// An `OpenClaw` on a PATH of its own, which installs a plugin by laying a file into its state.
+fn install_openclaw(machine: &mut Machine, plugins_work: bool) {
+    let script = format!(
+        r#"#!/bin/sh
+        cd "$OPENCLAW_STATE_DIR"
+        case "$1 $2" in
+            "--version ") echo "OpenClaw 2026.9.6 (eb377ac)" ;;
+            "plugins list")
+                echo '{{"plugins":['
+                for plugin in slack discord; do
+                    test -e "plugin-$plugin" && echo "{{\"id\":\"$plugin\",\"version\":\"$(cat plugin-$plugin)\",\"rootDir\":\"/x\"}},"
+                done
+                echo '{{"id":"bundled","rootDir":"/y","version":"2026.9.6"}}]}}' ;;
+            "plugins install")
+                test "$OPENCLAW_CONFIG_READONLY" = 1 && exit 1
+                echo "$*" >> installs; env -0 > environment; echo changed > "$OPENCLAW_CONFIG_PATH"
+                {plugins_work} || exit 1
+                plugin=${{3#npm:@openclaw/}}; echo "${{plugin#*@}}" > "plugin-${{plugin%%@*}}" ;;
+            "gateway run") echo $$ > pid; exec sleep 600 ;;
+        esac
+"#
+    );
+    let folder = machine.root().join("bin");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("openclaw"), script).unwrap();
+    fs::set_permissions(folder.join("openclaw"), fs::Permissions::from_mode(0o755)).unwrap();
+    machine.set("PATH", &format!("{}:/usr/bin:/bin", folder.display()));
+    machine.command = Vec::new();
+}
+
+#[tokio::test]
+async fn prepare_installs_what_the_configuration_enables_and_says_what_lacks() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    install_openclaw(&mut machine, true);
+    // Nothing is on the disk yet: the control plane's configuration counts, which has Slack.
+    machine.prepare(&[]).await.assert_succeeds();
+    assert_eq!(machine.text("installs").as_deref(), Some("plugins install npm:@openclaw/slack@2026.9.6\n"));
+    let environment = machine.child_environment();
+    assert!(!environment["OPENCLAW_CONFIG_PATH"].ends_with(".openclaw/openclaw.json"), "that is the control plane's");
+    assert!(
+        environment
+            .keys()
+            .all(|name| !name.starts_with("PORTCULLIS_") && !name.contains("TOKEN") || name == "SKILL_API_TOKEN_FILE")
+    );
+    let left = fs::read_dir(machine.state()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| !name.contains("prepare")), "nothing else is left");
+    // Again: nothing to do. Another version of it: replaced.
+    machine.prepare(&[]).await.assert_succeeds();
+    assert_eq!(machine.text("installs").unwrap().lines().count(), 1);
+    fs::write(machine.state().join("plugin-slack"), "2026.9.5").unwrap();
+    machine.prepare(&[]).await.assert_succeeds();
+    assert!(machine.text("installs").unwrap().ends_with("npm:@openclaw/slack@2026.9.6 --force\n"));
+    // What lies on the disk comes before what the control plane has, and what is named before both.
+    let config = json!({ "plugins": { "entries": { "bundled": { "enabled": true } } } });
+    fs::write(machine.state().join("openclaw.json"), config.to_string()).unwrap();
+    machine.prepare(&[]).await.assert_succeeds();
+    assert_eq!(machine.text("installs").unwrap().lines().count(), 2, "a bundled plugin is there");
+    machine.environment.retain(|name, _| !name.starts_with("PORTCULLIS_"));
+    machine.prepare(&["discord"]).await.assert_succeeds();
+    assert!(machine.text("installs").unwrap().ends_with("npm:@openclaw/discord@2026.9.6\n"));
+    machine.prepare(&["../x"]).await.assert_fails("../x is not a platform's name");
+    machine.prepare(&["--", "sh"]).await.assert_fails("sh does not say which OpenClaw it is");
+
+    fs::remove_file(machine.state().join("plugin-discord")).unwrap();
+    install_openclaw(&mut machine, false);
+    let lacks = "as OpenClaw's user, openclaw plugins install npm:@openclaw/discord@2026.9.6";
+    machine.prepare(&["discord"]).await.assert_fails(lacks);
+}
+
+#[tokio::test]
+async fn without_openclaw_nothing_is_started_and_the_words_help() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    machine.command = Vec::new();
+    machine.set("PATH", machine.root().to_str().unwrap().to_owned().as_str());
+    let mut sidecar = machine.start();
+    assert!(!sidecar.wait().await.success());
+    assert!(machine.log().contains("openclaw is not found on the PATH of OpenClaw's user"), "{}", machine.log());
+    machine.prepare(&["slack"]).await.assert_fails("openclaw is not found on the PATH");
+    machine.command = vec!["/no/such/openclaw".to_owned(), "gateway".to_owned()];
+    let mut sidecar = machine.start();
+    assert!(!sidecar.wait().await.success());
+    assert!(machine.log().contains("/no/such/openclaw is not a program"), "{}", machine.log());
+}
+
+#[tokio::test]
+async fn help_and_version_start_nothing() {
+    for program in [env!("CARGO_BIN_EXE_portcullis-sidecar"), env!("CARGO_BIN_EXE_portcullis-skill")] {
+        let run = |argument: &str| Command::new(program).arg(argument).env_clear().output().unwrap();
+        let version = run("--version");
+        assert!(version.status.success());
+        let name = program.rsplit('/').next().unwrap();
+        let expected = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
+        let help = run("--help");
+        assert!(help.status.success() && help.stderr.is_empty());
+        assert!(String::from_utf8(help.stdout).unwrap().contains("Usage: "));
+    }
+    let sidecar = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar")).args(["sleep", "600"]).output().unwrap();
+    assert_eq!(sidecar.status.code(), Some(2), "a command without -- is a mistake");
+}
+
+#[tokio::test]
+async fn a_refusal_is_logged_with_its_reason_and_what_to_do() {
+    let (system, _gateway, machine) = prepared().await;
+    let path = "/api/internal/pools/pool-1/runtime-tokens";
+    let _sidecar = machine.start();
+    machine.wait_for_child().await;
+    assert_eq!(send(system.internal(Method::DELETE, path)).await.status, 200);
+    eventually("the refusal is logged", async || {
+        machine.log_lines().iter().any(|line| {
+            line["level"] == "WARN"
+                && line["status"] == 401
+                && line["route"] == "POST /api/internal/pools/heartbeat"
+                && line["reason"].as_str().is_some_and(|reason| !reason.is_empty())
+                && line["code"].is_string()
+                && line["requestId"].is_string()
+                && line["toDo"].as_str().is_some_and(|text| text.contains("runtime-tokens"))
+                && line["againInSeconds"].is_number()
+                && line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z'))
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_signal_that_asks_for_an_end_ends_the_child_and_then_the_sidecar() {
+    let (_system, _gateway, machine) = prepared().await;
+    for name in ["HUP", "INT", "QUIT", "TERM"] {
+        let mut sidecar = machine.start();
+        let child = machine.wait_for_child().await;
+        signal(sidecar.id(), name);
+        assert!(sidecar.wait().await.success(), "{name}");
+        assert!(!is_alive(child), "{name}");
+    }
 }
 
 /// What only root can show: the child as another user.

@@ -8,10 +8,13 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use axum::Router;
+use http::StatusCode;
 use portcullis_tests::{System, seed, system::send};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 /// A pool's machine, as a sidecar has left it.
 struct Machine {
@@ -40,7 +43,9 @@ impl Machine {
         let context = json!({ "apiUrl": system.stack.base_url(), "poolId": "pool-1", "agents": agents });
         fs::write(folder.path().join("nexu-context.json"), context.to_string()).unwrap();
         fs::create_dir_all(folder.path().join("skills/maps/bin")).unwrap();
-        let environment = [("PATH", "/usr/bin:/bin".to_owned()), ("SKILL_API_TOKEN", token)].into();
+        let state = folder.path().to_str().unwrap().to_owned();
+        let environment =
+            [("PATH", "/usr/bin:/bin".to_owned()), ("SKILL_API_TOKEN", token), ("OPENCLAW_STATE_DIR", state)].into();
         Self { system, folder, environment }
     }
 
@@ -96,6 +101,11 @@ async fn a_skill_reads_its_secrets_in_the_form_that_it_needs() {
         assert_eq!(machine.run(arguments).await.json(), expected);
     }
     assert_eq!(machine.run(&["secrets", "get", "KEY"]).await.output, "it's 'quoted' $(id)");
+    for arguments in [["secrets", "get", "KEY", "--json"], ["secrets", "get", "--json", "KEY"]] {
+        assert_eq!(machine.run(&arguments).await.json(), json!({ "KEY": "it's 'quoted' $(id)" }));
+    }
+    machine.run(&["secrets", "get", "KEY", "--env"]).await.assert_fails(2, "cannot be used with");
+    machine.run(&["secrets", "get", "OTHER", "--json"]).await.assert_fails(3, "there is no secret OTHER");
     let lines = machine.run(&["secrets", "get", "--env"]).await.output;
     assert_eq!(lines, "export KEY='it'\\''s '\\''quoted'\\'' $(id)'\nexport SHARED='of the pool'\n");
     assert_eq!(machine.run(&["secrets", "get", "--skill", "other"]).await.json(), json!({ "SHARED": "of the pool" }));
@@ -105,7 +115,7 @@ async fn a_skill_reads_its_secrets_in_the_form_that_it_needs() {
 }
 
 #[tokio::test]
-async fn artifacts_and_feedback_are_of_the_agent_that_the_skill_runs_for() {
+async fn artifacts_and_feedback_are_of_the_agent_in_whose_workspace_the_skill_runs() {
     let mut machine = Machine::with_agents(&["ada", "bob"]).await;
     let create = [
         "artifact",
@@ -123,11 +133,21 @@ async fn artifacts_and_feedback_are_of_the_agent_that_the_skill_runs_for() {
         "--metadata",
         r#"{"a":[1]}"#,
     ];
-    machine.run(&create).await.assert_fails(2, "set OPENCLAW_AGENT_ID");
-    machine.environment.insert("OPENCLAW_AGENT_ID", "carol".to_owned());
-    machine.run(&create).await.assert_fails(2, "none of this pool's agents");
+    // What OpenClaw does not set decides nothing.
     machine.environment.insert("OPENCLAW_AGENT_ID", "bob".to_owned());
-    let made = machine.run(&create).await.json();
+    machine.run(&create).await.assert_fails(2, "name the bot with --bot, one of bot-of-ada, bot-of-bob");
+    for workspace in ["bob/skills/maps", "carol"] {
+        fs::create_dir_all(machine.folder.path().join("workspaces").join(workspace)).unwrap();
+    }
+    let workspace = |inner: &str| machine.folder.path().join("workspaces").join(inner);
+    machine.run_in(&workspace("carol"), &create, "").await.assert_fails(2, "the workspace of carol, which is none of");
+    machine.run(&[&create[..], &["--bot", "carol"]].concat()).await.assert_fails(2, "none of this pool's bots");
+    let made = machine.run_in(&workspace("bob/skills/maps"), &create, "").await.json();
+    for bot in ["bot-of-bob", "bob"] {
+        let again = [&["--bot", bot], &create[..]].concat();
+        let again = machine.run_in(&workspace("carol"), &again, "").await.json();
+        assert_eq!(again["id"], made["id"]);
+    }
     assert_eq!(
         (&made["botId"], &made["metadata"], &made["artifactType"]),
         (&json!("bot-of-bob"), &json!({ "a": [1] }), &json!("deployment"))
@@ -135,25 +155,51 @@ async fn artifacts_and_feedback_are_of_the_agent_that_the_skill_runs_for() {
     let update = ["artifact", "update", made["id"].as_str().unwrap(), "--status", "stopped", "--file-count", "3"];
     let updated = machine.run(&update).await.json();
     assert_eq!((&updated["status"], &updated["fileCount"]), (&json!("stopped"), &json!(3)));
+    let machine = &machine;
     machine.run(&["artifact", "update", "no-such-id", "--title", "x"]).await.assert_fails(3, "Artifact not found");
-    machine.run(&["artifact", "create", "--title", "x"]).await.assert_fails(2, "sessionKey or chatId is required");
+    let create = ["artifact", "create", "--title", "x", "--bot", "bob"];
+    machine.run(&create).await.assert_fails(2, "sessionKey or chatId is required");
     machine.run(&["artifact", "create"]).await.assert_fails(2, "--title");
-    assert_eq!(machine.run(&["feedback", "Well done"]).await.json(), json!({ "ok": true }));
-    let here = machine.folder.path().to_owned();
-    assert_eq!(machine.run_in(&here, &["feedback", "-"], "Of\nseveral lines").await.json(), json!({ "ok": true }));
+    let here = workspace("bob");
+    assert_eq!(machine.run_in(&here, &["feedback", "Well done"], "").await.json()["ok"], true);
+    assert_eq!(machine.run_in(&here, &["feedback", "-"], "Of\nseveral lines").await.json()["ok"], true);
+    let of_ada = ["feedback", "- a point", "--bot", "bot-of-ada"];
+    assert_eq!(machine.run_in(&here, &of_ada, "").await.json()["ok"], true);
+    machine.run(&["feedback", "x"]).await.assert_fails(2, "name the bot with --bot");
+}
+
+/// A control plane that answers every request with this.
+async fn answering(status: StatusCode, body: Value) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+    let router = Router::new().fallback(async move || (status, axum::Json(body)));
+    tokio::spawn(async { axum::serve(listener, router).await });
+    base
 }
 
 #[tokio::test]
 async fn what_a_control_plane_has_none_of_yet_is_said_clearly() {
     let machine = Machine::with_agents(&["ada"]).await;
-    for arguments in [
+    let connect = async |status, body| {
+        let agents = json!({ "ada": { "botId": "bot-of-ada" } });
+        let context = json!({ "apiUrl": answering(status, body).await, "poolId": "pool-1", "agents": agents });
+        fs::write(machine.folder.path().join("nexu-context.json"), context.to_string()).unwrap();
+    };
+    let commands = [
         &["composio", "execute", "GMAIL_SEND_EMAIL", r#"{"to":"x"}"#][..],
         &["composio", "execute", "GMAIL_SEND_EMAIL"],
         &["composio", "disconnect", "gmail"],
-    ] {
+    ];
+    connect(StatusCode::NOT_FOUND, json!({ "message": "Not found" })).await;
+    for arguments in commands {
         machine.run(arguments).await.assert_fails(6, "Composio is not available on this control plane");
     }
     machine.run(&["composio", "execute", "X", "[]"]).await.assert_fails(2, "must be a JSON object");
+    connect(StatusCode::SERVICE_UNAVAILABLE, json!({ "message": "Accounts cannot be connected yet" })).await;
+    for arguments in commands {
+        machine.run(arguments).await.assert_fails(5, "Accounts cannot be connected yet");
+    }
 }
 
 #[tokio::test]
@@ -164,22 +210,48 @@ async fn the_token_in_the_file_comes_before_the_one_in_the_environment() {
     let file = machine.folder.path().join("skill-token");
     machine.environment.insert("SKILL_API_TOKEN_FILE", file.to_str().unwrap().to_owned());
     machine.run(&["secrets", "get"]).await.assert_fails(4, "Unauthorized skill request");
+    let long = "x".repeat(5000);
+    for (text, fault) in [
+        (format!("{good}\n{good}\n"), "holds more than one line"),
+        (String::new(), "is empty"),
+        ("\n \n".to_owned(), "is empty"),
+        (long, "is longer than 4096 characters"),
+        (format!("{good} x"), "something else than visible ASCII"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let ran = machine.run(&["secrets", "get"]).await;
+        ran.assert_fails(2, fault);
+        assert!(ran.error.contains(&format!("SKILL_API_TOKEN_FILE: the file {}", file.display())), "{ran:?}");
+        assert!(!ran.error.contains(&good), "{ran:?}");
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    machine.run(&["secrets", "get"]).await.assert_fails(2, "cannot be read");
+    fs::remove_dir(&file).unwrap();
     fs::write(&file, format!("{good}\n")).unwrap();
     let ran = machine.run(&["secrets", "get"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     machine.environment.remove("SKILL_API_TOKEN");
     fs::remove_file(&file).unwrap();
+    machine.run(&["secrets", "get"]).await.assert_fails(2, "cannot be read: entity not found");
+    machine.environment.remove("SKILL_API_TOKEN_FILE");
     machine.run(&["secrets", "get"]).await.assert_fails(2, "there is no token");
+    machine.environment.insert("SKILL_API_TOKEN", format!("{good}\n{good}"));
+    machine.run(&["secrets", "get"]).await.assert_fails(2, "SKILL_API_TOKEN holds more than one line");
 }
 
 #[tokio::test]
-async fn the_pool_is_found_through_the_state_folder_or_upward() {
+async fn the_pool_is_found_through_the_state_folder_alone() {
     let mut machine = Machine::with_agents(&["ada"]).await;
-    let outside = tempfile::tempdir().unwrap();
     let get = ["secrets", "get", "--skill", "maps"];
-    machine.run_in(outside.path(), &get, "").await.assert_fails(2, "is a sidecar running?");
-    machine.environment.insert("OPENCLAW_STATE_DIR", machine.folder.path().to_str().unwrap().to_owned());
+    let outside = tempfile::tempdir().unwrap();
     assert_eq!(machine.run_in(outside.path(), &get, "").await.code, 0);
+    // A context that somebody placed above a working folder could name another control plane.
+    let state = machine.environment.remove("OPENCLAW_STATE_DIR").unwrap();
+    machine.run(&get).await.assert_fails(2, "OPENCLAW_STATE_DIR is not set");
+    machine.environment.insert("OPENCLAW_STATE_DIR", outside.path().to_str().unwrap().to_owned());
+    machine.run(&get).await.assert_fails(2, "is a sidecar running?");
+    machine.environment.insert("OPENCLAW_STATE_DIR", state);
     fs::write(machine.folder.path().join("nexu-context.json"), "{").unwrap();
     machine.run(&get).await.assert_fails(2, "malformed");
 }

@@ -1,11 +1,22 @@
 //! What becomes of a child that ends, hangs or talks without end; in this process, with the times made short.
 
-use std::{ffi::OsString, path::Path, rc::Rc, time::Duration};
+use std::{
+    ffi::OsString,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::Router;
 use http::StatusCode;
 use portcullis_sidecar::{
     api::{Api, Health},
+    openclaw::{OpenClaw, Version},
     pace::{MAXIMUM_RESTARTS, Pace},
     probe::Prober,
     record::{Identity, Record},
@@ -25,8 +36,11 @@ fn pace() -> Pace {
     let short = Duration::from_millis(20);
     Pace {
         probe: short,
-        probe_timeout: Duration::from_millis(500),
-        startup_grace: Duration::from_millis(100),
+        // Long: a gateway that answers is never slow here, however busy the machine is.
+        probe_timeout: Duration::from_secs(20),
+        // What a test is about: else no probe ends anything.
+        silence: Duration::MAX,
+        plugins: short,
         restart: Duration::from_millis(5),
         restart_reset: Duration::from_mins(2),
         termination: Duration::from_millis(300),
@@ -39,53 +53,96 @@ struct World {
     folder: TempDir,
     health: watch::Receiver<Health>,
     configured: watch::Sender<Option<u64>>,
+    version: watch::Receiver<Version>,
     stop: Rc<Notify>,
     task: JoinHandle<()>,
+    probes: Arc<AtomicUsize>,
 }
 
-/// A gateway that answers, or one that does not.
-async fn gateway(well: bool) -> std::net::SocketAddr {
+/// How a gateway answers its probes.
+#[derive(Clone, Copy)]
+enum Mood {
+    Ready,
+    /// Each probe with this status.
+    Status(StatusCode),
+    /// `/health` with success, and the others with 503.
+    Starting,
+    /// `/health` and `/startupz` with success, and `/readyz` with 503.
+    NotReady,
+    /// Connections are taken, and never answered.
+    Hangs,
+    /// Nobody listens.
+    Refuses,
+}
+
+/// A gateway and how often it was probed.
+async fn gateway(mood: Mood) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
-    let router = Router::new().fallback(async move || status);
-    tokio::spawn(async { axum::serve(listener, router).await });
-    address
+    let probes = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&probes);
+    let answer = async move |uri: http::Uri| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        match (mood, uri.path()) {
+            (Mood::Hangs, _) => std::future::pending().await,
+            (Mood::Status(status), _) => status,
+            (Mood::Starting, path) if path != "/health" => StatusCode::SERVICE_UNAVAILABLE,
+            (Mood::NotReady, "/readyz") => StatusCode::SERVICE_UNAVAILABLE,
+            (Mood::Ready, "/health" | "/readyz") | (Mood::NotReady, "/health" | "/startupz") | (Mood::Starting, _) => {
+                StatusCode::OK
+            }
+            (_, path) => panic!("nobody asks for {path} now"),
+        }
+    };
+    if !matches!(mood, Mood::Refuses) {
+        #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+        let router = Router::new().fallback(answer);
+        tokio::spawn(async { axum::serve(listener, router).await });
+    }
+    (address, probes)
 }
 
 impl World {
     /// Supervises a script, for which each start adds a line to the file `starts`.
-    async fn start(script: &str, well: bool, pace: Pace) -> Self {
-        Self::start_command(&["sh", "-c", &format!("echo $$ >> starts; {script}")], well, pace).await
+    async fn start(script: &str, mood: Mood, pace: Pace) -> Self {
+        Self::start_command(&["sh", "-c", &format!("echo $$ >> starts; {script}")], mood, pace).await
     }
 
-    async fn start_command(command: &[&str], well: bool, pace: Pace) -> Self {
+    async fn start_command(command: &[&str], mood: Mood, pace: Pace) -> Self {
         // Nobody listens there.
-        Self::start_with_api(command, well, pace, "http://127.0.0.1:9/").await
+        Self::start_with_api(command, mood, pace, "http://127.0.0.1:9/").await
     }
 
-    async fn start_with_api(command: &[&str], well: bool, pace: Pace, api: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    async fn start_with_api(command: &[&str], mood: Mood, pace: Pace, api: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), command, mood, pace, api).await
+    }
+
+    async fn start_in(folder: TempDir, command: &[&str], mood: Mood, pace: Pace, api: &str) -> Self {
+        let (address, probes) = gateway(mood).await;
         let (health, health_seen) = watch::channel(Health::Degraded);
         let (configured, configured_seen) = watch::channel(None);
+        let (version, version_seen) = watch::channel(Version::NotYet);
         let stop = Rc::new(Notify::new());
         let api = Api::new(api.parse().unwrap(), "pool-1".to_owned(), Token::Held("token".into()));
         let supervisor = Supervisor {
             api: Rc::new(api.unwrap()),
             pace,
-            command: command.iter().map(OsString::from).collect(),
-            user: User::own(),
-            folder: folder.path().to_owned(),
-            environment: [("PATH".into(), "/usr/bin:/bin".into())].into(),
+            openclaw: OpenClaw {
+                command: command.iter().map(OsString::from).collect(),
+                user: User::own(),
+                folder: folder.path().to_owned(),
+                environment: [("PATH".into(), "/usr/bin:/bin".into())].into(),
+            },
+            config: folder.path().join("openclaw.json"),
+            version,
             record: Record::in_folder(folder.path()),
-            prober: Prober::new(gateway(well).await, &pace).unwrap(),
+            prober: Prober::new(address, &pace).unwrap(),
             health,
             configured: configured_seen,
             stop: Rc::clone(&stop),
         };
         let task = tokio::task::spawn_local(supervisor.run());
-        Self { folder, health: health_seen, configured, stop, task }
+        Self { folder, health: health_seen, configured, version: version_seen, stop, task, probes }
     }
 
     /// The ids of all children so far.
@@ -96,6 +153,11 @@ impl World {
 
     async fn wait_for(&self, starts: usize) {
         eventually(&format!("{starts} starts"), async || self.starts().len() >= starts).await;
+    }
+
+    async fn wait_for_probes(&self, count: usize) {
+        let enough = self.probes.load(Ordering::Relaxed) + count;
+        eventually("more probes", async || self.probes.load(Ordering::Relaxed) >= enough).await;
     }
 
     async fn end(self) -> Vec<u32> {
@@ -114,7 +176,7 @@ fn is_alive(pid: u32) -> bool {
 #[tokio::test]
 async fn a_child_is_started_once_there_is_a_configuration_and_ended_at_the_end() {
     let test = async {
-        let world = World::start("exec sleep 600", true, pace()).await;
+        let world = World::start("exec sleep 600", Mood::Ready, pace()).await;
         let mut health = world.health.clone();
         tokio::task::yield_now().await;
         assert!(world.starts().is_empty());
@@ -131,7 +193,7 @@ async fn a_child_is_started_once_there_is_a_configuration_and_ended_at_the_end()
 #[tokio::test]
 async fn one_that_ends_at_once_is_started_ten_times_more_and_then_with_a_new_configuration() {
     let test = async {
-        let world = World::start("exit 7", true, pace()).await;
+        let world = World::start("exit 7", Mood::Ready, pace()).await;
         let mut health = world.health.clone();
         world.configured.send_replace(Some(1));
         let most = 1 + MAXIMUM_RESTARTS as usize;
@@ -149,7 +211,7 @@ async fn one_that_ends_at_once_is_started_ten_times_more_and_then_with_a_new_con
 async fn one_that_ran_long_enough_has_its_restarts_counted_anew() {
     let test = async {
         let pace = Pace { restart_reset: Duration::ZERO, ..pace() };
-        let world = World::start("exit 7", true, pace).await;
+        let world = World::start("exit 7", Mood::Ready, pace).await;
         world.configured.send_replace(Some(1));
         world.wait_for(3 * MAXIMUM_RESTARTS as usize).await;
         world.end().await;
@@ -158,16 +220,101 @@ async fn one_that_ran_long_enough_has_its_restarts_counted_anew() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_is_told_of_and_started_anew() {
+async fn a_port_that_refuses_or_hangs_for_too_long_is_told_and_its_child_started_anew() {
     let test = async {
-        let world = World::start("exec sleep 600", false, pace()).await;
+        for mood in [Mood::Hangs, Mood::Refuses] {
+            let pace = Pace { silence: Duration::ZERO, probe_timeout: Duration::from_millis(50), ..pace() };
+            let world = World::start("exec sleep 600", mood, pace).await;
+            let mut health = world.health.clone();
+            world.configured.send_replace(Some(1));
+            health.wait_for(|health| *health == Health::Unhealthy).await.unwrap();
+            world.wait_for(2).await;
+            let first = world.starts()[0];
+            assert!(!is_alive(first), "two of them never run at once");
+            world.end().await;
+        }
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn whatever_a_child_answers_it_is_told_and_never_ended_for_it() {
+    let test = async {
+        for (mood, health) in [
+            (Mood::Status(StatusCode::SERVICE_UNAVAILABLE), Health::Degraded),
+            (Mood::Status(StatusCode::NOT_FOUND), Health::Degraded),
+            (Mood::Status(StatusCode::INTERNAL_SERVER_ERROR), Health::Degraded),
+            (Mood::Starting, Health::Degraded),
+            // A channel that does not work is not the pool.
+            (Mood::NotReady, Health::Active),
+        ] {
+            let world = World::start("exec sleep 600", mood, Pace { silence: Duration::ZERO, ..pace() }).await;
+            world.configured.send_replace(Some(1));
+            world.wait_for(1).await;
+            world.wait_for_probes(20).await;
+            assert_eq!(*world.health.borrow(), health);
+            assert_eq!(world.end().await.len(), 1);
+        }
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_silent_child_lives_on_within_the_time_that_a_restart_takes() {
+    let test = async {
+        let world = World::start("exec sleep 600", Mood::Hangs, Pace { probe_timeout: pace().probe, ..pace() }).await;
+        world.configured.send_replace(Some(1));
+        world.wait_for(1).await;
+        world.wait_for_probes(20).await;
+        assert_eq!(*world.health.borrow(), Health::Degraded);
+        assert_eq!(world.end().await.len(), 1);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn one_that_refuses_its_configuration_waits_for_another() {
+    let test = async {
+        let world = World::start("exit 78", Mood::Refuses, pace()).await;
+        let mut health = world.health.clone();
+        let mut refused = async |starts: usize| {
+            world.wait_for(starts).await;
+            health.wait_for(|health| *health == Health::Unhealthy).await.unwrap();
+            assert_eq!(world.starts().len(), starts, "it is not started again with the same configuration");
+        };
+        world.configured.send_replace(Some(1));
+        refused(1).await;
+        world.configured.send_replace(Some(2));
+        refused(2).await;
+        std::fs::write(world.folder.path().join("openclaw.json"), "{}").unwrap();
+        refused(3).await;
+        assert_eq!(world.end().await.len(), 3);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn an_updated_openclaw_is_tried_again_with_the_configuration_that_the_old_one_refused() {
+    let test = async {
+        let folder = tempfile::tempdir().unwrap();
+        // A script that starts OpenClaw whatever it is asked: it is not asked for a version.
+        let program = folder.path().join("start-openclaw");
+        let install = |code: u32| {
+            let script = format!("#!/bin/sh\necho $$ >> starts; [ {code} = 0 ] && exec sleep 600; exit {code}\n");
+            let new = folder.path().join("new");
+            std::fs::write(&new, script).unwrap();
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+            std::fs::rename(new, &program).unwrap();
+        };
+        install(78);
+        let world = World::start_command(&[program.to_str().unwrap()], Mood::Ready, pace()).await;
         let mut health = world.health.clone();
         world.configured.send_replace(Some(1));
         health.wait_for(|health| *health == Health::Unhealthy).await.unwrap();
+        install(0);
+        health.wait_for(|health| *health == Health::Active).await.unwrap();
         world.wait_for(2).await;
-        let first = world.starts()[0];
-        assert!(!is_alive(first), "two of them never run at once");
-        world.end().await;
+        assert_eq!(world.end().await.len(), 2);
     };
     LocalSet::new().run_until(test).await;
 }
@@ -175,11 +322,81 @@ async fn one_that_hangs_is_told_of_and_started_anew() {
 #[tokio::test]
 async fn one_that_cannot_be_started_is_tried_again_and_told_of() {
     let test = async {
-        let world = World::start_command(&["./there-is-no-such-program"], true, pace()).await;
+        let world = World::start_command(&["./there-is-no-such-program"], Mood::Ready, pace()).await;
         let mut health = world.health.clone();
         world.configured.send_replace(Some(1));
         health.wait_for(|health| *health == Health::Unhealthy).await.unwrap();
         assert!(world.end().await.is_empty());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// Lays an `OpenClaw` of 2026.9.6 into a folder, whose plugins are those for which there is a file `plugin-…`. It is replaced
+/// as an update would: at once.
+fn install_openclaw(folder: &Path, version: &str) -> String {
+    let script = format!(
+        r#"#!/bin/sh
+        case "$*" in
+            --version) echo "{version}"; echo asked >> asked ;;
+            "plugins list --json")
+                echo '{{"plugins":['
+                test -e plugin-slack && echo '{{"id":"slack","version":"2026.9.6","rootDir":"/x"}},'
+                echo '{{"id":"bundled","rootDir":"/y"}}]}}' ;;
+            "gateway run") echo $$ >> starts; exec sleep 600 ;;
+            *) exit 64 ;;
+        esac
+"#
+    );
+    let (new, program) = (folder.join("new"), folder.join("openclaw"));
+    std::fs::write(&new, script).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(new, &program).unwrap();
+    program.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_missing_plugin_keeps_the_child_from_starting_until_it_is_there() {
+    let test = async {
+        let folder = tempfile::tempdir().unwrap();
+        let program = install_openclaw(folder.path(), "OpenClaw 2026.9.6 (eb377ac)");
+        let entries = r#"{"slack":{"enabled":true},"bundled":{"enabled":true},"feishu":{"enabled":false}}"#;
+        let config = format!(r#"{{"plugins":{{"entries":{entries}}}}}"#);
+        std::fs::write(folder.path().join("openclaw.json"), config).unwrap();
+        let command = [program.as_str(), "gateway", "run"];
+        let world = World::start_in(folder, &command, Mood::Ready, pace(), "http://127.0.0.1:9/").await;
+        let mut health = world.health.clone();
+        world.configured.send_replace(Some(1));
+        health.wait_for(|health| *health == Health::Unhealthy).await.unwrap();
+        assert!(world.starts().is_empty());
+        std::fs::write(world.folder.path().join("plugin-slack"), "").unwrap();
+        health.wait_for(|health| *health == Health::Active).await.unwrap();
+        world.wait_for(1).await;
+        assert_eq!(world.end().await.len(), 1);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn the_version_is_asked_for_anew_at_each_start() {
+    let test = async {
+        let folder = tempfile::tempdir().unwrap();
+        let program = install_openclaw(folder.path(), "OpenClaw 2026.9.6 (eb377ac)");
+        let command = [program.as_str(), "gateway", "run"];
+        let world = World::start_in(folder, &command, Mood::Ready, pace(), "http://127.0.0.1:9/").await;
+        let mut version = world.version.clone();
+        let is = |expected: &'static str| move |version: &Version| version.known() == Some(expected);
+        version.wait_for(is("2026.9.6")).await.unwrap();
+        assert!(world.starts().is_empty(), "the pool registers before it has a configuration");
+        world.configured.send_replace(Some(1));
+        world.wait_for(1).await;
+        install_openclaw(world.folder.path(), "OpenClaw 2026.10.1 (eb377ac)");
+        let _ = std::process::Command::new("kill").arg(world.starts()[0].to_string()).status();
+        version.wait_for(is("2026.10.1")).await.unwrap();
+        install_openclaw(world.folder.path(), "something else");
+        world.wait_for(2).await;
+        let _ = std::process::Command::new("kill").arg(world.starts()[1].to_string()).status();
+        version.wait_for(|version| *version == Version::None).await.unwrap();
+        world.end().await;
     };
     LocalSet::new().run_until(test).await;
 }
@@ -206,18 +423,21 @@ async fn one_is_started_anew_with_a_new_token_before_its_own_ends() {
         // Of the token's 30 days, all are the margin.
         let pace = Pace { token_margin: Duration::from_hours(30 * 24), ..pace() };
         let script = "echo $$ >> starts; echo $SKILL_API_TOKEN >> tokens; exec sleep 600";
-        let world = World::start_with_api(&["sh", "-c", script], true, pace, &issuing().await).await;
+        let world = World::start_with_api(&["sh", "-c", script], Mood::Ready, pace, &issuing().await).await;
         world.configured.send_replace(Some(1));
         world.wait_for(3).await;
         let first = world.starts()[0];
         assert!(!is_alive(first), "two of them never run at once");
-        let tokens = std::fs::read_to_string(world.folder.path().join("tokens")).unwrap();
-        assert!(tokens.starts_with("token-1\ntoken-2\n"), "{tokens}");
+        let tokens = || std::fs::read_to_string(world.folder.path().join("tokens")).unwrap_or_default();
+        eventually("two have told their tokens", async || tokens().lines().count() >= 2).await;
+        let told = tokens();
+        let told: Vec<&str> = told.lines().collect();
+        assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{told:?}");
         world.end().await;
 
         // With the margin that there is, it runs on.
         let pace = Pace { token_margin: Pace::default().token_margin, ..pace };
-        let world = World::start_with_api(&["sh", "-c", script], true, pace, &issuing().await).await;
+        let world = World::start_with_api(&["sh", "-c", script], Mood::Ready, pace, &issuing().await).await;
         let mut health = world.health.clone();
         world.configured.send_replace(Some(1));
         health.wait_for(|health| *health == Health::Active).await.unwrap();

@@ -17,7 +17,9 @@ use axum::{
 };
 use http::StatusCode;
 use portcullis_sidecar::{
-    api::{Api, Health},
+    api::{Api, Health, Report},
+    block::with_block,
+    openclaw::Version,
     pace::Pace,
     sync::Sync,
     token::Token,
@@ -38,6 +40,8 @@ enum Mood {
     /// It is well, and its configuration has this version.
     Well(u64),
     Status(u16),
+    /// As well, but what is below this path cannot be had.
+    Lacking(u64, &'static str),
     Html,
     /// It is cut in the middle of a right answer.
     Half(u64),
@@ -51,9 +55,17 @@ struct ControlPlane {
     mood: Arc<Mutex<Mood>>,
     heartbeats: Arc<AtomicUsize>,
     others: Arc<AtomicUsize>,
+    /// What the newest heartbeat told.
+    told: Arc<Mutex<Value>>,
+    /// What the newest registration told.
+    registered: Arc<Mutex<Value>>,
 }
 
 impl ControlPlane {
+    fn last_seen(&self) -> Option<u64> {
+        self.told.lock().unwrap()["lastSeenVersion"].as_u64()
+    }
+
     fn be(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
@@ -63,10 +75,21 @@ async fn take(State(plane): State<ControlPlane>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     if path.ends_with("/heartbeat") { &plane.heartbeats } else { &plane.others }.fetch_add(1, Ordering::Relaxed);
     assert_eq!(request.headers()["authorization"], "Bearer a-token");
+    if let Some(told) = match path.rsplit('/').next() {
+        Some("heartbeat") => Some(&plane.told),
+        Some("register") => Some(&plane.registered),
+        _ => None,
+    } {
+        let body = axum::body::to_bytes(request.into_body(), 1024 * 1024).await.unwrap();
+        *told.lock().unwrap() = serde_json::from_slice(&body).unwrap();
+    }
     let mood = plane.mood.lock().unwrap().clone();
     match mood {
-        Mood::Well(version) => axum::Json(answer(&path, version)).into_response(),
         Mood::Status(status) => (StatusCode::from_u16(status).unwrap(), "{}").into_response(),
+        Mood::Lacking(_, lacking) if path.contains(lacking) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response()
+        }
+        Mood::Well(version) | Mood::Lacking(version, _) => axum::Json(answer(&path, version)).into_response(),
         Mood::Html => ([("content-type", "text/html")], "<html><body>200 OK</body></html>").into_response(),
         Mood::Half(version) => {
             let whole = answer(&path, version).to_string();
@@ -95,11 +118,17 @@ fn answer(path: &str, version: u64) -> Value {
     }
 }
 
+/// What is in `AGENTS.md` of an agent that has written nothing there itself.
+fn injected(version: u64) -> String {
+    String::from_utf8(with_block(b"", &format!("# {version}"))).unwrap()
+}
+
 struct World {
     folder: TempDir,
     plane: ControlPlane,
     configured: watch::Receiver<Option<u64>>,
     _health: watch::Sender<Health>,
+    version: watch::Sender<Version>,
     task: JoinHandle<()>,
 }
 
@@ -107,14 +136,20 @@ impl World {
     async fn start(mood: Mood) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/", listener.local_addr().unwrap());
-        let plane =
-            ControlPlane { mood: Arc::new(Mutex::new(mood)), heartbeats: Arc::default(), others: Arc::default() };
+        let plane = ControlPlane {
+            mood: Arc::new(Mutex::new(mood)),
+            heartbeats: Arc::default(),
+            others: Arc::default(),
+            told: Arc::default(),
+            registered: Arc::default(),
+        };
         #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
         let router = Router::new().fallback(take).with_state(plane.clone());
         tokio::spawn(async { axum::serve(listener, router).await });
         let folder = tempfile::tempdir().unwrap();
         let (health, health_seen) = watch::channel(Health::Active);
         let (configured, configured_seen) = watch::channel(None);
+        let (version, version_seen) = watch::channel(Version::None);
         let short = Duration::from_millis(10);
         let api = Api::new(base.parse().unwrap(), "pool-1".to_owned(), Token::Held("a-token".into())).unwrap();
         let sync = Sync {
@@ -125,10 +160,11 @@ impl World {
             state: folder.path().to_owned(),
             config: folder.path().join("openclaw.json"),
             health: health_seen,
+            version: version_seen,
             configured,
         };
         let task = tokio::task::spawn_local(sync.run());
-        Self { folder, plane, configured: configured_seen, _health: health, task }
+        Self { folder, plane, configured: configured_seen, _health: health, version, task }
     }
 
     fn read(&self, path: &str) -> Option<String> {
@@ -145,7 +181,7 @@ impl World {
         eventually(&format!("version {version}"), async || {
             self.version() == Some(version)
                 && self.read("skills/maps/SKILL.md") == Some(format!("# {version}"))
-                && self.read("workspaces/agent/AGENTS.md") == Some(format!("# {version}"))
+                && self.read("workspaces/agent/AGENTS.md") == Some(injected(version))
         })
         .await;
     }
@@ -214,13 +250,13 @@ async fn what_is_well_formed_and_hostile_is_not_written() {
             json!({ "configVersion": 2, "skillsVersion": 1, "templatesVersion": 1, "token": "t", "version": 2,
                 "config": [], "agentMeta": {} }),
             json!({ "configVersion": 2, "skillsVersion": 1, "templatesVersion": 1, "token": "t", "version": 2,
-                "config": {}, "agentMeta": { "../../x": { "botId": "b" } } }),
+                "config": {}, "agentMeta": { "../../hostile-by-test": { "botId": "b" } } }),
             json!({ "configVersion": 1, "skillsVersion": 2, "templatesVersion": 1, "token": "t", "version": 2,
                 "skills": { "..": { "x": "y" } } }),
             json!({ "configVersion": 1, "skillsVersion": 2, "templatesVersion": 1, "token": "t", "version": 2,
-                "skills": { "maps": { "../../x": "y" } } }),
+                "skills": { "maps": { "../../hostile-by-test": "y" } } }),
             json!({ "configVersion": 1, "skillsVersion": 1, "templatesVersion": 2, "token": "t", "version": 2,
-                "templates": { "../x": { "content": "y", "writeMode": "inject" } } }),
+                "templates": { "../hostile-by-test": { "content": "y", "writeMode": "inject" } } }),
         ] {
             world.plane.be(Mood::Wrong(hostile.clone()));
             world.wait_for_calls(4).await;
@@ -228,7 +264,7 @@ async fn what_is_well_formed_and_hostile_is_not_written() {
             assert_eq!(world.read("skills/maps/SKILL.md").as_deref(), Some("# 1"), "{hostile}");
         }
         let above = world.folder.path().parent().unwrap();
-        assert!(!above.join("x").exists() && !above.join("X.md").exists());
+        assert!(!above.join("hostile-by-test").exists() && !above.join("HOSTILE-BY-TEST.md").exists());
         world.task.abort();
     };
     LocalSet::new().run_until(test).await;
@@ -261,6 +297,172 @@ async fn a_pools_secrets_are_written_nowhere() {
         let context: Value = serde_json::from_str(&world.read("nexu-context.json").unwrap()).unwrap();
         let keys: Vec<&String> = context.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["agents", "apiUrl", "poolId"]);
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn what_is_told_as_seen_is_what_lies_on_the_disk() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        eventually("it is told", async || world.plane.last_seen() == Some(1)).await;
+        let file = world.folder.path().join("openclaw.json");
+        let written = world.read("openclaw.json").unwrap();
+        let elsewhere = world.folder.path().join("elsewhere");
+        let changes: [&dyn Fn(); 4] = [
+            &|| std::fs::write(&file, "{}").unwrap(),
+            &|| std::fs::write(&file, format!("{written}\n")).unwrap(),
+            &|| std::fs::remove_file(&file).unwrap(),
+            &|| {
+                std::fs::rename(&file, &elsewhere).unwrap();
+                std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+            },
+        ];
+        for change in changes {
+            change();
+            eventually("it is written again", async || {
+                world.read("openclaw.json").as_ref() == Some(&written) && !file.is_symlink()
+            })
+            .await;
+            eventually("it is told", async || world.plane.last_seen() == Some(1)).await;
+        }
+        // Where it cannot be written again, no version is claimed.
+        world.plane.be(Mood::Lacking(1, "/config/"));
+        std::fs::write(&file, "{}").unwrap();
+        eventually("none is told", async || world.plane.last_seen() == Some(0)).await;
+        world.plane.be(Mood::Well(1));
+        eventually("it is told again", async || world.plane.last_seen() == Some(1)).await;
+        assert_eq!(world.read("openclaw.json"), Some(written));
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn copies_of_a_configuration_with_old_secrets_do_not_stay() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        for name in ["openclaw.json.bak", "openclaw.json.bak.3", "openclaw.json.last-good"] {
+            std::fs::write(world.folder.path().join(name), "old").unwrap();
+        }
+        eventually("they are gone", async || {
+            ["bak", "bak.3", "last-good"].iter().all(|end| world.read(&format!("openclaw.json.{end}")).is_none())
+        })
+        .await;
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+const REPORT: Report<'static> = Report { address: None, health: Health::Active, openclaw_version: None };
+
+/// A control plane that refuses everything with this body.
+async fn refusing(status: u16, body: String) -> Api {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/", listener.local_addr().unwrap());
+    let answer = async move || {
+        let answer = Response::builder().status(status).header("x-request-id", "request-1");
+        answer.body(Body::from(body)).unwrap()
+    };
+    #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async { axum::serve(listener, router).await });
+    Api::new(base.parse().unwrap(), "pool-1".to_owned(), Token::Held("a-token".into())).unwrap()
+}
+
+#[tokio::test]
+async fn a_refusal_tells_its_route_reason_and_remedy() {
+    let body = json!({ "message": "Pool pool-1 not found", "code": "not_found", "fields": { "podIp": "no" }, "requestId": "x" });
+    let api = refusing(404, body.to_string()).await;
+    let error = api.register(&REPORT).await.unwrap_err();
+    assert!(error.is_not_found());
+    let facts: Value = error.facts().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let expected = json!({
+        "because": "the control plane answered 404 to POST /api/internal/pools/register: Pool pool-1 not found",
+        "route": "POST /api/internal/pools/register",
+        "status": 404,
+        "reason": "Pool pool-1 not found",
+        "code": "not_found",
+        "fields": { "podIp": "no" },
+        "requestId": "request-1",
+        "toDo": "a bound token cannot make a pool: an operator registers it first with POST /api/internal/pools/register",
+    });
+    assert_eq!(facts, expected);
+    let error = api.heartbeat(&REPORT, None).await.unwrap_err();
+    assert!(error.facts().iter().all(|(name, _)| *name != "toDo"), "an unknown pool registers by itself");
+}
+
+#[tokio::test]
+async fn a_refusal_that_repeats_the_token_or_never_ends_is_not_logged_as_it_is() {
+    let long = "x".repeat(100_000);
+    for body in [
+        json!({ "message": "you sent Bearer a-token", "code": "a-token", "fields": { "a-token": "x", "y": "a-token" } }),
+        json!({ "message": ["a-token"], "code": 7, "fields": "a-token" }),
+        json!({ "message": long }),
+        json!("a-token"),
+    ] {
+        let error = refusing(400, body.to_string()).await.register(&REPORT).await.unwrap_err();
+        let told = format!("{:?} {error:?}", error.facts());
+        assert!(!told.contains("a-token") && told.len() < 2_000, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_version_of_openclaw_is_told_from_the_first_call_on() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        assert!(world.plane.registered.lock().unwrap()["openclawVersion"].is_null(), "what is no OpenClaw has none");
+        let told = || world.plane.told.lock().unwrap()["openclawVersion"].clone();
+        for version in ["2026.3.7", "2026.9.6"] {
+            world.version.send_replace(Version::Known(version.to_owned()));
+            eventually("it is told", async || told() == version).await;
+        }
+        // A pool that is not known yet registers with it.
+        world.plane.be(Mood::Status(404));
+        world.wait_for_calls(2).await;
+        world.plane.be(Mood::Well(1));
+        let registered = || world.plane.registered.lock().unwrap()["openclawVersion"].clone();
+        eventually("it registers with it", async || registered() == "2026.9.6").await;
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn all_is_written_before_the_first_start_however_many_tries_that_takes() {
+    let test = async {
+        for lacking in ["/skills/", "/workspace-templates/", "/config/"] {
+            let world = World::start(Mood::Lacking(1, lacking)).await;
+            world.wait_for_calls(8).await;
+            assert_eq!((*world.configured.borrow(), world.version()), (None, None), "{lacking}");
+            world.plane.be(Mood::Well(1));
+            let mut configured = world.configured.clone();
+            // What a start waits for comes after all the rest.
+            configured.wait_for(Option::is_some).await.unwrap();
+            assert_eq!(world.version(), Some(1), "{lacking}");
+            assert_eq!(world.read("skills/maps/SKILL.md").as_deref(), Some("# 1"), "{lacking}");
+            assert_eq!(world.read("workspaces/agent/AGENTS.md"), Some(injected(1)), "{lacking}");
+            world.task.abort();
+        }
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn after_the_first_start_what_fails_keeps_no_configuration_back() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        for (version, lacking) in [(2, "/skills/"), (3, "/workspace-templates/")] {
+            world.plane.be(Mood::Lacking(version, lacking));
+            eventually("the configuration is there", async || world.version() == Some(version)).await;
+            world.plane.be(Mood::Well(version));
+            world.wait_for(version).await;
+        }
         world.task.abort();
     };
     LocalSet::new().run_until(test).await;

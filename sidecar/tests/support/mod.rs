@@ -127,12 +127,26 @@ impl Machine {
         fs::read_to_string(self.root().join("log")).unwrap_or_default()
     }
 
+    /// The same, as JSON.
+    pub fn log_lines(&self) -> Vec<Value> {
+        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     pub fn start(&self) -> Sidecar {
         let log = fs::File::options().create(true).append(true).open(self.root().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar"));
         command.arg("--").args(&self.command).env_clear().envs(&self.environment).process_group(0);
         let process = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         Sidecar { process, record: self.root().join("run/openclaw-process.json") }
+    }
+
+    /// Runs `portcullis-sidecar prepare` to its end.
+    pub async fn prepare(&self, arguments: &[&str]) -> Prepared {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar"));
+        command.arg("prepare").args(arguments).env_clear().envs(&self.environment).stdin(Stdio::null());
+        // Beside this thread, on which the control plane runs.
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        Prepared { is_success: output.status.success(), log: String::from_utf8(output.stderr).unwrap() }
     }
 
     pub async fn wait_for_child(&self) -> u32 {
@@ -144,6 +158,23 @@ impl Machine {
         let is_noted = |child: u32| is_alive(child) && noted() == Some(child.into());
         eventually("the child has started", async || self.child().is_some_and(is_noted)).await;
         self.child().unwrap()
+    }
+}
+
+/// How a preparation ended.
+#[derive(Debug)]
+pub struct Prepared {
+    is_success: bool,
+    log: String,
+}
+
+impl Prepared {
+    pub fn assert_succeeds(&self) {
+        assert!(self.is_success, "{self:?}");
+    }
+
+    pub fn assert_fails(&self, said: &str) {
+        assert!(!self.is_success && self.log.contains(said), "{self:?}");
     }
 }
 

@@ -1,0 +1,116 @@
+//! `portcullis-sidecar`'s arguments.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{prepare, run};
+
+/// Keeps a pool and supervises its OpenClaw
+///
+/// It registers the pool, sends heartbeats, keeps configuration, skills and
+/// templates as the control plane has them, and starts OpenClaw in an environment
+/// without secrets of the control plane.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis-sidecar", version, verbatim_doc_comment, next_line_help = true)]
+#[command(after_long_help = SETTINGS)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// OpenClaw's command, after --; openclaw gateway run if there is none
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Installs OpenClaw's plugins for the pool's platforms
+    ///
+    /// They are installed as OpenClaw's user, in OpenClaw's own version. The platforms
+    /// are those that the configuration enables: the one on the disk, else the control
+    /// plane's. The settings of OpenClaw are needed, and those of the control plane
+    /// where it is asked. Variables that npm needs (a registry of one's own, say) are
+    /// named in `PORTCULLIS_PASS_ENV`.
+    #[command(verbatim_doc_comment)]
+    Prepare {
+        /// Platforms to prepare for instead, as slack
+        platforms: Vec<String>,
+        /// OpenClaw's command, after `--`
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+}
+
+const SETTINGS: &str = "\
+Settings, all from the environment:
+  PORTCULLIS_API_URL       the control plane (required)
+  PORTCULLIS_POOL_ID       the pool (required)
+  PORTCULLIS_TOKEN_FILE    the file with the pool's token, or else
+  INTERNAL_API_TOKEN       the token, taken out of the environment at once
+  PORTCULLIS_POD_IP        where deliveries reach the pool: ip, or ip:port
+  PORTCULLIS_CHILD_USER    the user that OpenClaw runs as
+  PORTCULLIS_PASS_ENV      names of more variables that OpenClaw is given
+  PORTCULLIS_RUN_DIR       where the sidecar notes its child (/run/portcullis)
+  PORTCULLIS_GATEWAY       where OpenClaw is probed (127.0.0.1:18789)
+  PORTCULLIS_STOP_SECONDS  how long OpenClaw may take to end: 1 to 300 (30)
+  OPENCLAW_STATE_DIR       OpenClaw's state (~/.openclaw)
+  OPENCLAW_CONFIG_PATH     its configuration (openclaw.json in its state)
+
+SIGTERM, SIGINT, SIGQUIT and SIGHUP end OpenClaw, then the sidecar.
+The log is one JSON object a line on standard error.";
+
+/// Runs what this process's arguments ask for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let CommandLine { action, command } = CommandLine::parse();
+    match action {
+        Some(Action::Prepare { platforms, command }) => prepare::main(&platforms, &command),
+        None => run::main(command.into_iter()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn command(arguments: &[&str]) -> Result<Vec<OsString>, clap::error::ErrorKind> {
+        let arguments = [&["portcullis-sidecar"], arguments].concat();
+        CommandLine::try_parse_from(arguments).map(|parsed| parsed.command).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn a_childs_command_comes_after_two_dashes_alone() {
+        use clap::error::ErrorKind::{DisplayHelp, DisplayVersion, InvalidSubcommand, UnknownArgument};
+        CommandLine::command().debug_assert();
+        assert_eq!(command(&[]), Ok(vec![]));
+        assert_eq!(command(&["--", "node", "--help", "--", "x"]).unwrap(), ["node", "--help", "--", "x"]);
+        assert_eq!(command(&["--help"]), Err(DisplayHelp));
+        assert_eq!(command(&["--version"]), Err(DisplayVersion));
+        for wrong in [&["openclaw", "gateway", "run"][..], &["--verbose"], &["-x"], &["x", "--", "openclaw"]] {
+            let error = command(wrong).unwrap_err();
+            assert!(matches!(error, UnknownArgument | InvalidSubcommand), "{wrong:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        crate::skill_command::assert_help_fits(CommandLine::command());
+    }
+
+    #[test]
+    fn prepare_takes_platforms_and_a_command() {
+        let parse = |arguments: &[&str]| {
+            let arguments = [&["portcullis-sidecar", "prepare"], arguments].concat();
+            let Some(Action::Prepare { platforms, command }) = CommandLine::try_parse_from(arguments).unwrap().action
+            else {
+                panic!("prepare is lost")
+            };
+            (platforms, command)
+        };
+        assert_eq!(parse(&[]), (vec![], vec![]));
+        assert_eq!(parse(&["slack", "--", "node", "x"]), (vec!["slack".into()], vec!["node".into(), "x".into()]));
+    }
+}

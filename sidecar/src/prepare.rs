@@ -1,0 +1,131 @@
+//! `portcullis-sidecar prepare`: installs the plugins of the platforms that the pool's configuration enables, so that the
+//! child starts with them.
+
+use std::{collections::BTreeSet, ffi::OsString, os::unix::fs::DirBuilderExt, path::PathBuf, process::ExitCode};
+
+use crate::{
+    api::Api,
+    log,
+    openclaw::{self, OpenClaw, RunError, Version},
+    pace::random,
+    program,
+    run::{self, Failure},
+    settings::{ChildSettings, Settings},
+};
+
+/// Installs what is missing. `platforms` are those to be prepared for; where there are none, those of the configuration on the
+/// disk, else of the one that the control plane has.
+#[must_use]
+pub fn main(platforms: &[String], command: &[OsString]) -> ExitCode {
+    run::report(start(platforms, command), "the pool cannot be prepared")
+}
+
+fn start(platforms: &[String], command: &[OsString]) -> Result<(), Failure> {
+    let environment = run::guarded_environment()?;
+    let settings = ChildSettings::read(&environment, command.iter().cloned()).map_err(Failure::from_settings)?;
+    let ChildSettings { user, state, config, command, environment: child } = settings;
+    if let Some(fault) = program::fault(&command, &child, &user) {
+        return Err(Failure::Settings(vec![fault]));
+    }
+    if let Some(wrong) = platforms.iter().find(|platform| !openclaw::is_plugin_id(platform)) {
+        return Err(format!("{wrong} is not a platform's name, as slack is").into());
+    }
+    // Of what root's groups could read, the child's files need nothing.
+    if user.is_another() {
+        nix::unistd::setgroups(&[])?;
+    }
+    let made = user.act(|| std::fs::create_dir_all(&state));
+    made.map_err(|error| format!("OpenClaw's user cannot make {}: {error}", state.display()))?;
+    let on_disk = || openclaw::read_config(&user, &config).map(|config| openclaw::enabled_platforms(&config));
+    let known = if platforms.is_empty() { on_disk() } else { Some(platforms.iter().cloned().collect()) };
+    let openclaw = OpenClaw { command, user, folder: state, environment: child };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let platforms = match known {
+            Some(platforms) => platforms,
+            None => platforms_of_control_plane(&environment).await?,
+        };
+        prepare(&openclaw, &platforms).await
+    })
+}
+
+async fn platforms_of_control_plane(environment: &[(OsString, OsString)]) -> Result<BTreeSet<String>, Failure> {
+    let (settings, token) = run::settings_and_token(environment, std::iter::empty()).inspect_err(|_| {
+        log::warn(
+            "there is no configuration on the disk: the control plane is asked, or name the platforms, as in \
+             portcullis-sidecar prepare slack",
+            &[],
+        );
+    })?;
+    let Settings { api, pool, .. } = settings;
+    let found = Api::new(api, pool, token)?.configuration(None).await?;
+    let config = found.map(|found| found.value.config).ok_or("the control plane has no configuration of this pool")?;
+    Ok(openclaw::enabled_platforms(&config))
+}
+
+async fn prepare(openclaw: &OpenClaw, platforms: &BTreeSet<String>) -> Result<(), Failure> {
+    let Some(Version::Known(version)) = openclaw.version().await else {
+        let program = openclaw.command.first().map(|program| program.to_string_lossy().into_owned());
+        let program = program.unwrap_or_default();
+        return Err(format!(
+            "{program} does not say which OpenClaw it is: --version is asked of openclaw, and of what stands before gateway \
+             in a command"
+        )
+        .into());
+    };
+    log::info("found OpenClaw", &[("version", version.as_str().into())]);
+    if platforms.is_empty() {
+        log::info("no platform is enabled: nothing is to be installed", &[]);
+        return Ok(());
+    }
+    let installed = openclaw.plugins().await.map_err(|error| format!("openclaw plugins list: {error}"))?;
+    let mut failed = Vec::new();
+    for platform in platforms {
+        let facts = [("plugin", platform.as_str().into()), ("version", version.as_str().into())];
+        let found = installed.get(platform);
+        if found.is_some_and(|found| found.as_ref() == Some(&version)) {
+            log::info("the plugin is installed", &facts);
+            continue;
+        }
+        log::info("installing the plugin", &facts);
+        match install(openclaw, platform, &version, found.is_some()).await {
+            Ok(()) => log::info("installed the plugin", &facts),
+            Err(error) => failed.push((platform, error.to_string())),
+        }
+    }
+    // What counts is what OpenClaw finds, not what the installer says.
+    let installed = openclaw.plugins().await.map_err(|error| format!("openclaw plugins list: {error}"))?;
+    for platform in platforms.iter().filter(|platform| !installed.contains_key(*platform)) {
+        if failed.iter().all(|(other, _)| *other != platform) {
+            failed.push((platform, "OpenClaw does not list it afterwards".to_owned()));
+        }
+    }
+    if failed.is_empty() {
+        log::info("the pool is prepared", &[("plugins", platforms.len().into())]);
+        return Ok(());
+    }
+    let lacks = failed.into_iter().map(|(platform, why)| {
+        format!(
+            "the plugin {platform} is not installed ({why}; OpenClaw's own words are above): as OpenClaw's user, openclaw \
+             plugins install {}",
+            openclaw::package(platform, &version)
+        )
+    });
+    Err(Failure::Settings(lacks.collect()))
+}
+
+async fn install(openclaw: &OpenClaw, plugin: &str, version: &str, replace: bool) -> Result<(), RunError> {
+    let mut suffix = [0; 8];
+    random(&mut suffix);
+    let folder = format!(".portcullis-prepare-{:016x}", u64::from_be_bytes(suffix));
+    let folder: PathBuf = openclaw.folder.join(folder);
+    let config = folder.join("openclaw.json");
+    openclaw.user.act(|| {
+        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        std::fs::write(&config, "{}")
+    })?;
+    let outcome = openclaw.install(plugin, version, replace, &config).await;
+    // Nothing in it is of use any more.
+    let _ = openclaw.user.act(|| std::fs::remove_dir_all(&folder));
+    outcome
+}

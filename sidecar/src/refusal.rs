@@ -1,0 +1,122 @@
+//! A control plane's refusal, as the log tells it.
+
+use std::{collections::BTreeMap, fmt};
+
+use reqwest::Response;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The largest body of a refusal that is read, in bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// The longest text of a refusal that is kept, in characters.
+const TEXT_LIMIT: usize = 300;
+
+/// How many fields of a refusal are kept.
+const FIELDS_LIMIT: usize = 10;
+
+/// What the control plane answered instead of success. It holds nothing of a token: a text that repeats the one that was sent
+/// is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Method and path.
+    pub route: String,
+    /// The status.
+    pub status: u16,
+    /// The control plane's words for a person.
+    pub message: Option<String>,
+    /// Its stable code.
+    pub code: Option<String>,
+    /// What is wrong with which field of the request.
+    pub fields: BTreeMap<String, String>,
+    /// The id under which the control plane logged the request.
+    pub request_id: Option<String>,
+}
+
+/// The body of an error.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Body {
+    message: Value,
+    code: Value,
+    fields: Value,
+}
+
+impl Refusal {
+    /// Reads a refusal. Whatever stands in its body, its status is one.
+    pub async fn read(route: String, mut response: Response, token: &str) -> Self {
+        let status = response.status().as_u16();
+        let text = |text: &str| {
+            let text: String = text.chars().take(TEXT_LIMIT).collect();
+            (!text.is_empty() && !text.contains(token)).then_some(text)
+        };
+        let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).and_then(text);
+        let mut bytes = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > BODY_LIMIT {
+                bytes.clear();
+                break;
+            }
+        }
+        let body: Body = serde_json::from_slice(&bytes).unwrap_or_default();
+        let fields = body.fields.as_object().into_iter().flatten();
+        let fields = fields.filter_map(|(name, why)| Some((text(name)?, text(why.as_str()?)?)));
+        Self {
+            route,
+            status,
+            message: body.message.as_str().and_then(text),
+            code: body.code.as_str().and_then(text),
+            fields: fields.take(FIELDS_LIMIT).collect(),
+            request_id,
+        }
+    }
+
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn to_do(&self) -> Option<&'static str> {
+        let is_register = self.route.ends_with("/pools/register");
+        match self.status {
+            400 if self.fields.contains_key("podIp") => {
+                Some("set PORTCULLIS_POD_IP to an address where the control plane's POOL_CIDRS allow pools")
+            }
+            400 if self.fields.contains_key("poolId") => Some("check PORTCULLIS_POOL_ID"),
+            401 => Some(
+                "the token has ended, was revoked, or is another control plane's: issue a new one with POST \
+                 /api/internal/pools/{poolId}/runtime-tokens and put it where PORTCULLIS_TOKEN_FILE points",
+            ),
+            403 => Some("the token is bound to another pool: check PORTCULLIS_POOL_ID, or issue a token for this pool"),
+            404 if is_register => Some(
+                "a bound token cannot make a pool: an operator registers it first with POST /api/internal/pools/register",
+            ),
+            _ => None,
+        }
+    }
+
+    /// The refusal as facts of a log line.
+    #[must_use]
+    pub fn facts(&self) -> Vec<(&'static str, Value)> {
+        let text = |text: &Option<String>| text.clone().map(Value::from);
+        let fields = (!self.fields.is_empty()).then(|| self.fields.clone().into_iter().collect());
+        let facts = [
+            ("route", Some(self.route.clone().into())),
+            ("status", Some(self.status.into())),
+            ("reason", text(&self.message)),
+            ("code", text(&self.code)),
+            ("fields", fields),
+            ("requestId", text(&self.request_id)),
+            ("toDo", self.to_do().map(Value::from)),
+        ];
+        facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the control plane answered {} to {}", self.status, self.route)?;
+        if let Some(message) = &self.message {
+            write!(formatter, ": {message}")?;
+        }
+        Ok(())
+    }
+}
