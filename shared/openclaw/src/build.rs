@@ -192,9 +192,15 @@ fn channels(agents: &[(String, &BotRecord)], dialect: Dialect, texts: &mut Texts
         let accounts = channels.entry(channel.platform.name()).or_default();
         accounts.insert(channel.account.clone(), account(bot, channel, dialect, prompts.get(agent)));
     }
-    let platforms = channels
-        .into_iter()
-        .map(|(name, accounts)| (name.to_owned(), json!({ "enabled": true, "accounts": accounts })));
+    let platforms = channels.into_iter().map(|(name, accounts)| {
+        let mut platform = json!({ "enabled": true });
+        if accounts.len() > 1 {
+            // For what names no account: the one that it would fall back to, said outright.
+            platform["defaultAccount"] = json!(accounts.keys().next().map(|account| escaped(account)));
+        }
+        platform["accounts"] = Value::Object(accounts);
+        (name.to_owned(), platform)
+    });
     Value::Object(platforms.collect())
 }
 

@@ -229,7 +229,11 @@ fn a_platform_holds_its_accounts_alone() {
         let config = filled(&build_in(dialect, &small()));
         for (name, platform) in config["channels"].as_object().unwrap() {
             let keys: Vec<_> = platform.as_object().unwrap().keys().map(String::as_str).collect();
-            assert_eq!(keys, ["accounts", "enabled"], "{name}");
+            let several = platform["accounts"].as_object().unwrap().len() > 1;
+            let expected: &[_] =
+                if several { &["accounts", "defaultAccount", "enabled"] } else { &["accounts", "enabled"] };
+            assert_eq!(keys, expected, "{name}");
+            assert!(!several || platform["defaultAccount"] == "slack-A1-T1", "{name}");
         }
     }
 }
