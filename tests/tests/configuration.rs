@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use portcullis_openclaw::Configuration;
-use portcullis_store::{BotStatus, ChannelStatus, NewBot};
+use portcullis_store::{BotStatus, ChannelStatus, NewBot, NewSlackChannel};
 use portcullis_tests::{
     Answer, System, seed,
     system::{Settings, send},
@@ -187,6 +187,55 @@ async fn a_version_that_is_none_is_refused_and_changes_nothing() {
         }
     }
     assert_eq!(system.store().get_pool(&"pool-1".parse().unwrap()).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_channel_without_a_bot_token_is_in_no_dialects_configuration() {
+    let system = System::start().await;
+    let (connected, _stand_in) = seed::connected(&system).await;
+    let without_token = NewSlackChannel {
+        id: "channel-2".parse().unwrap(),
+        bot: connected.bot.clone(),
+        team_id: "T0TWO".parse().unwrap(),
+        app_id: "A0TWO".parse().unwrap(),
+        team_name: None,
+        bot_user_id: None,
+        platform_app: false,
+        bot_token: None,
+        signing_secret: "a-signing-secret".into(),
+        delivery_secret: "a-delivery-secret".into(),
+    };
+    system.store().connect_slack_channel(without_token).await.unwrap();
+    for openclaw in ["2026.3.7", "2026.9.6"] {
+        assert_eq!(says(&system, "heartbeat", &json!(openclaw)).await.status, 200);
+        let config = &latest(&system).await["config"];
+        let accounts: Vec<_> =
+            config["channels"]["slack"]["accounts"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(
+            (accounts, config["bindings"].as_array().unwrap().len()),
+            (vec!["slack-A0ONE-T0ONE"], 1),
+            "{openclaw}"
+        );
+    }
+    system.store().set_channel_status(&connected.channel, ChannelStatus::Disconnected).await.unwrap();
+    let config = &latest(&system).await["config"];
+    assert_eq!((&config["channels"], &config["bindings"]), (&json!({}), &json!([])));
+}
+
+#[tokio::test]
+async fn an_agents_id_does_not_change_while_another_bot_is_paused() {
+    let system = System::start().await;
+    let pool = seed::pool(&system, "pool-1", None).await;
+    for bot in ["Bot", "bot", "A bot"] {
+        seed::bot(&system, bot, &pool).await;
+    }
+    let before = latest(&system).await["agentMeta"].clone();
+    assert_eq!(before["bot"]["botId"], json!("bot"));
+    system.store().set_bot_status(&"bot".parse().unwrap(), BotStatus::Paused).await.unwrap();
+    let after = latest(&system).await["agentMeta"].clone();
+    let (mut before, after) = (before.as_object().unwrap().clone(), after.as_object().unwrap().clone());
+    before.remove("bot");
+    assert_eq!(after, before);
 }
 
 #[tokio::test]
