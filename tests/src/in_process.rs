@@ -125,7 +125,7 @@ impl InProcess {
         let store = self.store();
         let pool = "pool-demo".parse().expect("a pool's id");
         let address: PoolAddress = address.to_string().parse().expect("an address");
-        let report = PoolReport { address: Some(address), status: PoolStatus::Active };
+        let report = PoolReport { address: Some(address), status: PoolStatus::Active, openclaw: None };
         store.register(&pool, report, None).await.expect("the pool registers");
         let bot = NewBot {
             id: "bot-demo".parse().expect("a bot's id"),

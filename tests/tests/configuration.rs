@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use portcullis_openclaw::Configuration;
-use portcullis_store::{BotStatus, ChannelStatus, NewBot};
+use portcullis_store::{BotStatus, ChannelStatus, NewBot, NewSlackChannel};
 use portcullis_tests::{
     Answer, System, seed,
     system::{Settings, send},
@@ -117,6 +117,133 @@ async fn who_has_the_newest_is_told_so_until_something_changes() {
     // What a heartbeat tells is what the next poll gets.
     let heartbeat = system.internal(Method::POST, "/api/internal/pools/heartbeat").json(&json!({ "poolId": "pool-1" }));
     assert_eq!(send(heartbeat).await.json()["configVersion"], json!(5));
+}
+
+/// A report of the pool, at registration or as a heartbeat.
+async fn says(system: &System, what: &str, openclaw: &Value) -> Answer {
+    let body = json!({ "poolId": "pool-1", "openclawVersion": openclaw });
+    send(system.internal(Method::POST, &format!("/api/internal/pools/{what}")).json(&body)).await
+}
+
+#[tokio::test]
+async fn a_pool_gets_the_dialect_of_the_openclaw_that_it_names() {
+    let system = System::start().await;
+    let _connected = seed::connected(&system).await;
+    // An agent's name in its place, and the version of the configuration.
+    let dialect = async || {
+        let value = latest(&system).await;
+        let agents = &value["config"]["agents"];
+        let (list, entries) = (&agents["list"][0]["workspace"], &agents["entries"]["bot-1"]["workspace"]);
+        (list.clone(), entries.clone(), value["version"].as_u64().unwrap())
+    };
+    let list = |version| (json!("/data/openclaw/workspaces/bot-1"), Value::Null, version);
+    let entries = |version| (Value::Null, json!("${OPENCLAW_STATE_DIR}/workspaces/bot-1"), version);
+    assert_eq!(dialect().await, list(1), "no version");
+    for (what, openclaw, expected) in [
+        ("heartbeat", json!(null), list(1)),
+        ("heartbeat", json!("2026.3.7"), list(1)),
+        ("register", json!("2026.9.6"), entries(2)),
+        ("heartbeat", json!("2026.9.6"), entries(2)),
+        ("heartbeat", json!(null), entries(2)),
+        ("register", json!(""), entries(2)),
+        ("heartbeat", json!("2026.10.1-beta.2"), entries(2)),
+        ("heartbeat", json!("2026.3.7-1"), list(3)),
+        ("heartbeat", json!("2031.1.1"), entries(4)),
+        ("register", json!("2025.12.1"), list(5)),
+    ] {
+        let answer = says(&system, what, &openclaw).await;
+        assert_eq!(answer.status, 200, "{what} {openclaw}: {answer:?}");
+        if what == "heartbeat" {
+            assert_eq!(answer.json()["configVersion"], json!(expected.2), "{openclaw}: a change is announced");
+        }
+        assert_eq!(dialect().await, expected, "{what} {openclaw}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_is_none_is_refused_and_changes_nothing() {
+    let system = System::start().await;
+    let _connected = seed::connected(&system).await;
+    assert_eq!(says(&system, "register", &json!("2026.9.6")).await.status, 200);
+    let before = system.store().get_pool(&"pool-1".parse().unwrap()).await.unwrap();
+    let long = format!("2026.9.6-{}", "x".repeat(60));
+    for wrong in [
+        json!("latest"),
+        json!("2026.9"),
+        json!("2026.9.6 "),
+        json!("2026.9.6\u{0}"),
+        json!(long),
+        json!(20269),
+        json!([]),
+    ] {
+        for what in ["register", "heartbeat"] {
+            let answer = says(&system, what, &wrong).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.json()["code"].clone()),
+                (400, json!("validation_failed")),
+                "{wrong}"
+            );
+            assert!(answer.json()["fields"]["openclawVersion"].is_string(), "{wrong}: {answer:?}");
+        }
+    }
+    assert_eq!(system.store().get_pool(&"pool-1".parse().unwrap()).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_channel_without_a_bot_token_is_in_no_dialects_configuration() {
+    let system = System::start().await;
+    let (connected, _stand_in) = seed::connected(&system).await;
+    let without_token = NewSlackChannel {
+        id: "channel-2".parse().unwrap(),
+        bot: connected.bot.clone(),
+        team_id: "T0TWO".parse().unwrap(),
+        app_id: "A0TWO".parse().unwrap(),
+        team_name: None,
+        bot_user_id: None,
+        platform_app: false,
+        bot_token: None,
+        signing_secret: "a-signing-secret".into(),
+        delivery_secret: "a-delivery-secret".into(),
+    };
+    system.store().connect_slack_channel(without_token).await.unwrap();
+    for openclaw in ["2026.3.7", "2026.9.6"] {
+        assert_eq!(says(&system, "heartbeat", &json!(openclaw)).await.status, 200);
+        let config = &latest(&system).await["config"];
+        let accounts: Vec<_> =
+            config["channels"]["slack"]["accounts"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(
+            (accounts, config["bindings"].as_array().unwrap().len()),
+            (vec!["slack-A0ONE-T0ONE"], 1),
+            "{openclaw}"
+        );
+    }
+    system.store().set_channel_status(&connected.channel, ChannelStatus::Disconnected).await.unwrap();
+    let config = &latest(&system).await["config"];
+    assert_eq!((&config["channels"], &config["bindings"]), (&json!({}), &json!([])));
+}
+
+#[tokio::test]
+async fn an_agents_id_does_not_change_while_another_bot_is_paused() {
+    let system = System::start().await;
+    let pool = seed::pool(&system, "pool-1", None).await;
+    for bot in ["Bot", "bot", "A bot"] {
+        seed::bot(&system, bot, &pool).await;
+    }
+    let before = latest(&system).await["agentMeta"].clone();
+    assert_eq!(before["bot"]["botId"], json!("bot"));
+    system.store().set_bot_status(&"bot".parse().unwrap(), BotStatus::Paused).await.unwrap();
+    let after = latest(&system).await["agentMeta"].clone();
+    let (mut before, after) = (before.as_object().unwrap().clone(), after.as_object().unwrap().clone());
+    before.remove("bot");
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn an_older_openclaws_workspaces_lie_where_the_operator_says() {
+    let system = System::start_with(Settings::random().with("POOL_STATE_DIR", " /srv/claw ")).await;
+    let _connected = seed::connected(&system).await;
+    let agents = &latest(&system).await["config"]["agents"];
+    assert_eq!(agents["list"][0]["workspace"], json!("/srv/claw/workspaces/bot-1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

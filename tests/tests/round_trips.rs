@@ -3,8 +3,9 @@
 //! | Endpoint | Sequential calls |
 //! |---|---|
 //! | GET secrets/{skill}: static token · internal token · bound token | 1 |
-//! | heartbeat: static token · bound token | 1 |
-//! | register: new · again · bound token | 1 |
+//! | heartbeat: static token · bound token · another version | 1 |
+//! | register: new · again · bound token · another version | 1 |
+//! | register: a version with another configuration dialect | 2 |
 //! | PUT secrets: new · replaced · deleted · 50 names | 2 |
 //! | POST, DELETE skill-tokens: static token · bound token | 1 |
 //! | POST, DELETE runtime-tokens | 1 |
@@ -113,6 +114,22 @@ async fn a_pool_registers_and_beats_in_one_round_each() {
         let request = with_token(&system, &bound, Method::POST, path).json(&body);
         assert_eq!(told(&system, request).await, (200, 1), "{path}, bound");
     }
+    let says = |path: &str, version: &str| {
+        let body = json!({ "poolId": "pool-1", "openclawVersion": version });
+        with_token(&system, &bound, Method::POST, path).json(&body)
+    };
+    for (version, rounds) in
+        [("2026.3.7", 1), ("2026.3.8", 1), ("2026.9.6", 2), ("2026.9.6", 1), ("2026.9.7", 1), ("2026.3.7", 2)]
+    {
+        assert_eq!(told(&system, says(REGISTER, version)).await, (200, rounds), "{version}");
+        assert_eq!(told(&system, says(HEARTBEAT, version)).await, (200, 1), "{version} again");
+    }
+    let body = json!({ "poolId": "pool-2", "openclawVersion": "2026.9.6" });
+    assert_eq!(
+        told(&system, system.internal(Method::POST, REGISTER).json(&body)).await,
+        (200, 1),
+        "new, with a version"
+    );
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ async fn an_empty_setting_is_a_missing_one() {
         "INTERNAL_API_TOKEN",
         "TABLE_PREFIX",
         "POOL_CIDRS",
+        "POOL_STATE_DIR",
         "INTERNAL_TOKEN_MODE",
     ];
     let empty = names.map(|name| (name.to_owned(), SecretString::default())).into();
@@ -89,6 +90,8 @@ async fn each_setting_that_is_malformed_is_named_with_nothing_of_its_value() {
         Wrong("POOL_CIDRS", "10.99.0.0".to_owned()),
         Wrong("POOL_CIDRS", "10.99.0.0/33,10.98.0.0/16".to_owned()),
         Wrong("POOL_CIDRS", "10.99.0.0/24,".to_owned()),
+        Wrong("POOL_STATE_DIR", "canary".to_owned()),
+        Wrong("POOL_STATE_DIR", "/canary/../etc".to_owned()),
         Wrong("INTERNAL_TOKEN_MODE", "canary".to_owned()),
         Wrong("INTERNAL_TOKEN_MODE", "Bound".to_owned()),
         Wrong("SKILL_TOKEN_MODE", "canary".to_owned()),

@@ -14,8 +14,8 @@ use portcullis_auth::{Generation, PoolId};
 use portcullis_openclaw::{BotRecord, ChannelRecord, Configuration, CredentialKind, Platform, PoolRecords, Reference};
 use portcullis_runtime::{ApiError, tier::Runtime};
 use portcullis_store::{
-    self as store, BotRecords, ChannelRecords, Credential, CredentialId, PoolConfiguration, PublishError, Published,
-    Snapshot, StoreError,
+    self as store, BotRecords, ChannelRecords, Credential, CredentialId, Pool, PoolConfiguration, PublishError,
+    Published, Snapshot, StoreError,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::{
     App,
     config::{answer::PoolSecrets, generator::Generator},
+    openclaw_version::dialect_of,
     pool_not_found,
 };
 
@@ -75,7 +76,9 @@ impl App {
         generation: Option<Generation>,
     ) -> Result<Current, ApiError> {
         for _ in 0..TRIES {
-            if let Some(snapshot) = read.current(generator.name()) {
+            let dialect = dialect_of(&read.pool)?;
+            let name = generator.name(dialect);
+            if let Some(snapshot) = read.current(&name) {
                 let (snapshot, configuration) = (snapshot.clone(), unpacked(snapshot)?);
                 return Ok(Current { read, snapshot, configuration, known: None });
             }
@@ -86,9 +89,9 @@ impl App {
                 self.store.gateway_token(&read)
             )?;
             let new_token = if kept_token.is_none() { Some(self.new_gateway_token()) } else { None };
-            let configuration = portcullis_openclaw::build(&pool_records(&records, generator)?);
+            let configuration = generator.build(&pool_records(&records, generator)?, dialect);
             let (hash, bytes) = (configuration.hash(), configuration.to_bytes());
-            let published = self.store.publish_snapshot(&read, generator.name(), hash, bytes, new_token.as_ref()).await;
+            let published = self.store.publish_snapshot(&read, &name, hash, bytes, new_token.as_ref()).await;
             if let Published::As(snapshot) = published.map_err(refuse)? {
                 let mut credentials = credentials(records);
                 credentials.extend(kept_token.or(new_token).map(|token| (Reference::Gateway, token)));

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use jiff::Timestamp;
 use portcullis_auth::PoolId;
+use portcullis_openclaw::OpenClawVersion;
 use portcullis_runtime::{ApiError, json::Json, openapi, tier::Runtime};
 use portcullis_store::{Heartbeat, PoolAddress, PoolStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, refuse,
+    App, openclaw_version, refuse,
     register::{active, address, check_address},
 };
 
@@ -21,6 +22,9 @@ use crate::{
 pub struct Request {
     #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
+    #[serde(default, deserialize_with = "openclaw_version::version")]
+    #[schema(value_type = Option<openapi::OpenClawVersion>)]
+    openclaw_version: Option<OpenClawVersion>,
     #[serde(default, deserialize_with = "address")]
     #[schema(value_type = Option<String>)]
     pod_ip: Option<PoolAddress>,
@@ -71,19 +75,24 @@ pub async fn handle(
 ) -> Result<axum::Json<Response>, ApiError> {
     check_address(&app.networks, request.pod_ip.as_ref())?;
     let generation = caller.reach(&request.pool_id)?;
-    let heartbeat =
-        Heartbeat { status: request.status, address: request.pod_ip, last_seen_version: request.last_seen_version };
+    let heartbeat = Heartbeat {
+        status: request.status,
+        address: request.pod_ip,
+        last_seen_version: request.last_seen_version,
+        openclaw: request.openclaw_version.map(openclaw_version::report),
+    };
     let beat = async {
         let beat = app.store.heartbeat(&request.pool_id, heartbeat, generation).await;
         beat.map_err(|error| refuse(error, &request.pool_id))
     };
     let versions = async { app.store.library_versions().await.map_err(ApiError::from) };
     let (pool, (skills_version, templates_version)) = tokio::try_join!(beat, versions)?;
+    let generator = app.generator().name(openclaw_version::dialect_of(&pool)?);
     Ok(axum::Json(Response {
         ok: true,
         pool_id: request.pool_id,
         status: pool.status,
-        config_version: pool.expected_config_version(app.generator().name()),
+        config_version: pool.expected_config_version(&generator),
         secrets_revision: pool.secrets_revision,
         skills_version,
         templates_version,

@@ -8,6 +8,7 @@ mod check_slack_tokens;
 mod config;
 mod heartbeat;
 mod library;
+mod openclaw_version;
 mod pool_path;
 mod put_secrets;
 mod register;
@@ -23,6 +24,7 @@ use axum::{Router, routing};
 use jiff::Timestamp;
 use portcullis_auth::Clock;
 use portcullis_crypto::{Keyring, Randomness};
+use portcullis_openclaw::StateDir;
 use portcullis_runtime::{
     ApiError, Platform,
     documents::Documents,
@@ -52,6 +54,7 @@ struct App {
     store: Store,
     keyring: Rotating<Keyring>,
     networks: PoolNetworks,
+    pool_state_dir: StateDir,
     lite_llm: Rotating<LiteLlmAccess>,
     slack: Slack,
     clock: Arc<dyn Clock>,
@@ -61,7 +64,7 @@ struct App {
 impl App {
     /// What makes configurations of records, as it is set now.
     fn generator(&self) -> Generator {
-        Generator::new(&self.lite_llm.get(), &self.keyring.get())
+        Generator::new(&self.lite_llm.get(), &self.keyring.get(), self.pool_state_dir.clone())
     }
 
     fn now(&self) -> Timestamp {
@@ -82,14 +85,23 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mode = settings.internal_token_mode();
     let store = settings.store(&keyring);
     let networks = settings.pool_networks();
+    let pool_state_dir = settings.pool_state_dir::<StateDir>();
     let slack = settings.upstream("SLACK_API_URL", SLACK_API_URL).map(|base: BaseUrl| Slack::new(base));
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
         let (keyring, clock) = (keyring?, Arc::clone(&platform.clock));
         let gate = InternalGate { token: token?, mode: mode?, keyring: keyring.clone(), clock: Arc::clone(&clock) };
         let randomness = Arc::clone(&platform.randomness);
-        let app =
-            App { store: store?, keyring, networks: networks?, lite_llm: lite_llm?, slack: slack?, clock, randomness };
+        let app = App {
+            store: store?,
+            keyring,
+            networks: networks?,
+            pool_state_dir: pool_state_dir?.unwrap_or_default(),
+            lite_llm: lite_llm?,
+            slack: slack?,
+            clock,
+            randomness,
+        };
         Ok((app, gate, commit_hash?))
     })?;
     lambda::warm_up(&app.store, Table::Pools).await;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::PoolId;
+use portcullis_openclaw::OpenClawVersion;
 use portcullis_runtime::{ApiError, json::Json, network::PoolNetworks, openapi, tier::Runtime};
 use portcullis_store::{PoolAddress, PoolReport, PoolStatus};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::{App, refuse};
+use crate::{App, openclaw_version, refuse};
 
 /// What a pool says of itself.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -17,6 +18,9 @@ use crate::{App, refuse};
 pub struct Request {
     #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
+    #[serde(default, deserialize_with = "openclaw_version::version")]
+    #[schema(value_type = Option<openapi::OpenClawVersion>)]
+    openclaw_version: Option<OpenClawVersion>,
     #[serde(default, deserialize_with = "address")]
     #[schema(value_type = Option<String>)]
     pod_ip: Option<PoolAddress>,
@@ -65,7 +69,11 @@ pub async fn handle(
 ) -> Result<axum::Json<Response>, ApiError> {
     check_address(&app.networks, request.pod_ip.as_ref())?;
     let generation = caller.reach(&request.pool_id)?;
-    let report = PoolReport { address: request.pod_ip, status: request.status };
+    let report = PoolReport {
+        address: request.pod_ip,
+        status: request.status,
+        openclaw: request.openclaw_version.map(openclaw_version::report),
+    };
     app.store.register(&request.pool_id, report, generation).await.map_err(|error| refuse(error, &request.pool_id))?;
     Ok(axum::Json(Response { ok: true, pool_id: request.pool_id }))
 }

@@ -76,6 +76,8 @@ pub struct Event<'a> {
     pub event_ts: Text<'a>,
     #[serde(borrow, default, deserialize_with = "string")]
     thread_ts: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    parent_user_id: Text<'a>,
     #[serde(borrow, default, deserialize_with = "object")]
     edited: Option<Edited<'a>>,
     #[serde(borrow, default, deserialize_with = "object")]
@@ -108,7 +110,11 @@ struct Nested<'a> {
     #[serde(borrow, default, deserialize_with = "string")]
     bot_id: Text<'a>,
     #[serde(borrow, default, deserialize_with = "string")]
+    ts: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
     thread_ts: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "string")]
+    parent_user_id: Text<'a>,
     #[serde(borrow, default, deserialize_with = "object")]
     edited: Option<Edited<'a>>,
 }
@@ -222,9 +228,20 @@ impl<'a> Event<'a> {
         self.thread_ts.as_deref().or_else(|| self.nested().find_map(|nested| nested.thread_ts.as_deref()))
     }
 
+    /// The thread that the message is a reply in. The first message of a thread names itself as its thread.
+    pub fn replied_thread(&self) -> Option<&str> {
+        let own = reply(&self.ts, &self.thread_ts, &self.parent_user_id);
+        own.or_else(|| self.nested().find_map(|it| reply(&it.ts, &it.thread_ts, &it.parent_user_id)))
+    }
+
     /// The author of the message; an edit or a deletion names them in the message within.
     pub fn author(&self) -> Option<&str> {
         self.user.as_deref().or_else(|| self.nested().find_map(|nested| nested.user.as_deref()))
+    }
+
+    /// Whether the event happened in a direct message. OpenClaw goes by the id's letter first, and so does this.
+    pub fn is_direct(&self) -> bool {
+        self.slack_channel().is_some_and(|id| id.starts_with('D')) || self.channel_type.as_deref() == Some("im")
     }
 
     /// Whether a bot wrote the message.
@@ -237,6 +254,10 @@ impl<'a> Event<'a> {
         let own = self.edited.as_ref();
         own.or_else(|| self.nested().find_map(|nested| nested.edited.as_ref())).and_then(|edited| edited.ts.as_deref())
     }
+}
+
+fn reply<'b>(ts: &Text<'_>, thread_ts: &'b Text<'_>, parent_user_id: &Text<'_>) -> Option<&'b str> {
+    thread_ts.as_deref().filter(|thread| parent_user_id.is_some() || ts.as_deref() != Some(*thread))
 }
 
 /// A JSON object, and nothing else: serde's derive alone would take an array for a struct, by the order of its fields.

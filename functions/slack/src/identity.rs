@@ -66,16 +66,16 @@ fn message_facts(ours: &str, event: &Event<'_>) -> Option<MessageFacts> {
     }
     let slack_channel = event.slack_channel()?;
     let kind = match event.channel_type.as_deref() {
-        // The session of a direct message is named after the person, and what the bot itself says there names the bot.
-        Some("im") if event.is_by_a_bot() => return None,
-        Some("im") => ConversationKind::Direct { user: event.author()?.to_owned() },
+        // The session of a direct message is named after the person; the author of the bot's own messages is the bot.
+        _ if event.is_direct() && event.is_by_a_bot() => return None,
+        _ if event.is_direct() => ConversationKind::Direct { user: event.author()?.to_owned() },
         Some("mpim") => ConversationKind::Group,
         _ => ConversationKind::Channel,
     };
     Some(MessageFacts {
         slack_channel: slack_channel.to_owned(),
         kind,
-        thread: event.thread().map(ToOwned::to_owned),
+        thread: event.replied_thread().map(ToOwned::to_owned),
         counted_as: new_message(ours, slack_channel, event),
     })
 }

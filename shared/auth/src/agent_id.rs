@@ -10,12 +10,15 @@ const MAXIMUM_LENGTH: usize = 64;
 /// How many hex digits of a digest stand for an id that `OpenClaw` would not take.
 const DIGEST_DIGITS: usize = 40;
 
-/// What such an id begins with.
+/// The prefix of such an id.
 const DIGEST_PREFIX: &str = "bot-";
+
+/// Keys of an object that `OpenClaw`, a JavaScript program, does not take.
+const BLOCKED_KEYS: [&str; 2] = ["constructor", "prototype"];
 
 impl BotId {
     /// Returns the name of a bot as an agent of its pool, with which the keys of its sessions begin: the bot's own id
-    /// where `OpenClaw` keeps it as it is (`^[a-z0-9_][a-z0-9_-]{0,63}$`), else a digest of it. It depends on nothing but
+    /// where `OpenClaw` keeps it as it is (`^[a-z0-9][a-z0-9_-]{0,63}$`), else a digest of it. It depends on nothing but
     /// the bot's id, so that whoever knows the bot knows its session keys.
     #[must_use]
     pub fn agent_id(&self) -> String {
@@ -25,11 +28,12 @@ impl BotId {
 }
 
 fn is_agent_id(id: &str) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = id.as_bytes();
     bytes.len() <= MAXIMUM_LENGTH
         && bytes.first().is_some_and(|first| is_letter(*first))
-        && bytes.iter().all(|byte| is_letter(*byte) || *byte == b'-')
+        && bytes.iter().all(|byte| is_letter(*byte) || matches!(byte, b'_' | b'-'))
+        && !BLOCKED_KEYS.contains(&id)
 }
 
 /// A bot whose id looks like a digest has its own digest, or it could pass for another bot.
@@ -54,10 +58,10 @@ mod tests {
 
     #[test]
     fn an_agent_is_called_by_its_bots_id_where_openclaw_takes_it() {
-        for taken in ["bot-1", "0a1b", "_x", &"x".repeat(64)] {
+        for taken in ["bot-1", "0a1b", "a_", "b-", &"x".repeat(64)] {
             assert_eq!(id(taken), taken);
         }
-        for wrong in ["Bot-1", "-x", "a b", "é", "a:b", "a/../b", "${HOME}", &"x".repeat(65)] {
+        for wrong in ["Bot-1", "-x", "_x", "constructor", "a b", "é", "a:b", "a/../b", "${HOME}", &"x".repeat(65)] {
             let id = id(wrong);
             assert!(id.starts_with("bot-") && is_agent_id(&id), "{wrong}: {id}");
         }

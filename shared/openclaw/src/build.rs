@@ -2,147 +2,136 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_auth::{BotId, ChannelId};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    GATEWAY_PORT,
+    Dialect, GATEWAY_PORT, StateDir,
     escape::escaped,
+    records::{BotRecord, ChannelRecord, LiteLlm, Platform, PoolRecords},
     reference::{CredentialKind, Reference},
     stored::{Configuration, Texts},
 };
 
-/// What a pool's configuration is built from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PoolRecords {
-    /// Its active bots.
-    pub bots: Vec<BotRecord>,
-    /// The models that all of them speak through; where absent, each model's id names its own provider.
-    pub lite_llm: Option<LiteLlm>,
-}
-
-/// An active bot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BotRecord {
-    /// Its id.
-    pub id: BotId,
-    /// Its name, as people read it.
-    pub name: String,
-    /// The model that it speaks with.
-    pub model: String,
-    /// What its owner tells the model.
-    pub system_prompt: Option<String>,
-    /// Its connected channels.
-    pub channels: Vec<ChannelRecord>,
-}
-
-/// A connected channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelRecord {
-    /// Its id.
-    pub id: ChannelId,
-    /// The account under which the pool knows it; no two channels of a pool share one.
-    pub account: String,
-    /// Where it is.
-    pub platform: Platform,
-    /// The credentials that it has, with their revisions.
-    pub credentials: BTreeMap<CredentialKind, u64>,
-}
-
-/// Where a channel is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Platform {
-    /// Slack, whose events come to the pool over HTTP, signed with the delivery secret.
-    Slack,
-    /// Discord, which the pool connects to.
-    Discord {
-        /// The application's id.
-        application_id: String,
-    },
-    /// Feishu, which the pool connects to.
-    Feishu {
-        /// The app's id.
-        app_id: String,
-    },
-}
-
-impl Platform {
-    /// What `OpenClaw` calls it.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Slack => "slack",
-            Self::Discord { .. } => "discord",
-            Self::Feishu { .. } => "feishu",
-        }
-    }
-}
-
-/// Models by way of `LiteLLM`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LiteLlm {
-    /// Where it listens.
-    pub base_url: String,
-    /// Tells one key from another, and nothing of either.
-    pub key_revision: u64,
-}
-
 /// What `OpenClaw` calls the provider of [`LiteLlm`]'s models.
 const LITE_LLM: &str = "litellm";
 
-/// Builds a pool's configuration. The order of bots and channels makes no difference to it.
+/// Builds a pool's configuration in the dialect that its `OpenClaw` reads. The order of bots and channels makes no difference
+/// to it. A channel that lacks a credential which `OpenClaw` requires is left out: with one such account in it, the whole
+/// configuration would be refused.
 #[must_use]
-pub fn build(records: &PoolRecords) -> Configuration {
+pub fn build(records: &PoolRecords, dialect: Dialect, state_dir: &StateDir) -> Configuration {
     let mut bots: Vec<_> = records.bots.iter().collect();
     bots.sort_by(|one, other| one.id.cmp(&other.id));
-    let ids: Vec<_> = bots.iter().map(|bot| bot.id.agent_id()).collect();
-    let agents: Vec<_> = ids.into_iter().zip(bots).collect();
+    let agents: Vec<_> = bots.into_iter().map(|bot| (bot.id.agent_id(), bot)).collect();
     let mut texts = Texts::default();
     let mut config = json!({
         "gateway": gateway(),
-        "agents": { "entries": entries(&agents, records.lite_llm.is_some()) },
+        "agents": match dialect {
+            Dialect::List => list(&agents, records, state_dir),
+            Dialect::Entries => entries(&agents, records),
+        },
         "session": { "dmScope": "per-channel-peer" },
         // What changes the machine or its configuration is not for whoever writes to a bot.
         "commands": {
-            "native": "auto", "text": true, "bash": false, "config": false, "mcp": false, "plugins": false,
-            "debug": false, "restart": false,
+            "native": "auto", "text": true, "bash": false, "config": false, "debug": false, "restart": false,
         },
-        "skills": { "load": { "watch": true }, "install": { "allowUploadedArchives": false } },
+        "skills": { "load": { "watch": true } },
         "bindings": bindings(&agents),
-        "channels": channels(&agents, &mut texts),
+        "channels": channels(&agents, dialect, &mut texts),
+        "plugins": { "entries": plugins(&agents) },
+        // Which version runs is the operator's decision.
+        "update": { "checkOnStart": false },
     });
     if let Some(lite_llm) = &records.lite_llm {
         config["models"] = models(lite_llm, &agents);
+    }
+    if dialect == Dialect::Entries {
+        add_later_keys(&mut config, records);
     }
     let agents = agents.into_iter().map(|(id, bot)| (id, bot.id.clone())).collect();
     Configuration { config, texts: texts.into_inner(), agents }
 }
 
-/// It listens where the relay's deliveries reach it, so it asks for a token and has no pages.
+/// Adds the keys that [`Dialect::List`] does not know, besides those of the agents and accounts.
+fn add_later_keys(config: &mut Value, records: &PoolRecords) {
+    config["commands"]["mcp"] = json!(false);
+    config["commands"]["plugins"] = json!(false);
+    config["skills"]["install"] = json!({ "allowUploadedArchives": false });
+    // Models are the control plane's: without this, a hosted catalogue is fetched at each start.
+    config["models"]["catalogRefresh"] = json!({ "enabled": false });
+    // Keywords alone: no embedding provider is configured, and recall fails where the default one has no key.
+    config["memory"] = json!({ "search": { "provider": "none" } });
+    if records.lite_llm.is_some() && !records.bots.is_empty() {
+        config["plugins"]["entries"][LITE_LLM] = json!({ "enabled": true });
+    }
+}
+
+/// The gateway listens where the relay's deliveries reach it, so it asks for a token and has no pages. An address that is not
+/// loopback needs explicit origins, also where a runtime drops `enabled` on the way to the file.
 fn gateway() -> Value {
+    let origins = ["localhost", "127.0.0.1"].map(|host| format!("http://{host}:{GATEWAY_PORT}"));
     json!({
         "mode": "local",
         "port": GATEWAY_PORT,
         "bind": "lan",
         "auth": { "mode": "token", "token": Reference::Gateway.placed() },
-        "controlUi": { "enabled": false },
+        "controlUi": { "enabled": false, "allowedOrigins": origins },
     })
 }
 
-fn entries(agents: &[(String, &BotRecord)], through_lite_llm: bool) -> Value {
-    let entries = agents.iter().enumerate().map(|(index, (id, bot))| {
-        let model = if through_lite_llm { format!("{LITE_LLM}/{}", bot.model) } else { bot.model.clone() };
-        let mut entry = json!({
+/// The agents in [`Dialect::List`]. A workspace is absolute, since runtimes of that age take it literally.
+fn list(agents: &[(String, &BotRecord)], records: &PoolRecords, state_dir: &StateDir) -> Value {
+    let list = agents.iter().enumerate().map(|(index, (id, bot))| {
+        let mut agent = json!({
+            "id": id,
             "name": escaped(&bot.name),
-            "model": escaped(&model),
+            "model": model(bot, records),
+            "workspace": format!("{}/workspaces/{id}", escaped(state_dir.as_str())),
+        });
+        if index == 0 {
+            agent["default"] = json!(true);
+        }
+        agent
+    });
+    json!({ "list": list.collect::<Vec<_>>() })
+}
+
+/// The agents in [`Dialect::Entries`]. Of several agents the first one owns what no binding decides; a lone one owns it without
+/// being named.
+fn entries(agents: &[(String, &BotRecord)], records: &PoolRecords) -> Value {
+    let entries = agents.iter().map(|(id, bot)| {
+        let entry = json!({
+            "name": escaped(&bot.name),
+            "model": model(bot, records),
             // The one expansion that is meant: an agent's id holds nothing that could be another.
             "workspace": format!("${{OPENCLAW_STATE_DIR}}/workspaces/{id}"),
         });
-        if index == 0 {
-            entry["default"] = json!(true);
-        }
         (id.clone(), entry)
     });
+    let mut value = json!({ "entries": entries.collect::<Map<_, _>>() });
+    if let Some((first, bot)) = agents.first() {
+        value["defaults"] = json!({ "model": { "primary": model(bot, records) } });
+        if agents.len() > 1 {
+            value["ownership"] = json!("explicit");
+            value["defaults"]["heartbeat"] = json!({ "agentId": first });
+            value["defaults"]["systemAgent"] = json!({ "agentId": first });
+        }
+    }
+    value
+}
+
+/// The platforms' plugins. One that is installed and not named here is not loaded.
+fn plugins(agents: &[(String, &BotRecord)]) -> Value {
+    let entries =
+        accounts(agents).map(|(_, _, channel)| (channel.platform.name().to_owned(), json!({ "enabled": true })));
     Value::Object(entries.collect())
+}
+
+fn model(bot: &BotRecord, records: &PoolRecords) -> String {
+    match records.lite_llm {
+        Some(_) => escaped(&format!("{LITE_LLM}/{}", bot.model)),
+        None => escaped(&bot.model),
+    }
 }
 
 fn models(lite_llm: &LiteLlm, agents: &[(String, &BotRecord)]) -> Value {
@@ -162,12 +151,21 @@ fn models(lite_llm: &LiteLlm, agents: &[(String, &BotRecord)]) -> Value {
     })
 }
 
+/// Whether `OpenClaw` takes an account with these credentials.
+fn is_complete(channel: &ChannelRecord) -> bool {
+    let required: &[CredentialKind] = match channel.platform {
+        Platform::Slack => &[CredentialKind::BotToken, CredentialKind::DeliverySecret],
+        Platform::Discord { .. } | Platform::Feishu { .. } => &[CredentialKind::BotToken],
+    };
+    required.iter().all(|kind| channel.credentials.contains_key(kind))
+}
+
 /// The channels with their agents, in the order of their accounts.
 fn accounts<'a>(
     agents: &'a [(String, &'a BotRecord)],
 ) -> impl Iterator<Item = (&'a str, &'a BotRecord, &'a ChannelRecord)> {
     let all = agents.iter().flat_map(|(id, bot)| bot.channels.iter().map(|channel| (id.as_str(), *bot, channel)));
-    let mut all: Vec<_> = all.collect();
+    let mut all: Vec<_> = all.filter(|(_, _, channel)| is_complete(channel)).collect();
     all.sort_by(|one, other| (&one.2.account, &one.2.id).cmp(&(&other.2.account, &other.2.id)));
     all.into_iter()
 }
@@ -180,7 +178,7 @@ fn bindings(agents: &[(String, &BotRecord)]) -> Value {
     Value::Array(bindings.collect())
 }
 
-fn channels(agents: &[(String, &BotRecord)], texts: &mut Texts) -> Value {
+fn channels(agents: &[(String, &BotRecord)], dialect: Dialect, texts: &mut Texts) -> Value {
     let mut prompts: BTreeMap<&str, Value> = BTreeMap::new();
     for (agent, bot) in agents {
         if let Some(prompt) = &bot.system_prompt {
@@ -190,28 +188,22 @@ fn channels(agents: &[(String, &BotRecord)], texts: &mut Texts) -> Value {
     let mut channels: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for (agent, bot, channel) in accounts(agents) {
         let accounts = channels.entry(channel.platform.name()).or_default();
-        accounts.insert(escaped(&channel.account), account(bot, channel, prompts.get(agent)));
+        accounts.insert(channel.account.clone(), account(bot, channel, dialect, prompts.get(agent)));
     }
-    let mut value = json!({});
-    for (name, accounts) in channels {
-        value[name] = match name {
-            // What the schema asks of the platform as a whole; each account says the same of itself.
-            "slack" => json!({
-                "enabled": true, "mode": "http", "webhookPath": "/slack/events", "postAs": "bot",
-                "userTokenReadOnly": true, "dmPolicy": "open", "allowFrom": ["*"], "groupPolicy": "open",
-                "accounts": accounts,
-            }),
-            "discord" => json!({
-                "enabled": true, "dmPolicy": "open", "allowFrom": ["*"], "groupPolicy": "open", "accounts": accounts,
-            }),
-            _ => json!({ "enabled": true, "accounts": accounts }),
-        };
-    }
-    value
+    let platforms = channels.into_iter().map(|(name, accounts)| {
+        let mut platform = json!({ "enabled": true });
+        if accounts.len() > 1 {
+            // For what names no account: the one that it would fall back to, said outright.
+            platform["defaultAccount"] = json!(accounts.keys().next().map(|account| escaped(account)));
+        }
+        platform["accounts"] = Value::Object(accounts);
+        (name.to_owned(), platform)
+    });
+    Value::Object(platforms.collect())
 }
 
 /// Whoever is in a workspace may write to its bot; in a channel it answers where it is mentioned.
-fn account(bot: &BotRecord, channel: &ChannelRecord, prompt: Option<&Value>) -> Value {
+fn account(bot: &BotRecord, channel: &ChannelRecord, dialect: Dialect, prompt: Option<&Value>) -> Value {
     let credential = |kind| {
         let revision = *channel.credentials.get(&kind)?;
         Some(Reference::Channel { channel: channel.id.clone(), kind, revision }.placed())
@@ -237,10 +229,12 @@ fn account(bot: &BotRecord, channel: &ChannelRecord, prompt: Option<&Value>) -> 
             set("webhookPath", Some(json!(format!("/slack/events/{}", escaped(&channel.account)))));
             set("botToken", credential(CredentialKind::BotToken));
             set("signingSecret", credential(CredentialKind::DeliverySecret));
+            // Direct messages of several people, which are refused otherwise.
+            set("dm", Some(json!({ "groupEnabled": true })));
             set("channels", Some(json!({ "*": anywhere })));
         }
         Platform::Discord { application_id } => {
-            set("applicationId", Some(json!(escaped(application_id))));
+            set("applicationId", (dialect != Dialect::List).then(|| json!(escaped(application_id))));
             set("token", credential(CredentialKind::BotToken));
             set("guilds", Some(json!({ "*": { "requireMention": true, "channels": { "*": anywhere } } })));
         }

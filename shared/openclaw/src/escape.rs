@@ -1,8 +1,27 @@
 //! Keeping `OpenClaw` from expanding what is none of ours.
 
-/// The text in whose place `OpenClaw` reads exactly `text`: `${` opens an expansion there, `$${` is a `${` that opens none.
+/// The text in whose place `OpenClaw` reads exactly `text`: `${NAME}` is an expansion there, `$${NAME}` is read as `${NAME}`,
+/// and both only with a name of `[A-Z_][A-Z0-9_]*`. Any other `$` and `{` is read as it is, so it must not be changed. Only
+/// values are expanded, never the keys of objects.
 pub(crate) fn escaped(text: &str) -> String {
-    text.replace("${", "$${")
+    let (mut written, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(start) = rest.find("${") {
+        written.push_str(&rest[..start]);
+        rest = &rest[start..];
+        if opens_with_expansion(rest) {
+            written.push('$');
+        }
+        written.push_str("${");
+        rest = &rest["${".len()..];
+    }
+    written + rest
+}
+
+fn opens_with_expansion(text: &str) -> bool {
+    let Some((name, _)) = text.strip_prefix("${").and_then(|rest| rest.split_once('}')) else { return false };
+    !name.is_empty()
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -11,14 +30,22 @@ mod tests {
 
     use super::*;
 
-    /// What `OpenClaw` makes of a text: `$${` is a `${`, and a `${` of its own opens an expansion.
+    fn name_at<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
+        let (name, _) = text.strip_prefix(opening)?.split_once('}')?;
+        let is_letter = |letter: char| letter.is_ascii_uppercase() || letter == '_';
+        let is_name =
+            name.starts_with(is_letter) && name.chars().all(|letter| is_letter(letter) || letter.is_ascii_digit());
+        is_name.then_some(name)
+    }
+
+    /// What `OpenClaw` reads, after its `config/env-substitution.ts`; the text from an expansion on, where there is one.
     fn expanded(text: &str) -> Result<String, &str> {
         let (mut read, mut rest) = (String::new(), text);
         while let Some(first) = rest.chars().next() {
-            if let Some(after) = rest.strip_prefix("$${") {
-                read.push_str("${");
-                rest = after;
-            } else if rest.starts_with("${") {
+            if let Some(name) = name_at(rest, "$${") {
+                read.extend(["${", name, "}"]);
+                rest = &rest["$${}".len() + name.len()..];
+            } else if name_at(rest, "${").is_some() {
                 return Err(rest);
             } else {
                 read.push(first);
@@ -30,15 +57,41 @@ mod tests {
 
     #[test]
     fn what_looks_like_an_expansion_is_read_as_it_is_written() {
-        for text in ["${A}", "$${A}", "$$${A}", "a${A}${B}", "${", "$", "{", "$$", "${${A}}"] {
+        for text in [
+            "${A}",
+            "$${A}",
+            "$$${A}",
+            "a${A}${B}",
+            "${",
+            "$",
+            "{",
+            "$$",
+            "${${A}}",
+            "${a}",
+            "$${a}",
+            "${a ${B}}",
+            "${}",
+            "${1A}",
+            "${A1}",
+            "${A",
+            "${Ä}",
+            "`${name}`",
+        ] {
             assert_eq!(expanded(&escaped(text)).as_deref(), Ok(text));
         }
         assert!(expanded("${A}").is_err());
     }
 
+    #[test]
+    fn a_text_without_an_expansion_is_not_changed() {
+        for text in ["`Hello ${name}`", "$${name}", "${}", "a $ b { c }", "${A"] {
+            assert_eq!(escaped(text), text);
+        }
+    }
+
     proptest! {
         #[test]
-        fn any_text_is_read_as_it_is_written(text in "[$\\{\\}A\n\"]{0,40}") {
+        fn any_text_is_read_as_it_is_written(text in "[$\\{\\}Aa1\n\"]{0,40}") {
             let escaped = escaped(&text);
             prop_assert_eq!(expanded(&escaped), Ok(text));
         }

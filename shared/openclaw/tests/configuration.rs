@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use portcullis_crypto::Digest;
 use portcullis_openclaw::{
-    BotRecord, ChannelRecord, Configuration, CredentialKind, InvalidConfiguration, LiteLlm, MissingCredential,
-    Platform, PoolRecords, Reference, build,
+    BotRecord, ChannelRecord, Configuration, CredentialKind, Dialect, InvalidConfiguration, LiteLlm, MissingCredential,
+    Platform, PoolRecords, Reference, StateDir,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -20,10 +20,24 @@ const ROW: usize = 380_000;
 
 fn schema() -> jsonschema::Validator {
     let mut schema: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON");
-    // Plugins bring schemas along whose references lead nowhere in this one. We configure none.
-    let plugins = schema["properties"].as_object_mut().and_then(|properties| properties.remove("plugins"));
-    assert!(plugins.is_some());
+    // Plugins bring schemas along whose references lead nowhere in this one: `tests/openclaw/validate` checks ours.
+    assert!(schema["properties"]["plugins"].is_object());
+    schema["properties"]["plugins"] = json!({ "type": "object" });
+    forget_required_defaults(&mut schema);
     jsonschema::validator_for(&schema).expect("the schema is one")
+}
+
+/// The schema is that of a configuration whose defaults are filled in: a property with a default may be absent from the file.
+fn forget_required_defaults(schema: &mut Value) {
+    if let Some(object) = schema.as_object_mut() {
+        let properties = object.get("properties").cloned().unwrap_or_default();
+        if let Some(required) = object.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|name| properties[name.as_str().unwrap_or_default()].get("default").is_none());
+        }
+        object.values_mut().for_each(forget_required_defaults);
+    } else if let Some(values) = schema.as_array_mut() {
+        values.iter_mut().for_each(forget_required_defaults);
+    }
 }
 
 fn assert_valid(schema: &jsonschema::Validator, config: &Value) {
@@ -93,7 +107,15 @@ fn large() -> PoolRecords {
         let prompt = Some(noise(&format!("prompt {number}"), 4096));
         BotRecord { system_prompt: prompt, ..bot(&noise(&name, 32), channels.collect()) }
     });
-    PoolRecords { bots: bots.collect(), lite_llm: None }
+    PoolRecords { bots: bots.collect(), ..PoolRecords::default() }
+}
+
+fn build_in(dialect: Dialect, records: &PoolRecords) -> Configuration {
+    portcullis_openclaw::build(records, dialect, &StateDir::default())
+}
+
+fn build(records: &PoolRecords) -> Configuration {
+    build_in(Dialect::Entries, records)
 }
 
 fn filled(configuration: &Configuration) -> Value {
@@ -123,15 +145,29 @@ fn a_small_pools_configuration_is_this() {
         config["gateway"],
         json!({
             "mode": "local", "port": 18789, "bind": "lan", "auth": { "mode": "token", "token": "a credential" },
-            "controlUi": { "enabled": false },
+            "controlUi": {
+                "enabled": false, "allowedOrigins": ["http://localhost:18789", "http://127.0.0.1:18789"],
+            },
         })
     );
     assert_eq!(config["session"]["dmScope"], "per-channel-peer");
     assert_eq!(
-        config["agents"]["entries"]["bot-1"],
+        config["agents"],
         json!({
-            "name": "Bot Bot-1", "model": "a-model", "workspace": "${OPENCLAW_STATE_DIR}/workspaces/bot-1",
-            "default": true,
+            "ownership": "explicit",
+            "defaults": {
+                "model": { "primary": "a-model" },
+                "heartbeat": { "agentId": "bot-1" },
+                "systemAgent": { "agentId": "bot-1" },
+            },
+            "entries": {
+                "bot-1": {
+                    "name": "Bot Bot-1", "model": "a-model", "workspace": "${OPENCLAW_STATE_DIR}/workspaces/bot-1",
+                },
+                "bot-2": {
+                    "name": "Bot bot-2", "model": "a-model", "workspace": "${OPENCLAW_STATE_DIR}/workspaces/bot-2",
+                },
+            },
         })
     );
     assert_eq!(
@@ -139,7 +175,7 @@ fn a_small_pools_configuration_is_this() {
         json!({
             "enabled": true, "name": "Bot Bot-1", "dmPolicy": "open", "allowFrom": ["*"], "groupPolicy": "open",
             "mode": "http", "webhookPath": "/slack/events/slack-A1-T1", "botToken": "a credential",
-            "signingSecret": "a credential",
+            "signingSecret": "a credential", "dm": { "groupEnabled": true },
             "channels": { "*": { "requireMention": true, "systemPrompt": "You help." } },
         })
     );
@@ -153,7 +189,96 @@ fn a_small_pools_configuration_is_this() {
             bound("bot-1", "slack", "slack-A2-T2"),
         ])
     );
+    let enabled = json!({ "enabled": true });
+    assert_eq!(config["plugins"], json!({ "entries": { "slack": enabled, "discord": enabled, "feishu": enabled } }));
     assert!(!config.to_string().contains("dangerously"));
+}
+
+#[test]
+fn an_older_openclaw_gets_a_list_with_absolute_workspaces() {
+    let config = filled(&build_in(Dialect::List, &small()));
+    let agent = |id: &str, name: &str| json!({ "id": id, "name": name, "model": "a-model", "workspace": format!("/data/openclaw/workspaces/{id}") });
+    let mut first = agent("bot-1", "Bot Bot-1");
+    first["default"] = json!(true);
+    assert_eq!(config["agents"], json!({ "list": [first, agent("bot-2", "Bot bot-2")] }));
+    let later = ["memory", "models"];
+    assert!(later.iter().all(|key| config.get(key).is_none()), "{config}");
+    assert_eq!((config["commands"].get("mcp"), config["skills"].get("install")), (None, None));
+    let mut newer = filled(&build(&small()));
+    newer["channels"]["discord"]["accounts"]["discord-1"].as_object_mut().unwrap().remove("applicationId");
+    for same in ["gateway", "session", "bindings", "channels", "plugins"] {
+        assert_eq!(config[same], newer[same], "{same}");
+    }
+}
+
+#[test]
+fn a_lone_bot_needs_no_owner_and_no_bot_no_model() {
+    let mut records = small();
+    records.bots.truncate(1);
+    let agents = &filled(&build(&records))["agents"];
+    assert_eq!(agents["defaults"], json!({ "model": { "primary": "a-model" } }));
+    assert_eq!(agents.get("ownership"), None);
+    assert!(!agents.to_string().contains("default\""), "{agents}");
+    assert_eq!(filled(&build(&PoolRecords::default()))["agents"], json!({ "entries": {} }));
+}
+
+#[test]
+fn a_platform_holds_its_accounts_alone() {
+    for dialect in Dialect::ALL {
+        let config = filled(&build_in(dialect, &small()));
+        for (name, platform) in config["channels"].as_object().unwrap() {
+            let keys: Vec<_> = platform.as_object().unwrap().keys().map(String::as_str).collect();
+            let several = platform["accounts"].as_object().unwrap().len() > 1;
+            let expected: &[_] =
+                if several { &["accounts", "defaultAccount", "enabled"] } else { &["accounts", "enabled"] };
+            assert_eq!(keys, expected, "{name}");
+            assert!(!several || platform["defaultAccount"] == "slack-A1-T1", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_channel_without_a_required_credential_is_left_out() {
+    for dialect in Dialect::ALL {
+        for (bot, channel, kind, platform, account) in [
+            (1, 1, CredentialKind::BotToken, "slack", "slack-A1-T1"),
+            (1, 1, CredentialKind::DeliverySecret, "slack", "slack-A1-T1"),
+            (0, 0, CredentialKind::BotToken, "discord", "discord-1"),
+            (0, 1, CredentialKind::BotToken, "feishu", "feishu-1"),
+        ] {
+            let mut records = small();
+            records.bots[bot].channels[channel].credentials.remove(&kind);
+            let config = filled(&build_in(dialect, &records));
+            assert!(!config.to_string().contains(account), "{kind:?} of {account}: {config}");
+            let bindings = config["bindings"].as_array().unwrap();
+            assert_eq!(bindings.len(), 3);
+            // Where it was the platform's only one, nothing is left of the platform.
+            for place in ["/channels", "/plugins/entries"] {
+                let is_there = config.pointer(place).unwrap().get(platform).is_some();
+                assert_eq!(is_there, platform == "slack", "{place}/{platform}");
+            }
+        }
+        // A missing verification token is no reason: only webhooks carry it.
+        let mut records = small();
+        records.bots[0].channels[1].credentials.remove(&CredentialKind::VerificationToken);
+        assert!(filled(&build_in(dialect, &records)).to_string().contains("feishu-1"));
+    }
+}
+
+#[test]
+fn a_hosted_catalogue_is_never_asked_for() {
+    for records in [small(), PoolRecords::default()] {
+        let config = filled(&build(&records));
+        assert_eq!(config["models"]["catalogRefresh"], json!({ "enabled": false }));
+        assert_eq!(config["update"], json!({ "checkOnStart": false }));
+    }
+}
+
+#[test]
+fn the_workspaces_of_an_older_openclaw_lie_below_the_state_folder() {
+    let config = portcullis_openclaw::build(&small(), Dialect::List, &"/srv/${HOME}".parse().unwrap());
+    let workspace = &filled(&config)["agents"]["list"][0]["workspace"];
+    assert_eq!(workspace, "/srv/$${HOME}/workspaces/bot-1");
 }
 
 #[test]
@@ -227,22 +352,26 @@ fn bytes_that_are_no_configuration_are_refused() {
     assert_eq!(Configuration::from_bytes(&bomb), Err(InvalidConfiguration));
 }
 
-/// Each text of a configuration, keys included.
+/// Each text of a configuration. `OpenClaw` expands nothing in keys.
 fn texts(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => found.push(text.clone()),
         Value::Array(values) => values.iter().for_each(|value| texts(value, found)),
-        Value::Object(object) => object.iter().for_each(|(key, value)| {
-            found.push(key.clone());
-            texts(value, found);
-        }),
+        Value::Object(object) => object.values().for_each(|value| texts(value, found)),
         _ => {}
     }
 }
 
 /// Whether `OpenClaw` would expand something in this text.
 fn expands(text: &str) -> bool {
-    text.replace("$${", " ").contains("${")
+    let is_letter = |letter: char| letter.is_ascii_uppercase() || letter == '_';
+    let is_name = |name: &str| {
+        name.starts_with(is_letter) && name.chars().all(|letter| is_letter(letter) || letter.is_ascii_digit())
+    };
+    text.match_indices("${").any(|(start, _)| {
+        let name = text[start + "${".len()..].split_once('}').map(|(name, _)| name);
+        name.is_some_and(is_name) && !text[..start].ends_with('$')
+    })
 }
 
 fn hostile(text: &str) -> PoolRecords {
@@ -263,7 +392,13 @@ fn hostile(text: &str) -> PoolRecords {
 }
 
 fn assert_nothing_expands(text: &str) {
-    let configuration = build(&hostile(text));
+    for dialect in Dialect::ALL {
+        assert_nothing_expands_in(dialect, text);
+    }
+}
+
+fn assert_nothing_expands_in(dialect: Dialect, text: &str) {
+    let configuration = build_in(dialect, &hostile(text));
     let stored = Configuration::from_bytes(&configuration.to_bytes()).expect("reads");
     let config = stored.fill(&|_| Some("x${SKILL_API_TOKEN}")).expect("each has one");
     let mut all = Vec::new();
@@ -293,7 +428,10 @@ fn no_text_of_a_record_is_expanded_or_taken_for_a_reference() {
         assert_eq!(configuration.references().len(), 9, "{text}");
         let config = configuration.fill(&|_| Some("x")).unwrap();
         assert_valid(&schema, &config);
-        assert_eq!(config["agents"]["entries"]["bot-1"]["name"], text.replace("${", "$${"));
+        assert_eq!(
+            config["agents"]["entries"]["bot-1"]["name"],
+            text.replace("${SKILL", "$${SKILL").replace("${A}", "$${A}")
+        );
     }
 }
 

@@ -15,6 +15,16 @@ use utoipa::{
 #[schema(value_type = String, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "pool-1")]
 pub struct Id(pub String);
 
+/// A version of `OpenClaw`.
+#[derive(ToSchema)]
+#[schema(
+    value_type = String,
+    max_length = 64,
+    pattern = r"^((0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}([-+][0-9A-Za-z-]+([.+][0-9A-Za-z-]+)*)?)?$",
+    example = "2026.9.6"
+)]
+pub struct OpenClawVersion(pub String);
+
 /// The name of a skill, where its secrets are read: 1 to 64 of a-z, 0-9, - and _.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[a-z0-9_-]{1,64}$", example = "maps")]

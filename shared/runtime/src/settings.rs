@@ -180,6 +180,12 @@ impl<'a> SettingsReader<'a> {
         Ok(if self.platform.is_on_aws() { networks } else { networks.with_loopback() })
     }
 
+    /// Where an `OpenClaw` that takes a workspace's path literally keeps its state on a pool's machine (`POOL_STATE_DIR`), in
+    /// the function's own type.
+    pub fn pool_state_dir<T: FromStr<Err: fmt::Display>>(&mut self) -> Result<Option<T>, Noted> {
+        self.optional("POOL_STATE_DIR")
+    }
+
     /// Where an upstream is, as `name` says, else at `default`.
     pub fn upstream<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, default: &str) -> Result<T, Noted> {
         match self.optional(name)? {

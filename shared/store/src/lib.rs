@@ -70,8 +70,8 @@ pub use pool_secrets::{
     MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SecretChange, SecretName,
 };
 pub use pools::{
-    DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, Pool, PoolAddress, PoolError,
-    PoolReport, PoolStatus,
+    DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, OpenClawReport, Pool, PoolAddress,
+    PoolError, PoolReport, PoolStatus,
 };
 pub use slack_id::{InvalidSlackId, SlackId};
 pub use stalled_pools::Stall;

@@ -1,6 +1,7 @@
 //! `pools`: each pool's status, address, revisions, token generations and bots' ids.
 
 mod address;
+mod report;
 mod termination;
 
 use std::{fmt, str::FromStr};
@@ -17,6 +18,7 @@ use crate::{
     row::Row,
 };
 pub use address::{DEFAULT_PORT, InvalidPoolAddress, PoolAddress};
+pub use report::{Heartbeat, OpenClawReport, PoolReport};
 
 /// How a pool is, as its runtime reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,6 +86,8 @@ pub struct Pool {
     pub last_seen_at: Timestamp,
     /// The configuration's version that it last said it had.
     pub last_seen_version: Option<u64>,
+    /// Version of the `OpenClaw` that it runs, once it has named one.
+    pub openclaw_version: Option<String>,
     /// The version of its newest configuration snapshot; 0 before the first.
     pub config_version: u64,
     /// For what that snapshot was last found right; `None` before the first, and after the pool was terminated.
@@ -120,26 +124,6 @@ pub struct Generations {
     pub skill: Generation,
     /// That of runtime tokens.
     pub runtime: Generation,
-}
-
-/// What a pool says when it registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolReport {
-    /// How it is.
-    pub status: PoolStatus,
-    /// Where its gateway listens; where absent, the address that is known is kept.
-    pub address: Option<PoolAddress>,
-}
-
-/// What a pool says from time to time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// How it is.
-    pub status: PoolStatus,
-    /// Where its gateway listens; where absent, the address that is known is kept.
-    pub address: Option<PoolAddress>,
-    /// The configuration's version that it has; where absent, the one that is known is kept.
-    pub last_seen_version: Option<u64>,
 }
 
 /// Why an operation on a pool came to nothing.
@@ -183,6 +167,7 @@ impl Pool {
             active_since: row.optional_parsed("activeSince")?,
             last_seen_at: row.time("lastSeenAt")?,
             last_seen_version: row.optional_parsed("lastSeenVersion")?,
+            openclaw_version: row.optional_text("openclawVersion")?.map(ToOwned::to_owned),
             config_version: row.parsed("configVersion")?,
             built_for: built_for.map(|(revision, generator)| BuiltFor { revision, generator: generator.to_owned() }),
             secrets_revision: row.parsed("secretsRevision")?,
@@ -230,93 +215,9 @@ impl PoolUpdate {
         self.set.push(clause);
         self.value(name, value);
     }
-
-    fn report(&mut self, status: PoolStatus, address: Option<PoolAddress>, active_since: &'static str) {
-        self.set.push("#lastSeenAt = :now");
-        self.set("#status = :status", ":status", text(status));
-        if status == PoolStatus::Active {
-            self.set.push(active_since);
-        } else {
-            self.remove = Some("#activeSince");
-        }
-        if let Some(address) = address {
-            self.set("#podIp = :podIp", ":podIp", text(address));
-        }
-        if status == PoolStatus::Terminated {
-            self.set("#purging = :purging", ":purging", AttributeValue::Bool(true));
-        }
-    }
 }
 
 impl Store {
-    /// Registers a pool, or registers it again: one call. `generation` is that of the caller's runtime token, where it
-    /// came with one: then the pool must be known. A pool that registers as terminated is terminated.
-    ///
-    /// # Errors
-    /// [`PoolError`]; with no `generation` never [`PoolError::NotFound`] or [`PoolError::Revoked`].
-    pub async fn register(
-        &self,
-        pool: &PoolId,
-        report: PoolReport,
-        generation: Option<Generation>,
-    ) -> Result<Pool, PoolError> {
-        let mut update = PoolUpdate::of_known_row(generation);
-        if generation.is_none() {
-            update.condition = vec!["(attribute_not_exists(#id) OR #schema = :schema)"];
-        }
-        // What registers has just started.
-        update.report(report.status, report.address, "#activeSince = :now");
-        update.set.extend([
-            "#schema = :schema",
-            "#createdAt = if_not_exists(#createdAt, :now)",
-            "#configVersion = if_not_exists(#configVersion, :zero)",
-            "#secretsRevision = if_not_exists(#secretsRevision, :zero)",
-            "#revision = if_not_exists(#revision, :zero)",
-            "#skillGeneration = if_not_exists(#skillGeneration, :zero)",
-            "#runtimeGeneration = if_not_exists(#runtimeGeneration, :zero)",
-        ]);
-        update.value(":zero", number(0));
-        self.update_reporting_pool(pool, report.status, update, generation).await
-    }
-
-    /// Takes a pool's heartbeat: one call. A terminated pool is not known until it registers again, so that a late
-    /// heartbeat does not bring it back without its secrets.
-    ///
-    /// # Errors
-    /// [`PoolError`].
-    pub async fn heartbeat(
-        &self,
-        pool: &PoolId,
-        heartbeat: Heartbeat,
-        generation: Option<Generation>,
-    ) -> Result<Pool, PoolError> {
-        let mut update = PoolUpdate::of_known_row(generation);
-        let active_since = "#activeSince = if_not_exists(#activeSince, :now)";
-        update.report(heartbeat.status, heartbeat.address, active_since);
-        if let Some(version) = heartbeat.last_seen_version {
-            update.set("#lastSeenVersion = :lastSeenVersion", ":lastSeenVersion", number(version));
-        }
-        if heartbeat.status != PoolStatus::Terminated {
-            update.condition.push("#status <> :terminated");
-            update.value(":terminated", text(PoolStatus::Terminated));
-        }
-        self.update_reporting_pool(pool, heartbeat.status, update, generation).await
-    }
-
-    async fn update_reporting_pool(
-        &self,
-        pool: &PoolId,
-        status: PoolStatus,
-        update: PoolUpdate,
-        generation: Option<Generation>,
-    ) -> Result<Pool, PoolError> {
-        let updated = self.update_pool(pool, update, generation).await?;
-        if status == PoolStatus::Terminated {
-            self.finish_termination(pool).await?;
-        }
-        Ok(updated)
-    }
-
     /// The pool's row, read consistently.
     ///
     /// # Errors
@@ -384,9 +285,16 @@ impl Store {
     async fn update_pool(
         &self,
         pool: &PoolId,
-        mut update: PoolUpdate,
+        update: PoolUpdate,
         generation: Option<Generation>,
     ) -> Result<Pool, PoolError> {
+        self.try_update_pool(pool, update).await.map_err(|error| match error {
+            CallError::Conditions(conditions) => refusal(&conditions, generation),
+            CallError::Store(error) => error.into(),
+        })
+    }
+
+    async fn try_update_pool(&self, pool: &PoolId, mut update: PoolUpdate) -> Result<Pool, CallError> {
         update.value(":now", time(self.now()));
         let condition = update.condition.join(" AND ");
         let mut expression = format!("SET {}", update.set.join(", "));
@@ -407,11 +315,8 @@ impl Store {
             .condition_expression(condition)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(AllOld);
-        match self.call(|| request.clone().send()).await {
-            Ok(output) => Ok(Pool::from_item(&output.attributes.unwrap_or_default())?),
-            Err(CallError::Conditions(conditions)) => Err(refusal(&conditions, generation)),
-            Err(CallError::Store(error)) => Err(error.into()),
-        }
+        let output = self.call(|| request.clone().send()).await?;
+        Pool::from_item(&output.attributes.unwrap_or_default()).map_err(CallError::Store)
     }
 }
 

@@ -31,7 +31,7 @@ fn store(settings: &BTreeMap<String, String>, database: &str) -> Result<Store, F
 pub async fn fill(settings: &BTreeMap<String, String>, database: &str, address: SocketAddr) -> Result<String, Failure> {
     let store = store(settings, database)?;
     let (pool, bot): (PoolId, BotId) = (POOL.parse()?, "bot-1".parse()?);
-    let report = PoolReport { status: PoolStatus::Active, address: Some(address.to_string().parse()?) };
+    let report = PoolReport { status: PoolStatus::Active, address: Some(address.to_string().parse()?), openclaw: None };
     store.register(&pool, report, None).await?;
     let change = |number: usize| {
         let scope = if number < SECRETS / 2 { Scope::Pool } else { Scope::Skill(SKILL.parse()?) };
@@ -71,7 +71,7 @@ pub async fn fill(settings: &BTreeMap<String, String>, database: &str, address: 
 pub async fn pool_of(settings: &BTreeMap<String, String>, database: &str, bots: usize) -> Result<PoolId, Failure> {
     let store = store(settings, database)?;
     let pool: PoolId = format!("pool-of-{bots}").parse()?;
-    store.register(&pool, PoolReport { status: PoolStatus::Active, address: None }, None).await?;
+    store.register(&pool, PoolReport { status: PoolStatus::Active, address: None, openclaw: None }, None).await?;
     for number in 0..bots {
         let bot: BotId = format!("bot-{number}-of-{bots}").parse()?;
         let new_bot = NewBot {

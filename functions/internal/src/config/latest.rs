@@ -12,6 +12,7 @@ use crate::{
         answer::{Answer, etag_of},
         has,
     },
+    openclaw_version::dialect_of,
     pool_path::PoolPath,
 };
 
@@ -37,7 +38,7 @@ pub async fn handle(
     let generator = app.generator();
     for _ in 0..TRIES {
         let read = app.pool_configuration(&pool, generation).await?;
-        if let Some(snapshot) = read.current(generator.name()) {
+        if let Some(snapshot) = read.current(&generator.name(dialect_of(&read.pool)?)) {
             let tag = etag_of(&read.pool, snapshot);
             if has(&headers, &tag) {
                 return etag::not_modified(&tag);

@@ -126,9 +126,9 @@ async fn pass_on(
 fn sidecars_line(line: &str) -> Option<Line> {
     let line: serde_json::Map<String, Value> = serde_json::from_str(line).ok()?;
     let message = line.get("message")?.as_str()?;
-    let facts = line.iter().filter(|(name, _)| !matches!(name.as_str(), "message" | "level"));
-    let facts: Vec<String> =
-        facts.map(|(name, value)| format!("{name} {}", value.as_str().unwrap_or_default())).collect();
+    let facts = line.iter().filter(|(name, _)| !matches!(name.as_str(), "message" | "level" | "timestamp"));
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let facts: Vec<String> = facts.map(|(name, value)| format!("{name} {}", text(value))).collect();
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
     Some(Line::Sidecar(format!("{message}{facts}")))
 }

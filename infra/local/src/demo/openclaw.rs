@@ -59,7 +59,8 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    if method == Method::GET && uri.path() == "/health" {
+    // What the sidecar asks: liveness, readiness, and the end of startup.
+    if method == Method::GET && matches!(uri.path(), "/health" | "/readyz" | "/startupz") {
         return StatusCode::OK;
     }
     let header = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);

@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 
 use crate::support::{Answer, StandIn, World, pool, set};
 
-const HEARTBEAT: Heartbeat = Heartbeat { status: PoolStatus::Active, address: None, last_seen_version: None };
+const HEARTBEAT: Heartbeat =
+    Heartbeat { status: PoolStatus::Active, address: None, last_seen_version: None, openclaw: None };
 
 /// Short limits, so that a test of a time-out is short. The attempt's is long enough for the engine on a busy machine.
 fn short() -> ClientOptions {
@@ -158,7 +159,7 @@ async fn a_termination_that_fails_half_way_is_ended_by_the_same_call_again() {
     for reached in 1..=4 {
         let first = vec![Answer::Forward; reached];
         let stand_in = StandIn::start(world.engine.port, first, Answer::Error(400, "AccessDeniedException")).await;
-        let beat = world.through(&stand_in, &short()).heartbeat(&pool(), terminated, token).await;
+        let beat = world.through(&stand_in, &short()).heartbeat(&pool(), terminated.clone(), token).await;
         if reached == 4 {
             assert!(beat.is_ok(), "{beat:?}");
         } else {

@@ -3,13 +3,15 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use portcullis_auth::Generation;
 use portcullis_store::{
-    Generations, Heartbeat, PoolError, PoolReport, PoolStatus, PutSecretsError, StoreError, Table, round_trips::counted,
+    Generations, Heartbeat, OpenClawReport, PoolError, PoolReport, PoolStatus, PutSecretsError, StoreError, Table,
+    round_trips::counted,
 };
 
 use crate::support::{World, hours, item, pool, set, text};
 
-const HEARTBEAT: Heartbeat = Heartbeat { status: PoolStatus::Degraded, address: None, last_seen_version: Some(3) };
-const REPORT: PoolReport = PoolReport { status: PoolStatus::Active, address: None };
+const HEARTBEAT: Heartbeat =
+    Heartbeat { status: PoolStatus::Degraded, address: None, last_seen_version: Some(3), openclaw: None };
+const REPORT: PoolReport = PoolReport { status: PoolStatus::Active, address: None, openclaw: None };
 
 #[tokio::test]
 async fn a_new_pool_starts_at_zero_and_registering_again_keeps_what_is_absent() {
@@ -22,7 +24,7 @@ async fn a_new_pool_starts_at_zero_and_registering_again_keeps_what_is_absent() 
     assert_eq!(first.address, address);
 
     world.clock.advance(hours(1));
-    let report = PoolReport { status: PoolStatus::Draining, address: None };
+    let report = PoolReport { status: PoolStatus::Draining, address: None, openclaw: None };
     let again = world.store.register(&pool(), report, None).await.unwrap();
     assert_eq!((again.address, again.status), (address, PoolStatus::Draining));
     assert_eq!(again.created_at, first.created_at);
@@ -39,6 +41,87 @@ async fn a_heartbeat_is_one_call_and_updates_the_row() {
     assert_eq!((seen.status, seen.last_seen_version), (PoolStatus::Degraded, Some(3)));
     let silent = Heartbeat { last_seen_version: None, ..HEARTBEAT };
     assert_eq!(world.store.heartbeat(&pool(), silent, None).await.unwrap().last_seen_version, Some(3));
+}
+
+/// What a pool that runs this version says of it. `old` is the dialect of a pool that names none.
+fn openclaw(version: &str, dialect: &'static str) -> OpenClawReport {
+    OpenClawReport { version: version.to_owned(), dialect, is_default_dialect: dialect == "old" }
+}
+
+#[tokio::test]
+async fn another_version_raises_the_revision_only_with_another_dialect() {
+    let world = World::with_pool().await;
+    // Version and dialect, the revision after the heartbeat, and its calls.
+    for (report, revision, calls) in [
+        (None, 0, 1),
+        (Some(openclaw("1.0.0", "old")), 0, 1),
+        (Some(openclaw("1.0.1", "old")), 0, 1),
+        (Some(openclaw("2.0.0", "new")), 1, 2),
+        (Some(openclaw("2.0.0", "new")), 1, 1),
+        (Some(openclaw("2.0.1", "new")), 1, 1),
+        (None, 1, 1),
+        (Some(openclaw("1.0.1", "old")), 2, 2),
+        (Some(openclaw("3.0.0", "newest")), 3, 2),
+    ] {
+        let known = world.pool().await.openclaw_version;
+        let expected = report.as_ref().map(|report: &OpenClawReport| report.version.clone()).or(known);
+        let heartbeat = Heartbeat { openclaw: report, ..HEARTBEAT };
+        let (seen, counted) = counted(world.store.heartbeat(&pool(), heartbeat, None)).await;
+        let seen = seen.unwrap();
+        assert_eq!((&seen.openclaw_version, seen.revision, counted), (&expected, revision, calls));
+        assert_eq!(world.pool().await, seen);
+    }
+    let (again, calls) = counted(world.store.register(&pool(), REPORT, None)).await;
+    assert_eq!((again.unwrap().openclaw_version.as_deref(), calls), (Some("3.0.0"), 1));
+    let report = PoolReport { openclaw: Some(openclaw("1.0.0", "old")), ..REPORT };
+    let (again, calls) = counted(world.store.register(&pool(), report.clone(), Some(Generation(0)))).await;
+    assert_eq!((again.unwrap().revision, calls), (4, 2));
+    let (again, calls) = counted(world.store.register(&pool(), report, None)).await;
+    assert_eq!((again.unwrap().revision, calls), (4, 1));
+}
+
+#[tokio::test]
+async fn a_new_pool_with_a_version_is_registered_in_one_call() {
+    for dialect in ["old", "new"] {
+        let world = World::new().await;
+        let report = PoolReport { openclaw: Some(openclaw("1.2.3", dialect)), ..REPORT };
+        let (new, calls) = counted(world.store.register(&pool(), report.clone(), None)).await;
+        let new = new.unwrap();
+        assert_eq!((new.openclaw_version.as_deref(), new.revision, calls), (Some("1.2.3"), 0, 1), "{dialect}");
+        assert_eq!(world.store.register(&pool(), report, None).await.unwrap().revision, 0, "{dialect}");
+    }
+}
+
+#[tokio::test]
+async fn reports_of_two_dialects_that_race_each_raise_the_revision_or_change_nothing() {
+    let world = World::with_pool().await;
+    let beat = async |number: u32| {
+        let report = Some(openclaw("1.2.3", if number.is_multiple_of(2) { "new" } else { "newest" }));
+        world.store.heartbeat(&pool(), Heartbeat { openclaw: report, ..HEARTBEAT }, None).await
+    };
+    let seen = futures_util::future::join_all((0..16).map(beat)).await;
+    let mut revisions: Vec<_> = seen.into_iter().map(|pool| pool.unwrap().revision).collect();
+    revisions.sort_unstable();
+    revisions.dedup();
+    // Each revision from the first to the last was seen by whoever raised it.
+    let last = world.pool().await.revision;
+    assert_eq!(revisions, (1..=last).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_report_that_is_refused_changes_neither_version_nor_revision() {
+    let world = World::with_pool().await;
+    let old = Some(Generation(0));
+    world.store.raise_runtime_generation(&pool(), None).await.unwrap();
+    let before = world.pool().await;
+    let heartbeat = Heartbeat { openclaw: Some(openclaw("2.0.0", "new")), ..HEARTBEAT };
+    let (refused, calls) = counted(world.store.heartbeat(&pool(), heartbeat.clone(), old)).await;
+    assert_eq!((refused, calls), (Err(PoolError::Revoked), 1));
+    assert_eq!(world.pool().await, before);
+    world.store.terminate(&pool()).await.unwrap();
+    let before = world.pool().await;
+    assert_eq!(world.store.heartbeat(&pool(), heartbeat, None).await, Err(PoolError::NotFound));
+    assert_eq!(world.pool().await, before);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The embedded engine, served on a loopback port.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider},

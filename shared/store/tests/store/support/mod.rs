@@ -119,7 +119,10 @@ impl World {
     }
 
     pub async fn register(&self, status: PoolStatus) -> Pool {
-        self.store.register(&pool(), PoolReport { status, address: None }, None).await.expect("registers")
+        self.store
+            .register(&pool(), PoolReport { status, address: None, openclaw: None }, None)
+            .await
+            .expect("registers")
     }
 
     pub async fn pool(&self) -> Pool {
@@ -194,7 +197,7 @@ pub fn new_channel(id: &str, team: &str) -> NewSlackChannel {
 
 /// What a pool says that lives.
 pub fn report() -> PoolReport {
-    PoolReport { status: PoolStatus::Active, address: None }
+    PoolReport { status: PoolStatus::Active, address: None, openclaw: None }
 }
 
 /// A secret to be written.

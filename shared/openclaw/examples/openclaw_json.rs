@@ -1,8 +1,14 @@
-//! Prints the `openclaw.json` of a pool with a bot on each platform and a hostile name, for `openclaw config validate`.
+//! Prints the `openclaw.json` of a made-up pool in the dialect that an `OpenClaw` version reads, for `openclaw config validate`:
+//! `openclaw_json VERSION POOL`.
 
 #![expect(clippy::print_stdout, reason = "it prints a configuration")]
 
-use portcullis_openclaw::{BotRecord, ChannelRecord, CredentialKind, LiteLlm, Platform, PoolRecords, Reference, build};
+use portcullis_openclaw::{
+    BotRecord, ChannelRecord, CredentialKind, Dialect, LiteLlm, OpenClawVersion, Platform, PoolRecords, Reference,
+    StateDir, build,
+};
+
+const USAGE: &str = "usage: openclaw_json VERSION every-platform|one-bot|no-bot|models-of-their-own|no-bot-token";
 
 fn channel(id: &str, account: &str, platform: Platform, kinds: &[CredentialKind]) -> Result<ChannelRecord, String> {
     let credentials = kinds.iter().map(|kind| (*kind, 1)).collect();
@@ -15,16 +21,17 @@ fn bot(id: &str, channels: Vec<ChannelRecord>) -> Result<BotRecord, String> {
         id: id.parse().map_err(|error| format!("{error}"))?,
         name: "${SKILL_API_TOKEN} \"quoted\"\nline".to_owned(),
         model: "a-model".to_owned(),
-        system_prompt: Some("You help. ${HOME}".to_owned()),
+        system_prompt: Some("You help. ${HOME} `${name}`".to_owned()),
         channels,
     })
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Two bots, on each platform.
+fn every_platform() -> Result<PoolRecords, String> {
     use CredentialKind::{BotToken, DeliverySecret, VerificationToken};
     let discord = Platform::Discord { application_id: "1234567890".to_owned() };
     let feishu = Platform::Feishu { app_id: "cli_a1b2".to_owned() };
-    let records = PoolRecords {
+    Ok(PoolRecords {
         bots: vec![
             bot(
                 "bot-1",
@@ -34,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 ],
             )?,
             bot(
-                "bot-2",
+                "A bot whose id OpenClaw would not take",
                 vec![
                     channel("c-3", "discord-1", discord, &[BotToken])?,
                     channel("c-4", "feishu-1", feishu, &[BotToken, VerificationToken])?,
@@ -42,8 +49,36 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             )?,
         ],
         lite_llm: Some(LiteLlm { base_url: "https://models.example.com".to_owned(), key_revision: 1 }),
-    };
-    let config = build(&records).fill(&|reference: &Reference| {
+    })
+}
+
+fn pool(name: &str) -> Result<PoolRecords, String> {
+    let mut pool = every_platform()?;
+    match name {
+        "every-platform" => {}
+        "one-bot" => pool.bots.truncate(1),
+        "no-bot" => pool.bots.clear(),
+        "models-of-their-own" => {
+            pool.lite_llm = None;
+            for bot in &mut pool.bots {
+                "anthropic/claude-opus-4-6".clone_into(&mut bot.model);
+            }
+        }
+        "no-bot-token" => {
+            for channel in pool.bots.iter_mut().flat_map(|bot| &mut bot.channels) {
+                channel.credentials.remove(&CredentialKind::BotToken);
+            }
+        }
+        _ => return Err(USAGE.to_owned()),
+    }
+    Ok(pool)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let version: OpenClawVersion = arguments.next().ok_or(USAGE)?.parse()?;
+    let pool = pool(&arguments.next().ok_or(USAGE)?)?;
+    let config = build(&pool, Dialect::of(Some(&version)), &StateDir::default()).fill(&|reference: &Reference| {
         Some(match reference {
             Reference::Gateway => "not-a-real-gateway-token",
             Reference::LiteLlm { .. } => "not-a-real-key",

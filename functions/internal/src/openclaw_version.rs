@@ -1,0 +1,35 @@
+//! The `OpenClaw` version that a pool names, and the dialect that follows from it.
+
+use portcullis_openclaw::{Dialect, OpenClawVersion};
+use portcullis_runtime::ApiError;
+use portcullis_store::{OpenClawReport, Pool, StoreError, Table};
+use serde::{Deserialize, Deserializer, de};
+
+/// A version as an optional text; `""` counts as absent.
+///
+/// # Errors
+/// The deserializer's, which says what a version must be.
+pub fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OpenClawVersion>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(|text| text.try_into().map_err(de::Error::custom)).transpose()
+}
+
+/// What the store keeps of a version.
+pub fn report(version: OpenClawVersion) -> OpenClawReport {
+    let dialect = Dialect::of(Some(&version));
+    OpenClawReport {
+        version: version.into(),
+        dialect: dialect.name(),
+        is_default_dialect: dialect == Dialect::of(None),
+    }
+}
+
+/// The dialect that the pool's configuration is written in.
+///
+/// # Errors
+/// 500 where the stored version cannot be read.
+pub fn dialect_of(pool: &Pool) -> Result<Dialect, ApiError> {
+    let version = pool.openclaw_version.as_deref().map(str::parse).transpose();
+    let malformed = StoreError::Malformed { table: Table::Pools.name(), attribute: "openclawVersion" };
+    Ok(Dialect::of(version.map_err(|_| malformed)?.as_ref()))
+}
