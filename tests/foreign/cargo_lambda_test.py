@@ -36,7 +36,8 @@ def template_routes() -> dict[str, str]:
         event["Properties"]["Path"]: name.removesuffix("Function").lower()
         for name, function in functions.items()
         for event in function["Properties"].get("Events", {}).values()
-        if event["Type"] == "HttpApi"
+        # cargo-lambda has no route for everything else.
+        if event["Type"] == "HttpApi" and event["Properties"]["Path"] != "$default"
     }
 
 

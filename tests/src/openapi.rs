@@ -1,9 +1,15 @@
-//! The API's description, made of what the functions say of themselves.
+//! The API's description: the functions' own annotations, with the words and examples of [`operations`].
 
-use serde_json::{Value, json};
+mod operations;
+
+use operations::{CODES, OPERATIONS, Operation, PROPERTIES};
+use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 /// The `OpenAPI` 3.1 document of all functions.
+///
+/// # Panics
+/// Where an operation or a property of the functions has no words in [`operations`].
 #[must_use]
 pub fn document() -> Value {
     let mut described = internal::Described::openapi();
@@ -15,64 +21,217 @@ pub fn document() -> Value {
         "title": "Portcullis",
         "version": env!("CARGO_PKG_VERSION"),
         "description": "The control plane of pools of OpenClaw agents: it holds what agents must not.",
+        "contact": { "name": "The operator of this server" },
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });
+    document["servers"] = json!([{ "url": "/", "description": "The server that this document comes from" }]);
     document["tags"] = json!([
-        { "name": "slack", "description": "What Slack sends, signed." },
-        { "name": "runtime", "description": "What a pool's machine does, with the internal token or a token bound to the pool." },
-        { "name": "operator", "description": "What the operator alone does, with the internal token." },
-        { "name": "skill", "description": "What a skill does, with the skill token or one bound to its pool." },
-        { "name": "public", "description": "What anybody may ask." },
+        { "name": "slack", "description": "Slack's webhooks, signed." },
+        { "name": "runtime", "description": "A pool's machine, with the internal token or a token bound to the pool." },
+        { "name": "operator", "description": "The operator, with the internal token." },
+        { "name": "skill", "description": "A skill, with the skill token, one bound to its pool, or the internal token." },
+        { "name": "public", "description": "Anybody." },
     ]);
-    let header = |description: &str| {
-        json!({
-            "type": "apiKey", "in": "header", "name": "x-internal-token", "description": description,
-        })
-    };
-    document["components"]["securitySchemes"] = json!({
-        "internalToken": header("The internal token, or a pool's runtime token; as Authorization: Bearer too."),
-        "skillToken": header("The skill token, or a pool's skill token; as Authorization: Bearer too."),
+    document["components"]["securitySchemes"] = security_schemes();
+    add_channel_route(&mut document);
+    add_public_routes(&mut document);
+    document["components"]["headers"] = json!({
+        "RequestId": { "description": "The request's id, as in the log.", "schema": { "type": "string" } },
+        "EntityTag": { "description": "The entity tag, for `if-none-match`.", "schema": { "type": "string" } },
+        "RetryAfter": { "description": "Seconds to wait before another try.", "schema": { "type": "integer" } },
+    });
+    describe_errors(&mut document);
+    let schemas = document["components"]["schemas"].as_object_mut().expect("there are schemas");
+    for schema in schemas.values_mut() {
+        describe_properties(schema);
+    }
+    // Each schema of an error is the one above: a gateway before the functions answers with `message` alone.
+    schemas["Error"]["required"] = json!(["message"]);
+    schemas["Error"]["properties"]["code"]["enum"] = json!(CODES);
+    for (path, methods) in document["paths"].as_object_mut().expect("there are paths") {
+        for (method, operation) in methods.as_object_mut().expect("a path has methods") {
+            let words = OPERATIONS.iter().find(|words| words.path == path && words.method == method);
+            describe(operation, words.unwrap_or_else(|| panic!("{method} {path} has no words")));
+        }
+    }
+    document
+}
+
+fn security_schemes() -> Value {
+    let header = |description: &str| json!({ "type": "apiKey", "in": "header", "name": "x-internal-token", "description": description });
+    let bearer = |description: &str| json!({ "type": "http", "scheme": "bearer", "description": description });
+    json!({
+        "internalToken": header("The internal token, or a pool's runtime token."),
+        "internalBearer": bearer("The internal token, or a pool's runtime token."),
+        "skillToken": header("The skill token, or a pool's skill token."),
+        "skillBearer": bearer("The skill token, or a pool's skill token."),
         "slackSignature": {
             "type": "apiKey", "in": "header", "name": "x-slack-signature",
             "description": "Slack's signature over the timestamp and the raw body.",
         },
-    });
+    })
+}
+
+fn add_channel_route(document: &mut Value) {
     let mut of_channel = document["paths"]["/api/slack/events"].clone();
-    let operation = &mut of_channel["post"];
-    operation["summary"] = json!("An event of the app that one channel of ours was connected with");
-    operation["operationId"] = json!("channel_events");
-    if let Some(parameters) = operation["parameters"].as_array_mut() {
+    if let Some(parameters) = of_channel["post"].get_mut("parameters").and_then(Value::as_array_mut) {
         parameters
             .insert(0, json!({ "name": "channelId", "in": "path", "required": true, "schema": { "type": "string" } }));
     }
     document["paths"]["/api/slack/events/{channelId}"] = of_channel;
-    for (path, id, summary, media_type) in [
-        ("/health", "health", "Whether the API answers", "application/json"),
-        ("/health/internal", "health_internal", "Whether the function internal answers", "application/json"),
-        ("/health/skills", "health_skills", "Whether the function skills answers", "application/json"),
-        ("/health/slack", "health_slack", "Whether the function slack answers", "application/json"),
-        ("/openapi.json", "openapi", "This document", "application/json"),
-        ("/docs", "docs", "This document as a page", "text/html"),
-    ] {
-        let schema = if media_type == "text/html" { json!({ "type": "string" }) } else { json!({ "type": "object" }) };
-        document["paths"][path]["get"] = json!({
-            "tags": ["public"], "operationId": id, "summary": summary,
-            "responses": { "200": { "description": "done", "content": { media_type: { "schema": schema } } } },
-        });
-    }
-    name_operations(&mut document);
-    document
 }
 
-/// Gives each operation an id of its own: handlers are called alike.
-fn name_operations(document: &mut Value) {
-    for (path, methods) in document["paths"].as_object_mut().into_iter().flatten() {
-        for (method, operation) in methods.as_object_mut().into_iter().flatten() {
-            let path =
-                path.strip_prefix("/api").map_or(path.as_str(), |rest| rest.strip_prefix("/internal").unwrap_or(rest));
-            let words = path.split(['/', '{', '}', '.', '-']).filter(|word| !word.is_empty());
-            let words: Vec<&str> = std::iter::once(method.as_str()).chain(words).collect();
-            operation["operationId"] = json!(words.join("_"));
-        }
+fn add_public_routes(document: &mut Value) {
+    let text = json!({ "type": "string" });
+    let index = json!({
+        "type": "object", "required": ["name", "docs", "openapi"],
+        "properties": { "name": text, "docs": text, "openapi": text },
+    });
+    let health = json!({
+        "type": "object", "required": ["status", "metadata"],
+        "properties": {
+            "status": { "type": "string", "const": "ok" },
+            "metadata": {
+                "type": "object", "required": ["commitHash"],
+                "properties": { "commitHash": { "type": ["string", "null"] } },
+            },
+        },
+    });
+    let any = json!({ "type": "object" });
+    for (path, media_type, schema) in [
+        ("/", "application/json", &index),
+        ("/health", "application/json", &health),
+        ("/health/internal", "application/json", &health),
+        ("/health/skills", "application/json", &health),
+        ("/health/slack", "application/json", &health),
+        ("/openapi.json", "application/json", &any),
+        ("/docs", "text/html", &text),
+    ] {
+        document["paths"][path]["get"] = json!({
+            "tags": ["public"], "security": [],
+            "responses": { "200": { "description": "", "content": { media_type: { "schema": schema } } } },
+        });
     }
+}
+
+/// The responses that several operations have, each once.
+fn describe_errors(document: &mut Value) {
+    let errors = [
+        ("400", "BadRequest", "The request is malformed, or a field does not validate"),
+        ("401", "Unauthorized", "The credential is missing or does not count here"),
+        ("403", "Forbidden", "The credential is not valid for this pool, bot or skill"),
+        ("404", "NotFound", "There is no such thing, or it is not the caller's"),
+        ("405", "MethodNotAllowed", "The path does not take this method"),
+        ("409", "Conflict", "The preview URL is another session's"),
+        ("413", "TooLarge", "The body is too large"),
+        ("415", "NotJson", "The body is not JSON"),
+        ("429", "TooManyRequests", "The gateway holds the caller back"),
+        ("500", "Internal", "The server failed"),
+        ("503", "Unavailable", "A dependency did not answer, or the server does not offer this"),
+    ];
+    let mut responses = Map::new();
+    for (status, name, description) in errors {
+        let mut headers = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
+        if matches!(status, "429" | "503") {
+            headers["retry-after"] = json!({ "$ref": "#/components/headers/RetryAfter" });
+        }
+        let error = json!({ "schema": { "$ref": "#/components/schemas/Error" } });
+        let response =
+            json!({ "description": description, "headers": headers, "content": { "application/json": error } });
+        responses.insert(name.to_owned(), response);
+    }
+    document["components"]["responses"] = Value::Object(responses);
+}
+
+fn error_response(status: &str) -> Value {
+    let name = match status {
+        "400" => "BadRequest",
+        "401" => "Unauthorized",
+        "403" => "Forbidden",
+        "404" => "NotFound",
+        "405" => "MethodNotAllowed",
+        "409" => "Conflict",
+        "413" => "TooLarge",
+        "415" => "NotJson",
+        "429" => "TooManyRequests",
+        "500" => "Internal",
+        _ => "Unavailable",
+    };
+    json!({ "$ref": format!("#/components/responses/{name}") })
+}
+
+fn words_of(name: &str) -> Option<(&'static str, Value)> {
+    let (_, description, example) = PROPERTIES.iter().find(|(known, _, _)| *known == name)?;
+    Some((description, serde_json::from_str(example).unwrap_or_else(|error| panic!("{name}: {error}"))))
+}
+
+fn describe_properties(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+                for (name, property) in properties {
+                    let (description, example) = words_of(name).unwrap_or_else(|| panic!("{name} has no words"));
+                    let Some(property) = property.as_object_mut() else { continue };
+                    // A description beside a reference says what the property is; the example is the type's own.
+                    property.insert("description".to_owned(), description.into());
+                    let is_reference = property.contains_key("$ref")
+                        || property.contains_key("oneOf")
+                        || property.contains_key("enum")
+                        || property.contains_key("additionalProperties");
+                    if !is_reference && !property.contains_key("example") {
+                        property.insert("example".to_owned(), example);
+                    }
+                }
+            }
+            fields.values_mut().for_each(describe_properties);
+        }
+        Value::Array(values) => values.iter_mut().for_each(describe_properties),
+        _ => {}
+    }
+}
+
+fn describe(operation: &mut Value, words: &Operation) {
+    operation["operationId"] = json!(words.id);
+    operation["summary"] = json!(words.summary);
+    operation["description"] = json!(words.description);
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        let name = parameter["name"].as_str().expect("a parameter has a name").to_owned();
+        let (description, example) = words_of(&name).unwrap_or_else(|| panic!("parameter {name} has no words"));
+        parameter["description"] = json!(description);
+        parameter["example"] = if words.path.contains("workspace-templates") { json!("AGENTS.md") } else { example };
+    }
+    if !words.request.is_empty() {
+        let example: Value = serde_json::from_str(&words.request.replace("\\#", "#"))
+            .unwrap_or_else(|error| panic!("the example of {}: {error}", words.id));
+        operation["requestBody"]["content"]["application/json"]["example"] = example;
+    }
+    let tier = operation["tags"][0].as_str().expect("an operation has a tier").to_owned();
+    operation["security"] = match tier.as_str() {
+        "slack" => json!([{ "slackSignature": [] }]),
+        "skill" => json!([
+            { "skillToken": [] }, { "skillBearer": [] }, { "internalToken": [] }, { "internalBearer": [] },
+        ]),
+        "public" => json!([]),
+        _ => json!([{ "internalToken": [] }, { "internalBearer": [] }]),
+    };
+    let mut responses = Map::new();
+    for (status, response) in operation["responses"].as_object().into_iter().flatten() {
+        if !status.starts_with('2') && status != "304" {
+            continue;
+        }
+        let mut response = response.clone();
+        let is_success = status.starts_with('2');
+        response["description"] = json!(if is_success { words.answer } else { "The caller's copy is the newest" });
+        response["headers"] = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
+        if operation["responses"]["304"].is_object() {
+            response["headers"]["etag"] = json!({ "$ref": "#/components/headers/EntityTag" });
+        }
+        responses.insert(status.clone(), response);
+    }
+    let of_every: &[&str] = if tier == "public" { &["405", "429"] } else { &["401", "405", "429", "500", "503"] };
+    for status in of_every.iter().chain(words.statuses) {
+        responses.insert((*status).to_owned(), error_response(status));
+    }
+    operation["responses"] = Value::Object(responses);
 }

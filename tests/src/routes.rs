@@ -97,7 +97,10 @@ const SECRET: Body = Body::Json(r#"{"secrets":{"A_KEY":"a value"}}"#);
 const SESSION: Body = Body::Json(r#"{"botId":"bot-1","sessionKey":"agent:bot-1:main","title":"A conversation"}"#);
 const NEW_TITLE: Body = Body::Json(r#"{"title":"Another title"}"#);
 const ARTIFACT: Body = Body::Json(r#"{"botId":"bot-1","sessionKey":"agent:bot-1:main","title":"A page"}"#);
-const PREVIEW: Body = Body::Json(r#"{"botId":"bot-1","previewUrl":"https://example.com/"}"#);
+const PREVIEW: Body =
+    Body::Json(r#"{"botId":"bot-1","sessionKey":"agent:bot-1:main","previewUrl":"https://example.com/"}"#);
+const ACTION: Body = Body::Json(r#"{"botId":"bot-1","action":"GMAIL_SEND_EMAIL","params":{}}"#);
+const TOOLKIT: Body = Body::Json(r#"{"botId":"bot-1","toolkitSlug":"gmail"}"#);
 const FEEDBACK: Body = Body::Json(r#"{"content":"Well done","agentId":"bot-1"}"#);
 
 const SKILL: Body = Body::Json(r##"{"content":"# Maps","files":{"run.sh":"echo"}}"##);
@@ -204,7 +207,7 @@ pub const ROUTES: &[Route] = &[
     route(
         "/api/internal/workspace-templates/{name}",
         Tier::Operator,
-        &[call("PUT", "/api/internal/workspace-templates/agents", TEMPLATE, 200)],
+        &[call("PUT", "/api/internal/workspace-templates/AGENTS.md", TEMPLATE, 200)],
     )
     .takes(LIBRARY_LIMIT),
     route(
@@ -220,6 +223,28 @@ pub const ROUTES: &[Route] = &[
         &[call("PATCH", "/api/internal/sessions/no-session", NEW_TITLE, 404)],
     )
     .tells_another_pool(404, "Session not found"),
+    route(
+        "/api/internal/sessions/sync-discord",
+        Tier::Runtime,
+        &[call("POST", "/api/internal/sessions/sync-discord", POOL_ALONE, 200)],
+    ),
+    route(
+        "/api/internal/sessions/sync-feishu",
+        Tier::Runtime,
+        &[call("POST", "/api/internal/sessions/sync-feishu", POOL_ALONE, 200)],
+    ),
+    route(
+        "/api/internal/composio/execute",
+        Tier::Skill,
+        &[call("POST", "/api/internal/composio/execute", ACTION, 503)],
+    )
+    .tells_another_pool(403, "Token is not valid for this bot"),
+    route(
+        "/api/internal/composio/disconnect",
+        Tier::Skill,
+        &[call("POST", "/api/internal/composio/disconnect", TOOLKIT, 503)],
+    )
+    .tells_another_pool(403, "Token is not valid for this bot"),
     route("/api/internal/artifacts", Tier::Skill, &[call("POST", "/api/internal/artifacts", ARTIFACT, 201)])
         .tells_another_pool(403, "Token is not valid for this bot"),
     route(
@@ -235,8 +260,8 @@ pub const ROUTES: &[Route] = &[
     )
     .tells_another_pool(403, "Token is not valid for this bot"),
     route("/api/internal/feedback", Tier::Skill, &[call("POST", "/api/internal/feedback", FEEDBACK, 200)])
-        .tells_another_pool(403, "Token is not valid for this bot")
-        .takes(300 * 1024),
+        .serves_every_pool()
+        .takes(5 * 1024 * 1024),
 ];
 
 /// Each call with its route.

@@ -67,14 +67,10 @@ async fn what_is_not_json_is_malformed() {
         ("not UTF-8 in a key", b"{\"c4n4ry\xff\":1}".to_vec()),
         ("UTF-16", "{\"poolId\":\"x\"}".encode_utf16().flat_map(u16::to_le_bytes).collect()),
         ("a byte-order mark", "\u{feff}{\"poolId\":\"c4n4ry\"}".into()),
-        ("half a surrogate", br#"{"poolId":"c4n4ry\ud800"}"#.to_vec()),
         ("a raw NUL", b"{\"poolId\":\"c4n4ry\0\"}".to_vec()),
         ("a NUL behind it", b"{\"poolId\":\"c4n4ry\"}\0".to_vec()),
         ("a raw line break", b"{\"poolId\":\"c4n4ry\n\"}".to_vec()),
-        ("depth 10,000 of arrays", format!("{{\"x\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000)).into()),
-        ("depth 10,000 of objects", format!("{}1{}", "{\"x\":".repeat(10_000), "}".repeat(10_000)).into()),
         ("depth 10,000 that ends there", "[".repeat(10_000).into()),
-        ("a number past any float", br#"{"c4n4ry":1e999}"#.to_vec()),
     ];
     for (call, _) in json_calls() {
         for (what, body) in &bodies {

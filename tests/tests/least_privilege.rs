@@ -62,9 +62,10 @@ async fn no_role_allows_what_its_function_never_does() {
     assert_eq!(unresolved.status, 400, "{unresolved:?}");
     let another_skill = json!({ "content": "# Another" });
     let another_template = json!({ "content": "# Another", "writeMode": "inject" });
-    for (path, body) in
-        [("/api/internal/skills/maps", another_skill), ("/api/internal/workspace-templates/agents", another_template)]
-    {
+    for (path, body) in [
+        ("/api/internal/skills/maps", another_skill),
+        ("/api/internal/workspace-templates/AGENTS.md", another_template),
+    ] {
         assert_eq!(send(system.internal(Method::PUT, path).json(&body)).await.status, 200);
     }
 

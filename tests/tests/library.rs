@@ -61,12 +61,12 @@ async fn a_skill_is_answered_with_its_files_until_it_is_inactive() {
 async fn a_template_is_answered_with_its_mode_and_a_heartbeat_tells_of_both_kinds() {
     let system = System::start().await;
     seed::pool(&system, "pool-1", None).await;
-    let path = "/api/internal/workspace-templates/agents-md";
+    let path = "/api/internal/workspace-templates/AGENTS.md";
     for (number, mode) in ["seed", "inject"].into_iter().enumerate() {
         let stored = put(&system, path, &json!({ "content": "# Agents", "writeMode": mode })).await;
-        assert_eq!(stored.json(), json!({ "ok": true, "name": "agents-md", "version": number + 1 }));
+        assert_eq!(stored.json(), json!({ "ok": true, "name": "AGENTS.md", "version": number + 1 }));
         let latest = get(&system, LATEST_TEMPLATES).await.json();
-        assert_eq!(latest["templates"], json!({ "agents-md": { "content": "# Agents", "writeMode": mode } }));
+        assert_eq!(latest["templates"], json!({ "AGENTS.md": { "content": "# Agents", "writeMode": mode } }));
         assert_eq!(latest["templatesHash"].as_str().unwrap().len(), 64);
     }
     put_skill(&system, "maps", &json!({ "content": "# Maps" })).await;

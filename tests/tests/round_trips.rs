@@ -212,11 +212,11 @@ async fn skills_and_templates_are_written_and_read_in_two_rounds() {
     seed::pool(&system, "pool-1", None).await;
     let runtime = token(&system, "runtime").await;
     let large = "x".repeat(900_000);
-    for (kind, body) in [
-        ("skills", json!({ "content": "# Maps", "files": { "large": large } })),
-        ("workspace-templates", json!({ "content": "# Agents", "writeMode": "seed" })),
+    for (kind, name, body) in [
+        ("skills", "maps", json!({ "content": "# Maps", "files": { "large": large } })),
+        ("workspace-templates", "AGENTS.md", json!({ "content": "# Agents", "writeMode": "seed" })),
     ] {
-        let path = format!("/api/internal/{kind}/maps");
+        let path = format!("/api/internal/{kind}/{name}");
         let put = |content: &str| {
             let mut body = body.clone();
             body["content"] = content.into();

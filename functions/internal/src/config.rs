@@ -89,7 +89,7 @@ impl App {
                 self.store.gateway_token(&read)
             )?;
             let new_token = if kept_token.is_none() { Some(self.new_gateway_token()) } else { None };
-            let configuration = generator.build(&pool_records(&records, generator)?, dialect);
+            let configuration = generator.build(&pool_records(&read.pool, &records, generator)?, dialect);
             let (hash, bytes) = (configuration.hash(), configuration.to_bytes());
             let published = self.store.publish_snapshot(&read, &name, hash, bytes, new_token.as_ref()).await;
             if let Published::As(snapshot) = published.map_err(refuse)? {
@@ -195,9 +195,9 @@ fn credentials(records: Vec<BotRecords>) -> BTreeMap<Reference, SecretString> {
     each.collect()
 }
 
-fn pool_records(records: &[BotRecords], generator: &Generator) -> Result<PoolRecords, ApiError> {
+fn pool_records(pool: &Pool, records: &[BotRecords], generator: &Generator) -> Result<PoolRecords, ApiError> {
     let bots = records.iter().map(bot_record).collect::<Result<_, _>>()?;
-    Ok(PoolRecords { bots, lite_llm: generator.lite_llm() })
+    Ok(PoolRecords { bots, bot_ids: pool.bots.clone(), lite_llm: generator.lite_llm() })
 }
 
 fn bot_record(records: &BotRecords) -> Result<BotRecord, StoreError> {

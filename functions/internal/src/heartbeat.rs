@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use jiff::Timestamp;
 use portcullis_auth::PoolId;
 use portcullis_openclaw::OpenClawVersion;
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Runtime};
+use portcullis_runtime::{
+    ApiError,
+    fields::{Count, Time, optional},
+    json::Json,
+    openapi,
+    tier::Runtime,
+};
 use portcullis_store::{Heartbeat, PoolAddress, PoolStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     App, openclaw_version, refuse,
-    register::{active, address, check_address},
+    register::{address, check_address, default_status},
 };
 
 /// What a pool says of itself.
@@ -28,15 +33,16 @@ pub struct Request {
     #[serde(default, deserialize_with = "address")]
     #[schema(value_type = Option<String>)]
     pod_ip: Option<PoolAddress>,
-    #[serde(default = "active")]
+    #[serde(default = "default_status")]
     #[schema(value_type = openapi::PoolStatus)]
     status: PoolStatus,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    last_seen_version: Option<u64>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    last_seen_version: Option<Count>,
     /// Checked and not used: only our own clock tells when a pool was last seen.
-    #[serde(rename = "timestamp")]
+    #[serde(rename = "timestamp", default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::Time>)]
-    _timestamp: Option<Timestamp>,
+    _timestamp: Option<Time>,
 }
 
 /// What the pool compares with what it has, so that it fetches only what changed.
@@ -78,7 +84,7 @@ pub async fn handle(
     let heartbeat = Heartbeat {
         status: request.status,
         address: request.pod_ip,
-        last_seen_version: request.last_seen_version,
+        last_seen_version: request.last_seen_version.map(|version| version.0),
         openclaw: request.openclaw_version.map(openclaw_version::report),
     };
     let beat = async {

@@ -16,6 +16,7 @@ mod runtime_tokens;
 mod session;
 mod sessions;
 mod skill_tokens;
+mod sync_sessions;
 mod ttl;
 
 use std::{sync::Arc, time::Duration};
@@ -30,6 +31,7 @@ use portcullis_runtime::{
     documents::Documents,
     front, lambda,
     network::PoolNetworks,
+    openapi,
     rotating::Rotating,
     secrets::LiteLlmAccess,
     settings::{SettingsError, SettingsReader},
@@ -132,6 +134,8 @@ fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
         .at("/api/internal/skills/latest", routing::get(library::latest_skills::handle))
         .at("/api/internal/workspace-templates/latest", routing::get(library::latest_templates::handle))
         .at("/api/internal/sessions", routing::post(sessions::handle))
+        .at("/api/internal/sessions/sync-discord", routing::post(sync_sessions::discord))
+        .at("/api/internal/sessions/sync-feishu", routing::post(sync_sessions::feishu))
         .at("/api/internal/sessions/{id}", routing::patch(session::handle));
     [
         tier::registration(gate, Arc::clone(&app), registration),
@@ -165,6 +169,8 @@ fn pool_not_found(pool: &portcullis_auth::PoolId) -> ApiError {
         runtime_tokens::issue,
         runtime_tokens::revoke,
         check_slack_tokens::handle,
+        sync_sessions::discord,
+        sync_sessions::feishu,
         config::bare::handle,
         config::latest::handle,
         config::version::handle,
@@ -175,6 +181,6 @@ fn pool_not_found(pool: &portcullis_auth::PoolId) -> ApiError {
         sessions::handle,
         session::handle,
     ),
-    components(schemas(portcullis_runtime::openapi::Error))
+    components(schemas(openapi::Error, openapi::SkillFolder, openapi::TemplateName))
 )]
 pub struct Described;

@@ -1,11 +1,12 @@
 //! Skills and workspace templates: what the operator stores once and every pool copies.
 
+mod front_matter;
 pub mod latest_skills;
 pub mod latest_templates;
 pub mod put_skill;
 pub mod put_template;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 use axum::{
     Json,
@@ -14,7 +15,7 @@ use axum::{
 };
 use http::{HeaderMap, request::Parts};
 use portcullis_auth::LibraryName;
-use portcullis_runtime::{ApiError, etag, openapi, params, tier::Runtime};
+use portcullis_runtime::{ApiError, etag, params, tier::Runtime};
 use portcullis_store::{Contents, Document, Library, PutDocumentError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -43,10 +44,13 @@ pub enum Status {
 #[schema(as = Stored)]
 pub struct Stored {
     ok: bool,
-    #[schema(value_type = openapi::LibraryName)]
+    #[schema(value_type = String)]
     name: LibraryName,
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     version: u64,
+    /// What the pools will not make of it, in words for the operator.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl App {
@@ -67,7 +71,7 @@ impl App {
         let answer_bytes = length_within_json(name.as_str().as_bytes()) + length_within_json(&content);
         let document = Document { is_active: matches!(status, Status::Active), bytes, answer_bytes, content };
         let version = self.store.put_document(library, &name, document).await.map_err(refuse)?;
-        Ok(Json(Stored { ok: true, name, version }))
+        Ok(Json(Stored { ok: true, name, version, warnings: Vec::new() }))
     }
 
     /// What a library holds, for a caller whose token, where it is a pool's, has not been revoked.
@@ -106,9 +110,9 @@ impl App {
 }
 
 /// The `{name}` of the path.
-pub struct NamePath(LibraryName);
+pub struct NamePath<T>(T);
 
-impl<S: Sync> FromRequestParts<S> for NamePath {
+impl<S: Sync, T: FromStr<Err: Display>> FromRequestParts<S> for NamePath<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use portcullis_auth::PoolId;
 use portcullis_openclaw::OpenClawVersion;
-use portcullis_runtime::{ApiError, json::Json, network::PoolNetworks, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, fields::optional, json::Json, network::PoolNetworks, openapi, tier::Runtime};
 use portcullis_store::{PoolAddress, PoolReport, PoolStatus};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -24,7 +24,7 @@ pub struct Request {
     #[serde(default, deserialize_with = "address")]
     #[schema(value_type = Option<String>)]
     pod_ip: Option<PoolAddress>,
-    #[serde(default = "active")]
+    #[serde(default = "default_status")]
     #[schema(value_type = openapi::PoolStatus)]
     status: PoolStatus,
 }
@@ -34,12 +34,12 @@ pub struct Request {
 /// # Errors
 /// The deserializer's, which says what an address must be.
 pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PoolAddress>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
+    let text: Option<String> = optional(deserializer)?;
     text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
 }
 
-/// What a pool is that says nothing of it.
-pub fn active() -> PoolStatus {
+/// Status when the request omits it.
+pub fn default_status() -> PoolStatus {
     PoolStatus::Active
 }
 

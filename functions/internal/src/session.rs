@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::request::Parts;
-use jiff::Timestamp;
 use portcullis_runtime::{
     ApiError,
-    fields::{Metadata, Title},
+    fields::{Count, Metadata, Time, Title, optional},
     json::Json,
     openapi, params,
     tier::Runtime,
@@ -22,13 +21,17 @@ use crate::{App, sessions::Response};
 #[serde(rename_all = "camelCase")]
 #[schema(as = SessionChange)]
 pub struct Request {
+    #[serde(default, deserialize_with = "optional")]
     title: Option<Title>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::SessionStatus>)]
     status: Option<SessionStatus>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    message_count: Option<u64>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    message_count: Option<Count>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::Time>)]
-    last_message_at: Option<Timestamp>,
+    last_message_at: Option<Time>,
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
@@ -53,8 +56,8 @@ pub async fn handle(
     let change = SessionChange {
         title: request.title.map(|title| title.0),
         status: request.status,
-        message_count: request.message_count,
-        last_message_at: request.last_message_at,
+        message_count: request.message_count.map(|count| count.0),
+        last_message_at: request.last_message_at.map(|at| at.0),
         metadata: request.metadata.map(|metadata| metadata.0),
     };
     match app.store.change_session(caller.bots(), &id, &change).await {

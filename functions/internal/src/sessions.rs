@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::StatusCode;
-use jiff::Timestamp;
 use portcullis_auth::BotId;
 use portcullis_runtime::{
     ApiError,
-    fields::{Label, Metadata, SessionKey, Title},
+    fields::{Count, Label, Metadata, SessionKey, Time, Title, optional},
     json::Json,
     openapi,
     tier::Runtime,
 };
 use portcullis_store::{NewSession, Session, SessionChange, SessionStatus};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::App;
 
@@ -28,14 +27,19 @@ pub struct Request {
     bot_id: BotId,
     session_key: SessionKey,
     title: Title,
+    #[serde(default, deserialize_with = "optional")]
     channel_type: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
     channel_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::SessionStatus>)]
     status: Option<SessionStatus>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    message_count: Option<u64>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    message_count: Option<Count>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::Time>)]
-    last_message_at: Option<Timestamp>,
+    last_message_at: Option<Time>,
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
@@ -58,7 +62,7 @@ pub struct Response {
     message_count: u64,
     last_message_at: Option<String>,
     #[schema(value_type = serde_json::Value)]
-    metadata: Value,
+    metadata: Box<RawValue>,
     created_at: String,
     updated_at: String,
 }
@@ -104,8 +108,8 @@ pub async fn handle(
         change: SessionChange {
             title: Some(request.title.0),
             status: request.status,
-            message_count: request.message_count,
-            last_message_at: request.last_message_at,
+            message_count: request.message_count.map(|count| count.0),
+            last_message_at: request.last_message_at.map(|at| at.0),
             metadata: request.metadata.map(|metadata| metadata.0),
         },
     };

@@ -88,7 +88,7 @@ impl Relay {
             Ok(Lease::HeldByAnother) => return Err(Stop::Failed("another delivery of it is under way".to_owned())),
             Err(error) => return Err(self.store_failed(&error)),
         };
-        self.record_message(message, event).await?;
+        self.record_message(message, event, &pool).await?;
         let delivery = Delivery { address, account: &channel.account_id, secret: &secret, event };
         let posted = self.slow_pools.watch(&pool.id, on_slow, self.poster.post(delivery)).await;
         self.keep_circuit(&pool, target.stall, &posted).await;
@@ -146,11 +146,11 @@ impl Relay {
         }
     }
 
-    async fn record_message(&self, message: &ReceivedMessage, event: &QueuedEvent) -> Result<(), Stop> {
+    async fn record_message(&self, message: &ReceivedMessage, event: &QueuedEvent, pool: &Pool) -> Result<(), Stop> {
         let Some(facts) = &event.message else { return Ok(()) };
         let seen = MessageSeen {
             bot: &event.bot,
-            session_key: &session::key(&event.bot, facts),
+            session_key: &session::key(&event.bot, &pool.bots, facts),
             channel_type: "slack",
             channel_id: &facts.slack_channel,
             at: message.sent_at,

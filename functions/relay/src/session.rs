@@ -5,8 +5,8 @@ use portcullis_runtime::queue::{ConversationKind, MessageFacts};
 
 /// `agent:{agent}:slack:channel:{channel}`, `…:group:{channel}` for a group direct message, each with `:thread:{thread}` in a
 /// thread, or `…:direct:{user}`; lower case. `{agent}` is the bot's name in the pool's configuration.
-pub fn key(bot: &BotId, facts: &MessageFacts) -> String {
-    let agent = bot.agent_id();
+pub fn key(bot: &BotId, pool: &[BotId], facts: &MessageFacts) -> String {
+    let agent = bot.agent_id(pool);
     let channel = &facts.slack_channel;
     let mut key = match &facts.kind {
         // A direct message is one conversation, its threads included.
@@ -30,7 +30,7 @@ mod tests {
         let bot: BotId = "bot-1".parse().unwrap();
         let of = |kind, thread: Option<&str>| {
             let thread = thread.map(ToOwned::to_owned);
-            key(&bot, &MessageFacts { slack_channel: "C01".into(), kind, thread, counted_as: None })
+            key(&bot, &[], &MessageFacts { slack_channel: "C01".into(), kind, thread, counted_as: None })
         };
         let direct = || ConversationKind::Direct { user: "U02".to_owned() };
         assert_eq!(of(ConversationKind::Channel, None), "agent:bot-1:slack:channel:c01");

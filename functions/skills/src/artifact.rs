@@ -6,7 +6,7 @@ use axum::extract::State;
 use http::request::Parts;
 use portcullis_runtime::{
     ApiError,
-    fields::{Label, Metadata, Title},
+    fields::{Count, Label, Metadata, Title, optional},
     json::Json,
     openapi, params,
     tier::Skill,
@@ -24,19 +24,25 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schema(as = ArtifactChange)]
 pub struct Request {
+    #[serde(default, deserialize_with = "optional")]
     title: Option<Title>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::ArtifactStatus>)]
     status: Option<ArtifactStatus>,
     #[serde(default, deserialize_with = "preview_url")]
     #[schema(value_type = Option<openapi::WebUrl>)]
     preview_url: Option<PreviewUrl>,
+    #[serde(default, deserialize_with = "optional")]
     deploy_target: Option<Label>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    lines_of_code: Option<u64>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    file_count: Option<u64>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    duration_ms: Option<u64>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    lines_of_code: Option<Count>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    file_count: Option<Count>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    duration_ms: Option<Count>,
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
@@ -63,9 +69,9 @@ pub async fn handle(
         status: request.status,
         preview_url: request.preview_url,
         deploy_target: request.deploy_target.map(|label| label.0),
-        lines_of_code: request.lines_of_code,
-        file_count: request.file_count,
-        duration_ms: request.duration_ms,
+        lines_of_code: request.lines_of_code.map(|count| count.0),
+        file_count: request.file_count.map(|count| count.0),
+        duration_ms: request.duration_ms.map(|count| count.0),
         metadata: request.metadata.map(|metadata| metadata.0),
     };
     match app.store.change_artifact(caller.bots(), &id, &change).await {

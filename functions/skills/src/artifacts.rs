@@ -7,7 +7,7 @@ use http::StatusCode;
 use portcullis_auth::BotId;
 use portcullis_runtime::{
     ApiError,
-    fields::{Label, Metadata, SessionKey, Title},
+    fields::{Count, Label, Metadata, SessionKey, Title, optional},
     json::Json,
     openapi,
     tier::Skill,
@@ -16,7 +16,7 @@ use portcullis_store::{
     Artifact, ArtifactChange, ArtifactSource, ArtifactStatus, ArtifactType, NewArtifact, PreviewUrl, PutArtifactError,
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::{App, session_ref::Said};
 
@@ -28,28 +28,41 @@ pub struct Request {
     #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     title: Title,
+    #[serde(default, deserialize_with = "optional")]
     session_key: Option<SessionKey>,
+    #[serde(default, deserialize_with = "optional")]
     chat_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
     thread_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
     channel_type: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
     channel_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::ArtifactType>)]
     artifact_type: Option<ArtifactType>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::ArtifactSource>)]
     source: Option<ArtifactSource>,
+    #[serde(default, deserialize_with = "optional")]
     content_type: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::ArtifactStatus>)]
     status: Option<ArtifactStatus>,
     #[serde(default, deserialize_with = "preview_url")]
     #[schema(value_type = Option<openapi::WebUrl>)]
     preview_url: Option<PreviewUrl>,
+    #[serde(default, deserialize_with = "optional")]
     deploy_target: Option<Label>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    lines_of_code: Option<u64>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    file_count: Option<u64>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    duration_ms: Option<u64>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    lines_of_code: Option<Count>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    file_count: Option<Count>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    duration_ms: Option<Count>,
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
@@ -59,7 +72,7 @@ pub struct Request {
 /// # Errors
 /// The deserializer's, which says what a preview's URL must be.
 pub fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PreviewUrl>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
+    let text: Option<String> = optional(deserializer)?;
     text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
 }
 
@@ -91,7 +104,7 @@ pub struct Response {
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     duration_ms: Option<u64>,
     #[schema(value_type = serde_json::Value)]
-    metadata: Value,
+    metadata: Box<RawValue>,
     created_at: String,
     updated_at: String,
 }
@@ -153,9 +166,9 @@ pub async fn handle(
             status: request.status,
             preview_url: request.preview_url,
             deploy_target: request.deploy_target.map(|label| label.0),
-            lines_of_code: request.lines_of_code,
-            file_count: request.file_count,
-            duration_ms: request.duration_ms,
+            lines_of_code: request.lines_of_code.map(|count| count.0),
+            file_count: request.file_count.map(|count| count.0),
+            duration_ms: request.duration_ms.map(|count| count.0),
             metadata: request.metadata.map(|metadata| metadata.0),
         },
     };

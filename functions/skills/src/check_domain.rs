@@ -6,7 +6,7 @@ use axum::extract::State;
 use portcullis_auth::BotId;
 use portcullis_runtime::{
     ApiError,
-    fields::{Label, SessionKey},
+    fields::{Label, SessionKey, optional},
     json::Json,
     openapi,
     tier::Skill,
@@ -26,9 +26,13 @@ pub struct Request {
     #[serde(deserialize_with = "preview_url")]
     #[schema(value_type = openapi::WebUrl)]
     preview_url: PreviewUrl,
+    #[serde(default, deserialize_with = "optional")]
     session_key: Option<SessionKey>,
+    #[serde(default, deserialize_with = "optional")]
     chat_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
     thread_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
     channel_type: Option<Label>,
 }
 
@@ -63,12 +67,12 @@ pub async fn handle(
 ) -> Result<axum::Json<Response>, ApiError> {
     let Request { bot_id: bot, preview_url: url, channel_type, .. } = request;
     let said = Said { session_key: request.session_key, chat_id: request.chat_id, thread_id: request.thread_id };
-    let session = match said.session(&bot) {
+    let session = match said.required(&bot) {
         Ok(session) => session,
         Err(refusal) => return Err(app.unless_bot_is_refused(&caller, &bot, refusal).await),
     };
     let channel_type = channel_type.as_ref().map(|label| label.0.as_str());
-    let check = app.store.check_preview(caller.bots(), &bot, session.as_ref(), channel_type, &url);
+    let check = app.store.check_preview(caller.bots(), &bot, Some(&session), channel_type, &url);
     let check = check.await.map_err(refuse)?;
     let (existing_artifact_id, existing_session_key) =
         check.existing.map(|owner| (owner.artifact, owner.session_key)).unzip();

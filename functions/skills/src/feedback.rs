@@ -5,28 +5,38 @@ use std::sync::Arc;
 use axum::extract::State;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use portcullis_auth::BotId;
-use portcullis_runtime::{ApiError, fields::Label, json::Json, openapi, tier::Skill};
-use portcullis_store::NewFeedback;
+use portcullis_runtime::{
+    ApiError,
+    fields::{Label, optional},
+    json::Json,
+    openapi,
+    tier::Skill,
+};
+use portcullis_store::{BotAccessError, NewFeedback};
 use serde::{Deserialize, Serialize};
 
 use crate::App;
 
-/// The most bytes of feedback in all: a row holds 400 KB.
-const LIMIT: usize = 300 * 1024;
+/// The most bytes of feedback in all: 5 MiB, under what Lambda takes.
+const LIMIT: usize = 5 * 1024 * 1024;
 
-/// What a user tells.
+/// Feedback of a user.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Feedback)]
 pub struct Request {
     #[schema(value_type = String, min_length = 1, max_length = 5000)]
     content: Text<5000>,
-    #[schema(value_type = Option<openapi::Id>)]
-    agent_id: Option<BotId>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
+    agent_id: Option<Text<256>>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     channel: Option<Text<256>>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     sender: Option<Text<256>>,
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 10_000)]
     conversation_context: Option<Text<10_000>>,
     #[schema(value_type = Option<Vec<String>>, max_items = 10)]
@@ -37,35 +47,39 @@ pub struct Request {
     file_data: Option<AtMost<File, 5>>,
 }
 
-/// All that comes with it, as it is kept.
+/// The parts of feedback that are kept beside its text. Of attachments these are the names alone: a row holds 400 KB, and
+/// their contents are for a mail.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Details<'a> {
+    agent_id: Option<&'a Text<256>>,
     channel: &'a Option<Text<256>>,
     sender: &'a Option<Text<256>>,
     conversation_context: &'a Option<Text<10_000>>,
     image_urls: &'a Option<AtMost<Text<2048>, 10>>,
-    image_data: &'a Option<AtMost<Image, 5>>,
-    file_data: &'a Option<AtMost<File, 5>>,
+    images: Vec<&'a Label>,
+    files: Vec<&'a Label>,
 }
 
 /// An image.
-#[derive(Deserialize, Serialize, utoipa::ToSchema)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = FeedbackImage)]
 struct Image {
+    #[serde(rename = "data")]
     #[schema(value_type = String)]
-    data: Base64,
+    _data: Base64,
     mime_type: Label,
 }
 
 /// A file.
-#[derive(Deserialize, Serialize, utoipa::ToSchema)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = FeedbackFile)]
 struct File {
+    #[serde(rename = "data")]
     #[schema(value_type = String)]
-    data: Base64,
+    _data: Base64,
     file_name: Label,
 }
 
@@ -85,7 +99,7 @@ impl<const MAXIMUM: usize> TryFrom<String> for Text<MAXIMUM> {
 
 /// A list of at most `MAXIMUM`.
 #[derive(Deserialize, Serialize)]
-#[serde(try_from = "Vec<T>", bound = "T: Serialize + for<'a> Deserialize<'a>")]
+#[serde(try_from = "Vec<T>", bound(deserialize = "T: Deserialize<'de>"))]
 struct AtMost<T, const MAXIMUM: usize>(Vec<T>);
 
 impl<T, const MAXIMUM: usize> TryFrom<Vec<T>> for AtMost<T, MAXIMUM> {
@@ -96,24 +110,29 @@ impl<T, const MAXIMUM: usize> TryFrom<Vec<T>> for AtMost<T, MAXIMUM> {
     }
 }
 
-/// Bytes in base64 (RFC 4648 §4), as they were sent.
-#[derive(Deserialize, Serialize)]
+/// Bytes in base64 (RFC 4648 §4). They are checked and not kept.
+#[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Base64(String);
+struct Base64;
 
 impl TryFrom<String> for Base64 {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, &'static str> {
-        if STANDARD.decode(&text).is_ok() { Ok(Self(text)) } else { Err("must be base64") }
+        if STANDARD.decode(&text).is_ok() { Ok(Self) } else { Err("must be base64") }
     }
 }
 
-/// It is kept.
+/// The text was kept; attachments may not have been.
 #[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = FeedbackAnswer)]
 pub struct Response {
     ok: bool,
+    /// Attachments whose contents went out with a mail.
+    attachments_kept: usize,
+    /// Attachments of which only the names were kept.
+    attachments_dropped: usize,
 }
 
 #[utoipa::path(
@@ -130,18 +149,32 @@ pub async fn handle(
     caller: Skill,
     Json(request): Json<Request, LIMIT>,
 ) -> Result<axum::Json<Response>, ApiError> {
+    let images: Vec<_> = request.image_data.iter().flat_map(|images| &images.0).map(|image| &image.mime_type).collect();
+    let files: Vec<_> = request.file_data.iter().flat_map(|files| &files.0).map(|file| &file.file_name).collect();
+    let attachments = images.len() + files.len();
+    // An agent that is no bot of the caller's is kept as text: the user's words are not lost to a wrong id.
+    let bot = request.agent_id.as_ref().and_then(|agent| agent.0.parse::<BotId>().ok());
+    let bot = match bot {
+        Some(bot) => match app.store.check_bot(caller.bots(), &bot).await {
+            Ok(()) => Some(bot),
+            Err(BotAccessError::NotFound | BotAccessError::NotOfPool) => None,
+            Err(error) => return Err(Skill::refuse_bot(error)),
+        },
+        None => None,
+    };
     let details = Details {
+        agent_id: request.agent_id.as_ref(),
         channel: &request.channel,
         sender: &request.sender,
         conversation_context: &request.conversation_context,
         image_urls: &request.image_urls,
-        image_data: &request.image_data,
-        file_data: &request.file_data,
+        images,
+        files,
     };
     let details =
         serde_json::to_string(&details).map_err(|error| ApiError::internal(format!("feedback is no JSON: {error}")))?;
-    let feedback =
-        NewFeedback { bot: request.agent_id, pool: caller.pool().cloned(), content: request.content.0, details };
+    let feedback = NewFeedback { bot, pool: caller.pool().cloned(), content: request.content.0, details };
     app.store.keep_feedback(caller.bots(), &feedback).await.map_err(Skill::refuse_bot)?;
-    Ok(axum::Json(Response { ok: true }))
+    // No mail is sent yet, and so no attachment's contents are kept.
+    Ok(axum::Json(Response { ok: true, attachments_kept: 0, attachments_dropped: attachments }))
 }

@@ -6,6 +6,7 @@
 mod artifact;
 mod artifacts;
 mod check_domain;
+mod composio;
 mod feedback;
 mod get_secrets;
 mod session_ref;
@@ -61,6 +62,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         .at("/api/internal/artifacts", routing::post(artifacts::handle))
         .at("/api/internal/artifacts/{id}", routing::patch(artifact::handle))
         .at("/api/internal/artifacts/check-domain", routing::post(check_domain::handle))
+        .at("/api/internal/composio/execute", routing::post(composio::execute))
+        .at("/api/internal/composio/disconnect", routing::post(composio::disconnect))
         .at("/api/internal/feedback", routing::post(feedback::handle));
     let mounted = [tier::skill(&gate, Arc::new(app), routes)];
     Ok(front::serve("skills", platform, commit_hash.as_deref(), DEADLINE, mounted))
@@ -75,5 +78,13 @@ impl App {
 
 /// What the `OpenAPI` document says of this function.
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(get_secrets::handle, artifacts::handle, artifact::handle, check_domain::handle, feedback::handle,))]
+#[openapi(paths(
+    get_secrets::handle,
+    artifacts::handle,
+    artifact::handle,
+    check_domain::handle,
+    composio::execute,
+    composio::disconnect,
+    feedback::handle,
+))]
 pub struct Described;

@@ -117,8 +117,7 @@ impl Demo {
             let names: Vec<&str> = answer.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             steps.push(step("skills", format!("skill {skill} reads {}, and nothing else", names.join(" and "))));
         }
-        let skill =
-            json!({ "content": "# Maps", "files": { "find.sh": "#!/bin/sh\nportcullis-skill secrets get --env\n" } });
+        let skill = json!({ "content": "---\nname: maps\ndescription: Finds the way with the key of the maps\n---\n# Maps\n", "files": { "find.sh": "#!/bin/sh\nportcullis-skill secrets get --env\n" } });
         self.call(reqwest::Method::PUT, "/api/internal/skills/maps", "INTERNAL_API_TOKEN", Some(&skill)).await?;
         steps.push(step("internal", "stored the skill maps with its files"));
         if !self.is_anothers && self.machine.is_none() {
@@ -191,7 +190,8 @@ impl Demo {
             team_name: Some("Demo".to_owned()),
             bot_user_id: None,
             platform_app: false,
-            bot_token: None,
+            // A channel without one is in no configuration. It opens nothing.
+            bot_token: Some("not-a-real-token-of-the-demonstration".into()),
             signing_secret: setting(&self.platform, "DEMO_SLACK_SIGNING_SECRET")?,
             delivery_secret: setting(&self.platform, "DEMO_DELIVERY_SECRET")?,
         };

@@ -17,13 +17,22 @@ const DIGEST_PREFIX: &str = "bot-";
 const BLOCKED_KEYS: [&str; 2] = ["constructor", "prototype"];
 
 impl BotId {
-    /// Returns the name of a bot as an agent of its pool, with which the keys of its sessions begin: the bot's own id
-    /// where `OpenClaw` keeps it as it is (`^[a-z0-9][a-z0-9_-]{0,63}$`), else a digest of it. It depends on nothing but
-    /// the bot's id, so that whoever knows the bot knows its session keys.
+    /// Returns the name of a bot as an agent of its pool, with which the keys of its sessions begin: the bot's own id in
+    /// lower case where `OpenClaw` keeps it as it is (`^[a-z0-9][a-z0-9_-]{0,63}$`), else a digest of it. An id with capital
+    /// letters has its digest too where another bot of the pool has the same one in lower case. `pool` is every bot of the
+    /// pool, so that whoever reads the pool's row makes the same name.
     #[must_use]
-    pub fn agent_id(&self) -> String {
-        let id = self.as_str();
-        if is_agent_id(id) && !is_digest(id) { id.to_owned() } else { digest(self) }
+    pub fn agent_id<'a>(&self, pool: impl IntoIterator<Item = &'a Self>) -> String {
+        let id = self.as_str().to_lowercase();
+        let is_own = id == self.as_str();
+        let is_shared = || pool.into_iter().any(|other| other != self && other.as_str().to_lowercase() == id);
+        if is_agent_id(&id) && !is_digest(&id) && (is_own || !is_shared()) { id } else { digest(self) }
+    }
+
+    /// Returns every name that the bot may have as an agent, whatever other bots its pool has.
+    #[must_use]
+    pub fn agent_ids(&self) -> [String; 2] {
+        [self.as_str().to_lowercase(), digest(self)]
     }
 }
 
@@ -52,26 +61,40 @@ fn digest(bot: &BotId) -> String {
 mod tests {
     use super::*;
 
-    fn id(bot: &str) -> String {
-        bot.parse::<BotId>().unwrap().agent_id()
+    fn ids(bots: &[&str]) -> Vec<String> {
+        let bots: Vec<BotId> = bots.iter().map(|bot| bot.parse().unwrap()).collect();
+        bots.iter().map(|bot| bot.agent_id(&bots)).collect()
     }
 
     #[test]
-    fn an_agent_is_called_by_its_bots_id_where_openclaw_takes_it() {
-        for taken in ["bot-1", "0a1b", "a_", "b-", &"x".repeat(64)] {
-            assert_eq!(id(taken), taken);
-        }
-        for wrong in ["Bot-1", "-x", "_x", "constructor", "a b", "é", "a:b", "a/../b", "${HOME}", &"x".repeat(65)] {
-            let id = id(wrong);
-            assert!(id.starts_with("bot-") && is_agent_id(&id), "{wrong}: {id}");
+    fn an_agent_is_called_by_its_bots_id_where_openclaw_keeps_it() {
+        let longest = "x".repeat(64);
+        assert_eq!(ids(&["Bot-1", "0a1b", "a_", "b-", &longest]), ["bot-1", "0a1b", "a_", "b-", &longest]);
+        for wrong in ["-x", "_x", "a b", "é", "a:b", "a/../b", "${HOME}", "Constructor", "prototype", &"x".repeat(65)]
+        {
+            let id = ids(&[wrong]).remove(0);
+            assert!(id.starts_with(DIGEST_PREFIX) && is_agent_id(&id), "{wrong}: {id}");
         }
     }
 
     #[test]
     fn two_bots_are_never_one_agent() {
-        let digest_of_another = id("BOT");
-        let ids: std::collections::BTreeSet<_> =
-            ["BOT", "Bot", "bot", "a b", "a:b", &digest_of_another].into_iter().map(id).collect();
-        assert_eq!(ids.len(), 6);
+        let digest_of_another = ids(&["a b"]).remove(0);
+        let bots = ["BOT", "Bot", "bot", "a b", "a:b", &digest_of_another];
+        let ids = ids(&bots);
+        assert_eq!(ids[2], "bot");
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), bots.len(), "{ids:?}");
+    }
+
+    #[test]
+    fn the_name_of_an_agent_is_always_one_of_those_that_its_bot_may_have() {
+        let bots: Vec<BotId> = ["BOT", "Bot", "bot", "a b"].iter().map(|bot| bot.parse().unwrap()).collect();
+        for bot in &bots {
+            assert!(
+                bot.agent_ids().contains(&bot.agent_id(&bots)) && bot.agent_ids().contains(&bot.agent_id([])),
+                "{bot}"
+            );
+        }
     }
 }

@@ -96,15 +96,54 @@ name!(
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 );
 
-name!(
-    /// A skill's folder, or a workspace template: 1–64 of `a-z`, `0-9` and `-`, the first not `-`.
-    LibraryName,
-    "a name",
-    "1 to 64 of a-z, 0-9 and -, the first of them not -",
-    |text| (1..=64).contains(&text.len())
+fn is_folder_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
         && !text.starts_with('-')
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn is_template_name(text: &str) -> bool {
+    let Some(stem) = text.strip_suffix(".md") else { return false };
+    (1..=60).contains(&stem.len())
+        && stem.starts_with(|first: char| first.is_ascii_uppercase())
+        && stem.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_'))
+}
+
+name!(
+    /// A skill's folder: 1–64 of `a-z`, `0-9` and `-`, the first not `-`.
+    SkillFolder,
+    "a name",
+    "1 to 64 of a-z, 0-9 and -, the first of them not -",
+    is_folder_name
 );
+
+name!(
+    /// A workspace template, by the name of its file: `[A-Z][A-Z0-9_-]{0,59}\.md`.
+    TemplateName,
+    "a name",
+    "a file's name such as AGENTS.md: 1 to 60 of A-Z, 0-9, - and _, the first of them a letter, and .md",
+    is_template_name
+);
+
+name!(
+    /// A document that every pool copies: a [`SkillFolder`] or a [`TemplateName`].
+    LibraryName,
+    "a name",
+    "a skill's folder or a template's file name",
+    |text| is_folder_name(text) || is_template_name(text)
+);
+
+impl From<SkillFolder> for LibraryName {
+    fn from(name: SkillFolder) -> Self {
+        Self(name.0)
+    }
+}
+
+impl From<TemplateName> for LibraryName {
+    fn from(name: TemplateName) -> Self {
+        Self(name.0)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -129,10 +168,22 @@ mod tests {
     #[test]
     fn a_library_name_is_the_name_of_a_plain_folder() {
         for good in ["a", "0-a", &"s".repeat(64)] {
-            assert!(good.parse::<LibraryName>().is_ok(), "{good}");
+            assert!(good.parse::<SkillFolder>().is_ok() && good.parse::<LibraryName>().is_ok(), "{good}");
         }
         for bad in ["", "-a", "a_b", "A", ".", "..", "a/b", &"s".repeat(65)] {
-            assert!(bad.parse::<LibraryName>().is_err(), "{bad}");
+            assert!(bad.parse::<SkillFolder>().is_err() && bad.parse::<LibraryName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_template_is_named_like_its_file() {
+        for good in ["AGENTS.md", "A.md", "A-1_B.md", &format!("{}.md", "A".repeat(60))] {
+            assert!(good.parse::<TemplateName>().is_ok() && good.parse::<LibraryName>().is_ok(), "{good}");
+        }
+        for bad in
+            ["", ".md", "agents.md", "AGENTS", "1.md", "A/B.md", "A..md", "A.md.md", &format!("{}.md", "A".repeat(61))]
+        {
+            assert!(bad.parse::<TemplateName>().is_err() && bad.parse::<LibraryName>().is_err(), "{bad}");
         }
     }
 

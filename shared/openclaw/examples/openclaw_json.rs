@@ -48,6 +48,7 @@ fn every_platform() -> Result<PoolRecords, String> {
                 ],
             )?,
         ],
+        bot_ids: Vec::new(),
         lite_llm: Some(LiteLlm { base_url: "https://models.example.com".to_owned(), key_revision: 1 }),
     })
 }

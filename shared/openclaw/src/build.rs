@@ -22,7 +22,8 @@ const LITE_LLM: &str = "litellm";
 pub fn build(records: &PoolRecords, dialect: Dialect, state_dir: &StateDir) -> Configuration {
     let mut bots: Vec<_> = records.bots.iter().collect();
     bots.sort_by(|one, other| one.id.cmp(&other.id));
-    let agents: Vec<_> = bots.into_iter().map(|bot| (bot.id.agent_id(), bot)).collect();
+    let all = || records.bot_ids.iter().chain(records.bots.iter().map(|bot| &bot.id));
+    let agents: Vec<_> = bots.into_iter().map(|bot| (bot.id.agent_id(all()), bot)).collect();
     let mut texts = Texts::default();
     let mut config = json!({
         "gateway": gateway(),

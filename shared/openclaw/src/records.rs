@@ -11,6 +11,8 @@ use crate::reference::CredentialKind;
 pub struct PoolRecords {
     /// Its active bots.
     pub bots: Vec<BotRecord>,
+    /// The ids of every bot of the pool, paused ones too: agents are named among all of them.
+    pub bot_ids: Vec<BotId>,
     /// The models that all of them speak through; where absent, each model's id names its own provider.
     pub lite_llm: Option<LiteLlm>,
 }

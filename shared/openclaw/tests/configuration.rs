@@ -78,6 +78,7 @@ fn small() -> PoolRecords {
                 vec![channel("c-2", "slack-A2-T2", Platform::Slack), channel("c-1", "slack-A1-T1", Platform::Slack)],
             ),
         ],
+        bot_ids: Vec::new(),
         lite_llm: None,
     }
 }

@@ -124,6 +124,12 @@ impl ApiError {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Kind::Refused, "unsupported_media_type", message)
     }
 
+    /// 503: this server does not offer what was asked for. No dependency failed.
+    #[must_use]
+    pub fn not_available(message: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Refused, "not_available", message)
+    }
+
     /// 503: something that we depend on did not answer in time. `detail` is for the log alone.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let message = "Temporarily unavailable; try again";

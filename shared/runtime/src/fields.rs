@@ -2,15 +2,71 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use portcullis_auth::BotId;
 use portcullis_store::MAXIMUM_METADATA_BYTES;
-use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeOwned},
+};
+use serde_json::value::RawValue;
+
+use crate::json;
 
 /// Why a text is not what its field takes. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be {0}")]
 pub struct InvalidField(&'static str);
+
+impl InvalidField {
+    /// A field that must be `rule`.
+    #[must_use]
+    pub fn new(rule: &'static str) -> Self {
+        Self(rule)
+    }
+}
+
+/// Reads an optional field: `null` and the empty text count as absent.
+///
+/// # Errors
+/// Those of `T`.
+pub fn optional<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(raw) = Option::<Box<RawValue>>::deserialize(deserializer)? else { return Ok(None) };
+    if raw.get() == "\"\"" {
+        return Ok(None);
+    }
+    serde_json::from_str(raw.get()).map(Some).map_err(|error| de::Error::custom(json::without_position(&error)))
+}
+
+/// A time of RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Time(pub Timestamp);
+
+impl TryFrom<String> for Time {
+    type Error = InvalidField;
+
+    fn try_from(text: String) -> Result<Self, InvalidField> {
+        text.parse().map(Self).map_err(|_| InvalidField("a time with its offset, such as 2026-01-31T12:00:00Z"))
+    }
+}
+
+/// A count that JavaScript holds exactly: 0 to 2^53 − 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(pub u64);
+
+impl Count {
+    /// The largest count.
+    pub const MAXIMUM: u64 = (1 << 53) - 1;
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let count = raw.get().parse().ok().filter(|count| *count <= Self::MAXIMUM);
+        count.map(Self).ok_or_else(|| de::Error::custom("must be a whole number from 0 to 9007199254740991"))
+    }
+}
 
 fn is_text(text: &str, maximum: usize) -> bool {
     (1..=maximum).contains(&text.chars().count()) && !text.chars().any(char::is_control)
@@ -63,21 +119,20 @@ impl TryFrom<String> for SessionKey {
 }
 
 impl SessionKey {
-    /// Whether it is a key of this bot's: `agent:<bot>:…`, where `<bot>` may be the bot's name as an agent too.
+    /// Whether it is a key of this bot's: `agent:<bot>:…`, where `<bot>` may be any name of the bot as an agent.
     #[must_use]
     pub fn is_of(&self, bot: &BotId) -> bool {
-        let named = |name: &str| self.0.starts_with(&format!("agent:{name}:").to_lowercase());
-        named(bot.as_str()) || named(&bot.agent_id())
+        bot.agent_ids().iter().any(|agent| self.0.starts_with(&format!("agent:{agent}:")))
     }
 }
 
-/// What a caller keeps with a row: any JSON, at most 64 KiB of it.
+/// The JSON that a caller keeps with a row, at most 64 KiB of it. It is kept as it was written: nothing here reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata(pub String);
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Value::deserialize(deserializer)?.to_string();
+        let text = Box::<RawValue>::deserialize(deserializer)?.get().to_owned();
         if text.len() > MAXIMUM_METADATA_BYTES {
             let kib = MAXIMUM_METADATA_BYTES / 1024;
             return Err(de::Error::custom(format_args!("must be at most {kib} KiB of JSON")));
@@ -87,10 +142,11 @@ impl<'de> Deserialize<'de> for Metadata {
 }
 
 impl Metadata {
-    /// What was kept, as JSON again; `null` where it is none.
+    /// Returns stored metadata as JSON again; `null` where there is none.
     #[must_use]
-    pub fn answered(stored: Option<&str>) -> Value {
-        stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
+    pub fn answered(stored: Option<&str>) -> Box<RawValue> {
+        let kept = stored.and_then(|text| RawValue::from_string(text.to_owned()).ok());
+        kept.unwrap_or_else(|| RawValue::NULL.to_owned())
     }
 }
 
@@ -125,12 +181,46 @@ mod tests {
     }
 
     #[test]
+    fn an_optional_text_that_is_empty_counts_as_absent() {
+        #[derive(Debug, Deserialize)]
+        struct Request {
+            #[serde(default, deserialize_with = "optional")]
+            label: Option<Label>,
+            #[serde(default, deserialize_with = "optional")]
+            at: Option<Time>,
+            #[serde(default, deserialize_with = "optional")]
+            count: Option<Count>,
+        }
+        let read = |text: &str| serde_json::from_str::<Request>(text);
+        for absent in ["{}", r#"{"label":"","at":""}"#, r#"{"label":null,"at":null,"count":null}"#] {
+            let request = read(absent).unwrap();
+            assert_eq!((request.label, request.at, request.count), (None, None, None), "{absent}");
+        }
+        let request = read(r#"{"label":"x","at":"2026-01-31T12:00:00+02:00","count":9007199254740991}"#).unwrap();
+        assert_eq!((request.label.unwrap().0.as_str(), request.count), ("x", Some(Count(Count::MAXIMUM))));
+        assert_eq!(request.at.unwrap().0.to_string(), "2026-01-31T10:00:00Z");
+        for (wrong, why) in [
+            (r#"{"label":7}"#, "expected a string"),
+            (r#"{"at":"2026-01-31T12:00:00"}"#, "must be a time with its offset"),
+            (r#"{"at":"yesterday"}"#, "must be a time with its offset"),
+            (r#"{"count":-1}"#, "must be a whole number"),
+            (r#"{"count":1.5}"#, "must be a whole number"),
+            (r#"{"count":1e400}"#, "must be a whole number"),
+            (r#"{"count":9007199254740992}"#, "must be a whole number"),
+            (r#"{"count":18446744073709551615}"#, "must be a whole number"),
+        ] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains(why), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
     fn metadata_is_any_json_of_up_to_64_kib() {
         let read = |text: &str| serde_json::from_str::<Metadata>(text);
-        assert_eq!(read(r#"{"a": [1, "x"]}"#).unwrap().0, r#"{"a":[1,"x"]}"#);
+        assert_eq!(read(r#"{"a": [1e400, "x"]}"#).unwrap().0, r#"{"a": [1e400, "x"]}"#);
         assert!(read(&format!("\"{}\"", "x".repeat(64 * 1024 - 2))).is_ok());
         assert!(read(&format!("\"{}\"", "x".repeat(64 * 1024 - 1))).is_err());
-        assert_eq!(Metadata::answered(Some("[1]")), serde_json::json!([1]));
-        assert_eq!(Metadata::answered(None), Value::Null);
+        assert_eq!(Metadata::answered(Some("[1]")).get(), "[1]");
+        assert_eq!(Metadata::answered(None).get(), "null");
     }
 }

@@ -103,12 +103,14 @@ fn public(function: &str, commit_hash: Option<&str>) -> Router {
     Router::new().route("/health", methods()).route(&format!("/health/{function}"), methods())
 }
 
-/// The routes that describe the API, to anybody.
+/// The routes that describe the API, to anybody; `/` names them.
 fn described(documents: Arc<Documents>) -> Router {
     let page = Arc::clone(&documents);
+    let index = axum::Json(json!({ "name": "Portcullis", "docs": "/docs", "openapi": "/openapi.json" }));
     let refused = async || ApiError::method_not_allowed();
     #[expect(clippy::disallowed_methods, reason = "this is the list of public routes")]
     Router::new()
+        .route("/", routing::get(async || index).fallback(refused))
         .route("/openapi.json", routing::get(async move || documents.document()).fallback(refused))
         .route("/docs", routing::get(async move || page.page()).fallback(refused))
 }
@@ -137,18 +139,31 @@ async fn answer(State(front): State<Front>, mut request: Request, next: Next) ->
     let status = response.status();
     let refusal = response.extensions().get::<Refusal>().cloned();
     front.record(refusal.as_ref());
-    tracing::info!(
-        requestId = &*id,
-        function = front.function,
-        method = %method,
-        route = route.as_deref().unwrap_or("-"),
-        status = status.as_u16(),
-        code = refusal.as_ref().map_or("-", |refusal| refusal.code),
-        detail = refusal.as_ref().and_then(|refusal| refusal.detail.as_deref()).unwrap_or("-"),
-        durationMs = front.clock.now().duration_since(started).as_millis_f64(),
-        storeRounds = store_rounds,
-        "request"
-    );
+    let (route, code) = (route.as_deref().unwrap_or("-"), refusal.as_ref().map_or("-", |refusal| refusal.code));
+    let detail = refusal.as_ref().and_then(|refusal| refusal.detail.as_deref()).unwrap_or("-");
+    let took = front.clock.now().duration_since(started).as_millis_f64();
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                requestId = &*id,
+                function = front.function,
+                method = %method,
+                route,
+                status = status.as_u16(),
+                code,
+                detail,
+                durationMs = took,
+                storeRounds = store_rounds,
+                "request"
+            )
+        };
+    }
+    // A level is a constant of its call, and somebody must look at a 5xx.
+    if status.is_server_error() {
+        line!(warn);
+    } else {
+        line!(info);
+    }
     finish(response, refusal, &id)
 }
 

@@ -92,21 +92,33 @@ fn is_name(key: &str) -> bool {
 
 /// A field that does not validate: the rule in the API's words, never what was sent or a library's own text.
 fn invalid(path: &str, error: &serde_json::Error) -> ApiError {
-    let text = error.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let text = without_position(error);
     if let Some(field) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         // serde names the object that lacks the field; the root's path is a dot.
         let path = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
         return ApiError::invalid_field(path, "is required");
     }
-    ApiError::invalid_field(path, rule(text))
+    ApiError::invalid_field(path, rule(&text))
+}
+
+/// The text of an error without the position that `serde_json` appends.
+pub(crate) fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned()
 }
 
 /// The rule that a value broke, translated from serde's text of it.
 fn rule(text: &str) -> String {
-    // The types of this API write their own rules, all of which begin so.
+    // The types of this API write their own rules, all of which begin so, some after the name of the thing.
     if text.starts_with("must ") {
         return text.to_owned();
+    }
+    if let Some((_, rule)) = text.split_once(" must be ") {
+        return format!("must be {rule}");
+    }
+    // serde_json's words for a number, a list or an object in the place of an enumerated word.
+    if text == "expected value" {
+        return "must be text".to_owned();
     }
     let Some((_, expected)) = text.split_once(", expected ") else { return "is not valid".to_owned() };
     let expected = match expected {

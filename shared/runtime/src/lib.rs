@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod aws;
+pub mod causes;
 pub mod documents;
 pub mod error;
 pub mod etag;

@@ -70,7 +70,7 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
 /// `filter` is in the form of `RUST_LOG`: levels by target. It cannot ask for what libraries say below `INFO`: secrets pass through them.
 pub fn start(format: Format, sink: Arc<dyn LineSink>, filter: Option<&str>) {
     let (targets, is_malformed) = targets(filter);
-    let writer = SinkWriter(sink);
+    let writer = SinkWriter { sink, is_json: format == Format::Json };
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false).with_ansi(false);
     let registry = tracing_subscriber::registry().with(targets).with(filter_fn(may_be_logged));
     let started = match format {
@@ -111,26 +111,68 @@ pub fn hide_panics() {
 }
 
 #[derive(Clone)]
-struct SinkWriter(Arc<dyn LineSink>);
+struct SinkWriter {
+    sink: Arc<dyn LineSink>,
+    is_json: bool,
+}
 
 impl<'a> MakeWriter<'a> for SinkWriter {
     type Writer = LineWriter;
 
     fn make_writer(&'a self) -> LineWriter {
-        LineWriter(Arc::clone(&self.0))
+        LineWriter(self.clone())
     }
 }
 
+/// Returns a line of JSON with the fields of its span beside its own, so that a request's id stands at one place in every
+/// line; `None` where it has no span. A field of the line's own wins.
+fn with_spans_fields(line: &str) -> Option<String> {
+    let (event, span) = line.rsplit_once(r#","span":{"#)?;
+    let span = format!("{{{}", span.strip_suffix('}')?);
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&span).ok()?;
+    let mut flat = event.to_owned();
+    for (name, value) in fields {
+        let key = serde_json::Value::String(name).to_string();
+        if key != r#""name""# && !event.contains(&format!(",{key}:")) {
+            flat.push(',');
+            flat.push_str(&key);
+            flat.push(':');
+            flat.push_str(&value.to_string());
+        }
+    }
+    flat.push('}');
+    Some(flat)
+}
+
 /// `fmt` writes each event with one call of `write_all`, line break included.
-struct LineWriter(Arc<dyn LineSink>);
+struct LineWriter(SinkWriter);
 
 impl Write for LineWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_line(String::from_utf8_lossy(bytes).trim_end_matches('\n'));
+        let line = String::from_utf8_lossy(bytes);
+        let line = line.trim_end_matches('\n');
+        let flat = if self.0.is_json { with_spans_fields(line) } else { None };
+        self.0.sink.write_line(flat.as_deref().unwrap_or(line));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spans_fields_stand_beside_those_of_the_line() {
+        let line =
+            r#"{"level":"WARN","message":"x","reason":"y","span":{"attempt":2,"requestId":"r-1","name":"delivery"}}"#;
+        let flat = r#"{"level":"WARN","message":"x","reason":"y","attempt":2,"requestId":"r-1"}"#;
+        assert_eq!(with_spans_fields(line).as_deref(), Some(flat));
+        let own = r#"{"message":"x","requestId":"own","span":{"requestId":"r-1","name":"request"}}"#;
+        assert_eq!(with_spans_fields(own).as_deref(), Some(r#"{"message":"x","requestId":"own"}"#));
+        assert_eq!(with_spans_fields(r#"{"message":"x"}"#), None);
     }
 }

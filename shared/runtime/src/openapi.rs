@@ -30,10 +30,15 @@ pub struct OpenClawVersion(pub String);
 #[schema(value_type = String, pattern = "^[a-z0-9_-]{1,64}$", example = "maps")]
 pub struct SkillName(pub String);
 
-/// The name of a skill's files or of a template: 1 to 64 of a-z, 0-9 and -, the first of them not -.
+/// The name of a skill's folder: 1 to 64 of a-z, 0-9 and -, the first of them not -.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9-]{0,63}$", example = "maps")]
-pub struct LibraryName(pub String);
+pub struct SkillFolder(pub String);
+
+/// The name of a workspace template, which is its file's.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^[A-Z][A-Z0-9_-]{0,59}\.md$", example = "AGENTS.md")]
+pub struct TemplateName(pub String);
 
 /// A time: ISO-8601.
 #[derive(ToSchema)]

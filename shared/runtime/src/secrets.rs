@@ -69,7 +69,7 @@ pub trait FromSecret: Sized + Send + Sync + 'static {
 impl FromSecret for Keyring {
     /// One key as 64 hex digits, or a keyring as JSON.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
-        let text = versions.current.expose_secret().trim();
+        let text = versions.current.expose_secret();
         let keyring = if text.starts_with('{') { Self::from_json(text) } else { Self::from_single_key(text) };
         keyring.map_err(|error| error.to_string())
     }
@@ -77,9 +77,12 @@ impl FromSecret for Keyring {
 
 impl FromSecret for StaticToken {
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
-        let token = Self::new(versions.current.expose_secret()).map_err(|error| error.to_string())?;
+        let token = Self::new(one_word(&versions.current)?).map_err(|error| error.to_string())?;
         let Some((previous, valid_until)) = &versions.previous else { return Ok(token) };
-        match token.clone().with_previous(previous.expose_secret(), *valid_until) {
+        let both = one_word(previous).and_then(|previous| {
+            token.clone().with_previous(previous, *valid_until).map_err(|error| error.to_string())
+        });
+        match both {
             Ok(both) => Ok(both),
             // Secrets Manager keeps whatever was there before: a mistake that has been mended must not lock anybody out.
             Err(error) if valid_until.is_some() => {
@@ -88,6 +91,23 @@ impl FromSecret for StaticToken {
             }
             Err(error) => Err(format!("the previous value {error}")),
         }
+    }
+}
+
+/// Returns a token or a secret that has no white space inside: such a one was pasted wrongly, and would be refused by
+/// everybody who has the right one.
+fn one_word(value: &SecretString) -> Result<&str, String> {
+    let value = value.expose_secret();
+    if value.chars().any(char::is_whitespace) { Err("must hold no white space".to_owned()) } else { Ok(value) }
+}
+
+/// A text in a secret's JSON, without the white space at its ends.
+struct Field(SecretString);
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = SecretString::deserialize(deserializer)?;
+        Ok(Self(text.expose_secret().trim().into()))
     }
 }
 
@@ -107,14 +127,17 @@ impl FromSecret for SlackApp {
         #[derive(Deserialize)]
         struct Fields {
             #[serde(rename = "SLACK_SIGNING_SECRET")]
-            signing_secret: SecretString,
+            signing_secret: Field,
         }
         let fields: Fields = serde_json::from_str(versions.current.expose_secret())
             .map_err(|_| r#"must be JSON with "SLACK_SIGNING_SECRET""#.to_owned())?;
-        if fields.signing_secret.expose_secret().len() < MINIMUM_SIGNING_SECRET_LENGTH {
+        let secret = fields.signing_secret.0;
+        if one_word(&secret).map_err(|problem| format!("SLACK_SIGNING_SECRET {problem}"))?.len()
+            < MINIMUM_SIGNING_SECRET_LENGTH
+        {
             return Err(format!("SLACK_SIGNING_SECRET must be at least {MINIMUM_SIGNING_SECRET_LENGTH} characters"));
         }
-        Ok(Self { signing_secret: SigningSecret::new(fields.signing_secret) })
+        Ok(Self { signing_secret: SigningSecret::new(secret) })
     }
 }
 
@@ -123,25 +146,32 @@ impl FromSecret for SlackApp {
 pub struct LiteLlmAccess(pub Option<LiteLlmKey>);
 
 /// Where models are, and the key to them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct LiteLlmKey {
     /// An http or https URL.
-    #[serde(rename = "LITELLM_BASE_URL")]
     pub base_url: String,
     /// The key.
-    #[serde(rename = "LITELLM_API_KEY")]
     pub key: SecretString,
 }
 
 impl FromSecret for LiteLlmAccess {
     /// JSON `{"LITELLM_BASE_URL": "https://…", "LITELLM_API_KEY": "…"}`; `{}` for none.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
-        let text = versions.current.expose_secret().trim();
+        let text = versions.current.expose_secret();
         if text == "{}" {
             return Ok(Self(None));
         }
-        let access: LiteLlmKey = serde_json::from_str(text)
+        #[derive(Deserialize)]
+        struct Fields {
+            #[serde(rename = "LITELLM_BASE_URL")]
+            base_url: Field,
+            #[serde(rename = "LITELLM_API_KEY")]
+            key: Field,
+        }
+        let fields: Fields = serde_json::from_str(text)
             .map_err(|_| r#"must be JSON with "LITELLM_BASE_URL" and "LITELLM_API_KEY", both or neither"#.to_owned())?;
+        one_word(&fields.key.0).map_err(|problem| format!("LITELLM_API_KEY {problem}"))?;
+        let access = LiteLlmKey { base_url: fields.base_url.0.expose_secret().to_owned(), key: fields.key.0 };
         let is_web = access.base_url.starts_with("https://") || access.base_url.starts_with("http://");
         if !is_web || access.base_url.chars().any(|character| character.is_control() || character == ' ') {
             return Err("LITELLM_BASE_URL must be an http or https URL".to_owned());
@@ -178,5 +208,24 @@ mod tests {
             let refusal = lite_llm(wrong).expect_err(wrong);
             assert!(!refusal.contains("918273"));
         }
+    }
+
+    #[test]
+    fn white_space_at_the_ends_of_a_field_is_cut_off_and_inside_a_secret_refused() {
+        let slack = |secret: &str| {
+            let current = serde_json::json!({ "SLACK_SIGNING_SECRET": secret }).to_string().into();
+            SlackApp::from_secret(&SecretVersions { current, previous: None })
+                .map(|app| app.signing_secret.sign("1", b""))
+        };
+        let clean = slack("0123456789abcdef").unwrap();
+        for padded in ["0123456789abcdef\n", " 0123456789abcdef", "\r\n\t0123456789abcdef\u{a0}"] {
+            assert_eq!(slack(padded).as_ref(), Ok(&clean), "{padded:?}");
+        }
+        assert!(slack("01234567 89abcdef").is_err());
+        let spaced = r#"{"LITELLM_BASE_URL":" https://models.example.com\n","LITELLM_API_KEY":"k\n"}"#;
+        assert_eq!(lite_llm(spaced), Ok(Some("https://models.example.com".to_owned())));
+        let token = |text: &str| StaticToken::from_secret(&SecretVersions { current: text.into(), previous: None });
+        assert!(token(&"t".repeat(32)).is_ok());
+        assert!(token(&format!("{0} {0}", "t".repeat(32))).is_err());
     }
 }

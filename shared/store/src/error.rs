@@ -124,7 +124,14 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => "timed out",
         SdkError::DispatchFailure(_) => "connection failed",
         SdkError::ResponseError(_) => "answer not understood",
-        SdkError::ServiceError(context) if context.raw().is_server_error() => "server error",
+        SdkError::ServiceError(context) if context.raw().is_server_error() => {
+            let error: Error = error.into();
+            // The service's own words, such as those of a full disk. They hold nothing of a row.
+            let words = error.message().map(|words| format!("server error: {words}"));
+            return Failure::Final(CallError::Store(StoreError::unavailable(
+                words.unwrap_or("server error".to_owned()),
+            )));
+        }
         SdkError::ServiceError(_) => return classify_answer(error.into()),
         _ => return refused("ConstructionFailure"),
     };

@@ -140,7 +140,7 @@ async fn a_pools_address_lies_where_pools_may_live() {
         "10.1.515",
         "[fd00:1::7]",
         "[fe80::1%1]:80",
-        "",
+        " ",
     ] {
         for path in [REGISTER, HEARTBEAT] {
             let answer = post(&system, path, json!({ "poolId": "pool-1", "podIp": wrong })).await;

@@ -51,8 +51,7 @@ async fn each_conversation_has_one_session_under_the_key_that_openclaw_gives_it(
     pool.wait_for(count).await;
     delivered(&system, count as u64).await;
 
-    // OpenClaw takes no upper-case letter in an agent's name.
-    let long = format!("agent:{}:slack:channel:c0general", bot.agent_id());
+    let long = "agent:bot-2:slack:channel:c0general".to_owned();
     let sessions = sessions(&system).await;
     let mut keys: Vec<_> = sessions.keys().map(String::as_str).collect();
     keys.sort_unstable();

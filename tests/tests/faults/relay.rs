@@ -19,7 +19,7 @@ pub fn is_record(call: &Call) -> bool {
 }
 
 fn is_lease(call: &Call) -> bool {
-    call.is_about("event_log") && !is_record(call)
+    call.action == "UpdateItem" && call.is_about("event_log")
 }
 
 fn texts(deliveries: &[Delivery]) -> Vec<String> {

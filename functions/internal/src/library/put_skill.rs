@@ -8,12 +8,13 @@ use std::{
 };
 
 use axum::{Json as Answer, extract::State};
+use portcullis_auth::SkillFolder;
 use portcullis_openclaw::FilePath;
 use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::Deserialize;
 
-use super::{BODY_LIMIT, NamePath, Status, Stored};
+use super::{BODY_LIMIT, NamePath, Status, Stored, front_matter};
 use crate::App;
 
 /// Where the skill's own text lies among its files.
@@ -42,7 +43,7 @@ pub struct Request {
     path = "/api/internal/skills/{name}",
     tag = "operator",
     summary = "Stores a skill with its files",
-    params(("name" = openapi::LibraryName, Path)),
+    params(("name" = openapi::SkillFolder, Path)),
     request_body = Request,
     responses((status = 200, description = "done", body = Stored), openapi::Refusals),
     security(("internalToken" = [])),
@@ -50,10 +51,15 @@ pub struct Request {
 pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
-    NamePath(name): NamePath,
+    NamePath(name): NamePath<SkillFolder>,
     Json(request): Json<Request, BODY_LIMIT>,
 ) -> Result<Answer<Stored>, ApiError> {
-    let Request { content, files, status } = request;
+    let Request { content, mut files, status } = request;
+    if content.is_empty() {
+        return Err(ApiError::invalid_field("content", "must not be empty"));
+    }
+    // The skill's own text is what `content` says, also where an existing client sends it twice.
+    files.retain(|path, _| path.as_str() != SKILL_FILE);
     check(&files)?;
     let mut texts: BTreeMap<&str, &str> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     texts.insert(SKILL_FILE, &content);
@@ -62,7 +68,9 @@ pub async fn handle(
         let message = format!("A skill's paths and texts must be at most {MAXIMUM_BYTES} bytes");
         return Err(ApiError::bad_request("too_large", message));
     }
-    app.put_in(Library::Skills, name, status, bytes, &texts).await
+    let mut stored = app.put_in(Library::Skills, name.into(), status, bytes, &texts).await?;
+    stored.warnings = front_matter::warnings(&content);
+    Ok(stored)
 }
 
 /// Whether these files can lie beside each other and beside the skill's text.
@@ -72,9 +80,6 @@ fn check(files: &BTreeMap<FilePath, String>) -> Result<(), ApiError> {
         return refuse("must be fewer than 1000");
     }
     let paths: BTreeSet<&str> = files.keys().map(FilePath::as_str).collect();
-    if paths.contains(SKILL_FILE) {
-        return refuse("must not hold SKILL.md, which content is");
-    }
     if files.keys().flat_map(FilePath::folders).any(|folder| folder == SKILL_FILE || paths.contains(folder)) {
         return refuse("must not hold a file in whose path another file is a folder");
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json as Answer, extract::State};
+use portcullis_auth::TemplateName;
 use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::{Deserialize, Serialize};
@@ -19,16 +20,20 @@ const MAXIMUM_BYTES: usize = 256 * 1024;
 #[schema(as = Template)]
 pub struct Request {
     content: String,
+    #[serde(default)]
     write_mode: WriteMode,
     #[serde(default)]
     status: Status,
 }
 
-/// When a pool's machine writes it into a workspace: once, or whenever it differs.
-#[derive(Clone, Copy, Deserialize, Serialize, utoipa::ToSchema)]
+/// How a pool's machine writes a template into a workspace.
+#[derive(Clone, Copy, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum WriteMode {
+    /// Once: the file is the agent's from then on.
+    #[default]
     Seed,
+    /// As a block between two marker lines, which is kept as it is stored; the rest of the file is the agent's.
     Inject,
 }
 
@@ -45,7 +50,7 @@ struct Template<'a> {
     path = "/api/internal/workspace-templates/{name}",
     tag = "operator",
     summary = "Stores a workspace template",
-    params(("name" = openapi::LibraryName, Path)),
+    params(("name" = openapi::TemplateName, Path)),
     request_body = Request,
     responses((status = 200, description = "done", body = Stored), openapi::Refusals),
     security(("internalToken" = [])),
@@ -53,7 +58,7 @@ struct Template<'a> {
 pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
-    NamePath(name): NamePath,
+    NamePath(name): NamePath<TemplateName>,
     Json(request): Json<Request, BODY_LIMIT>,
 ) -> Result<Answer<Stored>, ApiError> {
     let bytes = request.content.len();
@@ -61,5 +66,5 @@ pub async fn handle(
         return Err(ApiError::bad_request("too_large", format!("A template must be at most {MAXIMUM_BYTES} bytes")));
     }
     let template = Template { content: &request.content, write_mode: request.write_mode };
-    app.put_in(Library::WorkspaceTemplates, name, request.status, bytes, &template).await
+    app.put_in(Library::WorkspaceTemplates, name.into(), request.status, bytes, &template).await
 }

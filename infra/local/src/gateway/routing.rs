@@ -12,6 +12,8 @@ use crate::template::Route;
 pub struct RoutingTable {
     // The most specific first, so that the first match is the one.
     entries: Vec<Entry>,
+    /// The function of `$default`.
+    default: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -21,6 +23,9 @@ struct Entry {
     method: Option<Method>,
     function: String,
 }
+
+/// API Gateway's name of the route that takes what no other does.
+pub const DEFAULT_ROUTE: &str = "$default";
 
 /// Ordered from the most to the least specific.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,21 +51,23 @@ impl RoutingTable {
     /// # Errors
     /// [`InvalidRoute`].
     pub fn new(routes: &[Route]) -> Result<Self, InvalidRoute> {
+        let (defaults, routes): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.path == DEFAULT_ROUTE);
         let mut entries = routes
             .iter()
+            .copied()
             .map(|route| entry(route).map_err(|problem| InvalidRoute { path: route.path.clone(), problem }))
             .collect::<Result<Vec<_>, _>>()?;
         entries.sort_by(|one, other| {
             one.segments.cmp(&other.segments).then_with(|| one.method.is_none().cmp(&other.method.is_none()))
         });
-        Ok(Self { entries })
+        Ok(Self { entries, default: defaults.first().map(|route| route.function.clone()) })
     }
 
     /// The function that answers this method and path, if any does.
     #[must_use]
     pub fn function(&self, method: &Method, path: &str) -> Option<&str> {
-        let entry = self.entries.iter().find(|entry| entry.matches(method, path))?;
-        Some(&entry.function)
+        let entry = self.entries.iter().find(|entry| entry.matches(method, path));
+        entry.map(|entry| entry.function.as_str()).or(self.default.as_deref())
     }
 }
 

@@ -5,13 +5,15 @@ use std::{pin::Pin, time::Duration};
 use aws_sdk_sqs::{
     Client,
     config::{StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     primitives::Blob,
     types::{Message, MessageAttributeValue, MessageSystemAttributeName},
 };
 use aws_types::SdkConfig;
 use bytes::Bytes;
 use jiff::Timestamp;
+
+use crate::causes::causes;
 
 use super::{EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage};
 
@@ -108,7 +110,7 @@ impl EventQueue for SqsQueue {
     fn warm_up(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             if let Err(error) = self.client.get_queue_attributes().queue_url(&self.url).send().await {
-                tracing::warn!(error = %DisplayErrorContext(&error), "the queue could not be reached at start");
+                tracing::warn!(error = %causes(&error), "the queue could not be reached at start");
             }
         })
     }
@@ -158,7 +160,7 @@ impl EventQueue for SqsQueue {
 fn classify<E, R>(error: &SdkError<E, R>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     let is_refusal = match error {
         SdkError::ServiceError(service) => {
@@ -170,7 +172,7 @@ where
         SdkError::ConstructionFailure(_) => true,
         _ => false,
     };
-    let text = DisplayErrorContext(error).to_string();
+    let text = causes(error);
     if is_refusal { QueueError::Refused(text) } else { QueueError::Unavailable(text) }
 }
 

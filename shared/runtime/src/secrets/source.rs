@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_secretsmanager::{
     Client,
     config::{retry::RetryConfig, timeout::TimeoutConfig},
-    error::{DisplayErrorContext, SdkError},
+    error::SdkError,
     operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput},
 };
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::causes::causes;
 
 use super::{PREVIOUS_VALUE_COUNTS_FOR, SecretId, SecretVersions};
 
@@ -109,7 +111,7 @@ fn variables(id: SecretId) -> &'static [&'static str] {
 }
 
 fn from_environment(values: &BTreeMap<String, SecretString>, id: SecretId) -> Result<SecretVersions, FetchError> {
-    let get = |name: &str| values.get(name).filter(|value| !value.expose_secret().is_empty()).cloned();
+    let get = |name: &str| values.get(name).map(trimmed).filter(|value| !value.expose_secret().is_empty());
     let current = variables(id).iter().find_map(|name| get(name)).ok_or(FetchError::Missing)?;
     let current = match id {
         // In the environment the app's fields stand one by one.
@@ -121,9 +123,15 @@ fn from_environment(values: &BTreeMap<String, SecretString>, id: SecretId) -> Re
     Ok(SecretVersions { current, previous: previous.map(|value| (value, None)) })
 }
 
+/// A value without the white space at its ends, where editors, shells and `file://` leave a line break.
+fn trimmed(value: &SecretString) -> SecretString {
+    value.expose_secret().trim().into()
+}
+
 /// The variables that are set, as JSON.
 fn fields(values: &BTreeMap<String, SecretString>, names: &[&str]) -> SecretString {
-    let set = names.iter().filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.expose_secret().into())));
+    let set =
+        names.iter().filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.expose_secret().trim().into())));
     serde_json::Value::Object(set.filter(|(_, value): &(String, serde_json::Value)| value != "").collect())
         .to_string()
         .into()
@@ -157,10 +165,10 @@ async fn get_value(client: &Client, name: &str, stage: &str) -> Result<GetSecret
         {
             FetchError::Missing
         }
-        _ => FetchError::Unavailable(DisplayErrorContext(&error).to_string()),
+        _ => FetchError::Unavailable(causes(&error)),
     })
 }
 
 fn text(output: &GetSecretValueOutput) -> Result<SecretString, FetchError> {
-    output.secret_string().map(SecretString::from).ok_or(FetchError::NotText)
+    output.secret_string().map(|text| SecretString::from(text.trim())).ok_or(FetchError::NotText)
 }

@@ -83,13 +83,13 @@ pub(crate) fn resolve(
 ) -> Result<Resolution, StoreError> {
     let mut keys = item.map(|item| live_keys(item, now)).transpose()?.unwrap_or_default();
     if let Some(channel_type) = channel_type {
-        let prefix = format!("agent:{}:{channel_type}:", bot.agent_id()).to_lowercase();
-        keys.retain(|key| key.starts_with(&prefix));
+        let prefixes = bot.agent_ids().map(|agent| format!("agent:{agent}:{channel_type}:").to_lowercase());
+        keys.retain(|key| prefixes.iter().any(|prefix| key.starts_with(prefix)));
     }
     Ok(match (keys.pop(), keys.is_empty(), chat) {
         (Some(key), true, _) => Resolution::One(key),
         (Some(_), false, _) => Resolution::Several,
-        (None, _, ChatId::User(_)) => Resolution::One(format!("agent:{}:main", bot.agent_id())),
+        (None, _, ChatId::User(_)) => Resolution::One(format!("agent:{}:main", bot.agent_id([]))),
         (None, _, ChatId::Channel(_)) => Resolution::None,
     })
 }

@@ -54,7 +54,11 @@ async fn throttling_is_tried_again_and_then_unavailable() {
 
 #[tokio::test]
 async fn a_server_error_is_tried_again_and_then_unavailable() {
-    assert_eq!(read(Answer::Error(500, "InternalServerError")).await, (unavailable("server error"), 3));
+    let (error, requests) = read(Answer::Error(500, "InternalServerError")).await;
+    let StoreError::Unavailable { reason } = error else { panic!("{error}") };
+    // With the service's own words behind it, such as those of a full disk.
+    assert!(reason.starts_with("server error: "), "{reason}");
+    assert_eq!(requests, 3);
     assert_eq!(read(Answer::Body(503, "<html>not JSON</html>")).await, (unavailable("server error"), 3));
 }
 
