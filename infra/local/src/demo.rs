@@ -191,7 +191,8 @@ impl Demo {
             team_name: Some("Demo".to_owned()),
             bot_user_id: None,
             platform_app: false,
-            bot_token: None,
+            // Made up: an account without one is left out of the configuration.
+            bot_token: Some(format!("not-a-slack-token-{}", self.random_text()).into()),
             signing_secret: setting(&self.platform, "DEMO_SLACK_SIGNING_SECRET")?,
             delivery_secret: setting(&self.platform, "DEMO_DELIVERY_SECRET")?,
         };

@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
-use local::{demo::Step, secrets::GENERATED_FILE, stack::POOL_CIDRS};
+use local::{demo::Step, secrets::GENERATED_FILE};
 
 /// Prints the addresses, where the tokens are, and what to try. Never a token.
-pub(crate) fn print(base_url: &str, database_url: &str, data: Option<&Path>, folder: &Path) {
+pub(crate) fn print(base_url: &str, data: Option<&Path>, folder: &Path) {
     let data = data.map_or("in memory, gone at the end".to_owned(), |data| data.display().to_string());
     let file = folder.join(GENERATED_FILE);
     println!(
         "
   API       {base_url}
-  Database  {database_url}
   Data      {data}
   Tokens    {file}, where neither the environment nor .env has them
 
@@ -30,24 +29,22 @@ pub(crate) fn print(base_url: &str, database_url: &str, data: Option<&Path>, fol
     );
 }
 
-/// Prints what `cargo lambda watch` needs in its environment to use this database.
-pub(crate) fn print_environment(database_url: &str, prefix: &str, folder: &Path) {
+/// Prints where `cargo lambda watch` finds this database. Its credentials stand in `file`.
+pub(crate) fn print_environment(database_url: &str, folder: &Path, file: &Path) {
     println!(
         "
   Database  {database_url}
 
   In another terminal:
 
-    set -a; . {file}; set +a
-    export AWS_ENDPOINT_URL_DYNAMODB={database_url} AWS_REGION=us-east-1
-    export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
-    export TABLE_PREFIX={prefix} POOL_CIDRS={POOL_CIDRS}
+    set -a; . {generated}; . {file}; set +a
     export EVENT_QUEUE_URL=http://127.0.0.1:9/no-queue.fifo   # no SQS here: a Slack event gets a 503
     cargo lambda watch -A 127.0.0.1
 
   Ctrl-C ends it.
 ",
-        file = folder.join(GENERATED_FILE).display(),
+        generated = folder.join(GENERATED_FILE).display(),
+        file = file.display(),
     );
 }
 

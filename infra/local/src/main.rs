@@ -64,7 +64,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     let filter = environment.get("RUST_LOG").map(|filter| filter.expose_secret().to_owned());
     // A demonstration tells what happens in its own words.
     let is_calm = arguments.quiet || (arguments.demo && !arguments.json);
-    let filter = filter.or_else(|| is_calm.then(|| "warn,dynoxide=error".to_owned()));
+    let filter = filter.or_else(|| is_calm.then(|| "warn".to_owned()));
     let format = if arguments.json { Format::Json } else { Format::Text };
     logging::start(format, Arc::new(StandardError), filter.as_deref());
 
@@ -85,7 +85,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     let options = Options { port: arguments.port, data: arguments.data.clone(), ..Options::new(settings) };
     let stack = Stack::start(options).await?;
     if !arguments.quiet {
-        greeting::print(&stack.base_url(), stack.database_url(), arguments.data.as_deref(), &folder);
+        greeting::print(&stack.base_url(), arguments.data.as_deref(), &folder);
     }
     if arguments.demo {
         let mut demo = Demo::new(&stack, arguments.demo_pool, &std::env::current_exe()?)?;
@@ -115,16 +115,24 @@ async fn demonstrate(demo: &mut Demo) -> Result<(), Problem> {
 
 /// Starts the database alone, and says what `cargo lambda watch` needs to find it.
 async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings) -> Result<(), Problem> {
+    let mut end = End::listen()?;
     let data = arguments.data.as_deref().map(database::DataFolder::take).transpose()?;
     if let Some(data) = &data {
         secrets::check_keys_of(data.path(), settings)?;
     }
-    let database = database::Database::start(data, Arc::new(SystemClock)).await?;
-    let client = aws_sdk_dynamodb::Client::new(&database::sdk_config(database.url()));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let database = database::Database::start(data, Arc::clone(&clock))?;
+    let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
     let prefix = settings.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
     database::create_tables(&client, prefix, &Template::parse(TEMPLATE)?.tables).await?;
-    greeting::print_environment(database.url(), prefix, folder);
-    End::listen()?.come().await;
+    let credentials = database::random_credentials(&SystemRandomness);
+    let served = database::Served::start(database.connection().clone(), credentials, clock).await?;
+    let file = secrets::write_database_file(folder, &served, prefix)?;
+    greeting::print_environment(served.url(), folder, &file);
+    end.come().await;
+    // Its key opens nothing any more.
+    let _ = std::fs::remove_file(&file);
+    served.shutdown().await;
     database.shutdown().await;
     Ok(())
 }
@@ -140,8 +148,8 @@ fn print_signed(file: &Path, name: &str, settings: &Settings) -> Result<(), Prob
 async fn dead_letters(folder: &Path, settings: &Settings, redrive: bool) -> Result<(), Problem> {
     let data = database::DataFolder::take(folder)?;
     secrets::check_keys_of(data.path(), settings)?;
-    let database = database::Database::start(Some(data), Arc::new(SystemClock)).await?;
-    let client = aws_sdk_dynamodb::Client::new(&database::sdk_config(database.url()));
+    let database = database::Database::start(Some(data), Arc::new(SystemClock))?;
+    let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
     let queue = TableQueue::open(client, Arc::new(SystemClock)).await?;
     if redrive {
         println!("{} events were queued again.", queue.redrive().await?);

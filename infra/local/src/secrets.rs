@@ -15,6 +15,8 @@ use std::{
 use portcullis_crypto::{Keyring, Randomness};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::{database::Served, stack::POOL_CIDRS};
+
 pub use env_file::MalformedLine;
 
 /// Settings by name.
@@ -22,6 +24,8 @@ pub type Settings = BTreeMap<String, SecretString>;
 
 /// The file of generated secrets.
 pub const GENERATED_FILE: &str = "dev.env";
+/// The file of what a function needs to find the database of `--database-only`.
+pub const DATABASE_FILE: &str = "database.env";
 /// Names the key that the data in a folder was sealed under last.
 const KEY_FILE: &str = "encryption-key-id";
 
@@ -134,6 +138,28 @@ pub fn check_keys_of(folder: &Path, settings: &Settings) -> Result<(), SettingsF
         Err(error) => return Err(unusable(error)),
     }
     generate::replace(&file, format!("{}\n", keyring.current()).as_bytes()).map_err(unusable)
+}
+
+/// Writes what a function needs in its environment to find `served`, into a file that its owner alone can read.
+///
+/// # Errors
+/// [`SettingsFileError::Unusable`].
+pub fn write_database_file(folder: &Path, served: &Served, prefix: &str) -> Result<PathBuf, SettingsFileError> {
+    let (file, credentials) = (folder.join(DATABASE_FILE), served.credentials());
+    let lines = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", served.url()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", credentials.access_key_id()),
+        ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key()),
+        ("TABLE_PREFIX", prefix),
+        ("POOL_CIDRS", POOL_CIDRS),
+    ];
+    let lines = lines.map(|(name, value)| (name, SecretString::from(value)));
+    let lines = lines.iter().map(|(name, value)| (*name, value));
+    let text = generate::text("# Made by `cargo local --database-only`, for this run alone.", lines);
+    generate::replace(&file, text.as_bytes())
+        .map_err(|problem| SettingsFileError::Unusable { file: file.clone(), problem })?;
+    Ok(file)
 }
 
 fn add(settings: &mut Settings, weaker: Settings) {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use axum::Router;
 use jiff::SignedDuration;
 use portcullis_auth::Clock;
@@ -23,7 +24,7 @@ use tokio::net::TcpListener;
 use crate::{
     access::{Access, Guarded, IndexLag},
     background::Background,
-    database::{DataFolder, Database, DatabaseError, create_tables, sdk_config},
+    database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
     gateway::{Gateway, InvalidRoute, Limits, RoutingTable},
     queue::TableQueue,
@@ -43,7 +44,7 @@ pub struct Options {
     /// The folder that the database is kept in; `None` keeps it in memory.
     pub data: Option<PathBuf>,
     /// A DynamoDB to use in place of an embedded one, such as a stand-in that makes it fail.
-    pub database_url: Option<String>,
+    pub database: Option<SdkConfig>,
     /// The functions' settings.
     pub environment: BTreeMap<String, SecretString>,
     /// The clock.
@@ -65,7 +66,7 @@ impl Options {
         Self {
             port: 0,
             data: None,
-            database_url: None,
+            database: None,
             environment,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
@@ -118,7 +119,6 @@ pub struct Stack {
     gateway: Gateway,
     deliveries: Deliveries,
     database: Option<Database>,
-    database_url: String,
     access: Vec<Arc<Access>>,
     platform: Platform,
     queue: Arc<TableQueue>,
@@ -135,9 +135,8 @@ impl Stack {
         let listener = listener.map_err(|problem| StackError::Port { port, problem })?;
         let template = Template::parse(TEMPLATE)?;
         let table = RoutingTable::new(&template.routes)?;
-        let (database, database_url) = database(&options).await?;
+        let (database, aws) = database(&options)?;
         let environment = with_defaults(options.environment);
-        let aws = sdk_config(&database_url);
         let client = portcullis_store::client_with(&aws, &ClientOptions::with_patience(options.patience));
         create_tables(&client, prefix_of(&environment), &template.tables).await?;
         let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
@@ -158,7 +157,7 @@ impl Stack {
         let gateway = Gateway::start(listener, table, functions, Limits::with_patience(options.patience))
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
-        Ok(Self { gateway, deliveries, database, database_url, access, platform, queue })
+        Ok(Self { gateway, deliveries, database, access, platform, queue })
     }
 
     /// Where it answers, such as `http://127.0.0.1:8787`.
@@ -167,10 +166,10 @@ impl Stack {
         format!("http://{}", self.gateway.address())
     }
 
-    /// Where its DynamoDB answers.
+    /// Its embedded database; `None` where it was given another.
     #[must_use]
-    pub fn database_url(&self) -> &str {
-        &self.database_url
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 
     /// What its functions were started on.
@@ -202,17 +201,17 @@ impl Stack {
 }
 
 /// The database that is there already, or one of the stack's own.
-async fn database(options: &Options) -> Result<(Option<Database>, String), StackError> {
-    if let Some(url) = &options.database_url {
-        return Ok((None, url.clone()));
+fn database(options: &Options) -> Result<(Option<Database>, SdkConfig), StackError> {
+    if let Some(aws) = &options.database {
+        return Ok((None, aws.clone()));
     }
     let folder = options.data.as_deref().map(DataFolder::take).transpose().map_err(DatabaseError::from)?;
     if let Some(folder) = &folder {
         secrets::check_keys_of(folder.path(), &options.environment)?;
     }
-    let database = Database::start(folder, Arc::clone(&options.clock)).await?;
-    let url = database.url().to_owned();
-    Ok((Some(database), url))
+    let database = Database::start(folder, Arc::clone(&options.clock))?;
+    let aws = database.sdk_config();
+    Ok((Some(database), aws))
 }
 
 /// What this machine needs not be told; no secret is among it.

@@ -1,11 +1,13 @@
 //! The whole, started in this process and as the program that an operator starts.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::Stdio,
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use aws_sdk_dynamodb::config::Credentials;
 use local::{Options, Stack, StackError, demo::Demo, secrets};
 use portcullis_crypto::Randomness;
 use tokio::{
@@ -103,14 +105,30 @@ impl Program {
         }
     }
 
+    /// Ends it, and waits until it has.
+    async fn terminate(&mut self) {
+        let id = self.child.id().unwrap().to_string();
+        Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
+        assert!(self.child.wait().await.unwrap().success());
+    }
+
     async fn address(&mut self, of: &str) -> String {
         self.line(of).await.split_whitespace().last().unwrap().to_owned()
     }
 }
 
-async fn count(url: &str) -> i32 {
-    let client = aws_sdk_dynamodb::Client::new(&local::database::sdk_config(url));
-    client.scan().table_name("portcullis-local-pools").send().await.unwrap().count
+/// A client with the credentials that `--database-only` has written into its file.
+fn client(home: &Path) -> aws_sdk_dynamodb::Client {
+    let file = home.join("data/database.env");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(file).unwrap();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap();
+        line.trim_matches('\'').to_owned()
+    };
+    let credentials = Credentials::new(value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"), None, None, "test");
+    let aws = local::database::sdk_config_with(&value("AWS_ENDPOINT_URL_DYNAMODB"), credentials);
+    aws_sdk_dynamodb::Client::new(&aws)
 }
 
 #[tokio::test]
@@ -118,15 +136,57 @@ async fn what_was_acknowledged_survives_a_kill() {
     let home = tempfile::tempdir().unwrap();
     let arguments = ["--database-only", "--data", "data"];
     let mut program = Program::start(home.path(), &arguments);
-    let url = program.address("Database").await;
-    let client = aws_sdk_dynamodb::Client::new(&local::database::sdk_config(&url));
+    program.line("Ctrl-C").await;
+    let written = client(home.path());
     for number in 0..50 {
         let id = aws_sdk_dynamodb::types::AttributeValue::S(number.to_string());
-        client.put_item().table_name("portcullis-local-pools").item("id", id).send().await.unwrap();
+        written.put_item().table_name("portcullis-local-pools").item("id", id).send().await.unwrap();
     }
     program.child.kill().await.unwrap();
     let mut program = Program::start(home.path(), &arguments);
-    assert_eq!(count(&program.address("Database").await).await, 50);
+    program.line("Ctrl-C").await;
+    let kept = client(home.path()).scan().table_name("portcullis-local-pools").send().await.unwrap();
+    assert_eq!(kept.count, 50);
+    program.terminate().await;
+    assert!(!home.path().join("data/database.env").exists(), "a key that opens nothing is not left");
+}
+
+/// The local addresses of the sockets that this process listens on, as the kernel has them.
+fn listening(process: u32) -> Vec<String> {
+    let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{process}/fd"))
+        .unwrap()
+        .filter_map(|entry| Some(std::fs::read_link(entry.ok()?.path()).ok()?.to_str()?.to_owned()))
+        .filter_map(|target| Some(target.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let tables = ["tcp", "tcp6", "udp", "udp6"].map(|table| format!("/proc/{process}/net/{table}"));
+    let mut found = Vec::new();
+    for table in tables {
+        // A machine without IPv6 has fewer tables.
+        for line in std::fs::read_to_string(&table).unwrap_or_default().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // 0A is LISTEN; UDP has no such state, and any socket of it would take requests.
+            let is_open = fields[3] == "0A" || table.contains("udp");
+            if is_open && sockets.iter().any(|inode| inode == fields[9]) {
+                found.push(fields[1].to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_running_stack_listens_on_the_gateways_port_and_on_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    for data in [&["--data", "data"] as &[_], &[]] {
+        let mut program = Program::start(home.path(), &[&["--port", "0"], data].concat());
+        let api = program.address("API").await;
+        program.line("Ctrl-C").await;
+        let port: u16 = api.rsplit(':').next().unwrap().parse().unwrap();
+        let found = listening(program.child.id().unwrap());
+        // The kernel writes the address as one number of this machine's byte order.
+        assert_eq!(found, [format!("{:08X}:{port:04X}", u32::from_ne_bytes([127, 0, 0, 1]))]);
+        program.terminate().await;
+    }
 }
 
 #[tokio::test]
@@ -141,9 +201,7 @@ async fn the_program_prints_no_token_and_ends_cleanly_when_it_is_told_to() {
     let values: Vec<&str> = generated.lines().filter_map(|line| line.split('\'').nth(1)).collect();
     assert_eq!(values.len(), 4);
     assert!(values.iter().all(|value| !printed.contains(value)));
-    let id = program.child.id().unwrap().to_string();
-    Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
-    assert!(program.child.wait().await.unwrap().success());
+    program.terminate().await;
 }
 
 #[tokio::test]
