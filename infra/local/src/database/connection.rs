@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
 use bytes::Bytes;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, task::yield_now, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::calls::{self, Answer};
@@ -96,6 +96,8 @@ impl Connection {
                 outcome
             })
         };
+        // As over a network: an answer that were there at once would let calls that are made side by side run one by one.
+        yield_now().await;
         running.await.map_err(|_| CallError::Failed)
     }
 
