@@ -26,7 +26,7 @@ use crate::{
     background::Background,
     database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
-    gateway::{Gateway, InvalidRoute, Limits, RoutingTable},
+    gateway::{Gateway, InvalidRoute, Limits, RoutingTable, Watcher},
     queue::TableQueue,
     secrets::{self, SettingsFileError},
     template::{TEMPLATE, Template, TemplateError},
@@ -55,6 +55,8 @@ pub struct Options {
     pub index_lag: SignedDuration,
     /// Where metrics are written; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
+    /// Where each answered request is told.
+    pub watcher: Option<Watcher>,
     /// A factor of every time-out: 1 but in tests that are not about time-outs.
     pub patience: u32,
 }
@@ -72,6 +74,7 @@ impl Options {
             randomness: Arc::new(SystemRandomness),
             index_lag: SignedDuration::ZERO,
             metrics: None,
+            watcher: None,
             patience: 1,
         }
     }
@@ -154,8 +157,9 @@ impl Stack {
         let lag = IndexLag { clock: Arc::clone(&platform.clock), lag: options.index_lag };
         let lag = (!options.index_lag.is_zero()).then_some(lag);
         let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
-        let gateway = Gateway::start(listener, table, functions, Limits::with_patience(options.patience))
-            .map_err(|problem| StackError::Port { port, problem })?;
+        let gateway =
+            Gateway::start(listener, table, functions, Limits::with_patience(options.patience), options.watcher)
+                .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
         Ok(Self { gateway, deliveries, database, access, platform, queue })
     }
