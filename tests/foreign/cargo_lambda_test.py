@@ -73,13 +73,12 @@ def watch(scratch, pool):
     log = folder / "database.log"
     command = [built("local"), "--database-only", "--data", folder / "data"]
     with running(command, log, cwd=folder, env=clean_environment(**settings)) as database:
-        printed = wait_until(
-            lambda: "cargo lambda watch" in log.read_text() and log.read_text(), database, log, "there is no database"
-        )
-        # What it says a person should put into the environment.
-        told = dict(re.findall(r"([A-Z_]+)=(\S+)", printed))
-        generated = (folder / "data/dev.env").read_text()
-        told |= dict(re.findall(r"^([A-Z_]+)=['\"]?([^'\"\n]*)['\"]?$", generated, re.MULTILINE))
+        wait_until(lambda: "cargo lambda watch" in log.read_text(), database, log, "there is no database")
+        # The files that it tells a person to put into the environment.
+        told = {}
+        for name in ("dev.env", "database.env"):
+            text = (folder / "data" / name).read_text()
+            told |= dict(re.findall(r"^([A-Z_]+)='([^'\n]*)'$", text, re.MULTILINE))
         port, log = free_port(), folder / "watch.log"
         command = [CARGO_LAMBDA, "lambda", "watch", "-A", "127.0.0.1", "-P", port, "--ignore-changes", "--disable-cors"]
         environment = clean_environment(**told | settings | queues())

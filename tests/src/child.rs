@@ -28,7 +28,7 @@ pub struct Orders {
     pub environment: BTreeMap<String, String>,
     /// The folder of its database.
     pub data: Option<PathBuf>,
-    /// A DynamoDB in place of its own.
+    /// Where a DynamoDB listens that is used in place of its own.
     pub database_url: Option<String>,
 }
 
@@ -60,7 +60,7 @@ impl Child {
                 .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
                 .collect(),
             data: settings.data.clone(),
-            database_url: settings.database_url.clone(),
+            database_url: settings.database.as_ref().and_then(|aws| aws.endpoint_url().map(str::to_owned)),
         };
         let mut child = Self {
             process: Mutex::new(command.spawn().expect("the process starts")),

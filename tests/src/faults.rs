@@ -6,19 +6,20 @@ use std::{
     time::Duration,
 };
 
+use aws_types::SdkConfig;
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{StatusCode, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
+use local::database::{Connection, sdk_config};
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::system::{client, pause};
+use crate::system::pause;
 
 /// What becomes of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +72,7 @@ impl Call {
 
 struct Shared {
     rule: Mutex<Rule>,
-    database: String,
-    client: reqwest::Client,
+    database: Connection,
 }
 
 /// The proxy.
@@ -83,12 +83,12 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Starts a proxy before the DynamoDB at `database`, through which everything goes.
-    pub async fn start(database: &str) -> Self {
+    /// Starts a proxy before this database, through which everything goes.
+    pub async fn start(database: &Connection) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let rule: Mutex<Rule> = Mutex::new(Box::new(|_| Fault::None));
-        let shared = Arc::new(Shared { rule, database: database.to_owned(), client: client() });
+        let shared = Arc::new(Shared { rule, database: database.clone() });
         #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
         let router = Router::new().fallback(pass).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
@@ -101,6 +101,12 @@ impl FaultProxy {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Configuration of AWS clients that call through it.
+    #[must_use]
+    pub fn sdk_config(&self) -> SdkConfig {
+        sdk_config(&self.url())
     }
 
     /// From now on this decides what becomes of each call.
@@ -126,6 +132,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let body = body.to_bytes();
     let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let action = target.rsplit('.').next().unwrap_or_default().to_owned();
+    let target = target.to_owned();
     let call = Call { action, body: String::from_utf8_lossy(&body).into_owned() };
     let fault = (shared.rule.lock().unwrap_or_else(PoisonError::into_inner))(&call);
     match fault {
@@ -147,27 +154,21 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         Fault::Delay(time) => {
             let late = tokio::spawn(async move {
                 pause(time).await;
-                forward(&shared, parts, body).await
+                forward(&shared, target, body).await
             });
             late.await.expect("the call goes through")
         }
-        Fault::None => forward(&shared, parts, body).await,
+        Fault::None => forward(&shared, target, body).await,
         Fault::LoseAnswer => {
-            forward(&shared, parts, body).await;
+            forward(&shared, target, body).await;
             // hyper closes the connection of a handler that panics.
             panic!("the answer is lost")
         }
     }
 }
 
-async fn forward(shared: &Shared, parts: Parts, body: Bytes) -> Response {
-    let url = format!("{}{}", shared.database, parts.uri);
-    let forwarded = shared.client.request(parts.method, url).headers(parts.headers).body(body).send().await;
-    let Ok(response) = forwarded else { return StatusCode::BAD_GATEWAY.into_response() };
-    let (status, headers) = (response.status(), response.headers().clone());
-    let Ok(body) = response.bytes().await else { return StatusCode::BAD_GATEWAY.into_response() };
-    let mut answer = Response::new(Body::from(body));
-    *answer.status_mut() = status;
-    *answer.headers_mut() = headers;
-    answer
+async fn forward(shared: &Shared, target: String, body: Bytes) -> Response {
+    let Ok(answer) = shared.database.call(target, body).await else { return StatusCode::BAD_GATEWAY.into_response() };
+    let status = StatusCode::from_u16(answer.status).expect("a valid status");
+    (status, [(CONTENT_TYPE, "application/x-amz-json-1.0")], answer.body).into_response()
 }

@@ -21,9 +21,9 @@ impl Faulty {
     /// Starts one, with nothing failing yet.
     pub async fn start() -> Self {
         let clock = Arc::new(TestClock::new());
-        let database = Database::start(None, clock.clone()).await.expect("the database starts");
-        let proxy = FaultProxy::start(database.url()).await;
-        let settings = Settings { database_url: Some(proxy.url()), ..Settings::random() }.with_production_timeouts();
+        let database = Database::start(None, clock.clone()).expect("the database starts");
+        let proxy = FaultProxy::start(database.connection()).await;
+        let settings = Settings { database: Some(proxy.sdk_config()), ..Settings::random() }.with_production_timeouts();
         let system = System::try_start(settings, clock).await.expect("the system starts");
         Self { system, proxy, database }
     }

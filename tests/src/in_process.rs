@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use local::{
-    database::{Database, create_tables, sdk_config},
+    database::{Database, create_tables},
     template::{TEMPLATE, Template},
 };
 use portcullis_auth::Clock;
@@ -81,8 +81,8 @@ impl InProcess {
     /// Where the embedded database does not start.
     pub async fn start<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Self {
         let clock = MovableClock::at(now);
-        let database = Database::start(None, Arc::clone(&clock) as Arc<dyn Clock>).await.expect("a database in memory");
-        let aws = sdk_config(database.url());
+        let database = Database::start(None, Arc::clone(&clock) as Arc<dyn Clock>).expect("a database in memory");
+        let aws = database.sdk_config();
         let tables = Template::parse(TEMPLATE).expect("our template is readable").tables;
         create_tables(&portcullis_store::client(&aws), TABLE_PREFIX, &tables).await.expect("the template's tables");
         let needed =

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use local::{Options, Stack, StackError};
+use aws_types::SdkConfig;
+use local::{Options, Stack, StackError, database::Connection};
 use portcullis_auth::Clock;
 use portcullis_crypto::{Keyring, Randomness};
 use portcullis_runtime::{SystemRandomness, metrics::Metric};
@@ -52,7 +53,7 @@ pub struct Settings {
     /// The folder of its database; `None` for memory.
     pub data: Option<PathBuf>,
     /// A DynamoDB in place of its own.
-    pub database_url: Option<String>,
+    pub database: Option<SdkConfig>,
     /// The factor of every time-out; 1 in tests that are about time-outs.
     pub patience: u32,
 }
@@ -69,7 +70,7 @@ impl Settings {
             // Nobody listens there: no test reaches Slack.
             others: BTreeMap::from([("SLACK_API_URL".to_owned(), "http://127.0.0.1:9/api/".to_owned())]),
             data: None,
-            database_url: None,
+            database: None,
             patience: UNHURRIED,
         }
     }
@@ -166,7 +167,7 @@ impl System {
         let mut options = Options::new(settings.environment());
         options.clock = Arc::clone(&clock) as Arc<dyn Clock>;
         options.data.clone_from(&settings.data);
-        options.database_url.clone_from(&settings.database_url);
+        options.database.clone_from(&settings.database);
         options.metrics = Some(logs.clone());
         options.index_lag = INDEX_LAG;
         options.patience = settings.patience;
@@ -204,6 +205,12 @@ impl System {
         let options = ClientOptions::with_patience(UNHURRIED);
         let client = portcullis_store::client_with(&self.stack.platform().aws, &options);
         Store::new(client, prefix.to_owned(), keys, clock, randomness)
+    }
+
+    /// The way to the database of its own.
+    #[must_use]
+    pub fn database(&self) -> &Connection {
+        self.stack.database().expect("it has a database of its own").connection()
     }
 
     /// How often this was counted.

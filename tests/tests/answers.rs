@@ -46,9 +46,9 @@ fn assert_common(answer: &Answer, what: &str) {
 #[tokio::test]
 async fn every_answer_of_a_function_has_the_security_headers_and_its_id() {
     let database = System::start().await;
-    let proxy = FaultProxy::start(database.stack.database_url()).await;
+    let proxy = FaultProxy::start(database.database()).await;
     let mut settings = Settings::random();
-    settings.database_url = Some(proxy.url());
+    settings.database = Some(proxy.sdk_config());
     let prepared = Prepared::new(System::start_with(settings).await).await;
     let mut seen = BTreeSet::new();
     let mut check = |answer: &Answer, what: &str| {
@@ -88,9 +88,9 @@ async fn every_answer_of_a_function_has_the_security_headers_and_its_id() {
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_a_503_that_says_when_to_come_again() {
     let database = System::start().await;
-    let proxy = FaultProxy::start(database.stack.database_url()).await;
+    let proxy = FaultProxy::start(database.database()).await;
     let mut settings = Settings::random();
-    settings.database_url = Some(proxy.url());
+    settings.database = Some(proxy.sdk_config());
     let prepared = Prepared::new(System::start_with(settings).await).await;
     proxy.rule(|_| Fault::Code("ThrottlingException"));
     let (route, call) = calls().find(|(route, _)| route.tier == Tier::Skill).unwrap();

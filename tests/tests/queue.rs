@@ -9,10 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use local::{
-    database::{Database, sdk_config},
-    queue::TableQueue,
-};
+use local::{database::Database, queue::TableQueue};
 use portcullis_auth::Clock;
 use portcullis_crypto::Randomness;
 use portcullis_tests::queue_promises::{Time, keeps_the_queues_promises};
@@ -52,8 +49,8 @@ impl Randomness for Counting {
 #[tokio::test]
 async fn the_table_keeps_the_queues_promises() {
     let clock = Arc::new(MovableClock(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())));
-    let database = Database::start(None, clock.clone()).await.unwrap();
-    let client = aws_sdk_dynamodb::Client::new(&sdk_config(database.url()));
+    let database = Database::start(None, clock.clone()).unwrap();
+    let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
     let queue = TableQueue::open(client, clock.clone()).await.unwrap();
     keeps_the_queues_promises(&queue, &*clock, &Counting::default()).await;
     database.shutdown().await;

@@ -2,11 +2,15 @@
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand};
+use portcullis_auth::PoolId;
 
 /// The whole of Portcullis in one process on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "cargo local", version, about)]
+#[command(name = "cargo local", version, about, next_line_help = true)]
+#[command(group = ArgGroup::new("task").args([
+    "demo", "database_only", "sign", "send", "text", "runtime_token", "dead_letters", "redrive",
+]))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
     /// The port on 127.0.0.1; 0 for one that is free
@@ -15,32 +19,48 @@ pub(crate) struct Arguments {
     /// Keep the data, and the keys it is sealed under, in this folder
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Print nothing but problems
+    /// Print nothing but the address and problems
     #[arg(long)]
     pub quiet: bool,
-    /// Log in JSON
+    /// Print and log in JSON, one object a line
     #[arg(long)]
     pub json: bool,
-    /// Make a demonstration pool, bot and channel, and send a signed message through
-    #[arg(long)]
+    /// Make a demonstration pool, bot and channel, send a signed message
+    /// through, and show each request
+    #[arg(long, verbatim_doc_comment)]
     pub demo: bool,
     /// Deliver the demonstration's messages to the pool that listens here
     #[arg(long, value_name = "IP:PORT", requires = "demo")]
     pub demo_pool: Option<SocketAddr>,
+    /// Sign the event in this file for the demonstration's channel, send it
+    /// to the running stack at --port, and print the answer
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub send: Option<PathBuf>,
+    /// The same with a message of this text
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+    /// Print a token for this pool's machine, which the running stack at
+    /// --port issues
+    #[arg(long, value_name = "POOL", verbatim_doc_comment)]
+    pub runtime_token: Option<PoolId>,
+    /// How many seconds the token lasts
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, requires = "runtime_token")]
+    pub ttl: u32,
     /// Start the database alone, for `cargo lambda watch`
-    #[arg(long, conflicts_with = "demo")]
+    #[arg(long)]
     pub database_only: bool,
-    /// Print a signed, fresh event for `cargo lambda invoke slack --data-file`, of the body in this file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["demo", "database_only"])]
+    /// Print a signed, fresh event of the body in this file, for
+    /// `cargo lambda invoke slack --data-file`
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub sign: Option<PathBuf>,
-    /// The name of the secret that --sign signs with
-    #[arg(long, value_name = "NAME", default_value = "DEMO_SLACK_SIGNING_SECRET", requires = "sign")]
+    /// The name of the secret that --sign and --send sign with
+    #[arg(long, value_name = "NAME", default_value = "DEMO_SLACK_SIGNING_SECRET")]
     pub with: String,
     /// List the events that were given up on, in the folder of --data
-    #[arg(long, requires = "data", conflicts_with_all = ["demo", "database_only", "sign"])]
+    #[arg(long, requires = "data")]
     pub dead_letters: bool,
     /// Queue the events that were given up on again, in the folder of --data
-    #[arg(long, requires = "data", conflicts_with_all = ["demo", "database_only", "sign"])]
+    #[arg(long, requires = "data")]
     pub redrive: bool,
     #[command(subcommand)]
     pub part: Option<Part>,
@@ -49,7 +69,7 @@ pub(crate) struct Arguments {
 /// What else this program is, for the demonstration's pool.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
-    /// The sidecar, set up by its environment
+    /// The sidecar, set up by its environment, until its input ends
     #[command(hide = true)]
     Sidecar {
         /// The child's command
@@ -76,14 +96,25 @@ mod tests {
         let parse = |arguments: &[&str]| Arguments::try_parse_from([&["cargo local"], arguments].concat());
         assert_eq!(parse(&[]).unwrap().port, 8787);
         assert!(parse(&["--demo", "--demo-pool", "127.0.0.1:18789"]).is_ok());
+        assert_eq!(parse(&["--runtime-token", "pool-1"]).unwrap().ttl, 86_400);
         for bad in [
             &["--demo-pool", "127.0.0.1:1"] as &[_],
             &["--demo", "--demo-pool", "localhost"],
             &["--redrive"],
             &["--demo", "--database-only"],
+            &["--send", "event.json", "--text", "hello"],
+            &["--ttl", "60"],
+            &["--runtime-token", ""],
             &["--port", "65536"],
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_help_fits_into_80_columns() {
+        let help = Arguments::command().render_long_help().to_string();
+        let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{long:#?}");
     }
 }

@@ -1,26 +1,32 @@
-//! The embedded DynamoDB: an engine in this process, served on a loopback port.
+//! The embedded DynamoDB: an engine in this process, on no port.
 //!
-//! Everything talks to it with the real AWS client over HTTP, so what works here has gone through the same wire, the same
-//! conditions and the same errors as on AWS.
+//! Everything calls it with the real AWS client, so what works here has gone through the same JSON, the same conditions and the
+//! same errors as on AWS. [`Served`] puts it on a port for programs that cannot share this process.
 
+mod calls;
+mod connection;
 mod folder;
+mod served;
 mod tables;
 
-use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_types::SdkConfig;
 use dynoxide::storage_backend;
 use portcullis_auth::Clock;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+pub use calls::Answer;
+pub use connection::{CallError, Connection};
 pub use folder::{DataFolder, DataFolderError};
+pub use served::{Served, random_credentials};
 pub use tables::create_tables;
 
 /// How often expired items are deleted. DynamoDB itself promises no more than a few days.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-/// How long the end waits for requests that are under way.
+/// How long the end waits for calls that are under way.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Why the embedded database does not run.
@@ -32,9 +38,6 @@ pub enum DatabaseError {
     /// The engine does not open its file.
     #[error("the database does not open: {0}")]
     Engine(#[from] dynoxide::DynoxideError),
-    /// No port of loopback could be had.
-    #[error("the database gets no port on loopback: {0}")]
-    Listen(#[from] std::io::Error),
     /// A table could not be made.
     #[error("table {table} could not be made: {problem}")]
     Table {
@@ -50,9 +53,8 @@ pub enum DatabaseError {
 /// With a data folder, what was acknowledged has been handed to the operating system and synced (the engine's
 /// write-ahead log, with `synchronous` at its default of `FULL`): it survives the death of this process at any moment.
 pub struct Database {
-    url: String,
+    connection: Connection,
     stop: CancellationToken,
-    server: JoinHandle<Result<(), String>>,
     sweeper: JoinHandle<()>,
     // Held until the end: a second process on the same folder would have a queue of its own.
     folder: Option<DataFolder>,
@@ -65,24 +67,26 @@ impl Database {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn start(folder: Option<DataFolder>, clock: Arc<dyn Clock>) -> Result<Self, DatabaseError> {
+    pub fn start(folder: Option<DataFolder>, clock: Arc<dyn Clock>) -> Result<Self, DatabaseError> {
         let engine = match &folder {
             Some(folder) => dynoxide::Database::new(&folder.database_file()?)?,
             None => dynoxide::Database::memory_with_clock(Arc::new(EngineClock(clock)))?,
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, engine.clone(), stopped));
-        let sweeper = tokio::spawn(sweep(engine, stop.clone()));
-        Ok(Self { url, stop, server, sweeper, folder })
+        let (connection, stop) = (Connection::new(engine), CancellationToken::new());
+        let sweeper = tokio::spawn(sweep(connection.clone(), stop.clone()));
+        Ok(Self { connection, stop, sweeper, folder })
     }
 
-    /// Where it answers, such as `http://127.0.0.1:40123`.
+    /// The way to it from within this process.
     #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Configuration of AWS clients that reach it from within this process.
+    #[must_use]
+    pub fn sdk_config(&self) -> SdkConfig {
+        self.connection.sdk_config()
     }
 
     /// The folder that it keeps its files in, if it keeps any.
@@ -91,27 +95,25 @@ impl Database {
         self.folder.as_ref().map(DataFolder::path)
     }
 
-    /// Ends it: requests under way are answered, for at most 2 seconds, and the files are closed.
+    /// Ends it: calls under way are carried out, for at most 2 seconds, and the files are closed. Later calls fail.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        // A client that has sent half a request would hold the end up for as long as it likes.
-        let mut server = self.server;
-        match timeout(GRACE, &mut server).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(problem))) => tracing::warn!(problem, "the database's server failed"),
-            Ok(Err(error)) => tracing::warn!(%error, "the database's server failed"),
-            Err(_) => server.abort(),
-        }
         if let Err(error) = self.sweeper.await {
             tracing::warn!(%error, "the database's sweeper failed");
         }
+        self.connection.close(GRACE).await;
     }
 }
 
-/// What AWS clients are made of to reach the embedded database at `url`, whose credentials are any.
+/// Configuration of AWS clients that reach a stand-in for an AWS service at `url`, which takes any credentials.
 #[must_use]
 pub fn sdk_config(url: &str) -> SdkConfig {
-    let credentials = Credentials::new("local", "local", None, None, "local");
+    sdk_config_with(url, Credentials::new("local", "local", None, None, "local"))
+}
+
+/// Configuration of AWS clients that reach an AWS service at `url` with these credentials.
+#[must_use]
+pub fn sdk_config_with(url: &str, credentials: Credentials) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
@@ -122,10 +124,9 @@ pub fn sdk_config(url: &str) -> SdkConfig {
 }
 
 /// Deletes expired items until the end.
-async fn sweep(engine: dynoxide::Database, stop: CancellationToken) {
+async fn sweep(connection: Connection, stop: CancellationToken) {
     while timeout(SWEEP_INTERVAL, stop.cancelled()).await.is_err() {
-        let engine = engine.clone();
-        match tokio::task::spawn_blocking(move || engine.sweep_ttl()).await {
+        match connection.with_engine(dynoxide::Database::sweep_ttl).await {
             Ok(Ok(0)) => {}
             Ok(Ok(deleted)) => tracing::debug!(deleted, "expired items were deleted"),
             Ok(Err(error)) => tracing::warn!(%error, "expired items could not be deleted"),
@@ -151,7 +152,12 @@ impl storage_backend::Clock for EngineClock {
 mod tests {
     use std::{collections::HashMap, sync::Mutex};
 
-    use aws_sdk_dynamodb::{Client, types::AttributeValue};
+    use aws_sdk_dynamodb::{
+        Client,
+        error::{ProvideErrorMetadata, SdkError},
+        operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+        types::{AttributeValue, ConditionCheck, TransactWriteItem},
+    };
     use jiff::Timestamp;
 
     use super::*;
@@ -176,8 +182,8 @@ mod tests {
 
     async fn start(folder: Option<&Path>) -> (Database, Client) {
         let folder = folder.map(|folder| DataFolder::take(folder).unwrap());
-        let database = Database::start(folder, clock()).await.unwrap();
-        let client = Client::new(&sdk_config(database.url()));
+        let database = Database::start(folder, clock()).unwrap();
+        let client = Client::new(&database.sdk_config());
         create_tables(&client, "test-", &Template::parse(TEMPLATE).unwrap().tables).await.unwrap();
         (database, client)
     }
@@ -258,12 +264,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn half_a_request_does_not_hold_up_the_end() {
-        use tokio::io::AsyncWriteExt;
-        let (database, _) = start(None).await;
-        let address = database.url().trim_start_matches("http://").to_owned();
-        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
-        connection.write_all(b"POST / HTTP/1.1\r\ncontent-length: 10\r\n\r\n").await.unwrap();
-        timeout(GRACE * 2, database.shutdown()).await.expect("it ends");
+    async fn what_the_engine_refuses_reaches_the_aws_client_as_dynamodbs_own_error() {
+        let (database, client) = start(None).await;
+        let put = |condition: &str| {
+            let put = client.put_item().table_name("test-pools").set_item(Some(pool("p1")));
+            put.condition_expression(condition).return_values_on_condition_check_failure("ALL_OLD".into()).send()
+        };
+        put("attribute_not_exists(id)").await.unwrap();
+        let error = put("attribute_not_exists(id)").await.unwrap_err().into_service_error();
+        let PutItemError::ConditionalCheckFailedException(failed) = error else { panic!("{error}") };
+        assert_eq!(failed.item, Some(pool("p1")));
+        let error = client.get_item().table_name("none").set_key(Some(pool("p1"))).send().await.unwrap_err();
+        assert!(error.into_service_error().is_resource_not_found_exception());
+        let condition = ConditionCheck::builder().table_name("test-pools").set_key(Some(pool("p2")));
+        let condition = condition.condition_expression("attribute_exists(id)").build().unwrap();
+        let part = TransactWriteItem::builder().condition_check(condition).build();
+        let error = client.transact_write_items().transact_items(part).send().await.unwrap_err().into_service_error();
+        let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { panic!("{error}") };
+        assert_eq!(cancelled.cancellation_reasons()[0].code(), Some("ConditionalCheckFailed"));
+        database.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_is_not_used_is_refused_and_a_client_outlives_the_database_without_hanging() {
+        let (database, client) = start(None).await;
+        let error = client.list_backups().send().await.unwrap_err();
+        assert_eq!(error.code(), Some("UnknownOperationException"));
+        database.shutdown().await;
+        let error = client.list_tables().send().await.unwrap_err();
+        assert!(matches!(error, SdkError::DispatchFailure(_)), "{error:?}");
     }
 }

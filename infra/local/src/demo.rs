@@ -12,14 +12,15 @@ use std::{
 };
 
 use jiff::Timestamp;
-use portcullis_auth::SigningSecret;
+use portcullis_auth::{Clock, SigningSecret};
+use portcullis_crypto::Randomness;
 use portcullis_runtime::{Platform, settings::SettingsReader};
 use portcullis_store::{CreateBotError, NewBot, NewSlackChannel, Store};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle, time::timeout};
 
-use crate::{Stack, sign};
+use crate::{Stack, gateway::Answered, sign};
 
 use machine::{Line, Machine};
 use openclaw::{Delivery, Told};
@@ -38,6 +39,13 @@ pub const APP: &str = "A00DEMO";
 /// How long the message, and the sidecar's start, are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often the pool of `--demo-pool` is said to be alive: the relay posts to no pool that was silent for 60 s.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
+/// What the demonstration's own requests are known by.
+const USER_AGENT: &str = "portcullis-demo";
+/// How much of a path is shown.
+const LONGEST_PATH: usize = 200;
+
 /// How long the pool's token lasts: a day.
 const TOKEN_SECONDS: u32 = 24 * 60 * 60;
 
@@ -52,26 +60,37 @@ fn failed(what: impl Display) -> DemoError {
 
 /// A demonstration on a running stack.
 pub struct Demo {
-    platform: Platform,
-    base_url: String,
-    client: reqwest::Client,
+    caller: Caller,
     program: PathBuf,
     pool: SocketAddr,
     /// Whether the pool is another's: then no sidecar is started.
     is_anothers: bool,
     machine: Option<Machine>,
+    /// How often another's pool is said to be alive.
+    heartbeat_interval: Duration,
+    heartbeats: Option<Heartbeats>,
+    requests: Option<UnboundedReceiver<Answered>>,
 }
 
 /// One line of what happened: where, and what.
 pub struct Step {
     /// Who did it.
-    pub place: &'static str,
+    pub place: String,
     /// What happened.
     pub what: String,
 }
 
-fn step(place: &'static str, what: impl Into<String>) -> Step {
-    Step { place, what: what.into() }
+fn step(place: &str, what: impl Into<String>) -> Step {
+    Step { place: place.to_owned(), what: what.into() }
+}
+
+/// Heartbeats of another's pool, which has no sidecar: to a pool without a fresh one nothing is delivered. They end with this.
+struct Heartbeats(JoinHandle<()>);
+
+impl Drop for Heartbeats {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Demo {
@@ -82,11 +101,33 @@ impl Demo {
     /// [`DemoError`].
     pub fn new(stack: &Stack, pool: Option<SocketAddr>, program: &Path) -> Result<Self, DemoError> {
         let platform = stack.platform().clone();
-        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(failed)?;
+        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().user_agent(USER_AGENT).build();
+        let client = client.map_err(failed)?;
         let is_anothers = pool.is_some();
         let pool = pool.map_or_else(machine::free_address, Ok).map_err(failed)?;
         let (base_url, program) = (stack.base_url(), program.to_owned());
-        Ok(Self { platform, base_url, client, program, pool, is_anothers, machine: None })
+        Ok(Self {
+            caller: Caller { platform, base_url, client },
+            program,
+            pool,
+            is_anothers,
+            machine: None,
+            heartbeat_interval: HEARTBEAT_INTERVAL,
+            heartbeats: None,
+            requests: None,
+        })
+    }
+
+    /// Tells of the requests that come out here as well, but for the demonstration's own and its sidecar's.
+    #[must_use]
+    pub fn with_requests(self, requests: UnboundedReceiver<Answered>) -> Self {
+        Self { requests: Some(requests), ..self }
+    }
+
+    /// Sends the heartbeats of another's pool this often, in place of every 20 seconds.
+    #[must_use]
+    pub fn with_heartbeat_interval(self, heartbeat_interval: Duration) -> Self {
+        Self { heartbeat_interval, ..self }
     }
 
     /// Seeds what the demonstration needs, and sends one message through the front door. Made again on the same data, it
@@ -97,33 +138,38 @@ impl Demo {
     pub async fn run(&mut self) -> Result<Vec<Step>, DemoError> {
         let mut steps = Vec::new();
         let registration = json!({ "poolId": POOL, "podIp": self.pool.to_string() });
-        self.call(reqwest::Method::POST, "/api/internal/pools/register", "INTERNAL_API_TOKEN", Some(&registration))
+        self.caller
+            .call(reqwest::Method::POST, "/api/internal/pools/register", "INTERNAL_API_TOKEN", Some(&registration))
             .await?;
         steps.push(step("internal", format!("registered {POOL} at {}", self.pool)));
         self.seed_channel().await?;
         steps.push(step("store", format!("made {BOT} and {CHANNEL}, its Slack secrets sealed")));
-        let key = || self.random_text();
+        let key = || self.caller.random_text();
         let secrets = json!({ "secrets": {
             "SHARED_KEY": key(),
             "MAPS_KEY": { "value": key(), "scope": "skill:maps" },
             "MAIL_KEY": { "value": key(), "scope": "skill:mail" },
         }});
         let path = format!("/api/internal/pools/{POOL}/secrets");
-        self.call(reqwest::Method::PUT, &path, "INTERNAL_API_TOKEN", Some(&secrets)).await?;
+        self.caller.call(reqwest::Method::PUT, &path, "INTERNAL_API_TOKEN", Some(&secrets)).await?;
         steps.push(step("internal", "sealed SHARED_KEY for the pool, MAPS_KEY for maps, MAIL_KEY for mail"));
         for skill in ["maps", "mail"] {
             let path = format!("/api/internal/secrets/{skill}?poolId={POOL}");
-            let answer = self.call(reqwest::Method::GET, &path, "SKILL_API_TOKEN", None).await?;
+            let answer = self.caller.call(reqwest::Method::GET, &path, "SKILL_API_TOKEN", None).await?;
             let names: Vec<&str> = answer.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             steps.push(step("skills", format!("skill {skill} reads {}, and nothing else", names.join(" and "))));
         }
         let skill = json!({ "content": "---\nname: maps\ndescription: Finds the way with the key of the maps\n---\n# Maps\n", "files": { "find.sh": "#!/bin/sh\nportcullis-skill secrets get --env\n" } });
-        self.call(reqwest::Method::PUT, "/api/internal/skills/maps", "INTERNAL_API_TOKEN", Some(&skill)).await?;
+        self.caller.call(reqwest::Method::PUT, "/api/internal/skills/maps", "INTERNAL_API_TOKEN", Some(&skill)).await?;
         steps.push(step("internal", "stored the skill maps with its files"));
-        if !self.is_anothers && self.machine.is_none() {
+        if self.is_anothers {
+            self.caller.heartbeat(self.pool).await?;
+            self.heartbeats = Some(self.keep_alive());
+            steps.push(step("internal", format!("took a heartbeat for {POOL}, as it does from now on")));
+        } else if self.machine.is_none() {
             self.start_machine(&mut steps).await?;
         }
-        self.send_message().await?;
+        self.caller.send_message().await?;
         steps.push(step("slack", "verified a signed message, queued it, answered 200"));
         steps.push(self.arrival().await?);
         Ok(steps)
@@ -133,10 +179,10 @@ impl Demo {
     async fn start_machine(&mut self, steps: &mut Vec<Step>) -> Result<(), DemoError> {
         let path = format!("/api/internal/pools/{POOL}/runtime-tokens");
         let body = json!({ "ttlSeconds": TOKEN_SECONDS });
-        let issued = self.call(reqwest::Method::POST, &path, "INTERNAL_API_TOKEN", Some(&body)).await?;
+        let issued = self.caller.call(reqwest::Method::POST, &path, "INTERNAL_API_TOKEN", Some(&body)).await?;
         let token = issued["token"].as_str().ok_or_else(|| failed("there is no token in the answer"))?.into();
         steps.push(step("internal", "issued a token for the pool's machine, good for this pool alone"));
-        let machine = Machine::start(&self.program, &self.base_url, POOL, &token, self.pool).map_err(failed)?;
+        let machine = Machine::start(&self.program, &self.caller.base_url, POOL, &token, self.pool).map_err(failed)?;
         let machine = self.machine.insert(machine);
         let started = async {
             while let Some(line) = machine.next_line().await {
@@ -150,25 +196,43 @@ impl Demo {
         timeout(PATIENCE, started).await.unwrap_or_else(|_| Err(failed("the sidecar started nothing in time")))
     }
 
-    /// What the pool tells next; `None` where it is another's.
+    /// Sends heartbeats until it is dropped.
+    fn keep_alive(&self) -> Heartbeats {
+        let (caller, pool, interval) = (self.caller.clone(), self.pool, self.heartbeat_interval);
+        Heartbeats(tokio::spawn(async move {
+            while timeout(interval, std::future::pending::<()>()).await.is_err() {
+                if let Err(error) = caller.heartbeat(pool).await {
+                    tracing::warn!(%error, "a heartbeat of the demonstration's pool was lost");
+                }
+            }
+        }))
+    }
+
+    /// What happens next: at the pool, or at the front door. `None` where nothing can any more.
     pub async fn next_step(&mut self) -> Option<Step> {
         loop {
-            let line = self.machine.as_mut()?.next_line().await?;
-            if let Some(step) = told(&line) {
-                return Some(step);
+            let (machine, requests) = (&mut self.machine, &mut self.requests);
+            let step = tokio::select! {
+                Some(line) = async { machine.as_mut()?.next_line().await } => told(&line),
+                Some(answered) = async { requests.as_mut()?.recv().await } => passed(&answered),
+                else => return None,
+            };
+            if step.is_some() {
+                return step;
             }
         }
     }
 
-    /// Ends the sidecar and its child.
+    /// Ends the heartbeats, the sidecar and its child.
     pub async fn shutdown(self) {
+        drop(self.heartbeats);
         if let Some(machine) = self.machine {
             machine.shutdown().await;
         }
     }
 
     async fn seed_channel(&self) -> Result<(), DemoError> {
-        let store = store(&self.platform).await?;
+        let store = store(&self.caller.platform).await?;
         let bot = NewBot {
             id: BOT.parse().map_err(failed)?,
             user: "user-demo".to_owned(),
@@ -190,24 +254,12 @@ impl Demo {
             team_name: Some("Demo".to_owned()),
             bot_user_id: None,
             platform_app: false,
-            // A channel without one is in no configuration. It opens nothing.
-            bot_token: Some("not-a-real-token-of-the-demonstration".into()),
-            signing_secret: setting(&self.platform, "DEMO_SLACK_SIGNING_SECRET")?,
-            delivery_secret: setting(&self.platform, "DEMO_DELIVERY_SECRET")?,
+            // Made up: an account without one is left out of the configuration.
+            bot_token: Some(format!("not-a-slack-token-{}", self.caller.random_text()).into()),
+            signing_secret: setting(&self.caller.platform, "DEMO_SLACK_SIGNING_SECRET")?,
+            delivery_secret: setting(&self.caller.platform, "DEMO_DELIVERY_SECRET")?,
         };
         store.connect_slack_channel(channel).await.map(drop).map_err(failed)
-    }
-
-    async fn send_message(&self) -> Result<(), DemoError> {
-        let now = self.platform.clock.now();
-        let body = message(&self.random_text(), now).to_string();
-        let secret = SigningSecret::new(setting(&self.platform, "DEMO_SLACK_SIGNING_SECRET")?);
-        let mut request = self.client.post(format!("{}{}", self.base_url, sign::EVENTS_PATH));
-        for (name, value) in sign::headers(body.as_bytes(), &secret, now) {
-            request = request.header(name, value);
-        }
-        let answer = request.header("content-type", "application/json").body(body).send().await.map_err(failed)?;
-        if answer.status().is_success() { Ok(()) } else { Err(failed(format!("the message got {}", answer.status()))) }
     }
 
     async fn arrival(&mut self) -> Result<Step, DemoError> {
@@ -223,6 +275,35 @@ impl Demo {
         };
         let delivered = timeout(PATIENCE, delivered).await.ok().flatten();
         delivered.ok_or_else(|| failed("the message did not reach the pool"))
+    }
+}
+
+/// What calls the stack as its operator and as Slack.
+#[derive(Clone)]
+struct Caller {
+    platform: Platform,
+    base_url: String,
+    client: reqwest::Client,
+}
+
+impl Caller {
+    /// Tells the control plane that another's pool is alive.
+    async fn heartbeat(&self, pool: SocketAddr) -> Result<(), DemoError> {
+        let body = json!({ "poolId": POOL, "podIp": pool.to_string() });
+        let path = "/api/internal/pools/heartbeat";
+        self.call(reqwest::Method::POST, path, "INTERNAL_API_TOKEN", Some(&body)).await.map(drop)
+    }
+
+    async fn send_message(&self) -> Result<(), DemoError> {
+        let now = self.platform.clock.now();
+        let body = message(&self.random_text(), "Hello from the demonstration", now).to_string();
+        let secret = SigningSecret::new(setting(&self.platform, "DEMO_SLACK_SIGNING_SECRET")?);
+        let mut request = self.client.post(format!("{}{}", self.base_url, sign::EVENTS_PATH));
+        for (name, value) in sign::headers(body.as_bytes(), &secret, now) {
+            request = request.header(name, value);
+        }
+        let answer = request.header("content-type", "application/json").body(body).send().await.map_err(failed)?;
+        if answer.status().is_success() { Ok(()) } else { Err(failed(format!("the message got {}", answer.status()))) }
     }
 
     async fn call(
@@ -264,6 +345,17 @@ fn told(line: &Line) -> Option<Step> {
     }
 }
 
+/// What an answered request is to who watches; `None` for the demonstration's own.
+fn passed(answered: &Answered) -> Option<Step> {
+    let own = [USER_AGENT, "portcullis-sidecar"];
+    if answered.user_agent.as_deref().is_some_and(|name| own.contains(&name)) {
+        return None;
+    }
+    let place = answered.function.as_deref().unwrap_or("gateway");
+    let path: String = answered.path.chars().take(LONGEST_PATH).collect();
+    Some(step(place, format!("{} {path} {}", answered.method, answered.status.as_u16())))
+}
+
 fn arrived(delivery: &Delivery) -> Step {
     let signature =
         if delivery.verified { "signed with the delivery secret" } else { "with a signature that is wrong" };
@@ -282,8 +374,16 @@ async fn store(platform: &Platform) -> Result<Store, DemoError> {
     settings.finish(|| store).map_err(failed)
 }
 
+/// A message of this text in the demonstration's channel, as the body that Slack would send.
+#[must_use]
+pub fn event(text: &str, clock: &dyn Clock, randomness: &dyn Randomness) -> String {
+    let mut id = [0; 16];
+    randomness.fill(&mut id);
+    message(&hex::encode(id), text, clock.now()).to_string()
+}
+
 /// A message as Slack sends it to an app.
-fn message(id: &str, now: Timestamp) -> Value {
+fn message(id: &str, text: &str, now: Timestamp) -> Value {
     let ts = format!("{}.{:06}", now.as_second(), now.subsec_microsecond());
     json!({
         "token": "none",
@@ -297,7 +397,7 @@ fn message(id: &str, now: Timestamp) -> Value {
             "channel": "C00DEMO",
             "channel_type": "channel",
             "user": "U00DEMO",
-            "text": "Hello from the demonstration",
+            "text": text,
             "ts": ts,
             "event_ts": ts,
         },

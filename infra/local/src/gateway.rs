@@ -16,7 +16,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use http::{Request, StatusCode, header::CONTENT_LENGTH};
+use http::{
+    Method, Request, StatusCode,
+    header::{CONTENT_LENGTH, USER_AGENT},
+};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -25,7 +28,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc::UnboundedSender},
     task::JoinHandle,
     time::timeout,
 };
@@ -79,6 +82,24 @@ impl Default for Limits {
     }
 }
 
+/// A request that was answered, for somebody who watches.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The function that answered; `None` where the gateway did.
+    pub function: Option<String>,
+    /// The method.
+    pub method: Method,
+    /// The path, without its query.
+    pub path: String,
+    /// The client's name for itself.
+    pub user_agent: Option<String>,
+    /// The answer's status.
+    pub status: StatusCode,
+}
+
+/// Where answered requests are told.
+pub type Watcher = UnboundedSender<Answered>;
+
 /// A running gateway.
 pub struct Gateway {
     address: SocketAddr,
@@ -91,10 +112,11 @@ struct Front {
     table: RoutingTable,
     functions: BTreeMap<String, Router>,
     limits: Limits,
+    watcher: Option<Watcher>,
 }
 
 impl Gateway {
-    /// Serves `functions` on `listener` as `table` says.
+    /// Serves `functions` on `listener` as `table` says, and tells each answered request to `watcher`.
     ///
     /// # Errors
     /// Where the listener has no address.
@@ -103,10 +125,11 @@ impl Gateway {
         table: RoutingTable,
         functions: BTreeMap<String, Router>,
         limits: Limits,
+        watcher: Option<Watcher>,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let front = Arc::new(Front { table, functions, limits });
+        let front = Arc::new(Front { table, functions, limits, watcher });
         let acceptor = tokio::spawn(accept(listener, front, stop.clone()));
         Ok(Self { address, stop, acceptor })
     }
@@ -178,6 +201,17 @@ async fn next(
 
 impl Front {
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
+        let Some(watcher) = &self.watcher else { return self.pass(request, client).await };
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let function = self.table.function(&method, &path).map(str::to_owned);
+        let response = self.pass(request, client).await;
+        // Nobody may watch any more.
+        let _ = watcher.send(Answered { function, method, path, user_agent, status: response.status() });
+        response
+    }
+
+    async fn pass(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
         let Some(name) = self.table.function(request.method(), request.uri().path()) else {
             return own(StatusCode::NOT_FOUND, "Not Found");
         };

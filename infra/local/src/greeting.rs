@@ -1,17 +1,49 @@
-//! What is printed at the start: where everything is, and what to try.
+//! What is printed: where everything is, and what to try.
 
-use std::path::Path;
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
-use local::{demo::Step, secrets::GENERATED_FILE, stack::POOL_CIDRS};
+use local::{
+    demo::Step,
+    queue::DeadLetter,
+    secrets::{GENERATED_FILE, Sources},
+};
+use serde_json::json;
 
-/// Prints the addresses, where the tokens are, and what to try. Never a token.
-pub(crate) fn print(base_url: &str, database_url: &str, data: Option<&Path>, folder: &Path) {
-    let data = data.map_or("in memory, gone at the end".to_owned(), |data| data.display().to_string());
-    let file = folder.join(GENERATED_FILE);
-    println!(
-        "
+use crate::cli::Arguments;
+
+/// Where everything is. Never a token.
+pub(crate) struct Greeting {
+    /// Where the stack answers.
+    pub base_url: String,
+    /// The folder of `--data`.
+    pub data: Option<PathBuf>,
+    /// The folder of the generated secrets.
+    pub folder: PathBuf,
+}
+
+impl Greeting {
+    /// In the form that was asked for. With `--quiet` that is the address alone, which with `--port 0` nothing else tells.
+    pub(crate) fn text(&self, arguments: &Arguments) -> String {
+        let Self { base_url, data, folder } = self;
+        let file = folder.join(GENERATED_FILE);
+        match (arguments.json, arguments.quiet) {
+            (true, true) => format!("{}\n", json!({ "api": base_url })),
+            (true, false) => format!("{}\n", json!({ "api": base_url, "data": data, "tokens": file })),
+            (false, true) => format!("{base_url}\n"),
+            (false, false) => self.in_words(),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let base_url = &self.base_url;
+        let file = quoted(&self.folder.join(GENERATED_FILE));
+        let data = self.data.as_ref().map_or("in memory, gone at the end".to_owned(), |data| quoted(data));
+        format!(
+            "
   API       {base_url}
-  Database  {database_url}
   Data      {data}
   Tokens    {file}, where neither the environment nor .env has them
 
@@ -25,33 +57,130 @@ pub(crate) fn print(base_url: &str, database_url: &str, data: Option<&Path>, fol
       -H 'content-type: application/json' -d '{{\"secrets\":{{\"MAPS_KEY\":{{\"value\":\"not-a-real-key\",\"scope\":\"skill:maps\"}}}}}}'
 
   Ctrl-C ends it.
-",
-        file = file.display(),
-    );
+
+"
+        )
+    }
 }
 
-/// Prints what `cargo lambda watch` needs in its environment to use this database.
-pub(crate) fn print_environment(database_url: &str, prefix: &str, folder: &Path) {
-    println!(
+/// Where `cargo lambda watch` finds the database of `--database-only`. Its credentials stand in `file`.
+pub(crate) fn database(url: &str, folder: &Path, file: &Path, json: bool) -> String {
+    let generated = folder.join(GENERATED_FILE);
+    if json {
+        return format!("{}\n", json!({ "database": url, "environment": [generated, file] }));
+    }
+    format!(
         "
-  Database  {database_url}
+  Database  {url}
 
   In another terminal:
 
-    set -a; . {file}; set +a
-    export AWS_ENDPOINT_URL_DYNAMODB={database_url} AWS_REGION=us-east-1
-    export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
-    export TABLE_PREFIX={prefix} POOL_CIDRS={POOL_CIDRS}
+    set -a; . {generated}; . {file}; set +a
     export EVENT_QUEUE_URL=http://127.0.0.1:9/no-queue.fifo   # no SQS here: a Slack event gets a 503
     cargo lambda watch -A 127.0.0.1
 
   Ctrl-C ends it.
+
 ",
-        file = folder.join(GENERATED_FILE).display(),
-    );
+        generated = quoted(&generated),
+        file = quoted(file),
+    )
 }
 
-/// Prints one line of the demonstration.
-pub(crate) fn print_step(step: &Step) {
-    println!("  {:<9} {}", step.place, step.what);
+/// One line of the demonstration.
+pub(crate) fn step(step: &Step, json: bool) -> String {
+    if json {
+        return format!("{}\n", json!({ "place": step.place, "what": step.what }));
+    }
+    format!("  {:<9} {}\n", step.place, step.what)
+}
+
+/// The events that were given up on, a line each.
+pub(crate) fn dead_letters(letters: &[DeadLetter]) -> String {
+    if letters.is_empty() {
+        return "No event was given up on.\n".to_owned();
+    }
+    let mut text = String::new();
+    for letter in letters {
+        let id = letter.deduplication.get(..12).unwrap_or_default();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{id}  sent {:.0}  tried {} times  {} bytes",
+            letter.sent_at, letter.receive_count, letter.bytes
+        );
+    }
+    text
+}
+
+/// Each problem of the settings on a line of its own, with where the setting comes from.
+pub(crate) fn settings_problems(problems: &[String], sources: &Sources) -> String {
+    let mut text = "these settings are not as they must be:".to_owned();
+    for problem in problems {
+        let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        let mut words = problem.split(|letter: char| !u8::try_from(letter).is_ok_and(is_name));
+        let source = words.find_map(|word| sources.get(word));
+        let source =
+            source.map_or("in neither the environment, .env nor dev.env".to_owned(), |source| format!("from {source}"));
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n  {problem} ({source})");
+    }
+    text
+}
+
+/// A path as a shell takes it back.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%".contains(&byte);
+    if path.bytes().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_where_a_shell_would_take_it_apart() {
+        for (path, shown) in [
+            (".local/dev.env", ".local/dev.env"),
+            ("my data/dev.env", "'my data/dev.env'"),
+            ("it's/$HOME", r"'it'\''s/$HOME'"),
+            ("ö", "'ö'"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), shown);
+        }
+        let folder = PathBuf::from("my data");
+        let greeting = Greeting { base_url: "http://127.0.0.1:1".to_owned(), data: Some(folder.clone()), folder };
+        let text = greeting.text(&Arguments::parse_from(["cargo local"]));
+        assert!(text.contains("set -a; . 'my data/dev.env'; set +a"), "{text}");
+    }
+
+    #[test]
+    fn the_address_is_told_in_every_form_and_json_is_one_line_of_json() {
+        let greeting = Greeting { base_url: "http://127.0.0.1:1".to_owned(), data: None, folder: ".local".into() };
+        let text = |arguments: &[&str]| greeting.text(&Arguments::parse_from([&["cargo local"], arguments].concat()));
+        assert_eq!(text(&["--quiet", "--port", "0"]), "http://127.0.0.1:1\n");
+        assert_eq!(text(&["--quiet", "--json"]), "{\"api\":\"http://127.0.0.1:1\"}\n");
+        let json: serde_json::Value = serde_json::from_str(text(&["--json"]).strip_suffix('\n').unwrap()).unwrap();
+        assert_eq!(json, json!({ "api": "http://127.0.0.1:1", "data": null, "tokens": ".local/dev.env" }));
+        assert!(text(&[]).contains("curl http://127.0.0.1:1/health"));
+    }
+
+    #[test]
+    fn each_problem_of_the_settings_has_its_line_and_its_source() {
+        let sources = Sources::from([("SKILL_API_TOKEN".to_owned(), "/x/.env".to_owned())]);
+        let problems = ["SKILL_API_TOKEN: too short".to_owned(), "POOL_CIDRS is not set".to_owned()];
+        assert_eq!(
+            settings_problems(&problems, &sources),
+            "these settings are not as they must be:\n  SKILL_API_TOKEN: too short (from /x/.env)\n  POOL_CIDRS is not set \
+             (in neither the environment, .env nor dev.env)"
+        );
+    }
+
+    #[test]
+    fn an_empty_list_of_dead_letters_says_so() {
+        assert_eq!(dead_letters(&[]), "No event was given up on.\n");
+    }
 }

@@ -11,6 +11,7 @@ mod deliveries;
 pub mod demo;
 pub mod gateway;
 pub mod queue;
+pub mod running;
 pub mod secrets;
 pub mod sign;
 pub mod stack;

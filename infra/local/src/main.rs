@@ -1,13 +1,11 @@
 //! `cargo local`: all of Portcullis on this machine.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a terminal is what this program talks to")]
-
 mod cli;
 mod greeting;
+mod terminal;
 
 use std::{
     error::Error,
-    io,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -15,13 +13,19 @@ use std::{
 
 use clap::Parser;
 use local::{
-    Options, Stack, database,
-    demo::{Demo, openclaw},
+    Options, Stack, StackError, database,
+    demo::{self, Demo, openclaw},
+    gateway::Answered,
     queue::TableQueue,
-    secrets::{self, Settings},
+    running::Running,
+    secrets::{self, Found, GENERATED_FILE, Settings},
     sign,
     stack::TABLE_PREFIX,
     template::{TEMPLATE, Template},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 use portcullis_auth::{Clock, SigningSecret};
 use portcullis_runtime::{
@@ -29,9 +33,11 @@ use portcullis_runtime::{
     logging::{self, Format, LineSink},
 };
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use cli::{Arguments, Part};
+use greeting::Greeting;
+use terminal::{End, OutputClosed, complain, print, reader_gone};
 
 /// Where generated secrets lie unless `--data` says otherwise.
 const OWN_FOLDER: &str = ".local";
@@ -41,18 +47,30 @@ type Problem = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // One thread and no runtime yet: the sidecar makes its own.
+    // No runtime yet: the sidecar makes its own.
     if let Some(Part::Sidecar { child }) = arguments.part {
+        end_with_input();
         return portcullis_sidecar::run::main(child.into_iter());
     }
     let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match outcome.map_err(Problem::from).and_then(|runtime| runtime.block_on(run(&arguments))) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(problem) if problem.is::<OutputClosed>() => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("cargo local: {problem}");
+            complain(&format!("cargo local: {problem}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends this process, which ends its child first, once its input ends. The demonstration holds the other end, which the kernel
+/// closes however the demonstration ends.
+fn end_with_input() {
+    std::thread::spawn(|| {
+        // An input that cannot be read has ended as well.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = kill(Pid::this(), Signal::SIGTERM);
+    });
 }
 
 async fn run(arguments: &Arguments) -> Result<(), Problem> {
@@ -64,13 +82,21 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     let filter = environment.get("RUST_LOG").map(|filter| filter.expose_secret().to_owned());
     // A demonstration tells what happens in its own words.
     let is_calm = arguments.quiet || (arguments.demo && !arguments.json);
-    let filter = filter.or_else(|| is_calm.then(|| "warn,dynoxide=error".to_owned()));
+    let filter = filter.or_else(|| is_calm.then(|| "warn".to_owned()));
     let format = if arguments.json { Format::Json } else { Format::Text };
     logging::start(format, Arc::new(StandardError), filter.as_deref());
 
     let folder = arguments.data.clone().unwrap_or_else(|| PathBuf::from(OWN_FOLDER));
+    if arguments.send.is_some() || arguments.text.is_some() || arguments.runtime_token.is_some() {
+        return ask_running(arguments, found(secrets::find(environment, Path::new(DOT_ENV), &folder)?).settings).await;
+    }
+    if arguments.dead_letters || arguments.redrive {
+        // Before anything is made in a folder that was misspelt.
+        database::DataFolder::check_used(&folder)?;
+    }
     let with_demo = arguments.demo || arguments.sign.is_some();
-    let settings = secrets::gather(environment, Path::new(DOT_ENV), &folder, with_demo, &SystemRandomness)?;
+    let gathered = secrets::gather(environment, Path::new(DOT_ENV), &folder, with_demo, &SystemRandomness)?;
+    let Found { settings, sources, .. } = found(gathered);
     if let Some(file) = &arguments.sign {
         return print_signed(file, &arguments.with, &settings);
     }
@@ -82,97 +108,134 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     }
     // From the start on, so that nobody who ends it early is passed over.
     let mut end = End::listen()?;
-    let options = Options { port: arguments.port, data: arguments.data.clone(), ..Options::new(settings) };
-    let stack = Stack::start(options).await?;
-    if !arguments.quiet {
-        greeting::print(&stack.base_url(), stack.database_url(), arguments.data.as_deref(), &folder);
-    }
-    if arguments.demo {
-        let mut demo = Demo::new(&stack, arguments.demo_pool, &std::env::current_exe()?)?;
-        let outcome = tokio::select! {
-            outcome = demonstrate(&mut demo) => outcome,
-            () = end.come() => Ok(()),
-        };
-        demo.shutdown().await;
-        stack.shutdown().await;
-        return outcome;
-    }
-    end.come().await;
+    let (watcher, requests) = arguments.demo.then(mpsc::unbounded_channel).unzip();
+    let options = Options { port: arguments.port, data: arguments.data.clone(), watcher, ..Options::new(settings) };
+    let stack = match Stack::start(options).await {
+        Err(StackError::Settings(error)) => return Err(greeting::settings_problems(error.problems(), &sources).into()),
+        outcome => outcome?,
+    };
+    let greeting = Greeting { base_url: stack.base_url(), data: arguments.data.clone(), folder };
+    let outcome = greet_and_serve(arguments, &greeting, &stack, requests, &mut end).await;
     stack.shutdown().await;
-    Ok(())
+    outcome
+}
+
+/// Passes on what the files of settings are warned of.
+fn found(found: Found) -> Found {
+    for warning in &found.warnings {
+        complain(&format!("cargo local: {warning}"));
+    }
+    found
+}
+
+/// What is asked of a stack that runs already.
+async fn ask_running(arguments: &Arguments, settings: Settings) -> Result<(), Problem> {
+    let running = Running::at(arguments.port)?;
+    let setting = |name: &str| {
+        let missing = || format!("{name} is set in neither the environment, {DOT_ENV} nor {GENERATED_FILE}");
+        settings.get(name).cloned().ok_or_else(missing)
+    };
+    if let Some(pool) = &arguments.runtime_token {
+        let token = running.runtime_token(pool, arguments.ttl, &setting("INTERNAL_API_TOKEN")?).await?;
+        return print(&format!("{}\n", token.expose_secret()));
+    }
+    let body = match (&arguments.send, &arguments.text) {
+        (Some(file), _) => read_body(file)?,
+        (None, text) => demo::event(text.as_deref().unwrap_or_default(), &SystemClock, &SystemRandomness),
+    };
+    let secret = SigningSecret::new(setting(&arguments.with)?);
+    let answer = running.send_event(body, &secret, SystemClock.now()).await?;
+    print(&format!("{answer}\n"))
+}
+
+fn read_body(file: &Path) -> Result<String, Problem> {
+    let body = std::fs::read_to_string(file).map_err(|problem| format!("{}: {problem}", file.display()))?;
+    Ok(body.trim_end_matches('\n').to_owned())
+}
+
+/// Says where everything is, and goes on until the end.
+async fn greet_and_serve(
+    arguments: &Arguments,
+    greeting: &Greeting,
+    stack: &Stack,
+    requests: Option<UnboundedReceiver<Answered>>,
+    end: &mut End,
+) -> Result<(), Problem> {
+    print(&greeting.text(arguments))?;
+    let Some(requests) = requests else {
+        end.come().await;
+        return Ok(());
+    };
+    let demo = Demo::new(stack, arguments.demo_pool, &std::env::current_exe()?)?;
+    let mut demo = demo.with_requests(requests);
+    let outcome = tokio::select! {
+        outcome = demonstrate(&mut demo, arguments.json) => outcome,
+        () = end.come() => Ok(()),
+        // It tells what happens to nobody any more.
+        () = reader_gone() => Ok(()),
+    };
+    demo.shutdown().await;
+    outcome
 }
 
 /// Shows what happens, for as long as it is let.
-async fn demonstrate(demo: &mut Demo) -> Result<(), Problem> {
+async fn demonstrate(demo: &mut Demo, json: bool) -> Result<(), Problem> {
     for step in demo.run().await? {
-        greeting::print_step(&step);
+        print(&greeting::step(&step, json))?;
     }
     while let Some(step) = demo.next_step().await {
-        greeting::print_step(&step);
+        print(&greeting::step(&step, json))?;
     }
     std::future::pending().await
 }
 
 /// Starts the database alone, and says what `cargo lambda watch` needs to find it.
 async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings) -> Result<(), Problem> {
+    let mut end = End::listen()?;
     let data = arguments.data.as_deref().map(database::DataFolder::take).transpose()?;
     if let Some(data) = &data {
         secrets::check_keys_of(data.path(), settings)?;
     }
-    let database = database::Database::start(data, Arc::new(SystemClock)).await?;
-    let client = aws_sdk_dynamodb::Client::new(&database::sdk_config(database.url()));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let database = database::Database::start(data, Arc::clone(&clock))?;
+    let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
     let prefix = settings.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
     database::create_tables(&client, prefix, &Template::parse(TEMPLATE)?.tables).await?;
-    greeting::print_environment(database.url(), prefix, folder);
-    End::listen()?.come().await;
+    let credentials = database::random_credentials(&SystemRandomness);
+    let served = database::Served::start(database.connection().clone(), credentials, clock).await?;
+    let file = secrets::write_database_file(folder, &served, prefix)?;
+    let told = print(&greeting::database(served.url(), folder, &file, arguments.json));
+    if told.is_ok() {
+        end.come().await;
+    }
+    // Its key opens nothing any more.
+    let _ = std::fs::remove_file(&file);
+    served.shutdown().await;
     database.shutdown().await;
-    Ok(())
+    told
 }
 
 fn print_signed(file: &Path, name: &str, settings: &Settings) -> Result<(), Problem> {
-    let body = std::fs::read_to_string(file).map_err(|problem| format!("{}: {problem}", file.display()))?;
+    let body = read_body(file)?;
     let secret = settings.get(name).ok_or_else(|| format!("{name} is not set"))?;
-    let event = sign::event(body.trim_end_matches('\n'), &SigningSecret::new(secret.clone()), SystemClock.now());
-    println!("{}", serde_json::to_string_pretty(&event)?);
-    Ok(())
+    let event = sign::event(&body, &SigningSecret::new(secret.clone()), SystemClock.now());
+    print(&format!("{}\n", serde_json::to_string_pretty(&event)?))
 }
 
 async fn dead_letters(folder: &Path, settings: &Settings, redrive: bool) -> Result<(), Problem> {
     let data = database::DataFolder::take(folder)?;
     secrets::check_keys_of(data.path(), settings)?;
-    let database = database::Database::start(Some(data), Arc::new(SystemClock)).await?;
-    let client = aws_sdk_dynamodb::Client::new(&database::sdk_config(database.url()));
+    let database = database::Database::start(Some(data), Arc::new(SystemClock))?;
+    let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
     let queue = TableQueue::open(client, Arc::new(SystemClock)).await?;
-    if redrive {
-        println!("{} events were queued again.", queue.redrive().await?);
+    let text = if redrive {
+        format!("{} events were queued again.\n", queue.redrive().await?)
     } else {
-        for letter in queue.dead_letters().await? {
-            let id = letter.deduplication.get(..12).unwrap_or_default();
-            println!("{id}  sent {:.0}  tried {} times  {} bytes", letter.sent_at, letter.receive_count, letter.bytes);
-        }
-    }
+        greeting::dead_letters(&queue.dead_letters().await?)
+    };
     drop(queue);
     database.shutdown().await;
-    Ok(())
-}
-
-/// Somebody ending this, with Ctrl-C or SIGTERM.
-struct End {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl End {
-    fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn come(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
+    print(&text)
 }
 
 /// Every variable of the process as a secret, since nobody knows which are. A value that is not UTF-8 is none of ours.
@@ -188,8 +251,6 @@ struct StandardError;
 
 impl LineSink for StandardError {
     fn write_line(&self, line: &str) {
-        use io::Write as _;
-        // A log that cannot be written must not end what it is about.
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        complain(line);
     }
 }

@@ -5,15 +5,21 @@
 
 mod env_file;
 mod generate;
+mod known;
 
 use std::{
-    collections::BTreeMap,
-    fs, io,
+    collections::{BTreeMap, btree_map::Entry},
+    fs,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use portcullis_crypto::{Keyring, Randomness};
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::{database::Served, stack::POOL_CIDRS};
 
 pub use env_file::MalformedLine;
 
@@ -22,6 +28,8 @@ pub type Settings = BTreeMap<String, SecretString>;
 
 /// The file of generated secrets.
 pub const GENERATED_FILE: &str = "dev.env";
+/// The file of what a function needs to find the database of `--database-only`.
+pub const DATABASE_FILE: &str = "database.env";
 /// Names the key that the data in a folder was sealed under last.
 const KEY_FILE: &str = "encryption-key-id";
 
@@ -32,6 +40,8 @@ const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";
 const NEEDED: [&str; 4] = [ENCRYPTION_KEY, "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "SLACK_SIGNING_SECRET"];
 /// What the demonstration needs besides.
 const NEEDED_BY_DEMO: [&str; 2] = ["DEMO_SLACK_SIGNING_SECRET", "DEMO_DELIVERY_SECRET"];
+/// The bits of a file's mode that let others in.
+const OTHERS: u32 = 0o077;
 /// With it a function would look for its secrets on AWS.
 const SECRETS_PREFIX: &str = "SECRETS_PREFIX";
 
@@ -70,7 +80,22 @@ pub enum SettingsFileError {
     Keyring(#[from] portcullis_crypto::KeyringError),
 }
 
-/// Gathers the settings. `folder` is where the file of generated secrets lies or is made.
+/// Where each setting comes from, by its name.
+pub type Sources = BTreeMap<String, String>;
+
+/// The settings, and what there is to say of them.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The settings.
+    pub settings: Settings,
+    /// Where each comes from: the environment, or a file.
+    pub sources: Sources,
+    /// What an operator should know, a line each. None holds a value.
+    pub warnings: Vec<String>,
+}
+
+/// Gathers the settings, and makes those that every start needs and that nobody has set. `folder` is where the file of generated
+/// secrets lies or is made.
 ///
 /// # Errors
 /// [`SettingsFileError`].
@@ -80,32 +105,82 @@ pub fn gather(
     folder: &Path,
     with_demo: bool,
     randomness: &dyn Randomness,
-) -> Result<Settings, SettingsFileError> {
-    let mut settings = environment;
-    settings.retain(|_, value| !value.expose_secret().is_empty());
-    add(&mut settings, read(dot_env)?);
+) -> Result<Found, SettingsFileError> {
+    let mut found = given(environment, dot_env)?;
     let generated_file = folder.join(GENERATED_FILE);
-    let mut generated = read(&generated_file)?;
+    let mut generated = read_generated(&mut found, &generated_file)?;
     let demo: &[&str] = if with_demo { &NEEDED_BY_DEMO } else { &[] };
     let missing: Vec<&str> = NEEDED
         .iter()
         .chain(demo)
         .copied()
-        .filter(|name| !settings.contains_key(*name) && !generated.contains_key(*name))
-        .filter(|name| *name != ENCRYPTION_KEY || !settings.contains_key(ENCRYPTION_KEYS))
+        .filter(|name| !found.settings.contains_key(*name) && !generated.contains_key(*name))
+        .filter(|name| *name != ENCRYPTION_KEY || !found.settings.contains_key(ENCRYPTION_KEYS))
         .collect();
     if !missing.is_empty() {
-        add(&mut generated, generate::secrets(&missing, randomness));
+        for (name, value) in generate::secrets(&missing, randomness) {
+            generated.insert(name, value);
+        }
         generate::write(&generated_file, &generated)
             .map_err(|problem| SettingsFileError::Unusable { file: generated_file.clone(), problem })?;
     }
+    Ok(completed(found, generated, &generated_file))
+}
+
+/// Finds the settings as [`gather`] does, and makes none.
+///
+/// # Errors
+/// [`SettingsFileError`].
+pub fn find(environment: Settings, dot_env: &Path, folder: &Path) -> Result<Found, SettingsFileError> {
+    let mut found = given(environment, dot_env)?;
+    let generated_file = folder.join(GENERATED_FILE);
+    let generated = read_generated(&mut found, &generated_file)?;
+    Ok(completed(found, generated, &generated_file))
+}
+
+/// What the operator has set.
+fn given(mut environment: Settings, dot_env: &Path) -> Result<Found, SettingsFileError> {
+    environment.retain(|_, value| !value.expose_secret().is_empty());
+    let mut found = Found::default();
+    add(&mut found, environment, "the environment");
+    let Some((settings, mode)) = read(dot_env)? else { return Ok(found) };
+    if mode & OTHERS != 0 && !settings.is_empty() {
+        let file = dot_env.display();
+        found.warnings.push(format!("{file} can be read by other users of this machine: chmod 600 {file}"));
+    }
+    warn_of_misspelt(&mut found, &settings, dot_env);
+    add(&mut found, settings, &dot_env.display().to_string());
+    Ok(found)
+}
+
+/// What was generated before. A file that others can read is taken from them, since it is of our own making.
+fn read_generated(found: &mut Found, file: &Path) -> Result<Settings, SettingsFileError> {
+    let Some((settings, mode)) = read(file)? else { return Ok(Settings::new()) };
+    if mode & OTHERS != 0 {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600))
+            .map_err(|problem| SettingsFileError::Unusable { file: file.to_owned(), problem })?;
+        let warning =
+            format!("{} could be read by other users of this machine, and is yours alone now", file.display());
+        found.warnings.push(warning + ": if anybody may have read it, remove it, so that new secrets are made");
+    }
+    warn_of_misspelt(found, &settings, file);
+    Ok(settings)
+}
+
+fn completed(mut found: Found, mut generated: Settings, file: &Path) -> Found {
     // Else a generated key would stand beside the operator's own keys.
-    if settings.contains_key(ENCRYPTION_KEYS) {
+    if found.settings.contains_key(ENCRYPTION_KEYS) {
         generated.remove(ENCRYPTION_KEY);
     }
-    add(&mut settings, generated);
-    settings.remove(SECRETS_PREFIX);
-    Ok(settings)
+    add(&mut found, generated, &file.display().to_string());
+    found.settings.remove(SECRETS_PREFIX);
+    found
+}
+
+fn warn_of_misspelt(found: &mut Found, settings: &Settings, file: &Path) {
+    for (name, meant) in settings.keys().filter_map(|name| Some((name, known::near(name)?))) {
+        found.warnings.push(format!("{}: {name} is no setting and is passed over; {meant} is one", file.display()));
+    }
 }
 
 /// Makes sure that the data in `folder` was sealed under keys that are here, and notes the current one for the next start.
@@ -136,18 +211,52 @@ pub fn check_keys_of(folder: &Path, settings: &Settings) -> Result<(), SettingsF
     generate::replace(&file, format!("{}\n", keyring.current()).as_bytes()).map_err(unusable)
 }
 
-fn add(settings: &mut Settings, weaker: Settings) {
+/// Writes what a function needs in its environment to find `served`, into a file that its owner alone can read.
+///
+/// # Errors
+/// [`SettingsFileError::Unusable`].
+pub fn write_database_file(folder: &Path, served: &Served, prefix: &str) -> Result<PathBuf, SettingsFileError> {
+    let (file, credentials) = (folder.join(DATABASE_FILE), served.credentials());
+    let lines = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", served.url()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", credentials.access_key_id()),
+        ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key()),
+        ("TABLE_PREFIX", prefix),
+        ("POOL_CIDRS", POOL_CIDRS),
+    ];
+    let lines = lines.map(|(name, value)| (name, SecretString::from(value)));
+    let lines = lines.iter().map(|(name, value)| (*name, value));
+    let text = generate::text("# Made by `cargo local --database-only`, for this run alone.", lines);
+    generate::replace(&file, text.as_bytes())
+        .map_err(|problem| SettingsFileError::Unusable { file: file.clone(), problem })?;
+    Ok(file)
+}
+
+/// Adds settings that nothing before them has set.
+fn add(found: &mut Found, weaker: Settings, source: &str) {
     for (name, value) in weaker {
-        settings.entry(name).or_insert(value);
+        if let Entry::Vacant(place) = found.settings.entry(name) {
+            found.sources.insert(place.key().clone(), source.to_owned());
+            place.insert(value);
+        }
     }
 }
 
-fn read(file: &Path) -> Result<Settings, SettingsFileError> {
-    match fs::read_to_string(file) {
-        Ok(text) => env_file::parse(&text).map_err(|line| SettingsFileError::Malformed { file: file.to_owned(), line }),
-        Err(problem) if problem.kind() == io::ErrorKind::NotFound => Ok(Settings::new()),
-        Err(problem) => Err(SettingsFileError::Unusable { file: file.to_owned(), problem }),
-    }
+/// A file's settings and its mode; `None` where there is no file.
+fn read(file: &Path) -> Result<Option<(Settings, u32)>, SettingsFileError> {
+    let unusable = |problem| SettingsFileError::Unusable { file: file.to_owned(), problem };
+    let mut opened = match fs::File::open(file) {
+        Ok(opened) => opened,
+        Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(problem) => return Err(unusable(problem)),
+    };
+    let mode = opened.metadata().map_err(unusable)?.permissions().mode();
+    let mut text = Zeroizing::new(String::new());
+    opened.read_to_string(&mut text).map_err(unusable)?;
+    let settings = env_file::parse(&text);
+    let settings = settings.map_err(|line| SettingsFileError::Malformed { file: file.to_owned(), line })?;
+    Ok(Some((settings, mode)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use axum::Router;
 use jiff::SignedDuration;
 use portcullis_auth::Clock;
@@ -23,9 +24,9 @@ use tokio::net::TcpListener;
 use crate::{
     access::{Access, Guarded, IndexLag},
     background::Background,
-    database::{DataFolder, Database, DatabaseError, create_tables, sdk_config},
+    database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
-    gateway::{Gateway, InvalidRoute, Limits, RoutingTable},
+    gateway::{Gateway, InvalidRoute, Limits, RoutingTable, Watcher},
     queue::TableQueue,
     secrets::{self, SettingsFileError},
     template::{TEMPLATE, Template, TemplateError},
@@ -43,7 +44,7 @@ pub struct Options {
     /// The folder that the database is kept in; `None` keeps it in memory.
     pub data: Option<PathBuf>,
     /// A DynamoDB to use in place of an embedded one, such as a stand-in that makes it fail.
-    pub database_url: Option<String>,
+    pub database: Option<SdkConfig>,
     /// The functions' settings.
     pub environment: BTreeMap<String, SecretString>,
     /// The clock.
@@ -54,6 +55,8 @@ pub struct Options {
     pub index_lag: SignedDuration,
     /// Where metrics are written; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
+    /// Where each answered request is told.
+    pub watcher: Option<Watcher>,
     /// A factor of every time-out: 1 but in tests that are not about time-outs.
     pub patience: u32,
 }
@@ -65,12 +68,13 @@ impl Options {
         Self {
             port: 0,
             data: None,
-            database_url: None,
+            database: None,
             environment,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             index_lag: SignedDuration::ZERO,
             metrics: None,
+            watcher: None,
             patience: 1,
         }
     }
@@ -118,7 +122,6 @@ pub struct Stack {
     gateway: Gateway,
     deliveries: Deliveries,
     database: Option<Database>,
-    database_url: String,
     access: Vec<Arc<Access>>,
     platform: Platform,
     queue: Arc<TableQueue>,
@@ -135,9 +138,8 @@ impl Stack {
         let listener = listener.map_err(|problem| StackError::Port { port, problem })?;
         let template = Template::parse(TEMPLATE)?;
         let table = RoutingTable::new(&template.routes)?;
-        let (database, database_url) = database(&options).await?;
+        let (database, aws) = database(&options)?;
         let environment = with_defaults(options.environment);
-        let aws = sdk_config(&database_url);
         let client = portcullis_store::client_with(&aws, &ClientOptions::with_patience(options.patience));
         create_tables(&client, prefix_of(&environment), &template.tables).await?;
         let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
@@ -155,10 +157,11 @@ impl Stack {
         let lag = IndexLag { clock: Arc::clone(&platform.clock), lag: options.index_lag };
         let lag = (!options.index_lag.is_zero()).then_some(lag);
         let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
-        let gateway = Gateway::start(listener, table, functions, Limits::with_patience(options.patience))
-            .map_err(|problem| StackError::Port { port, problem })?;
+        let gateway =
+            Gateway::start(listener, table, functions, Limits::with_patience(options.patience), options.watcher)
+                .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
-        Ok(Self { gateway, deliveries, database, database_url, access, platform, queue })
+        Ok(Self { gateway, deliveries, database, access, platform, queue })
     }
 
     /// Where it answers, such as `http://127.0.0.1:8787`.
@@ -167,10 +170,10 @@ impl Stack {
         format!("http://{}", self.gateway.address())
     }
 
-    /// Where its DynamoDB answers.
+    /// Its embedded database; `None` where it was given another.
     #[must_use]
-    pub fn database_url(&self) -> &str {
-        &self.database_url
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 
     /// What its functions were started on.
@@ -202,17 +205,17 @@ impl Stack {
 }
 
 /// The database that is there already, or one of the stack's own.
-async fn database(options: &Options) -> Result<(Option<Database>, String), StackError> {
-    if let Some(url) = &options.database_url {
-        return Ok((None, url.clone()));
+fn database(options: &Options) -> Result<(Option<Database>, SdkConfig), StackError> {
+    if let Some(aws) = &options.database {
+        return Ok((None, aws.clone()));
     }
     let folder = options.data.as_deref().map(DataFolder::take).transpose().map_err(DatabaseError::from)?;
     if let Some(folder) = &folder {
         secrets::check_keys_of(folder.path(), &options.environment)?;
     }
-    let database = Database::start(folder, Arc::clone(&options.clock)).await?;
-    let url = database.url().to_owned();
-    Ok((Some(database), url))
+    let database = Database::start(folder, Arc::clone(&options.clock))?;
+    let aws = database.sdk_config();
+    Ok((Some(database), aws))
 }
 
 /// What this machine needs not be told; no secret is among it.

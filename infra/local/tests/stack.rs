@@ -1,17 +1,18 @@
 //! The whole, started in this process and as the program that an operator starts.
 
+mod program;
+
 use std::{
+    os::unix::fs::PermissionsExt,
     path::Path,
-    process::Stdio,
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use aws_sdk_dynamodb::config::Credentials;
 use local::{Options, Stack, StackError, demo::Demo, secrets};
 use portcullis_crypto::Randomness;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-};
+use program::Program;
+use tokio::process::Command;
 
 /// Different bytes at each call, the same in each run.
 #[derive(Default)]
@@ -28,7 +29,8 @@ impl Randomness for Counting {
 
 fn options(folder: &Path, data: bool) -> Options {
     let settings = secrets::Settings::new();
-    let settings = secrets::gather(settings, &folder.join(".env"), folder, true, &Counting::default()).unwrap();
+    let settings =
+        secrets::gather(settings, &folder.join(".env"), folder, true, &Counting::default()).unwrap().settings;
     Options { data: data.then(|| folder.to_owned()), ..Options::new(settings) }
 }
 
@@ -53,6 +55,32 @@ async fn a_demonstration_goes_through_every_layer_on_several_stacks_side_by_side
 }
 
 #[tokio::test]
+async fn anothers_pool_is_kept_alive_by_heartbeats() {
+    let home = tempfile::tempdir().unwrap();
+    // Nobody listens there, so that a delivery ends at once.
+    let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (watcher, mut requests) = tokio::sync::mpsc::unbounded_channel();
+    let stack = Stack::start(Options { watcher: Some(watcher), ..options(home.path(), false) }).await.unwrap();
+    let demo = Demo::new(&stack, Some(address), Path::new(env!("CARGO_BIN_EXE_local"))).unwrap();
+    let mut demo = demo.with_heartbeat_interval(std::time::Duration::from_millis(1));
+    demo.run().await.unwrap();
+    let mut before_the_message = true;
+    for _ in 0..5 {
+        loop {
+            let answered = requests.recv().await.unwrap();
+            if answered.path == "/api/internal/pools/heartbeat" {
+                assert_eq!(answered.status, 200);
+                break;
+            }
+            assert!(!before_the_message || answered.path != "/api/slack/events", "the pool is not known to be alive");
+        }
+        before_the_message = false;
+    }
+    demo.shutdown().await;
+    stack.shutdown().await;
+}
+
+#[tokio::test]
 async fn data_under_another_key_is_refused_at_start() {
     let folder = tempfile::tempdir().unwrap();
     Stack::start(options(folder.path(), true)).await.unwrap().shutdown().await;
@@ -72,45 +100,18 @@ async fn a_missing_setting_is_named() {
     assert_eq!(error, "settings: SKILL_API_TOKEN is not set");
 }
 
-/// The program, with what it has printed so far.
-struct Program {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Program {
-    fn start(home: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_local"))
-            .args(arguments)
-            .current_dir(home)
-            .env_clear()
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
-    }
-
-    /// The next line that holds `text`.
-    async fn line(&mut self, text: &str) -> String {
-        loop {
-            let line = self.lines.next_line().await.unwrap().unwrap_or_else(|| panic!("no line holds {text:?}"));
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    async fn address(&mut self, of: &str) -> String {
-        self.line(of).await.split_whitespace().last().unwrap().to_owned()
-    }
-}
-
-async fn count(url: &str) -> i32 {
-    let client = aws_sdk_dynamodb::Client::new(&local::database::sdk_config(url));
-    client.scan().table_name("portcullis-local-pools").send().await.unwrap().count
+/// A client with the credentials that `--database-only` has written into its file.
+fn client(home: &Path) -> aws_sdk_dynamodb::Client {
+    let file = home.join("data/database.env");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(file).unwrap();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap();
+        line.trim_matches('\'').to_owned()
+    };
+    let credentials = Credentials::new(value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"), None, None, "test");
+    let aws = local::database::sdk_config_with(&value("AWS_ENDPOINT_URL_DYNAMODB"), credentials);
+    aws_sdk_dynamodb::Client::new(&aws)
 }
 
 #[tokio::test]
@@ -118,15 +119,57 @@ async fn what_was_acknowledged_survives_a_kill() {
     let home = tempfile::tempdir().unwrap();
     let arguments = ["--database-only", "--data", "data"];
     let mut program = Program::start(home.path(), &arguments);
-    let url = program.address("Database").await;
-    let client = aws_sdk_dynamodb::Client::new(&local::database::sdk_config(&url));
+    program.line("Ctrl-C").await;
+    let written = client(home.path());
     for number in 0..50 {
         let id = aws_sdk_dynamodb::types::AttributeValue::S(number.to_string());
-        client.put_item().table_name("portcullis-local-pools").item("id", id).send().await.unwrap();
+        written.put_item().table_name("portcullis-local-pools").item("id", id).send().await.unwrap();
     }
     program.child.kill().await.unwrap();
     let mut program = Program::start(home.path(), &arguments);
-    assert_eq!(count(&program.address("Database").await).await, 50);
+    program.line("Ctrl-C").await;
+    let kept = client(home.path()).scan().table_name("portcullis-local-pools").send().await.unwrap();
+    assert_eq!(kept.count, 50);
+    program.terminate().await;
+    assert!(!home.path().join("data/database.env").exists(), "a key that opens nothing is not left");
+}
+
+/// The local addresses of the sockets that this process listens on, as the kernel has them.
+fn listening(process: u32) -> Vec<String> {
+    let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{process}/fd"))
+        .unwrap()
+        .filter_map(|entry| Some(std::fs::read_link(entry.ok()?.path()).ok()?.to_str()?.to_owned()))
+        .filter_map(|target| Some(target.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let tables = ["tcp", "tcp6", "udp", "udp6"].map(|table| format!("/proc/{process}/net/{table}"));
+    let mut found = Vec::new();
+    for table in tables {
+        // A machine without IPv6 has fewer tables.
+        for line in std::fs::read_to_string(&table).unwrap_or_default().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // 0A is LISTEN; UDP has no such state, and any socket of it would take requests.
+            let is_open = fields[3] == "0A" || table.contains("udp");
+            if is_open && sockets.iter().any(|inode| inode == fields[9]) {
+                found.push(fields[1].to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_running_stack_listens_on_the_gateways_port_and_on_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    for data in [&["--data", "data"] as &[_], &[]] {
+        let mut program = Program::start(home.path(), &[&["--port", "0"], data].concat());
+        let api = program.line("API").await;
+        program.line("Ctrl-C").await;
+        let port: u16 = api.trim_end().rsplit(':').next().unwrap().parse().unwrap();
+        let found = listening(program.child.id().unwrap());
+        // The kernel writes the address as one number of this machine's byte order.
+        assert_eq!(found, [format!("{:08X}:{port:04X}", u32::from_ne_bytes([127, 0, 0, 1]))]);
+        program.terminate().await;
+    }
 }
 
 #[tokio::test]
@@ -141,9 +184,7 @@ async fn the_program_prints_no_token_and_ends_cleanly_when_it_is_told_to() {
     let values: Vec<&str> = generated.lines().filter_map(|line| line.split('\'').nth(1)).collect();
     assert_eq!(values.len(), 4);
     assert!(values.iter().all(|value| !printed.contains(value)));
-    let id = program.child.id().unwrap().to_string();
-    Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
-    assert!(program.child.wait().await.unwrap().success());
+    program.terminate().await;
 }
 
 #[tokio::test]
@@ -155,4 +196,88 @@ async fn a_second_program_on_the_same_data_says_so_and_fails() {
     let second = second.args(["--dead-letters", "--data", "data"]).current_dir(home.path()).output().await.unwrap();
     assert!(!second.status.success());
     assert!(String::from_utf8_lossy(&second.stderr).contains("is in use by another process"));
+}
+
+#[tokio::test]
+async fn a_folder_without_data_has_no_dead_letters_and_is_not_made() {
+    let home = tempfile::tempdir().unwrap();
+    let run = async |arguments: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_local"));
+        program.args(arguments).current_dir(home.path()).env_clear().output().await.unwrap()
+    };
+    for task in ["--dead-letters", "--redrive"] {
+        let output = run(&[task, "--data", "none"]).await;
+        assert!(!output.status.success());
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(complaint.starts_with("cargo local: none has no data"), "{complaint}");
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing is made");
+    }
+    let mut program = Program::start(home.path(), &["--quiet", "--port", "0", "--data", "my data"]);
+    let address = program.line("http://127.0.0.1:").await;
+    let health = reqwest::Client::builder().no_proxy().build().unwrap().get(format!("{address}/health"));
+    assert_eq!(health.send().await.unwrap().status(), 200, "the address is all that is printed");
+    program.terminate().await;
+    let output = run(&["--dead-letters", "--data", "my data"]).await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "No event was given up on.\n");
+}
+
+#[tokio::test]
+async fn a_running_demonstration_is_sent_messages_and_asked_for_a_token() {
+    let home = tempfile::tempdir().unwrap();
+    let mut program = Program::start(home.path(), &["--demo", "--port", "0", "--data", "data"]);
+    let api = program.line("API").await;
+    let port = api.trim_end().rsplit(':').next().unwrap().to_owned();
+    program.line("got POST").await;
+    let run = async |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
+        let arguments = [arguments, &["--port", &port, "--data", "data"]].concat();
+        command.args(arguments).current_dir(home.path()).env_clear().output().await.unwrap()
+    };
+    let sent = run(&["--text", "hello"]).await;
+    assert_eq!(String::from_utf8_lossy(&sent.stdout), "{\"ok\":true}\n", "{sent:?}");
+    // The request is told before or after the delivery that it led to.
+    program.line("slack     POST /api/slack/events 200").await;
+    std::fs::write(home.path().join("event.json"), "{\"type\":\"event_callback\"}\n").unwrap();
+    let refused = run(&["--send", "event.json"]).await;
+    assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the control plane answered 4"), "{refused:?}");
+
+    let token = run(&["--runtime-token", "pool-demo", "--ttl", "60"]).await;
+    let token = String::from_utf8(token.stdout).unwrap();
+    assert!(token.ends_with('\n') && token.trim_end().bytes().all(|byte| byte.is_ascii_graphic()), "{token:?}");
+    for (pool, ttl, message) in
+        [("pool-9", "60", "404 Not Found: Pool pool-9 not found"), ("pool-demo", "1", "400 Bad Request: ")]
+    {
+        let refused = run(&["--runtime-token", pool, "--ttl", ttl]).await;
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
+        let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(complaint.contains(message), "{complaint}");
+    }
+    program.terminate().await;
+    let away = run(&["--runtime-token", "pool-demo"]).await;
+    assert!(!away.status.success());
+    assert!(String::from_utf8_lossy(&away.stderr).contains("nothing answers at http://127.0.0.1:"), "{away:?}");
+}
+
+#[tokio::test]
+async fn settings_that_are_wrong_stand_on_a_line_each_with_their_source() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join(".env"), "SKILL_API_TOKEN=short\nINTERNAL_TOKEN_MODE=no\nSLACK_SIGING_SECRET=x\n")
+        .unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_local"));
+    let output = program.args(["--port", "0"]).current_dir(home.path()).env_clear().env("POOL_CIDRS", "x");
+    let output = output.output().await.unwrap();
+    assert!(!output.status.success());
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    for (name, source) in [
+        ("SKILL_API_TOKEN", "(from .env)"),
+        ("INTERNAL_TOKEN_MODE", "(from .env)"),
+        ("POOL_CIDRS", "(from the environment)"),
+    ] {
+        let is_told = complaint.lines().any(|line| line.starts_with(&format!("  {name}")) && line.ends_with(source));
+        assert!(is_told, "{name} {source}: {complaint}");
+    }
+    assert!(
+        complaint.contains(".env: SLACK_SIGING_SECRET is no setting and is passed over; SLACK_SIGNING_SECRET is one")
+    );
 }

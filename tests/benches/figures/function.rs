@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use crate::{Failure, machine, runtime_api::RuntimeApi};
+use crate::{Failure, machine, runtime_api::RuntimeApi, stack::DatabaseAddress};
 
 /// Far longer than any start or answer takes: what takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ impl Drop for Function {
 pub fn environment(
     settings: &BTreeMap<String, String>,
     name: &str,
-    database: &str,
+    database: &DatabaseAddress,
     queue: &str,
 ) -> BTreeMap<String, String> {
     let fixed = [
@@ -80,9 +80,9 @@ pub fn environment(
         ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/figures"),
         ("AWS_LAMBDA_LOG_STREAM_NAME", "figures"),
         ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "local"),
-        ("AWS_SECRET_ACCESS_KEY", "local"),
-        ("AWS_ENDPOINT_URL_DYNAMODB", database),
+        ("AWS_ACCESS_KEY_ID", &database.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", &database.secret_access_key),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &database.url),
         ("AWS_ENDPOINT_URL_SQS", queue),
         ("EVENT_QUEUE_URL", &format!("{queue}/000000000000/events.fifo")),
         ("DEAD_LETTER_QUEUE_URL", &format!("{queue}/000000000000/dead.fifo")),

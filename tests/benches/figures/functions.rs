@@ -16,6 +16,7 @@ use crate::{
     Failure,
     function::{self, Function},
     machine::{self, median},
+    stack::DatabaseAddress,
     stand_ins::Sqs,
     traffic::{Call, Traffic, sqs_event},
 };
@@ -46,7 +47,7 @@ pub struct Surroundings<'a> {
     /// The folder of their binaries.
     pub folder: PathBuf,
     pub settings: &'a BTreeMap<String, String>,
-    pub database: &'a str,
+    pub database: &'a DatabaseAddress,
     pub sqs: &'a Sqs,
     pub traffic: &'a Traffic,
 }

@@ -30,7 +30,7 @@ use crate::{
     Failure,
     aws::Calls,
     machine, memory,
-    stack::{Discarded, TABLE_PREFIX},
+    stack::{DatabaseAddress, Discarded, TABLE_PREFIX},
     traffic::{Call, Traffic},
 };
 
@@ -47,7 +47,7 @@ const WARM_UP: u32 = 500;
 pub struct Job {
     pub settings: BTreeMap<String, String>,
     pub traffic: Traffic,
-    pub database: String,
+    pub database: DatabaseAddress,
     pub queue: String,
 }
 
@@ -86,7 +86,7 @@ pub async fn run() -> Result<(), Failure> {
 }
 
 async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Failure> {
-    let in_memory = sdk_config(&job.database).into_builder().http_client(memory::http_client()).build();
+    let in_memory = job.database.sdk_config().into_builder().http_client(memory::http_client()).build();
     let platform = platform(job, in_memory.clone(), sink);
     let router = match call {
         Call::Secrets => skills::start(&platform).await?,
@@ -101,7 +101,7 @@ async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Fa
     }
     let mut calls = Calls::new(portcullis_store::client(&in_memory), call, "memory".to_owned());
     let client_in_memory = calls_cost(&mut calls).await?;
-    let over_sockets = portcullis_store::client(&sdk_config(&job.database));
+    let over_sockets = portcullis_store::client(&job.database.sdk_config());
     let mut calls = Calls::new(over_sockets, call, "sockets".to_owned());
     Ok(Cost { own: whole - client_in_memory, aws_client: calls_cost(&mut calls).await? })
 }

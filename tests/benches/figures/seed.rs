@@ -9,7 +9,10 @@ use portcullis_store::{FixedKeyring, NewBot, NewSlackChannel, PoolReport, PoolSt
 use portcullis_tests::system::random_hex;
 use secrecy::SecretString;
 
-use crate::{Failure, stack::TABLE_PREFIX};
+use crate::{
+    Failure,
+    stack::{DatabaseAddress, TABLE_PREFIX},
+};
 
 pub const POOL: &str = "pool-1";
 pub const SKILL: &str = "maps";
@@ -20,15 +23,19 @@ pub const APP: &str = "A0FIGURES";
 pub const SECRETS: usize = 10;
 
 /// A store over a database that was started with these settings.
-fn store(settings: &BTreeMap<String, String>, database: &str) -> Result<Store, Failure> {
+fn store(settings: &BTreeMap<String, String>, database: &DatabaseAddress) -> Result<Store, Failure> {
     let key = settings.get("ENCRYPTION_KEY").ok_or("ENCRYPTION_KEY is not set")?;
     let keys = Arc::new(FixedKeyring::new(Arc::new(Keyring::from_single_key(key)?)));
-    let client = portcullis_store::client(&local::database::sdk_config(database));
+    let client = portcullis_store::client(&database.sdk_config());
     Ok(Store::new(client, TABLE_PREFIX, keys, Arc::new(SystemClock), Arc::new(SystemRandomness)))
 }
 
 /// Puts in a pool at `address` with a bot, its connected Slack channel, and a skill's secrets. Gives what Slack signs with.
-pub async fn fill(settings: &BTreeMap<String, String>, database: &str, address: SocketAddr) -> Result<String, Failure> {
+pub async fn fill(
+    settings: &BTreeMap<String, String>,
+    database: &DatabaseAddress,
+    address: SocketAddr,
+) -> Result<String, Failure> {
     let store = store(settings, database)?;
     let (pool, bot): (PoolId, BotId) = (POOL.parse()?, "bot-1".parse()?);
     let report = PoolReport { status: PoolStatus::Active, address: Some(address.to_string().parse()?), openclaw: None };
@@ -68,7 +75,11 @@ pub async fn fill(settings: &BTreeMap<String, String>, database: &str, address: 
 }
 
 /// Puts in a pool of so many bots, each with a connected Slack channel, and gives its id.
-pub async fn pool_of(settings: &BTreeMap<String, String>, database: &str, bots: usize) -> Result<PoolId, Failure> {
+pub async fn pool_of(
+    settings: &BTreeMap<String, String>,
+    database: &DatabaseAddress,
+    bots: usize,
+) -> Result<PoolId, Failure> {
     let store = store(settings, database)?;
     let pool: PoolId = format!("pool-of-{bots}").parse()?;
     store.register(&pool, PoolReport { status: PoolStatus::Active, address: None, openclaw: None }, None).await?;

@@ -8,8 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use local::{Options, Stack};
-use portcullis_runtime::logging::{self, Format, LineSink};
+use aws_sdk_dynamodb::config::Credentials;
+use aws_types::SdkConfig;
+use local::{
+    Options, Stack,
+    database::{Served, random_credentials, sdk_config_with},
+};
+use portcullis_runtime::{
+    SystemClock, SystemRandomness,
+    logging::{self, Format, LineSink},
+};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +34,23 @@ pub struct Addresses {
     /// The front door, such as `http://127.0.0.1:40123`.
     pub front: String,
     /// Its DynamoDB.
-    pub database: String,
+    pub database: DatabaseAddress,
+}
+
+/// Where a database answers, and to whom.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct DatabaseAddress {
+    pub url: String,
+    pub access_key_id: String,
+    pub secret_access_key: String,
+}
+
+impl DatabaseAddress {
+    /// Configuration of AWS clients that reach it.
+    pub fn sdk_config(&self) -> SdkConfig {
+        let credentials = Credentials::new(&self.access_key_id, &self.secret_access_key, None, None, "figures");
+        sdk_config_with(&self.url, credentials)
+    }
 }
 
 /// A stack in another process, which ends with this.
@@ -65,9 +89,17 @@ pub async fn run() -> Result<(), Failure> {
     logging::start(Format::Text, Arc::new(Discarded::open()?), None);
     let settings = settings.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect();
     let stack = Stack::start(Options::new(settings)).await?;
-    let addresses = Addresses { front: stack.base_url(), database: stack.database_url().to_owned() };
+    let database = stack.database().ok_or("the stack has no database of its own")?.connection().clone();
+    let served = Served::start(database, random_credentials(&SystemRandomness), Arc::new(SystemClock)).await?;
+    let database = DatabaseAddress {
+        url: served.url().to_owned(),
+        access_key_id: served.credentials().access_key_id().to_owned(),
+        secret_access_key: served.credentials().secret_access_key().to_owned(),
+    };
+    let addresses = Addresses { front: stack.base_url(), database };
     println!("{}", serde_json::to_string(&addresses)?);
     tokio::task::spawn_blocking(|| io::stdin().lock().read_to_end(&mut Vec::new())).await??;
+    served.shutdown().await;
     stack.shutdown().await;
     Ok(())
 }

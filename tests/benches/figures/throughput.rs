@@ -81,7 +81,7 @@ async fn front(
 }
 
 fn database(addresses: &Addresses, call: Call, connections: usize, round: u32) -> Vec<Box<dyn Client>> {
-    let client = portcullis_store::client(&local::database::sdk_config(&addresses.database));
+    let client = portcullis_store::client(&addresses.database.sdk_config());
     let calls = |number| -> Box<dyn Client> {
         Box::new(Calls::new(client.clone(), call, format!("ceiling-{connections}-{round}-{number}")))
     };

@@ -4,7 +4,7 @@
 
 use std::{error::Error, io, sync::Arc, thread};
 
-use local::{Options, Stack};
+use local::{Options, Stack, database::sdk_config};
 use portcullis_runtime::logging::{self, Format, LineSink};
 use portcullis_tests::child::{Orders, Ready};
 
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let environment = orders.environment.into_iter().map(|(name, value)| (name, value.into())).collect();
     let mut options = Options::new(environment);
     options.data = orders.data;
-    options.database_url = orders.database_url;
+    options.database = orders.database_url.as_deref().map(sdk_config);
     let stack = Stack::start(options).await?;
     println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
     // Whatever is under way then ends with it, as with any other death.

@@ -69,13 +69,13 @@ struct Seen {
 impl Tour {
     pub async fn start() -> Self {
         let database = System::start().await;
-        let proxy = FaultProxy::start(database.stack.database_url()).await;
+        let proxy = FaultProxy::start(database.database()).await;
         let mut settings = Settings::random()
             .with("INTERNAL_API_TOKEN_PREVIOUS", &random_hex(24))
             .with("SKILL_API_TOKEN_PREVIOUS", &random_hex(24))
             .with("LITELLM_BASE_URL", &format!("https://{}.example.com", random_hex(12)))
             .with("LITELLM_API_KEY", &random_hex(24));
-        settings.database_url = Some(proxy.url());
+        settings.database = Some(proxy.sdk_config());
         let prepared = Prepared::new(System::start_with(settings).await).await;
         let mut tour = Self { prepared, proxy, database, canaries: Vec::new(), answers: Vec::new() };
         let settings = tour.prepared.system.settings.environment();

@@ -18,7 +18,7 @@ use portcullis_tests::{
     system::{Settings, eventually, send},
 };
 
-use crate::relay::is_record;
+use crate::relay::{is_lease, is_record};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local-under-test");
 
@@ -148,7 +148,7 @@ async fn is_not_lost(is_moment: fn(&Call) -> bool) {
 
 #[tokio::test]
 async fn killed_before_the_lease_it_loses_nothing() {
-    is_not_lost(|call| call.action == "UpdateItem" && call.is_about("event_log")).await;
+    is_not_lost(is_lease).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ pub fn is_record(call: &Call) -> bool {
     call.is_about("event_log") && call.body.contains(r#""deliveredAt":{"#)
 }
 
-fn is_lease(call: &Call) -> bool {
+pub fn is_lease(call: &Call) -> bool {
     call.action == "UpdateItem" && call.is_about("event_log")
 }
 
@@ -89,7 +89,7 @@ async fn writers_in_the_leases_way_are_waited_for() {
     proxy.rule(move |call| {
         use std::sync::atomic::Ordering::SeqCst;
         let is_in_the_way = is_lease(call) && left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
-        if is_in_the_way { Fault::Conflict } else { Fault::None }
+        if is_in_the_way { Fault::Code("TransactionConflictException") } else { Fault::None }
     });
     assert_eq!(send(event(&system, &connected, 1)).await.status, 200);
     pool.wait_for(1).await;

@@ -190,7 +190,7 @@ async fn tables_restored_under_another_prefix_open_with_the_same_keys() {
         }
     }
     let mut settings = system.settings.clone().with("TABLE_PREFIX", "restored-");
-    settings.database_url = Some(system.stack.database_url().to_owned());
+    settings.database = Some(system.stack.platform().aws.clone());
     let restored = System::try_start(settings, Arc::new(TestClock::new())).await.unwrap();
     assert_eq!(read(&restored, "maps").await, json!({ "KEY": "the pool's", "MAPS_KEY": "maps'" }));
     // They are tables of their own.
@@ -216,7 +216,7 @@ async fn after_a_rotation_old_values_open_and_new_ones_are_sealed_under_the_new_
     assert_put(&before, json!({ "OLD": "old", "CHANGED": "old" }), 2).await;
     let start = async |keys: &str| {
         let mut settings = settings.clone().with("ENCRYPTION_KEYS", keys);
-        settings.database_url = Some(before.stack.database_url().to_owned());
+        settings.database = Some(before.stack.platform().aws.clone());
         System::try_start(settings, Arc::new(TestClock::new())).await.unwrap()
     };
     let rotated = start(&both).await;

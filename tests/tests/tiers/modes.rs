@@ -82,7 +82,7 @@ async fn a_bound_token_counts_while_its_key_is_in_the_keyring_and_no_longer() {
 
     for (keys, counts) in [(keys("0000000b"), true), (only_new, false)] {
         let mut settings = settings.clone().with("ENCRYPTION_KEYS", &keys);
-        settings.database_url = Some(before.stack.database_url().to_owned());
+        settings.database = Some(before.stack.platform().aws.clone());
         let after = System::try_start(settings, Arc::new(TestClock::new())).await.unwrap();
         let heartbeat =
             after.request(Method::POST, "/api/internal/pools/heartbeat").json(&json!({ "poolId": "pool-1" }));
@@ -102,9 +102,9 @@ async fn a_bound_token_counts_while_its_key_is_in_the_keyring_and_no_longer() {
 #[tokio::test]
 async fn what_is_public_needs_no_credential_and_no_store() {
     let database = System::start().await;
-    let proxy = FaultProxy::start(database.stack.database_url()).await;
+    let proxy = FaultProxy::start(database.database()).await;
     let mut settings = Settings::random().with("COMMIT_HASH", "0123abc");
-    settings.database_url = Some(proxy.url());
+    settings.database = Some(proxy.sdk_config());
     let system = System::start_with(settings).await;
     proxy.rule(|_| Fault::Hang);
     for (number, (route, call)) in calls().filter(|(route, _)| route.tier == Tier::Public).enumerate() {

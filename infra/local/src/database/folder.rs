@@ -19,6 +19,9 @@ pub enum DataFolderError {
     /// Another process uses it now.
     #[error("{} is in use by another process: end that one first", .0.display())]
     InUse(PathBuf),
+    /// It is not there, or nothing was ever kept in it.
+    #[error("{} has no data: it is not a folder that `cargo local --data` has used", .0.display())]
+    Unused(PathBuf),
     /// It cannot be made, opened or locked.
     #[error("{} cannot be used: {problem}", folder.display())]
     Unusable {
@@ -54,6 +57,14 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse(path)),
             Err(TryLockError::Error(problem)) => Err(unusable(problem)),
         }
+    }
+
+    /// Makes sure that a folder has been used before, and makes nothing.
+    ///
+    /// # Errors
+    /// [`DataFolderError::Unused`].
+    pub fn check_used(path: &Path) -> Result<(), DataFolderError> {
+        if path.join(DATABASE_FILE).is_file() { Ok(()) } else { Err(DataFolderError::Unused(path.to_owned())) }
     }
 
     /// Where it is.

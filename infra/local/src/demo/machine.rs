@@ -1,9 +1,10 @@
 //! The demonstration's pool: a sidecar in a process of its own, with a stand-in for `OpenClaw` as its child.
 
 use std::{
+    fs::{self, File},
     io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     process::Stdio,
 };
@@ -17,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     sync::mpsc,
 };
 
@@ -32,10 +33,18 @@ pub enum Line {
     OpenClaw(Told),
 }
 
-/// A running machine. Its processes end with [`Machine::shutdown`].
+/// What the folders of machines begin with.
+const FOLDER_PREFIX: &str = "portcullis-demo-";
+/// Locked for as long as the folder is in use.
+const LOCK_FILE: &str = "lock";
+
+/// A running machine. Its processes end with [`Machine::shutdown`], and also where this process is killed: the kernel then
+/// closes the sidecar's input.
 pub struct Machine {
     sidecar: Child,
+    _input: Option<ChildStdin>,
     lines: mpsc::UnboundedReceiver<Line>,
+    _lock: File,
     _folder: TempDir,
 }
 
@@ -59,7 +68,9 @@ impl Machine {
         token: &SecretString,
         address: SocketAddr,
     ) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("portcullis-demo-").tempdir()?;
+        remove_abandoned(&std::env::temp_dir());
+        let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir()?;
+        let lock = lock(folder.path())?;
         let token_file = folder.path().join("token");
         let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&token_file)?;
         io::Write::write_all(&mut file, token.expose_secret().as_bytes())?;
@@ -75,13 +86,14 @@ impl Machine {
             .env("PORTCULLIS_GATEWAY", address.to_string())
             .env("PORTCULLIS_RUN_DIR", folder.path().join("run"))
             .env("PORTCULLIS_TOKEN_FILE", &token_file)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Ctrl-C is for this process, which then ends that one.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        let input = sidecar.stdin.take();
         let (sender, lines) = mpsc::unbounded_channel();
         if let Some(output) = sidecar.stdout.take() {
             tokio::spawn(pass_on(output, sender.clone(), |line| serde_json::from_str(line).ok().map(Line::OpenClaw)));
@@ -89,7 +101,7 @@ impl Machine {
         if let Some(output) = sidecar.stderr.take() {
             tokio::spawn(pass_on(output, sender, sidecars_line));
         }
-        Ok(Self { sidecar, lines, _folder: folder })
+        Ok(Self { sidecar, _input: input, lines, _lock: lock, _folder: folder })
     }
 
     /// What it says next; `None` where it has ended.
@@ -106,6 +118,31 @@ impl Machine {
         }
         if let Err(error) = self.sidecar.wait().await {
             tracing::warn!(%error, "the demonstration's sidecar could not be waited for");
+        }
+    }
+}
+
+/// Takes a folder's lock. The file gets its name only once it is locked, so that nobody finds it free before.
+fn lock(folder: &Path) -> io::Result<File> {
+    let draft = folder.join("lock.new");
+    let lock = File::create(&draft)?;
+    lock.try_lock().map_err(io::Error::from)?;
+    fs::rename(draft, folder.join(LOCK_FILE))?;
+    Ok(lock)
+}
+
+/// Removes the folders of this user's demonstrations that were killed: nobody holds their locks.
+fn remove_abandoned(parent: &Path) {
+    let own = nix::unistd::geteuid().as_raw();
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(FOLDER_PREFIX))
+            && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == own);
+        let lock = is_ours.then(|| File::open(entry.path().join(LOCK_FILE)));
+        if let Some(Ok(lock)) = lock
+            && lock.try_lock().is_ok()
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            tracing::debug!(%error, "a folder of an earlier demonstration was left");
         }
     }
 }
@@ -131,4 +168,26 @@ fn sidecars_line(line: &str) -> Option<Line> {
     let facts: Vec<String> = facts.map(|(name, value)| format!("{name} {}", text(value))).collect();
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
     Some(Line::Sidecar(format!("{message}{facts}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_killed_demonstration_is_removed_and_one_in_use_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let folder = parent.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            folder
+        };
+        let (used, killed, other) = (folder("portcullis-demo-a"), folder("portcullis-demo-b"), folder("other"));
+        let _held = lock(&used).unwrap();
+        drop(lock(&killed).unwrap());
+        drop(lock(&other).unwrap());
+        fs::write(killed.join("token"), "x").unwrap();
+        remove_abandoned(parent.path());
+        assert_eq!([&used, &killed, &other].map(|folder| folder.exists()), [true, false, true]);
+    }
 }

@@ -6,6 +6,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{Router, body::Bytes, extract::State};
@@ -17,7 +18,10 @@ use portcullis_auth::{
 use portcullis_runtime::SystemClock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
+
+/// How often it looks whether it has become an orphan.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What the stand-in prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,7 +53,18 @@ pub async fn run(port: u16, config: PathBuf) -> io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "this is no function of ours: it stands for a pool")]
     let router = Router::new().fallback(take).with_state(Arc::new(config));
     tell(&Told::Listening);
-    axum::serve(listener, router).await
+    tokio::select! {
+        outcome = axum::serve(listener, router) => outcome,
+        () = orphaned() => Ok(()),
+    }
+}
+
+/// Comes when the process that started this one has ended, however it did.
+async fn orphaned() {
+    let parent = nix::unistd::getppid();
+    while nix::unistd::getppid() == parent {
+        let _ = timeout(LOOK, std::future::pending::<()>()).await;
+    }
 }
 
 async fn take(

@@ -1,14 +1,21 @@
 //! What the table adds to the queue's promises: restarts, bodies of several rows, writes whose answer was lost. The
 //! promises themselves are held in `tests/`, where SQS is held to them as well.
 
-use portcullis_crypto::Digest;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_dynamodb::config::RuntimeComponents;
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+    },
+    orchestrator::HttpRequest,
+    result::ConnectorError,
 };
+use aws_types::SdkConfig;
+use portcullis_crypto::Digest;
 
 use super::*;
-use crate::database::{Database, sdk_config};
+use crate::database::Database;
 
 struct MovableClock(Mutex<Timestamp>);
 
@@ -35,19 +42,19 @@ struct Setting {
 }
 
 impl Setting {
-    async fn new() -> Self {
+    fn new() -> Self {
         let clock = MovableClock::new();
-        let database = Database::start(None, clock.clone()).await.unwrap();
+        let database = Database::start(None, clock.clone()).unwrap();
         Self { clock, database }
     }
 
     /// The queue as it is after a restart of the process.
     async fn open(&self) -> TableQueue {
-        self.open_through(self.database.url()).await
+        self.open_through(&self.database.sdk_config()).await
     }
 
-    async fn open_through(&self, url: &str) -> TableQueue {
-        TableQueue::open(Client::new(&sdk_config(url)), self.clock.clone()).await.unwrap()
+    async fn open_through(&self, aws: &SdkConfig) -> TableQueue {
+        TableQueue::open(Client::new(aws), self.clock.clone()).await.unwrap()
     }
 }
 
@@ -71,7 +78,7 @@ fn bodies(messages: &[ReceivedMessage]) -> Vec<&str> {
 
 #[tokio::test]
 async fn after_a_restart_everything_unacknowledged_is_due_at_once_in_its_old_order() {
-    let setting = Setting::new().await;
+    let setting = Setting::new();
     let queue = setting.open().await;
     for (group, body) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("c", "c1")] {
         queue.send(&message(group, body, body)).await.unwrap();
@@ -95,7 +102,7 @@ async fn after_a_restart_everything_unacknowledged_is_due_at_once_in_its_old_ord
 
 #[tokio::test]
 async fn a_duplicate_is_recognised_after_a_restart_until_its_window_has_passed() {
-    let setting = Setting::new().await;
+    let setting = Setting::new();
     let queue = setting.open().await;
     queue.send(&message("a", "1", "first")).await.unwrap();
     queue.acknowledge(&now(&queue).await[0]).await.unwrap();
@@ -111,7 +118,7 @@ async fn a_duplicate_is_recognised_after_a_restart_until_its_window_has_passed()
 
 #[tokio::test]
 async fn a_payload_of_several_rows_comes_back_whole_and_leaves_nothing_behind() {
-    let setting = Setting::new().await;
+    let setting = Setting::new();
     let queue = setting.open().await;
     let payload = Bytes::from(vec![0xff; MESSAGE_LIMIT - 1]);
     let large = NewMessage { payload: payload.clone(), ..message("a", "1", "x") };
@@ -124,7 +131,7 @@ async fn a_payload_of_several_rows_comes_back_whole_and_leaves_nothing_behind() 
     queue.dead_letter(&out[0]).await.unwrap();
     setting.clock.advance(portcullis_runtime::queue::DEDUPLICATION_WINDOW);
     queue.acknowledge(&out[0]).await.unwrap();
-    let client = Client::new(&sdk_config(setting.database.url()));
+    let client = Client::new(&setting.database.sdk_config());
     let left = client.scan().table_name(QUEUE_TABLE).send().await.unwrap();
     assert_eq!(left.count, 0);
     assert_eq!(queue.dead_letters().await.unwrap()[0].bytes, payload.len());
@@ -136,7 +143,7 @@ async fn a_payload_of_several_rows_comes_back_whole_and_leaves_nothing_behind() 
 
 #[tokio::test]
 async fn dead_letters_are_listed_and_sent_again_in_their_order_with_a_new_time() {
-    let setting = Setting::new().await;
+    let setting = Setting::new();
     let queue = setting.open().await;
     for body in ["one", "two"] {
         queue.send(&message("a", body, body)).await.unwrap();
@@ -158,42 +165,40 @@ async fn dead_letters_are_listed_and_sent_again_in_their_order_with_a_new_time()
     assert_eq!(queue.redrive().await.unwrap(), 0);
 }
 
-/// Passes what comes to `url` on, but for the answer to the first write of an item, which is lost with its connection.
-async fn lose_first_answer(url: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let target = url.trim_start_matches("http://").to_owned();
-    let lost = Arc::new(Mutex::new(false));
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut server = TcpStream::connect(&target).await.unwrap();
-            let lost = Arc::clone(&lost);
-            tokio::spawn(async move {
-                let (mut request, mut answer) = (vec![0; 1 << 20], vec![0; 1 << 20]);
-                loop {
-                    let length = client.read(&mut request).await.unwrap_or(0);
-                    if length == 0 || server.write_all(&request[..length]).await.is_err() {
-                        return;
-                    }
-                    let is_write = request[..length].windows(8).any(|window| window == b".PutItem");
-                    let length = server.read(&mut answer).await.unwrap_or(0);
-                    if is_write && !std::mem::replace(&mut *lost.lock().unwrap(), true) {
-                        return;
-                    }
-                    if length == 0 || client.write_all(&answer[..length]).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
+/// Passes calls on, but loses the answer to the first write of an item.
+#[derive(Debug)]
+struct LosesFirstAnswer {
+    connector: SharedHttpConnector,
+    lost: Arc<AtomicBool>,
+}
+
+impl HttpConnector for LosesFirstAnswer {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let is_write = request.headers().get("x-amz-target").is_some_and(|target| target.ends_with(".PutItem"));
+        let (connector, lost) = (self.connector.clone(), Arc::clone(&self.lost));
+        HttpConnectorFuture::new(async move {
+            let answer = connector.call(request).await?;
+            if is_write && !lost.swap(true, Ordering::Relaxed) {
+                return Err(ConnectorError::io("the connection broke".into()));
+            }
+            Ok(answer)
+        })
+    }
+}
+
+fn lose_first_answer(aws: &SdkConfig) -> SdkConfig {
+    let (client, lost) = (aws.http_client().unwrap(), Arc::new(AtomicBool::new(false)));
+    let client = http_client_fn(move |settings: &HttpConnectorSettings, components: &RuntimeComponents| {
+        let connector = client.http_connector(settings, components);
+        SharedHttpConnector::new(LosesFirstAnswer { connector, lost: Arc::clone(&lost) })
     });
-    format!("http://{address}")
+    aws.to_builder().http_client(client).build()
 }
 
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_is_delivered_once() {
-    let setting = Setting::new().await;
-    let queue = setting.open_through(&lose_first_answer(setting.database.url()).await).await;
+    let setting = Setting::new();
+    let queue = setting.open_through(&lose_first_answer(&setting.database.sdk_config())).await;
     // The client may try again by itself, or give up; Slack then sends again.
     let _ = queue.send(&message("a", "1", "body")).await;
     queue.send(&message("a", "1", "body")).await.unwrap();
@@ -205,7 +210,7 @@ async fn a_write_whose_answer_was_lost_is_delivered_once() {
 
 #[tokio::test]
 async fn a_message_whose_sender_gave_up_waiting_is_found() {
-    let setting = Setting::new().await;
+    let setting = Setting::new();
     let queue = setting.open().await;
     let other = setting.open().await;
     // Stored by another hand: as if the sender had gone between the write and its answer.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use portcullis_crypto::Randomness;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::Settings;
@@ -29,14 +29,21 @@ pub(super) fn secrets(names: &[&str], randomness: &dyn Randomness) -> Settings {
 
 /// Writes the file anew with these secrets, what it held among them.
 pub(super) fn write(file: &Path, secrets: &Settings) -> io::Result<()> {
-    let mut text = Zeroizing::new(
-        "# Made by `cargo local`, for this machine alone. Without ENCRYPTION_KEY its data does not open.\n".to_owned(),
-    );
-    for (name, value) in secrets {
+    let comment = "# Made by `cargo local`, for this machine alone. Without ENCRYPTION_KEY its data does not open.";
+    replace(file, text(comment, secrets.iter().map(|(name, value)| (name.as_str(), value))).as_bytes())
+}
+
+/// The text of a file of settings, which a shell can read as well.
+pub(super) fn text<'a>(
+    comment: &str,
+    settings: impl Iterator<Item = (&'a str, &'a SecretString)>,
+) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(format!("{comment}\n"));
+    for (name, value) in settings {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{name}='{}'", value.expose_secret());
     }
-    replace(file, text.as_bytes())
+    text
 }
 
 /// Puts `content` in the file's place at once: whoever reads it sees the old or the new, whole, and its owner alone does.

@@ -25,7 +25,7 @@ fn get(settings: &Settings, name: &str) -> String {
 }
 
 fn start(home: &Path, environment: &[(&str, &str)], randomness: &Counting) -> Settings {
-    gather(settings(environment), &home.join(".env"), &home.join("data"), true, randomness).unwrap()
+    gather(settings(environment), &home.join(".env"), &home.join("data"), true, randomness).unwrap().settings
 }
 
 #[test]
@@ -86,4 +86,51 @@ fn a_file_that_is_malformed_is_named_with_the_line() {
     fs::write(home.path().join(".env"), "INTERNAL_API_TOKEN\n").unwrap();
     let error = gather(Settings::new(), &home.path().join(".env"), home.path(), false, &randomness(1)).unwrap_err();
     assert!(error.to_string().ends_with(".env: line 1 is not NAME=value"), "{error}");
+}
+
+#[test]
+fn a_misspelt_name_in_a_file_is_told_with_the_setting_that_was_meant() {
+    let home = tempfile::tempdir().unwrap();
+    write(&home.path().join(".env"), "SLACK_SINGING_SECRET=x\nOPENAI_API_KEY=x\n", 0o600);
+    let found = gather(Settings::new(), &home.path().join(".env"), home.path(), false, &randomness(1)).unwrap();
+    let file = home.path().join(".env");
+    let expected = format!(
+        "{}: SLACK_SINGING_SECRET is no setting and is passed over; SLACK_SIGNING_SECRET is one",
+        file.display()
+    );
+    assert_eq!(found.warnings, [expected]);
+}
+
+#[test]
+fn a_file_that_others_can_read_is_told_and_our_own_is_mended() {
+    let home = tempfile::tempdir().unwrap();
+    let (dot_env, own) = (home.path().join(".env"), home.path().join(GENERATED_FILE));
+    for mode in [0o644, 0o640, 0o604] {
+        write(&dot_env, "SLACK_SIGNING_SECRET=x\n", mode);
+        write(&own, "SKILL_API_TOKEN='y'\n", mode);
+        let found = gather(Settings::new(), &dot_env, home.path(), false, &randomness(1)).unwrap();
+        assert_eq!(found.warnings.len(), 2, "{mode:o}: {:?}", found.warnings);
+        assert!(found.warnings[0].ends_with(&format!("chmod 600 {}", dot_env.display())), "{:?}", found.warnings);
+        assert_eq!(fs::metadata(&own).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&dot_env).unwrap().permissions().mode() & 0o777, mode, "it is not ours to change");
+        fs::set_permissions(&dot_env, fs::Permissions::from_mode(0o600)).unwrap();
+        let found = find(Settings::new(), &dot_env, home.path()).unwrap();
+        assert_eq!(found.warnings, [] as [String; 0]);
+    }
+}
+
+#[test]
+fn finding_makes_nothing_and_tells_each_settings_source() {
+    let home = tempfile::tempdir().unwrap();
+    let (dot_env, folder) = (home.path().join(".env"), home.path().join("data"));
+    write(&dot_env, "SKILL_API_TOKEN=x\n", 0o600);
+    let found = find(settings(&[("INTERNAL_API_TOKEN", "x")]), &dot_env, &folder).unwrap();
+    assert!(!folder.exists());
+    let sources: Vec<_> = found.sources.iter().map(|(name, source)| (name.as_str(), source.as_str())).collect();
+    assert_eq!(sources, [("INTERNAL_API_TOKEN", "the environment"), ("SKILL_API_TOKEN", dot_env.to_str().unwrap())]);
+}
+
+fn write(file: &Path, text: &str, mode: u32) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
 }

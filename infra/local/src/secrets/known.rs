@@ -1,0 +1,108 @@
+//! The names of settings, and which of them a misspelt one was meant to be.
+
+/// Every setting that a function or this program reads.
+const KNOWN: [&str; 24] = [
+    "AWS_REGION",
+    "COMMIT_HASH",
+    "DEAD_LETTER_QUEUE_URL",
+    "DEMO_DELIVERY_SECRET",
+    "DEMO_SLACK_SIGNING_SECRET",
+    "ENCRYPTION_KEY",
+    "ENCRYPTION_KEYS",
+    "EVENT_QUEUE_URL",
+    "INTERNAL_API_TOKEN",
+    "INTERNAL_API_TOKEN_PREVIOUS",
+    "INTERNAL_TOKEN_MODE",
+    "LITELLM_API_KEY",
+    "LITELLM_BASE_URL",
+    "POOL_CIDRS",
+    "POOL_STATE_DIR",
+    "RUST_LOG",
+    "SECRETS_PREFIX",
+    "SKILL_API_TOKEN",
+    "SKILL_API_TOKEN_PREVIOUS",
+    "SKILL_TOKEN_MODE",
+    "SLACK_API_URL",
+    "SLACK_SIGNING_SECRET",
+    "SLACK_SIGNING_SECRET_PREVIOUS",
+    "TABLE_PREFIX",
+];
+/// How many letters may differ.
+const DISTANCE: usize = 3;
+
+/// The setting that `name` was probably meant to be; `None` where it is one, or like none.
+pub(super) fn near(name: &str) -> Option<&'static str> {
+    if KNOWN.contains(&name) {
+        return None;
+    }
+    let upper = name.to_ascii_uppercase();
+    let candidates = KNOWN.iter().copied().filter_map(|known| {
+        let distance = distance(upper.as_bytes(), known.as_bytes());
+        let is_near = distance <= DISTANCE && distance * 4 <= known.len();
+        (is_near || lacks_words_of(&upper, known)).then_some((distance, known))
+    });
+    candidates.min().map(|(_, known)| known)
+}
+
+/// Whether all words of `name`, of which there are several, are among those of `known`: `INTERNAL_TOKEN`.
+fn lacks_words_of(name: &str, known: &str) -> bool {
+    let words: Vec<&str> = name.split('_').collect();
+    let known: Vec<&str> = known.split('_').collect();
+    // Two words alone are too common, unless the first is what the setting begins with.
+    words.len() > 1 && words.first() == known.first() && words.iter().all(|word| known.contains(word))
+}
+
+/// How many letters have to be put in, left out, changed or swapped with the next (optimal string alignment).
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (place, letter) in one.iter().enumerate() {
+        let mut next = vec![place + 1];
+        for (column, wanted) in other.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
+            let mut cheapest = (at(&row, column) + usize::from(letter != wanted))
+                .min(at(&row, column + 1) + 1)
+                .min(at(&next, column) + 1);
+            let swapped = place.checked_sub(1).zip(column.checked_sub(1));
+            if let Some((previous, column_before)) = swapped
+                && one.get(previous) == Some(wanted)
+                && other.get(column_before) == Some(letter)
+            {
+                cheapest = cheapest.min(at(&before, column_before) + 1);
+            }
+            next.push(cheapest);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row.last().copied().unwrap_or(one.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_is_near_the_setting_that_was_meant() {
+        for (misspelt, meant) in [
+            ("SLACK_SINGING_SECRET", "SLACK_SIGNING_SECRET"),
+            ("SLACK_SIGNING_SECERT", "SLACK_SIGNING_SECRET"),
+            ("SLACK_SECRET", "SLACK_SIGNING_SECRET"),
+            ("slack_signing_secret", "SLACK_SIGNING_SECRET"),
+            ("INTERNAL_API_TOKENS", "INTERNAL_API_TOKEN"),
+            ("INTERNAL_TOKEN", "INTERNAL_API_TOKEN"),
+            ("INTERNAL_APITOKEN", "INTERNAL_API_TOKEN"),
+            ("SKILLS_API_TOKEN", "SKILL_API_TOKEN"),
+            ("ENCRIPTION_KEY", "ENCRYPTION_KEY"),
+            ("POOL_CIDR", "POOL_CIDRS"),
+        ] {
+            assert_eq!(near(misspelt), Some(meant), "{misspelt}");
+        }
+    }
+
+    #[test]
+    fn a_setting_and_a_name_of_something_else_are_near_none() {
+        for name in KNOWN.into_iter().chain(["PATH", "DATABASE_URL", "API_TOKEN", "OPENAI_API_KEY", "PORT"]) {
+            assert_eq!(near(name), None, "{name}");
+        }
+    }
+}
