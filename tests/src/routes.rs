@@ -135,6 +135,7 @@ impl Route {
 
 /// Every route. What the template has and this list lacks, or the other way round, fails the suite `tiers`.
 pub const ROUTES: &[Route] = &[
+    route("/", Tier::Public, &[call("GET", "/", HEALTH, 200)]),
     route("/health", Tier::Public, &[call("GET", "/health", HEALTH, 200)]),
     route("/openapi.json", Tier::Public, &[call("GET", "/openapi.json", HEALTH, 200)]),
     route("/docs", Tier::Public, &[call("GET", "/docs", HEALTH, 200)]),

@@ -106,6 +106,8 @@ async fn the_same_event_is_delivered_once_however_often_and_under_whatever_id_it
     system.clock.advance(Duration::from_mins(6));
     accept(&system, &connected, &first).await;
     eventually("the duplicate is told", async || system.counted(Metric::EventDuplicate) >= 1).await;
+    assert_eq!(system.counted(Metric::EventRepeated), 2, "within the queue's memory");
+    assert!(system.logs.all().iter().any(|line| line.contains("deduplicated: the event was queued before")));
 
     let mut other_kind = first.clone();
     other_kind["event_id"] = json!("Ev0MENTION");

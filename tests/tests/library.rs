@@ -38,7 +38,7 @@ async fn a_skill_is_answered_with_its_files_until_it_is_inactive() {
     assert_eq!((&empty["version"], &empty["skills"]), (&json!(0), &json!({})));
     assert_eq!(empty["createdAt"], "1970-01-01T00:00:00.000Z");
 
-    let maps = json!({ "content": "# Maps\n\"quoted\" \\ ünï \u{1}", "files": { "scripts/run.sh": "#!/bin/sh\n" } });
+    let maps = json!({ "content": "---\nname: maps\ndescription: x\n---\n# Maps\n\"quoted\" \\ ünï \u{1}", "files": { "scripts/run.sh": "#!/bin/sh\n" } });
     let stored = put_skill(&system, "maps", &maps).await;
     assert_eq!((stored.status.as_u16(), stored.json()), (200, json!({ "ok": true, "name": "maps", "version": 1 })));
     assert_eq!(put_skill(&system, "maps", &maps).await.json()["version"], 1, "nothing has changed");
@@ -73,7 +73,7 @@ async fn a_template_is_answered_with_its_mode_and_a_heartbeat_tells_of_both_kind
     let heartbeat = system.internal(Method::POST, "/api/internal/pools/heartbeat").json(&json!({ "poolId": "pool-1" }));
     let heartbeat = send(heartbeat).await.json();
     assert_eq!((&heartbeat["skillsVersion"], &heartbeat["templatesVersion"]), (&json!(1), &json!(2)));
-    for body in [json!({ "content": "x" }), json!({ "content": "x", "writeMode": "always" })] {
+    for body in [json!({ "writeMode": "seed" }), json!({ "content": "x", "writeMode": "always" })] {
         assert_refused(&put(&system, path, &body).await, "validation_failed");
     }
     let large = json!({ "content": "x".repeat(256 * 1024 + 1), "writeMode": "seed" });
@@ -83,22 +83,9 @@ async fn a_template_is_answered_with_its_mode_and_a_heartbeat_tells_of_both_kind
 #[tokio::test]
 async fn a_file_that_would_lie_elsewhere_is_refused_and_nothing_is_stored() {
     let system = System::start().await;
-    for path in [
-        "../x",
-        "/etc/x",
-        "a/../../b",
-        "..",
-        ".",
-        "",
-        "a//b",
-        "a/",
-        "./a",
-        "a\\b",
-        "a\0b",
-        "a\nb",
-        "SKILL.md",
-        "SKILL.md/x",
-    ] {
+    for path in
+        ["../x", "/etc/x", "a/../../b", "..", ".", "", "a//b", "a/", "./a", "a\\b", "a\0b", "a\nb", "SKILL.md/x"]
+    {
         let answer = put_skill(&system, "maps", &json!({ "content": "x", "files": { path: "x" } })).await;
         assert_refused(&answer, "validation_failed");
     }

@@ -179,7 +179,9 @@ async fn a_configuration_that_has_not_changed_is_told_in_one_round() {
     let latest = format!("{config}/latest");
     let bound = token(&system, "runtime").await;
     let poll = |path: &str| with_token(&system, &bound, Method::GET, path);
-    assert_eq!(told(&system, poll(&latest)).await, (200, 4), "the first");
+    // At most: which of the calls side by side ends last decides whether the next one is counted.
+    let builds = |(status, rounds): (u16, u64)| status == 200 && (3..=4).contains(&rounds);
+    assert!(builds(told(&system, poll(&latest)).await), "the first");
     assert_eq!(told(&system, poll(&latest)).await, (200, 2), "built before");
     assert_eq!(told(&system, poll(config)).await, (200, 2), "alone");
     let version = format!("{config}/versions/1");
@@ -189,7 +191,7 @@ async fn a_configuration_that_has_not_changed_is_told_in_one_round() {
         assert_eq!(told(&system, poll(path).header("if-none-match", &tag)).await, (304, 1), "{path}");
     }
     seed::bot(&system, "bot-2", &connected.pool).await;
-    assert_eq!(told(&system, poll(&latest).header("if-none-match", &tag)).await, (200, 4), "changed");
+    assert!(builds(told(&system, poll(&latest).header("if-none-match", &tag)).await), "changed");
 }
 
 #[tokio::test]

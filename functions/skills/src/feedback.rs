@@ -12,7 +12,7 @@ use portcullis_runtime::{
     openapi,
     tier::Skill,
 };
-use portcullis_store::{BotAccessError, NewFeedback};
+use portcullis_store::NewFeedback;
 use serde::{Deserialize, Serialize};
 
 use crate::App;
@@ -154,14 +154,6 @@ pub async fn handle(
     let attachments = images.len() + files.len();
     // An agent that is no bot of the caller's is kept as text: the user's words are not lost to a wrong id.
     let bot = request.agent_id.as_ref().and_then(|agent| agent.0.parse::<BotId>().ok());
-    let bot = match bot {
-        Some(bot) => match app.store.check_bot(caller.bots(), &bot).await {
-            Ok(()) => Some(bot),
-            Err(BotAccessError::NotFound | BotAccessError::NotOfPool) => None,
-            Err(error) => return Err(Skill::refuse_bot(error)),
-        },
-        None => None,
-    };
     let details = Details {
         agent_id: request.agent_id.as_ref(),
         channel: &request.channel,

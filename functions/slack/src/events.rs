@@ -45,7 +45,14 @@ pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result
             let message = message(*queued, request_id.unwrap_or_default())?;
             // Whether the queue is away or refuses, to Slack it is the same: it is to send the event again.
             app.queue.send(&message).await.map_err(|error| ApiError::unavailable(error.to_string()))?;
-            app.metrics.count(Metric::EventAccepted);
+            let (key, now) = (*message.deduplication.as_bytes(), app.clock.now());
+            if app.queued.get(&key, now).is_some() {
+                app.metrics.count(Metric::EventRepeated);
+                tracing::info!("deduplicated: the event was queued before");
+            } else {
+                app.queued.insert(key, (), now);
+                app.metrics.count(Metric::EventAccepted);
+            }
             Ok(accepted())
         }
     }

@@ -18,13 +18,13 @@ use portcullis_auth::Clock;
 use portcullis_runtime::{
     Platform, front, lambda,
     metrics::Metrics,
-    queue::EventQueue,
+    queue::{DEDUPLICATION_WINDOW, EventQueue},
     settings::{SettingsError, SettingsReader},
     tier::{self, Routes},
 };
 use portcullis_store::{Store, Table};
 
-use crate::{channels::Channels, verify::Gate};
+use crate::{cache::Cache, channels::Channels, verify::Gate};
 
 /// Slack gives up after 3 s; the whole answer takes at most 2.5 s, so this leaves room for the way back.
 const DEADLINE: Duration = Duration::from_millis(2300);
@@ -34,7 +34,14 @@ struct App {
     store: Store,
     queue: Arc<dyn EventQueue>,
     metrics: Metrics,
+    clock: Arc<dyn Clock>,
+    /// The idempotency keys of the events that this instance queued within the queue's own memory of them. A hit is told,
+    /// and decides nothing: the queue deduplicates.
+    queued: Cache<[u8; 32], ()>,
 }
+
+/// The most idempotency keys that are remembered.
+const QUEUED_CAPACITY: usize = 10_000;
 
 /// Reads the settings, opens the connections to the store and the queue, and makes the function's router.
 ///
@@ -52,7 +59,13 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         let clock: Arc<dyn Clock> = Arc::clone(&platform.clock);
         let store = store?;
         let gate = Gate::new(Channels::new(store.clone(), Arc::clone(&clock)), slack_app?, clock);
-        let app = App { store, queue: queue?, metrics: platform.metrics.clone() };
+        let app = App {
+            store,
+            queue: queue?,
+            metrics: platform.metrics.clone(),
+            clock: Arc::clone(&platform.clock),
+            queued: Cache::new(QUEUED_CAPACITY, DEDUPLICATION_WINDOW),
+        };
         Ok((gate, app, commit_hash?))
     })?;
     tokio::join!(lambda::warm_up(&app.store, Table::WebhookRoutes), app.queue.warm_up());

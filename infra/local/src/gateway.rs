@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-pub use routing::{InvalidRoute, RoutingTable};
+pub use routing::{DEFAULT_ROUTE, InvalidRoute, RoutingTable};
 
 /// The largest body that API Gateway takes, in bytes. Source: Amazon API Gateway, "Quotas for HTTP APIs".
 pub const BODY_LIMIT: usize = 10 * 1024 * 1024;

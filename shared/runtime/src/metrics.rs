@@ -27,6 +27,8 @@ pub enum Metric {
     Unauthenticated,
     /// A Slack event was accepted and durably queued.
     EventAccepted,
+    /// Slack sent an event again that was accepted within the queue's memory, and the queue dropped it.
+    EventRepeated,
     /// Slack told that it holds back events of an app that exceeded its rate limit.
     AppRateLimited,
     /// A Slack event reached its pool.
@@ -46,11 +48,12 @@ pub enum Metric {
 }
 
 impl Metric {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::SealedValueUnopened,
         Self::DependencyUnavailable,
         Self::Unauthenticated,
         Self::EventAccepted,
+        Self::EventRepeated,
         Self::AppRateLimited,
         Self::EventDelivered,
         Self::EventDuplicate,
@@ -69,6 +72,7 @@ impl Metric {
             Self::DependencyUnavailable => "DependencyUnavailable",
             Self::Unauthenticated => "Unauthenticated",
             Self::EventAccepted => "EventAccepted",
+            Self::EventRepeated => "EventRepeated",
             Self::AppRateLimited => "AppRateLimited",
             Self::EventDelivered => "EventDelivered",
             Self::EventDuplicate => "EventDuplicate",

@@ -18,7 +18,7 @@ const WITHOUT_BOT: &str = "none";
 /// What a user told.
 #[derive(Clone, Debug)]
 pub struct NewFeedback {
-    /// The bot that they told it to.
+    /// The bot that they named; one that the caller does not reach is left out.
     pub bot: Option<BotId>,
     /// The pool of the token that it came with, where that was bound to one.
     pub pool: Option<PoolId>,
@@ -32,18 +32,24 @@ impl Store {
     /// Keeps feedback: two calls where it names a bot or comes with a bound token, else one.
     ///
     /// # Errors
-    /// [`BotAccessError`]; nothing is kept then.
+    /// [`BotAccessError::Revoked`] and [`BotAccessError::Store`]; nothing is kept then.
     pub async fn keep_feedback(&self, reach: BotReach<'_>, feedback: &NewFeedback) -> Result<(), BotAccessError> {
-        match &feedback.bot {
-            Some(bot) => {
-                self.reach_bot(reach, bot, Vec::new()).await?;
+        let bot = match &feedback.bot {
+            Some(bot) => match self.reach_bot(reach, bot, Vec::new()).await {
+                Ok(_) => Some(bot),
+                // The same for an unknown bot as for another pool's, so that the caller learns of neither.
+                Err(BotAccessError::NotFound | BotAccessError::NotOfPool) => None,
+                Err(error) => return Err(error),
+            },
+            None => {
+                self.check_reach(reach).await?;
+                None
             }
-            None => self.check_reach(reach).await?,
-        }
+        };
         let now = self.now();
         let mut unique = [0; 8];
         self.randomness().fill(&mut unique);
-        let partition = feedback.bot.as_ref().map_or_else(|| WITHOUT_BOT.to_owned(), |bot| format!("bot#{bot}"));
+        let partition = bot.map_or_else(|| WITHOUT_BOT.to_owned(), |bot| format!("bot#{bot}"));
         let mut row = attributes([
             (SCHEMA, schema()),
             ("bot", text(partition)),
