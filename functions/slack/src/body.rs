@@ -55,6 +55,7 @@ struct Authorization<'a> {
 
 /// The inner event.
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Slack's")]
 pub struct Event<'a> {
     #[serde(borrow, rename = "type", default, deserialize_with = "string")]
     pub kind: Text<'a>,

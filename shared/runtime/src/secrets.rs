@@ -157,16 +157,17 @@ pub struct LiteLlmKey {
 impl FromSecret for LiteLlmAccess {
     /// JSON `{"LITELLM_BASE_URL": "https://…", "LITELLM_API_KEY": "…"}`; `{}` for none.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
-        let text = versions.current.expose_secret();
-        if text == "{}" {
-            return Ok(Self(None));
-        }
         #[derive(Deserialize)]
         struct Fields {
             #[serde(rename = "LITELLM_BASE_URL")]
             base_url: Field,
             #[serde(rename = "LITELLM_API_KEY")]
             key: Field,
+        }
+
+        let text = versions.current.expose_secret();
+        if text == "{}" {
+            return Ok(Self(None));
         }
         let fields: Fields = serde_json::from_str(text)
             .map_err(|_| r#"must be JSON with "LITELLM_BASE_URL" and "LITELLM_API_KEY", both or neither"#.to_owned())?;

@@ -34,17 +34,15 @@ impl Store {
     /// # Errors
     /// [`BotAccessError::Revoked`] and [`BotAccessError::Store`]; nothing is kept then.
     pub async fn keep_feedback(&self, reach: BotReach<'_>, feedback: &NewFeedback) -> Result<(), BotAccessError> {
-        let bot = match &feedback.bot {
-            Some(bot) => match self.reach_bot(reach, bot, Vec::new()).await {
-                Ok(_) => Some(bot),
-                // The same for an unknown bot as for another pool's, so that the caller learns of neither.
-                Err(BotAccessError::NotFound | BotAccessError::NotOfPool) => None,
-                Err(error) => return Err(error),
-            },
-            None => {
-                self.check_reach(reach).await?;
-                None
-            }
+        let reached = match &feedback.bot {
+            Some(bot) => self.check_bot(reach, bot).await,
+            None => self.check_reach(reach).await,
+        };
+        let bot = match reached {
+            Ok(()) => feedback.bot.as_ref(),
+            // The same for an unknown bot as for another pool's, so that the caller learns of neither.
+            Err(BotAccessError::NotFound | BotAccessError::NotOfPool) => None,
+            Err(error) => return Err(error),
         };
         let now = self.now();
         let mut unique = [0; 8];

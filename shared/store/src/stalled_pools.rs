@@ -86,22 +86,22 @@ impl Store {
     /// [`StoreError`].
     pub async fn clear_stall(&self, pool: &PoolId) -> Result<(), StoreError> {
         // A row that has expired is a closed circuit: so the role needs no right to delete events.
-        let row = self.stall_row(pool, self.now(), self.now());
+        let row = stall_row(pool, self.now(), self.now());
         let request = self.client().put_item().table_name(self.table_name(TABLE)).set_item(Some(row));
         self.call(|| request.clone().send()).await?;
         Ok(())
     }
 
     fn open_row(&self, pool: &PoolId, until: Timestamp) -> Item {
-        self.stall_row(pool, until, self.now().saturating_add(RETENTION).unwrap_or(until))
+        stall_row(pool, until, self.now().saturating_add(RETENTION).unwrap_or(until))
     }
+}
 
-    fn stall_row(&self, pool: &PoolId, until: Timestamp, expires_at: Timestamp) -> Item {
-        attributes([
-            ("identity", text(id(pool))),
-            (SCHEMA, schema()),
-            ("stalledUntil", time(until)),
-            ("expiresAt", epoch_seconds(expires_at)),
-        ])
-    }
+fn stall_row(pool: &PoolId, until: Timestamp, expires_at: Timestamp) -> Item {
+    attributes([
+        ("identity", text(id(pool))),
+        (SCHEMA, schema()),
+        ("stalledUntil", time(until)),
+        ("expiresAt", epoch_seconds(expires_at)),
+    ])
 }

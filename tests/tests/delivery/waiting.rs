@@ -24,7 +24,7 @@ async fn a_pool_without_a_fresh_heartbeat_is_not_posted_to() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     beat(&system, "pool-1", "active").await;
-    system.clock.advance(Duration::from_secs(60));
+    system.clock.advance(Duration::from_mins(1));
     accept(&system, &connected, &message(&connected, "C0GENERAL", 1)).await;
     eventually("it is fresh for a minute", async || system.counted(Metric::EventDelivered) == 1).await;
     system.clock.advance(Duration::from_millis(1));

@@ -62,14 +62,10 @@ fn lone_surrogates(body: &[u8]) -> Vec<usize> {
     while let Some(distance) = body.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
         at += distance;
         match escaped_unit(body, at) {
-            Some(0xd800..=0xdbff) => match escaped_unit(body, at + ESCAPE) {
-                Some(0xdc00..=0xdfff) => at += 2 * ESCAPE,
-                _ => {
-                    lone.push(at);
-                    at += ESCAPE;
-                }
-            },
-            Some(0xdc00..=0xdfff) => {
+            Some(0xd800..=0xdbff) if matches!(escaped_unit(body, at + ESCAPE), Some(0xdc00..=0xdfff)) => {
+                at += 2 * ESCAPE;
+            }
+            Some(0xd800..=0xdfff) => {
                 lone.push(at);
                 at += ESCAPE;
             }

@@ -1,5 +1,7 @@
 //! Counting messages in their sessions.
 
+use std::fmt::Write as _;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use portcullis_auth::BotId;
@@ -93,7 +95,8 @@ impl Store {
             // Each element takes its predecessor's old value: DynamoDB reads the whole right side before it writes.
             set.push_str(", #latestMessages[0] = :message");
             for place in 1..REMEMBERED {
-                set.push_str(&format!(", #latestMessages[{place}] = #latestMessages[{}]", place - 1));
+                // Writing to a string does not fail.
+                let _ = write!(set, ", #latestMessages[{place}] = #latestMessages[{}]", place - 1);
             }
             add.push_str(", #messageCount :one");
             condition.push_str(" AND NOT contains(#latestMessages, :message)");
