@@ -37,7 +37,7 @@ pub const TEAM: &str = "T00DEMO";
 pub const APP: &str = "A00DEMO";
 
 /// How long the message, and the sidecar's start, are waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often the pool of `--demo-pool` is said to be alive: the relay posts to no pool that was silent for 60 s.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);

@@ -96,21 +96,42 @@ pub(crate) fn step(step: &Step, json: bool) -> String {
 }
 
 /// The events that were given up on, a line each.
-pub(crate) fn dead_letters(letters: &[DeadLetter]) -> String {
-    if letters.is_empty() {
+pub(crate) fn dead_letters(letters: &[DeadLetter], json: bool) -> String {
+    if letters.is_empty() && !json {
         return "No event was given up on.\n".to_owned();
     }
+    let line = |text: &mut String, letter: &DeadLetter| {
+        let id = letter.deduplication.get(..12).unwrap_or_default();
+        let DeadLetter { sent_at, receive_count, bytes, .. } = letter;
+        if json {
+            let letter = json!({ "id": id, "sentAt": sent_at, "tries": receive_count, "bytes": bytes });
+            writeln!(text, "{letter}")
+        } else {
+            writeln!(text, "{id}  sent {sent_at:.0}  tried {receive_count} times  {bytes} bytes")
+        }
+    };
     let mut text = String::new();
     for letter in letters {
-        let id = letter.deduplication.get(..12).unwrap_or_default();
         // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "{id}  sent {:.0}  tried {} times  {} bytes",
-            letter.sent_at, letter.receive_count, letter.bytes
-        );
+        let _ = line(&mut text, letter);
     }
     text
+}
+
+/// How many events were queued again.
+pub(crate) fn redriven(count: usize, json: bool) -> String {
+    if json {
+        return format!("{}\n", json!({ "queuedAgain": count }));
+    }
+    format!("{count} events were queued again.\n")
+}
+
+/// A token, bare unless JSON was asked for.
+pub(crate) fn token(token: &str, json: bool) -> String {
+    if json {
+        return format!("{}\n", json!({ "token": token }));
+    }
+    format!("{token}\n")
 }
 
 /// Each problem of the settings on a line of its own, with where the setting comes from.
@@ -181,6 +202,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_of_dead_letters_says_so() {
-        assert_eq!(dead_letters(&[]), "No event was given up on.\n");
+        assert_eq!(dead_letters(&[], false), "No event was given up on.\n");
+        assert_eq!(dead_letters(&[], true), "", "no line is an empty list of lines");
     }
 }

@@ -101,7 +101,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         return print_signed(file, &arguments.with, &settings);
     }
     if arguments.dead_letters || arguments.redrive {
-        return dead_letters(&folder, &settings, arguments.redrive).await;
+        return dead_letters(&folder, &settings, arguments).await;
     }
     if arguments.database_only {
         return database_only(arguments, &folder, &settings).await;
@@ -137,7 +137,7 @@ async fn ask_running(arguments: &Arguments, settings: Settings) -> Result<(), Pr
     };
     if let Some(pool) = &arguments.runtime_token {
         let token = running.runtime_token(pool, arguments.ttl, &setting("INTERNAL_API_TOKEN")?).await?;
-        return print(&format!("{}\n", token.expose_secret()));
+        return print(&greeting::token(token.expose_secret(), arguments.json));
     }
     let body = match (&arguments.send, &arguments.text) {
         (Some(file), _) => read_body(file)?,
@@ -208,8 +208,7 @@ async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings
     if told.is_ok() {
         end.come().await;
     }
-    // Its key opens nothing any more.
-    let _ = std::fs::remove_file(&file);
+    secrets::remove_database_file(&file, &served);
     served.shutdown().await;
     database.shutdown().await;
     told
@@ -222,16 +221,16 @@ fn print_signed(file: &Path, name: &str, settings: &Settings) -> Result<(), Prob
     print(&format!("{}\n", serde_json::to_string_pretty(&event)?))
 }
 
-async fn dead_letters(folder: &Path, settings: &Settings, redrive: bool) -> Result<(), Problem> {
+async fn dead_letters(folder: &Path, settings: &Settings, arguments: &Arguments) -> Result<(), Problem> {
     let data = database::DataFolder::take(folder)?;
     secrets::check_keys_of(data.path(), settings)?;
     let database = database::Database::start(Some(data), Arc::new(SystemClock))?;
     let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
     let queue = TableQueue::open(client, Arc::new(SystemClock)).await?;
-    let text = if redrive {
-        format!("{} events were queued again.\n", queue.redrive().await?)
+    let text = if arguments.redrive {
+        greeting::redriven(queue.redrive().await?, arguments.json)
     } else {
-        greeting::dead_letters(&queue.dead_letters().await?)
+        greeting::dead_letters(&queue.dead_letters().await?, arguments.json)
     };
     drop(queue);
     database.shutdown().await;

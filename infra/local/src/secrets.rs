@@ -233,6 +233,14 @@ pub fn write_database_file(folder: &Path, served: &Served, prefix: &str) -> Resu
     Ok(file)
 }
 
+/// Removes the file of [`write_database_file`], unless another run has written its own since.
+pub fn remove_database_file(file: &Path, served: &Served) {
+    let is_ours = fs::read_to_string(file).is_ok_and(|text| text.contains(served.credentials().access_key_id()));
+    if is_ours && let Err(error) = fs::remove_file(file) {
+        tracing::warn!(%error, "the file of the database's key was left; it opens nothing any more");
+    }
+}
+
 /// Adds settings that nothing before them has set.
 fn add(found: &mut Found, weaker: Settings, source: &str) {
     for (name, value) in weaker {

@@ -127,7 +127,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     if let Err(refusal) = front.verifier.verify(&claim, host, &body) {
         return json(&refusal.into());
     }
-    match front.connection.call(claim.target().to_owned(), body).await {
+    match front.connection.call(claim.target(), &body).await {
         Ok(answer) => json(&answer),
         Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE),
     }
