@@ -100,6 +100,14 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_of_the_example_is_known() {
+        let example = include_str!("../../../../.env.example");
+        let names = example.lines().filter_map(|line| line.trim_start_matches('#').trim().split_once('='));
+        let unknown: Vec<&str> = names.map(|(name, _)| name).filter(|name| !KNOWN.contains(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+
+    #[test]
     fn a_setting_and_a_name_of_something_else_are_near_none() {
         for name in KNOWN.into_iter().chain(["PATH", "DATABASE_URL", "API_TOKEN", "OPENAI_API_KEY", "PORT"]) {
             assert_eq!(near(name), None, "{name}");
