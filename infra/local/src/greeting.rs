@@ -25,7 +25,7 @@ pub(crate) struct Greeting {
 }
 
 impl Greeting {
-    /// In the form that was asked for. With `--quiet` that is the address alone, which with `--port 0` nothing else tells.
+    /// The greeting in the requested format. With `--quiet` it is the address alone: with `--port 0` nothing else tells it.
     pub(crate) fn text(&self, arguments: &Arguments) -> String {
         let Self { base_url, data, folder } = self;
         let file = folder.join(GENERATED_FILE);
@@ -134,22 +134,22 @@ pub(crate) fn token(token: &str, json: bool) -> String {
     format!("{token}\n")
 }
 
-/// Each problem of the settings on a line of its own, with where the setting comes from.
+/// One line for each settings problem, with the setting's source.
 pub(crate) fn settings_problems(problems: &[String], sources: &Sources) -> String {
-    let mut text = "these settings are not as they must be:".to_owned();
+    let mut text = "invalid settings:".to_owned();
     for problem in problems {
         let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
         let mut words = problem.split(|letter: char| !u8::try_from(letter).is_ok_and(is_name));
         let source = words.find_map(|word| sources.get(word));
         let source =
-            source.map_or("in neither the environment, .env nor dev.env".to_owned(), |source| format!("from {source}"));
+            source.map_or("not in the environment, .env or dev.env".to_owned(), |source| format!("from {source}"));
         // Writing to a string does not fail.
         let _ = write!(text, "\n  {problem} ({source})");
     }
     text
 }
 
-/// A path as a shell takes it back.
+/// A path, quoted for a shell.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%".contains(&byte);
@@ -195,8 +195,8 @@ mod tests {
         let problems = ["SKILL_API_TOKEN: too short".to_owned(), "POOL_CIDRS is not set".to_owned()];
         assert_eq!(
             settings_problems(&problems, &sources),
-            "these settings are not as they must be:\n  SKILL_API_TOKEN: too short (from /x/.env)\n  POOL_CIDRS is not set \
-             (in neither the environment, .env nor dev.env)"
+            "invalid settings:\n  SKILL_API_TOKEN: too short (from /x/.env)\n  POOL_CIDRS is not set \
+             (not in the environment, .env or dev.env)"
         );
     }
 

@@ -283,6 +283,7 @@ async fn settings_that_are_wrong_stand_on_a_line_each_with_their_source() {
         assert!(is_told, "{name} {source}: {complaint}");
     }
     assert!(
-        complaint.contains(".env: SLACK_SIGING_SECRET is no setting and is passed over; SLACK_SIGNING_SECRET is one")
+        complaint
+            .contains(".env: SLACK_SIGING_SECRET is not a setting and is ignored; did you mean SLACK_SIGNING_SECRET?")
     );
 }

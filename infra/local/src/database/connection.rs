@@ -1,4 +1,4 @@
-//! The way to the engine within this process: an HTTP client for the real AWS client that opens no socket.
+//! HTTP client for the real AWS client that calls the engine in this process and opens no socket.
 
 use std::{
     fmt,
@@ -21,10 +21,10 @@ use tokio::task::yield_now;
 
 use super::calls::{self, Answer};
 
-/// Name in the address that the AWS client wants; nothing ever looks it up.
+/// Endpoint address that the AWS client requires; it is never resolved.
 const ADDRESS: &str = "http://embedded-dynamodb.invalid";
 
-/// Why the engine has given no answer.
+/// Reason why the engine gave no answer.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum CallError {
     /// The database was shut down.
@@ -35,7 +35,7 @@ pub enum CallError {
     Failed,
 }
 
-/// A way to the embedded database's engine, good until the database is shut down. A clone leads to the same engine.
+/// Handle to the embedded engine, valid until the database is shut down. Clones share the engine.
 #[derive(Clone)]
 pub struct Connection {
     // Empty after the end: clients that live longer would hold the engine's files open.
@@ -47,13 +47,13 @@ impl Connection {
         Self { engine: Arc::new(RwLock::new(Some(engine))) }
     }
 
-    /// Makes the call that `target`, the header `x-amz-target`, names. The engine works on this thread, for the microseconds that
-    /// a row takes; whoever is dropped before that has changed nothing.
+    /// Carries out the operation that `target`, the header `x-amz-target`, names. The engine works on the calling thread. A
+    /// future that is dropped before its first yield returns has changed nothing.
     ///
     /// # Errors
     /// [`CallError`]. What DynamoDB would refuse is an [`Answer`].
     pub async fn call(&self, target: &str, body: &[u8]) -> Result<Answer, CallError> {
-        // As over a network: an answer that were there at once would let calls that are made side by side run one by one.
+        // Yield once, as a network call would: without it, `join!`ed calls would run one after another.
         yield_now().await;
         self.with_engine(|engine| calls::carry_out(engine, target, body))
     }
@@ -71,7 +71,7 @@ impl Connection {
             .build()
     }
 
-    /// Has the engine do some work, which blocks.
+    /// Runs blocking work on the engine.
     pub(super) fn with_engine<Outcome>(
         &self,
         work: impl FnOnce(&dynoxide::Database) -> Outcome,
@@ -81,7 +81,7 @@ impl Connection {
         catch_unwind(AssertUnwindSafe(|| work(engine))).map_err(|_| CallError::Failed)
     }
 
-    /// Lets nothing more in, once the calls under way are done.
+    /// Waits for calls under way, then refuses all later ones.
     pub(super) fn close(&self) {
         drop(self.engine.write().unwrap_or_else(PoisonError::into_inner).take());
     }
