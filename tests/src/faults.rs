@@ -168,7 +168,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
 }
 
 async fn forward(shared: &Shared, target: String, body: Bytes) -> Response {
-    let Ok(answer) = shared.database.call(target, body).await else { return StatusCode::BAD_GATEWAY.into_response() };
+    let Ok(answer) = shared.database.call(&target, &body).await else { return StatusCode::BAD_GATEWAY.into_response() };
     let status = StatusCode::from_u16(answer.status).expect("a valid status");
     (status, [(CONTENT_TYPE, "application/x-amz-json-1.0")], answer.body).into_response()
 }

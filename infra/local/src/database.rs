@@ -15,7 +15,10 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCrede
 use aws_types::SdkConfig;
 use dynoxide::storage_backend;
 use portcullis_auth::Clock;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use calls::Answer;
@@ -26,8 +29,6 @@ pub use tables::create_tables;
 
 /// How often expired items are deleted. DynamoDB itself promises no more than a few days.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-/// How long the end waits for calls that are under way.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Why the embedded database does not run.
 #[derive(Debug, thiserror::Error)]
@@ -95,13 +96,13 @@ impl Database {
         self.folder.as_ref().map(DataFolder::path)
     }
 
-    /// Ends it: calls under way are carried out, for at most 2 seconds, and the files are closed. Later calls fail.
+    /// Ends it: calls under way are carried out, and the files are closed. Later calls fail.
     pub async fn shutdown(self) {
         self.stop.cancel();
         if let Err(error) = self.sweeper.await {
             tracing::warn!(%error, "the database's sweeper failed");
         }
-        self.connection.close(GRACE).await;
+        self.connection.close();
     }
 }
 
@@ -126,10 +127,14 @@ pub fn sdk_config_with(url: &str, credentials: Credentials) -> SdkConfig {
 /// Deletes expired items until the end.
 async fn sweep(connection: Connection, stop: CancellationToken) {
     while timeout(SWEEP_INTERVAL, stop.cancelled()).await.is_err() {
-        match connection.with_engine(dynoxide::Database::sweep_ttl).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(deleted)) => tracing::debug!(deleted, "expired items were deleted"),
-            Ok(Err(error)) => tracing::warn!(%error, "expired items could not be deleted"),
+        let connection = connection.clone();
+        // It goes through whole tables.
+        let sweep = spawn_blocking(move || connection.with_engine(dynoxide::Database::sweep_ttl));
+        match sweep.await {
+            Ok(Ok(Ok(0)) | Err(CallError::Ended)) => {}
+            Ok(Ok(Ok(deleted))) => tracing::debug!(deleted, "expired items were deleted"),
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "expired items could not be deleted"),
+            Ok(Err(error)) => tracing::warn!(%error, "the sweep of expired items failed"),
             Err(error) => tracing::warn!(%error, "the sweep of expired items failed"),
         }
     }

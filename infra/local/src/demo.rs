@@ -37,13 +37,13 @@ pub const TEAM: &str = "T00DEMO";
 pub const APP: &str = "A00DEMO";
 
 /// How long the message, and the sidecar's start, are waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often the pool of `--demo-pool` is said to be alive: the relay posts to no pool that was silent for 60 s.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
-/// What the demonstration's own requests are known by.
+/// User agent of the demonstration's own requests.
 const USER_AGENT: &str = "portcullis-demo";
-/// How much of a path is shown.
+/// Characters of a path that are shown.
 const LONGEST_PATH: usize = 200;
 
 /// How long the pool's token lasts: a day.
@@ -84,7 +84,7 @@ fn step(place: &str, what: impl Into<String>) -> Step {
     Step { place: place.to_owned(), what: what.into() }
 }
 
-/// Heartbeats of another's pool, which has no sidecar: to a pool without a fresh one nothing is delivered. They end with this.
+/// Background heartbeats for the pool of `--demo-pool`, which has no sidecar of ours. Dropping this ends them.
 struct Heartbeats(JoinHandle<()>);
 
 impl Drop for Heartbeats {
@@ -278,7 +278,7 @@ impl Demo {
     }
 }
 
-/// What calls the stack as its operator and as Slack.
+/// Client that calls the stack as its operator and as Slack.
 #[derive(Clone)]
 struct Caller {
     platform: Platform,
@@ -345,7 +345,7 @@ fn told(line: &Line) -> Option<Step> {
     }
 }
 
-/// What an answered request is to who watches; `None` for the demonstration's own.
+/// The line of an answered request; `None` for the demonstration's own.
 fn passed(answered: &Answered) -> Option<Step> {
     let own = [USER_AGENT, "portcullis-sidecar"];
     if answered.user_agent.as_deref().is_some_and(|name| own.contains(&name)) {

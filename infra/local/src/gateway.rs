@@ -82,7 +82,7 @@ impl Default for Limits {
     }
 }
 
-/// A request that was answered, for somebody who watches.
+/// A request that was answered, as a watcher gets it.
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// The function that answered; `None` where the gateway did.

@@ -25,7 +25,7 @@ pub(crate) struct Greeting {
 }
 
 impl Greeting {
-    /// In the form that was asked for. With `--quiet` that is the address alone, which with `--port 0` nothing else tells.
+    /// The greeting in the requested format. With `--quiet` it is the address alone: with `--port 0` nothing else tells it.
     pub(crate) fn text(&self, arguments: &Arguments) -> String {
         let Self { base_url, data, folder } = self;
         let file = folder.join(GENERATED_FILE);
@@ -96,39 +96,60 @@ pub(crate) fn step(step: &Step, json: bool) -> String {
 }
 
 /// The events that were given up on, a line each.
-pub(crate) fn dead_letters(letters: &[DeadLetter]) -> String {
-    if letters.is_empty() {
+pub(crate) fn dead_letters(letters: &[DeadLetter], json: bool) -> String {
+    if letters.is_empty() && !json {
         return "No event was given up on.\n".to_owned();
     }
+    let line = |text: &mut String, letter: &DeadLetter| {
+        let id = letter.deduplication.get(..12).unwrap_or_default();
+        let DeadLetter { sent_at, receive_count, bytes, .. } = letter;
+        if json {
+            let letter = json!({ "id": id, "sentAt": sent_at, "tries": receive_count, "bytes": bytes });
+            writeln!(text, "{letter}")
+        } else {
+            writeln!(text, "{id}  sent {sent_at:.0}  tried {receive_count} times  {bytes} bytes")
+        }
+    };
     let mut text = String::new();
     for letter in letters {
-        let id = letter.deduplication.get(..12).unwrap_or_default();
         // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "{id}  sent {:.0}  tried {} times  {} bytes",
-            letter.sent_at, letter.receive_count, letter.bytes
-        );
+        let _ = line(&mut text, letter);
     }
     text
 }
 
-/// Each problem of the settings on a line of its own, with where the setting comes from.
+/// How many events were queued again.
+pub(crate) fn redriven(count: usize, json: bool) -> String {
+    if json {
+        return format!("{}\n", json!({ "queuedAgain": count }));
+    }
+    format!("{count} events were queued again.\n")
+}
+
+/// A token, bare unless JSON was asked for.
+pub(crate) fn token(token: &str, json: bool) -> String {
+    if json {
+        return format!("{}\n", json!({ "token": token }));
+    }
+    format!("{token}\n")
+}
+
+/// One line for each settings problem, with the setting's source.
 pub(crate) fn settings_problems(problems: &[String], sources: &Sources) -> String {
-    let mut text = "these settings are not as they must be:".to_owned();
+    let mut text = "invalid settings:".to_owned();
     for problem in problems {
         let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
         let mut words = problem.split(|letter: char| !u8::try_from(letter).is_ok_and(is_name));
         let source = words.find_map(|word| sources.get(word));
         let source =
-            source.map_or("in neither the environment, .env nor dev.env".to_owned(), |source| format!("from {source}"));
+            source.map_or("not in the environment, .env or dev.env".to_owned(), |source| format!("from {source}"));
         // Writing to a string does not fail.
         let _ = write!(text, "\n  {problem} ({source})");
     }
     text
 }
 
-/// A path as a shell takes it back.
+/// A path, quoted for a shell.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%".contains(&byte);
@@ -174,13 +195,14 @@ mod tests {
         let problems = ["SKILL_API_TOKEN: too short".to_owned(), "POOL_CIDRS is not set".to_owned()];
         assert_eq!(
             settings_problems(&problems, &sources),
-            "these settings are not as they must be:\n  SKILL_API_TOKEN: too short (from /x/.env)\n  POOL_CIDRS is not set \
-             (in neither the environment, .env nor dev.env)"
+            "invalid settings:\n  SKILL_API_TOKEN: too short (from /x/.env)\n  POOL_CIDRS is not set \
+             (not in the environment, .env or dev.env)"
         );
     }
 
     #[test]
     fn an_empty_list_of_dead_letters_says_so() {
-        assert_eq!(dead_letters(&[]), "No event was given up on.\n");
+        assert_eq!(dead_letters(&[], false), "No event was given up on.\n");
+        assert_eq!(dead_letters(&[], true), "", "no line is an empty list of lines");
     }
 }

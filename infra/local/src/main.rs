@@ -63,11 +63,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends this process, which ends its child first, once its input ends. The demonstration holds the other end, which the kernel
-/// closes however the demonstration ends.
+/// Ends this process and its child when standard input ends. The demonstration holds the other end of that pipe, and the kernel
+/// closes it however the demonstration dies.
 fn end_with_input() {
     std::thread::spawn(|| {
-        // An input that cannot be read has ended as well.
+        // A read error counts as the end.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         let _ = kill(Pid::this(), Signal::SIGTERM);
     });
@@ -91,7 +91,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         return ask_running(arguments, found(secrets::find(environment, Path::new(DOT_ENV), &folder)?).settings).await;
     }
     if arguments.dead_letters || arguments.redrive {
-        // Before anything is made in a folder that was misspelt.
+        // First, so that a misspelt folder is not created.
         database::DataFolder::check_used(&folder)?;
     }
     let with_demo = arguments.demo || arguments.sign.is_some();
@@ -101,7 +101,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         return print_signed(file, &arguments.with, &settings);
     }
     if arguments.dead_letters || arguments.redrive {
-        return dead_letters(&folder, &settings, arguments.redrive).await;
+        return dead_letters(&folder, &settings, arguments).await;
     }
     if arguments.database_only {
         return database_only(arguments, &folder, &settings).await;
@@ -120,7 +120,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     outcome
 }
 
-/// Passes on what the files of settings are warned of.
+/// Prints the warnings about the settings files.
 fn found(found: Found) -> Found {
     for warning in &found.warnings {
         complain(&format!("cargo local: {warning}"));
@@ -128,16 +128,16 @@ fn found(found: Found) -> Found {
     found
 }
 
-/// What is asked of a stack that runs already.
+/// Carries out a task against a stack that is running already.
 async fn ask_running(arguments: &Arguments, settings: Settings) -> Result<(), Problem> {
     let running = Running::at(arguments.port)?;
     let setting = |name: &str| {
-        let missing = || format!("{name} is set in neither the environment, {DOT_ENV} nor {GENERATED_FILE}");
+        let missing = || format!("{name} is not set in the environment, {DOT_ENV} or {GENERATED_FILE}");
         settings.get(name).cloned().ok_or_else(missing)
     };
     if let Some(pool) = &arguments.runtime_token {
         let token = running.runtime_token(pool, arguments.ttl, &setting("INTERNAL_API_TOKEN")?).await?;
-        return print(&format!("{}\n", token.expose_secret()));
+        return print(&greeting::token(token.expose_secret(), arguments.json));
     }
     let body = match (&arguments.send, &arguments.text) {
         (Some(file), _) => read_body(file)?,
@@ -153,7 +153,7 @@ fn read_body(file: &Path) -> Result<String, Problem> {
     Ok(body.trim_end_matches('\n').to_owned())
 }
 
-/// Says where everything is, and goes on until the end.
+/// Prints the addresses, then serves until a signal.
 async fn greet_and_serve(
     arguments: &Arguments,
     greeting: &Greeting,
@@ -171,7 +171,7 @@ async fn greet_and_serve(
     let outcome = tokio::select! {
         outcome = demonstrate(&mut demo, arguments.json) => outcome,
         () = end.come() => Ok(()),
-        // It tells what happens to nobody any more.
+        // Nobody reads its output any more.
         () = reader_gone() => Ok(()),
     };
     demo.shutdown().await;
@@ -208,8 +208,7 @@ async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings
     if told.is_ok() {
         end.come().await;
     }
-    // Its key opens nothing any more.
-    let _ = std::fs::remove_file(&file);
+    secrets::remove_database_file(&file, &served);
     served.shutdown().await;
     database.shutdown().await;
     told
@@ -222,16 +221,16 @@ fn print_signed(file: &Path, name: &str, settings: &Settings) -> Result<(), Prob
     print(&format!("{}\n", serde_json::to_string_pretty(&event)?))
 }
 
-async fn dead_letters(folder: &Path, settings: &Settings, redrive: bool) -> Result<(), Problem> {
+async fn dead_letters(folder: &Path, settings: &Settings, arguments: &Arguments) -> Result<(), Problem> {
     let data = database::DataFolder::take(folder)?;
     secrets::check_keys_of(data.path(), settings)?;
     let database = database::Database::start(Some(data), Arc::new(SystemClock))?;
     let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
     let queue = TableQueue::open(client, Arc::new(SystemClock)).await?;
-    let text = if redrive {
-        format!("{} events were queued again.\n", queue.redrive().await?)
+    let text = if arguments.redrive {
+        greeting::redriven(queue.redrive().await?, arguments.json)
     } else {
-        greeting::dead_letters(&queue.dead_letters().await?)
+        greeting::dead_letters(&queue.dead_letters().await?, arguments.json)
     };
     drop(queue);
     database.shutdown().await;

@@ -1,4 +1,4 @@
-//! A stack that runs in another process on this machine, as its operator calls it.
+//! Client of a stack in another process on this machine.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::sign;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why a running stack did not do what it was asked.
+/// Reason why a running stack did not carry out a task.
 #[derive(Debug, thiserror::Error)]
 pub enum RunningError {
     /// Nothing answers there.
@@ -27,8 +27,8 @@ pub enum RunningError {
         /// The message of the answer.
         message: String,
     },
-    /// The answer is not what this expects.
-    #[error("what answers at {0} is no control plane")]
+    /// The answer has another shape than expected.
+    #[error("{0} did not answer as a control plane does")]
     Unexpected(String),
 }
 
@@ -61,7 +61,7 @@ impl Running {
         let unexpected = || RunningError::Unexpected(self.base_url.clone());
         let mut url = Url::parse(&self.base_url).map_err(|_| unexpected())?;
         let id = pool.to_string();
-        // An id may hold what has a meaning in a path.
+        // An id may contain characters that need percent-encoding.
         url.path_segments_mut().map_err(|()| unexpected())?.extend(["api", "internal", "pools", &id, "runtime-tokens"]);
         let request = self.client.post(url);
         let request = request.header("x-internal-token", internal_token.expose_secret());

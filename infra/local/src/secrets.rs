@@ -138,7 +138,7 @@ pub fn find(environment: Settings, dot_env: &Path, folder: &Path) -> Result<Foun
     Ok(completed(found, generated, &generated_file))
 }
 
-/// What the operator has set.
+/// Reads the environment and `.env`.
 fn given(mut environment: Settings, dot_env: &Path) -> Result<Found, SettingsFileError> {
     environment.retain(|_, value| !value.expose_secret().is_empty());
     let mut found = Found::default();
@@ -146,22 +146,21 @@ fn given(mut environment: Settings, dot_env: &Path) -> Result<Found, SettingsFil
     let Some((settings, mode)) = read(dot_env)? else { return Ok(found) };
     if mode & OTHERS != 0 && !settings.is_empty() {
         let file = dot_env.display();
-        found.warnings.push(format!("{file} can be read by other users of this machine: chmod 600 {file}"));
+        found.warnings.push(format!("{file} is readable by other users of this machine: chmod 600 {file}"));
     }
     warn_of_misspelt(&mut found, &settings, dot_env);
     add(&mut found, settings, &dot_env.display().to_string());
     Ok(found)
 }
 
-/// What was generated before. A file that others can read is taken from them, since it is of our own making.
+/// Reads the file of generated secrets, and takes other users' access to it away.
 fn read_generated(found: &mut Found, file: &Path) -> Result<Settings, SettingsFileError> {
     let Some((settings, mode)) = read(file)? else { return Ok(Settings::new()) };
     if mode & OTHERS != 0 {
         fs::set_permissions(file, fs::Permissions::from_mode(0o600))
             .map_err(|problem| SettingsFileError::Unusable { file: file.to_owned(), problem })?;
-        let warning =
-            format!("{} could be read by other users of this machine, and is yours alone now", file.display());
-        found.warnings.push(warning + ": if anybody may have read it, remove it, so that new secrets are made");
+        let warning = format!("{} was readable by other users of this machine; its mode is 0600 now", file.display());
+        found.warnings.push(warning + ". If somebody may have read it, replace the secrets in it");
     }
     warn_of_misspelt(found, &settings, file);
     Ok(settings)
@@ -179,7 +178,9 @@ fn completed(mut found: Found, mut generated: Settings, file: &Path) -> Found {
 
 fn warn_of_misspelt(found: &mut Found, settings: &Settings, file: &Path) {
     for (name, meant) in settings.keys().filter_map(|name| Some((name, known::near(name)?))) {
-        found.warnings.push(format!("{}: {name} is no setting and is passed over; {meant} is one", file.display()));
+        found
+            .warnings
+            .push(format!("{}: {name} is not a setting and is ignored; did you mean {meant}?", file.display()));
     }
 }
 
@@ -231,6 +232,14 @@ pub fn write_database_file(folder: &Path, served: &Served, prefix: &str) -> Resu
     generate::replace(&file, text.as_bytes())
         .map_err(|problem| SettingsFileError::Unusable { file: file.clone(), problem })?;
     Ok(file)
+}
+
+/// Removes the file of [`write_database_file`], unless another run has written its own since.
+pub fn remove_database_file(file: &Path, served: &Served) {
+    let is_ours = fs::read_to_string(file).is_ok_and(|text| text.contains(served.credentials().access_key_id()));
+    if is_ours && let Err(error) = fs::remove_file(file) {
+        tracing::warn!(%error, "the file of the database's key was left; it opens nothing any more");
+    }
 }
 
 /// Adds settings that nothing before them has set.

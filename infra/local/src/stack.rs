@@ -211,7 +211,11 @@ fn database(options: &Options) -> Result<(Option<Database>, SdkConfig), StackErr
     }
     let folder = options.data.as_deref().map(DataFolder::take).transpose().map_err(DatabaseError::from)?;
     if let Some(folder) = &folder {
-        secrets::check_keys_of(folder.path(), &options.environment)?;
+        match secrets::check_keys_of(folder.path(), &options.environment) {
+            // The functions tell of it too, with all else that is wrong with the settings.
+            Err(SettingsFileError::Keyring(_)) => {}
+            outcome => outcome?,
+        }
     }
     let database = Database::start(folder, Arc::clone(&options.clock))?;
     let aws = database.sdk_config();

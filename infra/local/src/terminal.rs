@@ -12,10 +12,10 @@ use tokio::{
     time::timeout,
 };
 
-/// How often it looks whether anybody still reads what it prints.
+/// Interval of the check for a reader.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Standard output has no reader any more, as after `| head`. The program ends, and that is no failure.
+/// Standard output has no reader any more, as after `| head`. The program ends with success.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output has no reader any more")]
 pub(crate) struct OutputClosed;
@@ -32,16 +32,16 @@ pub(crate) fn print(text: &str) -> Result<(), crate::Problem> {
     }
 }
 
-/// Writes a line to standard error. One that cannot be written must not end what it is about.
+/// Writes a line to standard error, and ignores a failure to do so.
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Comes when standard output is a pipe whose reader has gone, also where nothing is written to it.
+/// Completes when standard output is a pipe without a reader, even while nothing is written to it.
 pub(crate) async fn reader_gone() {
     let output = io::stdout();
     loop {
-        // Asked for nothing, the kernel still tells of errors; a file has none.
+        // The kernel reports errors even where no event was asked for. A file has none.
         let mut watched = [PollFd::new(output.as_fd(), PollFlags::empty())];
         let told = poll(&mut watched, PollTimeout::ZERO).unwrap_or_default();
         let events = watched.iter().filter_map(PollFd::revents).fold(PollFlags::empty(), PollFlags::union);
@@ -52,7 +52,7 @@ pub(crate) async fn reader_gone() {
     }
 }
 
-/// Somebody ending this: with Ctrl-C or Ctrl-\\, with SIGTERM, or by closing the terminal.
+/// Signals that end this program: Ctrl-C, Ctrl-\\, SIGTERM, and the terminal's end.
 pub(crate) struct End {
     signals: [Signal; 3],
     hangup: Option<Signal>,
@@ -83,7 +83,7 @@ impl End {
     }
 }
 
-/// Whether this was started with SIGHUP ignored, as `nohup` does: listening would undo that.
+/// Whether SIGHUP was ignored at start, as `nohup` sets it. Listening for it would undo that.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -262,22 +262,28 @@ async fn a_running_demonstration_is_sent_messages_and_asked_for_a_token() {
 #[tokio::test]
 async fn settings_that_are_wrong_stand_on_a_line_each_with_their_source() {
     let home = tempfile::tempdir().unwrap();
-    std::fs::write(home.path().join(".env"), "SKILL_API_TOKEN=short\nINTERNAL_TOKEN_MODE=no\nSLACK_SIGING_SECRET=x\n")
-        .unwrap();
+    std::fs::write(
+        home.path().join(".env"),
+        "ENCRYPTION_KEY=00\nSKILL_API_TOKEN=short\nINTERNAL_TOKEN_MODE=no\nSLACK_SIGING_SECRET=x\n",
+    )
+    .unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_local"));
-    let output = program.args(["--port", "0"]).current_dir(home.path()).env_clear().env("POOL_CIDRS", "x");
+    let output =
+        program.args(["--port", "0", "--data", "data"]).current_dir(home.path()).env_clear().env("POOL_CIDRS", "x");
     let output = output.output().await.unwrap();
     assert!(!output.status.success());
     let complaint = String::from_utf8_lossy(&output.stderr);
     for (name, source) in [
         ("SKILL_API_TOKEN", "(from .env)"),
         ("INTERNAL_TOKEN_MODE", "(from .env)"),
+        ("ENCRYPTION_KEY", "(from .env)"),
         ("POOL_CIDRS", "(from the environment)"),
     ] {
         let is_told = complaint.lines().any(|line| line.starts_with(&format!("  {name}")) && line.ends_with(source));
         assert!(is_told, "{name} {source}: {complaint}");
     }
     assert!(
-        complaint.contains(".env: SLACK_SIGING_SECRET is no setting and is passed over; SLACK_SIGNING_SECRET is one")
+        complaint
+            .contains(".env: SLACK_SIGING_SECRET is not a setting and is ignored; did you mean SLACK_SIGNING_SECRET?")
     );
 }

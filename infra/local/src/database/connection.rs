@@ -1,9 +1,9 @@
-//! The way to the engine within this process: an HTTP client for the real AWS client that opens no socket.
+//! HTTP client for the real AWS client that calls the engine in this process and opens no socket.
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, RuntimeComponents, SharedCredentialsProvider};
@@ -17,18 +17,14 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
-use bytes::Bytes;
-use tokio::{sync::Semaphore, task::yield_now, time::timeout};
-use tokio_util::task::TaskTracker;
+use tokio::task::yield_now;
 
 use super::calls::{self, Answer};
 
-/// Calls that are in the engine at once. It carries out one write at a time, so more threads would only wait for it.
-const CALLS_AT_ONCE: usize = 8;
-/// Name in the address that the AWS client wants; nothing ever looks it up.
+/// Endpoint address that the AWS client requires; it is never resolved.
 const ADDRESS: &str = "http://embedded-dynamodb.invalid";
 
-/// Why the engine has given no answer.
+/// Reason why the engine gave no answer.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum CallError {
     /// The database was shut down.
@@ -39,32 +35,27 @@ pub enum CallError {
     Failed,
 }
 
-/// A way to the embedded database's engine, good until the database is shut down. A clone leads to the same engine.
+/// Handle to the embedded engine, valid until the database is shut down. Clones share the engine.
 #[derive(Clone)]
 pub struct Connection {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     // Empty after the end: clients that live longer would hold the engine's files open.
-    engine: RwLock<Option<dynoxide::Database>>,
-    places: Arc<Semaphore>,
-    calls: TaskTracker,
+    engine: Arc<RwLock<Option<dynoxide::Database>>>,
 }
 
 impl Connection {
     pub(super) fn new(engine: dynoxide::Database) -> Self {
-        let (places, calls) = (Arc::new(Semaphore::new(CALLS_AT_ONCE)), TaskTracker::new());
-        Self { shared: Arc::new(Shared { engine: RwLock::new(Some(engine)), places, calls }) }
+        Self { engine: Arc::new(RwLock::new(Some(engine))) }
     }
 
-    /// Makes the call that `target`, the header `x-amz-target`, names. Once the engine has begun it, it is carried out to its
-    /// end, also where nobody waits for the answer any more.
+    /// Carries out the operation that `target`, the header `x-amz-target`, names. The engine works on the calling thread. A
+    /// future that is dropped before its first yield returns has changed nothing.
     ///
     /// # Errors
     /// [`CallError`]. What DynamoDB would refuse is an [`Answer`].
-    pub async fn call(&self, target: String, body: Bytes) -> Result<Answer, CallError> {
-        self.with_engine(move |engine| calls::carry_out(engine, &target, &body)).await
+    pub async fn call(&self, target: &str, body: &[u8]) -> Result<Answer, CallError> {
+        // Yield once, as a network call would: without it, `join!`ed calls would run one after another.
+        yield_now().await;
+        self.with_engine(|engine| calls::carry_out(engine, target, body))
     }
 
     /// Configuration of AWS clients that reach the engine through this.
@@ -80,34 +71,19 @@ impl Connection {
             .build()
     }
 
-    /// Has the engine do some work on a thread that may block.
-    pub(super) async fn with_engine<Outcome: Send + 'static>(
+    /// Runs blocking work on the engine.
+    pub(super) fn with_engine<Outcome>(
         &self,
-        work: impl FnOnce(&dynoxide::Database) -> Outcome + Send + 'static,
+        work: impl FnOnce(&dynoxide::Database) -> Outcome,
     ) -> Result<Outcome, CallError> {
-        let place = Arc::clone(&self.shared.places).acquire_owned().await.map_err(|_| CallError::Ended)?;
-        let running = {
-            // Under the lock, so that the end cannot come between the engine's clone and its use being known.
-            let engine = self.shared.engine.read().unwrap_or_else(PoisonError::into_inner);
-            let engine = engine.clone().ok_or(CallError::Ended)?;
-            self.shared.calls.spawn_blocking(move || {
-                let outcome = work(&engine);
-                drop(place);
-                outcome
-            })
-        };
-        // As over a network: an answer that were there at once would let calls that are made side by side run one by one.
-        yield_now().await;
-        running.await.map_err(|_| CallError::Failed)
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        let engine = engine.as_ref().ok_or(CallError::Ended)?;
+        catch_unwind(AssertUnwindSafe(|| work(engine))).map_err(|_| CallError::Failed)
     }
 
-    /// Lets nothing more in, and waits for the calls under way.
-    pub(super) async fn close(&self, grace: Duration) {
-        drop(self.shared.engine.write().unwrap_or_else(PoisonError::into_inner).take());
-        self.shared.calls.close();
-        if timeout(grace, self.shared.calls.wait()).await.is_err() {
-            tracing::warn!("the database ended before calls that took too long");
-        }
+    /// Waits for calls under way, then refuses all later ones.
+    pub(super) fn close(&self) {
+        drop(self.engine.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -127,8 +103,8 @@ impl HttpConnector for Connection {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let connection = self.clone();
         HttpConnectorFuture::new(async move {
-            let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
-            let body = request.body().bytes().map(Bytes::copy_from_slice);
+            let target = request.headers().get("x-amz-target").unwrap_or_default();
+            let body = request.body().bytes();
             let body = body.ok_or_else(|| ConnectorError::user("a streamed body is no call of DynamoDB's".into()))?;
             let answer = Connection::call(&connection, target, body).await;
             let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;

@@ -33,7 +33,7 @@ const BODY_LIMIT: usize = 16 * 1024 * 1024;
 /// How long the end waits for requests that are under way.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Credentials that nothing but this run knows.
+/// Random credentials, for one run.
 #[must_use]
 pub fn random_credentials(randomness: &dyn Randomness) -> Credentials {
     let (mut id, mut secret) = ([0; 8], [0; 32]);
@@ -111,7 +111,7 @@ impl Served {
 
 async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    // A page that had a name of its own resolve to loopback would send that name, and a browser tells where a page is from.
+    // DNS rebinding: a page whose own name resolves to loopback sends that name as Host. Browsers name a page in Origin.
     let host = single(&parts.headers, header::HOST.as_str()).filter(|host| front.hosts.iter().any(|own| own == host));
     let Some(host) = host.filter(|_| !parts.headers.contains_key(header::ORIGIN)) else {
         return plain(StatusCode::FORBIDDEN);
@@ -127,7 +127,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     if let Err(refusal) = front.verifier.verify(&claim, host, &body) {
         return json(&refusal.into());
     }
-    match front.connection.call(claim.target().to_owned(), body).await {
+    match front.connection.call(claim.target(), &body).await {
         Ok(answer) => json(&answer),
         Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE),
     }

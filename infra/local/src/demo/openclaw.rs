@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{net::TcpListener, time::timeout};
 
-/// How often it looks whether it has become an orphan.
+/// Interval of the check for the parent.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What the stand-in prints.
@@ -59,7 +59,7 @@ pub async fn run(port: u16, config: PathBuf) -> io::Result<()> {
     }
 }
 
-/// Comes when the process that started this one has ended, however it did.
+/// Completes when the parent process has ended, however it did.
 async fn orphaned() {
     let parent = nix::unistd::getppid();
     while nix::unistd::getppid() == parent {

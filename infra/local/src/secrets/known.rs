@@ -1,4 +1,4 @@
-//! The names of settings, and which of them a misspelt one was meant to be.
+//! The known settings, and the closest one to a misspelt name.
 
 /// Every setting that a function or this program reads.
 const KNOWN: [&str; 24] = [
@@ -27,10 +27,10 @@ const KNOWN: [&str; 24] = [
     "SLACK_SIGNING_SECRET_PREVIOUS",
     "TABLE_PREFIX",
 ];
-/// How many letters may differ.
+/// Maximum edit distance.
 const DISTANCE: usize = 3;
 
-/// The setting that `name` was probably meant to be; `None` where it is one, or like none.
+/// Returns the known setting closest to `name`; `None` for a known name, or where none is close.
 pub(super) fn near(name: &str) -> Option<&'static str> {
     if KNOWN.contains(&name) {
         return None;
@@ -48,11 +48,11 @@ pub(super) fn near(name: &str) -> Option<&'static str> {
 fn lacks_words_of(name: &str, known: &str) -> bool {
     let words: Vec<&str> = name.split('_').collect();
     let known: Vec<&str> = known.split('_').collect();
-    // Two words alone are too common, unless the first is what the setting begins with.
+    // The first word must agree: otherwise `API_TOKEN` of another program would match.
     words.len() > 1 && words.first() == known.first() && words.iter().all(|word| known.contains(word))
 }
 
-/// How many letters have to be put in, left out, changed or swapped with the next (optimal string alignment).
+/// Edit distance (optimal string alignment): insertions, deletions, substitutions and swaps of neighbours.
 fn distance(one: &[u8], other: &[u8]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -97,6 +97,14 @@ mod tests {
         ] {
             assert_eq!(near(misspelt), Some(meant), "{misspelt}");
         }
+    }
+
+    #[test]
+    fn every_setting_of_the_example_is_known() {
+        let example = include_str!("../../../../.env.example");
+        let names = example.lines().filter_map(|line| line.trim_start_matches('#').trim().split_once('='));
+        let unknown: Vec<&str> = names.map(|(name, _)| name).filter(|name| !KNOWN.contains(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn a_misspelt_name_in_a_file_is_told_with_the_setting_that_was_meant() {
     let found = gather(Settings::new(), &home.path().join(".env"), home.path(), false, &randomness(1)).unwrap();
     let file = home.path().join(".env");
     let expected = format!(
-        "{}: SLACK_SINGING_SECRET is no setting and is passed over; SLACK_SIGNING_SECRET is one",
+        "{}: SLACK_SINGING_SECRET is not a setting and is ignored; did you mean SLACK_SIGNING_SECRET?",
         file.display()
     );
     assert_eq!(found.warnings, [expected]);

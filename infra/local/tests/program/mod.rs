@@ -15,8 +15,14 @@ pub struct Program {
 
 impl Program {
     pub fn start(home: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_local"))
-            .args(arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
+        command.args(arguments);
+        Self::spawn(home, command)
+    }
+
+    /// Starts it with a command that is it, or becomes it.
+    pub fn spawn(home: &Path, mut command: Command) -> Self {
+        let mut child = command
             .current_dir(home)
             .env_clear()
             .env("TMPDIR", home)

@@ -21,10 +21,10 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256 ";
 const SERVICE: &str = "dynamodb";
 const DATE_HEADER: &str = "x-amz-date";
 const TARGET_HEADER: &str = "x-amz-target";
-/// How far a signature's time may lie from ours, as at AWS.
+/// Accepted clock difference, as at AWS.
 const FRESHNESS: SignedDuration = SignedDuration::from_mins(15);
 
-/// Why a request is turned away.
+/// Reason for refusing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// It has no signature.
@@ -50,7 +50,7 @@ impl From<Refusal> for Answer {
     }
 }
 
-/// What a request says of its own signature.
+/// Signature fields of a request, as it states them.
 pub(super) struct Claim {
     region: String,
     time: Timestamp,
@@ -79,7 +79,7 @@ impl Verifier {
         Self { access_key_id: credentials.access_key_id().to_owned(), identity: credentials.into(), clock }
     }
 
-    /// Reads what a request says of its signature, and refuses what cannot be right whatever its body is.
+    /// Parses the signature fields, and refuses what is wrong independently of the body.
     pub(super) fn claim(&self, headers: &HeaderMap) -> Result<Claim, Refusal> {
         if !headers.contains_key(header::AUTHORIZATION) {
             return Err(Refusal::Missing);
@@ -123,7 +123,7 @@ impl Verifier {
         Ok(Claim { region: region.to_owned(), time, headers: signed, target, signature })
     }
 
-    /// Whether the claim's signature is that of this body, posted to `/` at `host`.
+    /// Verifies the signature of this body, posted to `/` at `host`.
     pub(super) fn verify(&self, claim: &Claim, host: &str, body: &[u8]) -> Result<(), Refusal> {
         let signature = self.sign(claim, host, body).ok_or(Refusal::Wrong("The request cannot be signed."))?;
         if constant_time_eq(signature.as_bytes(), claim.signature.as_bytes()) {
@@ -135,7 +135,7 @@ impl Verifier {
 
     fn sign(&self, claim: &Claim, host: &str, body: &[u8]) -> Option<String> {
         let mut settings = SigningSettings::default();
-        // The client has said which headers it signed.
+        // The client states which headers it signed.
         settings.excluded_headers = None;
         let params = v4::SigningParams::builder()
             .identity(&self.identity)
