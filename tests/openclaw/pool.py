@@ -1,0 +1,318 @@
+"""The stack of `cargo local`, and a pool: the sidecar with the real OpenClaw."""
+
+import hashlib
+import hmac
+import json
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+# How long what must come is waited for, in seconds. OpenClaw takes up to 77 s to start, and a waiting event is tried again after
+# up to 2 minutes.
+PATIENCE = 300
+LOOK = 0.1
+
+
+def eventually(what, condition, seconds=PATIENCE):
+    """Waits until the condition gives something, and returns it."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(LOOK)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def log_lines(file):
+    """Those lines of a log that are JSON objects, in order."""
+    lines = [line for line in file.read_text(errors="replace").splitlines() if line.startswith("{") and line.endswith("}")]
+    return [json.loads(line) for line in lines]
+
+
+class Stack:
+    """The stack, in a process of its own."""
+
+    def __init__(self, program, settings, log):
+        self.internal_token, self.log = secrets.token_hex(24), log
+        environment = {
+            "ENCRYPTION_KEY": secrets.token_hex(32),
+            "INTERNAL_API_TOKEN": self.internal_token,
+            "SKILL_API_TOKEN": secrets.token_hex(24),
+            "SLACK_SIGNING_SECRET": secrets.token_hex(16),
+            **settings,
+        }
+        self.process = subprocess.Popen(
+            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log.open("w"), text=True
+        )
+        ready = self.tell({"environment": environment, "data": None, "database_url": None})
+        self.url = ready["base_url"]
+
+    def tell(self, line):
+        self.process.stdin.write(json.dumps(line) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise AssertionError("the stack has ended: see its log")
+        return json.loads(answer)
+
+    def order(self, order, **arguments):
+        answer = self.tell({"order": order, **arguments})
+        if "error" in answer:
+            raise AssertionError(f"{order}: {answer['error']}")
+        return answer
+
+    def request(self, method, path, body=None, headers=None):
+        """The status of an answer, and its JSON."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        headers = {"content-type": "application/json", **(headers or {})}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def internal(self, method, path, body=None):
+        status, answer = self.request(method, path, body, {"x-internal-token": self.internal_token})
+        assert status in (200, 201), f"{method} {path}: {status} {answer}"
+        return answer
+
+    def lines(self):
+        return log_lines(self.log)
+
+    def end(self):
+        # Its input's end is its own.
+        self.process.stdin.close()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Channel:
+    """A connected Slack channel: an app in a workspace."""
+
+    def __init__(self, stack, number, bot):
+        self.stack, self.bot, self.number = stack, bot, number
+        self.team, self.app, self.bot_user = f"T0TEAM{number}", f"A0APP{number}", f"U0BOT{number}"
+        self.signing_secret, self.delivery_secret = secrets.token_hex(16), secrets.token_hex(32)
+
+    def connect(self, bot_token):
+        self.stack.order(
+            "channel",
+            channel=f"channel-{self.number}",
+            bot=self.bot,
+            team=self.team,
+            app=self.app,
+            botUser=self.bot_user,
+            botToken=bot_token,
+            signingSecret=self.signing_secret,
+            deliverySecret=self.delivery_secret,
+        )
+
+    def send(self, event):
+        """Sends an event as Slack does. Returns how long its answer took, in seconds."""
+        body = json.dumps({
+            "token": "none",
+            "team_id": self.team,
+            "api_app_id": self.app,
+            "type": "event_callback",
+            "event_id": "Ev" + secrets.token_hex(6),
+            "event_time": int(time.time()),
+            "authorizations": [{"team_id": self.team, "user_id": self.bot_user, "is_bot": True}],
+            "event": {"team": self.team, "event_ts": event["ts"], **event},
+        }).encode()
+        timestamp = str(int(time.time()))
+        digest = hmac.new(self.signing_secret.encode(), b"v0:" + timestamp.encode() + b":" + body, hashlib.sha256)
+        headers = {"x-slack-signature": "v0=" + digest.hexdigest(), "x-slack-request-timestamp": timestamp}
+        began = time.monotonic()
+        status, answer = self.stack.request("POST", "/api/slack/events", body, headers)
+        assert status == 200, f"the event got {status}: {answer}"
+        return time.monotonic() - began
+
+
+class Pool:
+    """A pool's machine: a folder, a sidecar, and the OpenClaw that it starts."""
+
+    def __init__(self, stack, name, scratch, openclaw, node, sidecar, slack_url, user):
+        self.stack, self.name, self.sidecar_program, self.user = stack, name, sidecar, user
+        self.port = free_port()
+        self.folder = scratch / name
+        self.folder.mkdir()
+        self.state = self.folder / "state"
+        self.log = self.folder / "log.txt"
+        self.own_folder(self.state)
+        self.own_folder(self.folder / "tmp")
+        self.wrapper = self.folder / "openclaw-under-test"
+        self.wrapper.write_text(
+            "#!/bin/sh\n"
+            f'export SLACK_API_URL="{slack_url}" PATH="{node.parent}:$PATH"\n'
+            f'exec "{node}" "{openclaw}" "$@"\n'
+        )
+        self.wrapper.chmod(0o755)
+        # Not every interface, as the configuration says, and not the one port that all pools have.
+        self.command = [self.wrapper, "gateway", "run", "--bind", "loopback", "--port", str(self.port)]
+        self.log.touch()
+        self.process = None
+
+    def own_folder(self, folder):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o700)
+        if self.user:
+            found = pwd.getpwnam(self.user)
+            os.chown(folder, found.pw_uid, found.pw_gid)
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def environment(self):
+        npm = [name for name in os.environ if name.lower().startswith("npm_config_")]
+        names = ["PATH", "HOME", "USER", "LANG", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", *npm]
+        environment = {name: os.environ[name] for name in names if name in os.environ}
+        environment["PORTCULLIS_PASS_ENV"] = " ".join([*npm, "SSL_CERT_FILE"])
+        environment["TMPDIR"] = str(self.folder / "tmp")
+        environment["OPENCLAW_STATE_DIR"] = str(self.state)
+        environment["PORTCULLIS_API_URL"] = self.stack.url
+        environment["PORTCULLIS_POOL_ID"] = self.name
+        environment["PORTCULLIS_POD_IP"] = environment["PORTCULLIS_GATEWAY"] = self.address
+        environment["PORTCULLIS_RUN_DIR"] = str(self.folder / "run")
+        environment["PORTCULLIS_TOKEN_FILE"] = str(self.folder / "token")
+        if self.user:
+            environment["PORTCULLIS_CHILD_USER"] = self.user
+        return environment
+
+    def prepare(self, plugins):
+        """Has the sidecar install the Slack plugin. What it installed once is kept in a folder, and laid in its place."""
+        installed = self.state / "npm"
+        if plugins.exists():
+            shutil.copytree(plugins, installed, symlinks=True)
+            if self.user:
+                subprocess.run(["chown", "-R", f"{self.user}:", installed], check=True)
+        with self.log.open("a") as log:
+            command = [self.sidecar_program, "prepare", "slack", "--", *self.command]
+            done = subprocess.run(command, env=self.environment(), stderr=log, stdout=log, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, f"the pool was not prepared: see {self.log}"
+        if not plugins.exists():
+            kept = plugins.with_suffix(".new")
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(installed, kept, symlinks=True)
+            if self.user:
+                subprocess.run(["chown", "-R", "0:0", kept], check=True)
+            kept.rename(plugins)
+
+    def register(self):
+        """Makes the pool known and gives its machine a token that is good for it alone."""
+        registration = {"poolId": self.name, "podIp": self.address, "status": "pending"}
+        self.stack.internal("POST", "/api/internal/pools/register", registration)
+        path = f"/api/internal/pools/{self.name}/runtime-tokens"
+        token = self.stack.internal("POST", path, {"ttlSeconds": 3600})["token"]
+        file = self.folder / "token"
+        file.touch(0o600)
+        file.write_text(token)
+
+    def start(self):
+        with self.log.open("a") as log:
+            command = [self.sidecar_program, "--", *self.command]
+            self.process = subprocess.Popen(
+                command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def lines(self):
+        """What the sidecar has logged, in order."""
+        return log_lines(self.log)
+
+    def told(self, message):
+        """The sidecar's log lines with this message."""
+        return [line for line in self.lines() if line["message"].startswith(message)]
+
+    def openclaw(self):
+        """The process id of the OpenClaw that was started last; None before the first."""
+        started = [line["pid"] for line in self.told("started OpenClaw")]
+        return started[-1] if started else None
+
+    def is_running(self, pid):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state not in "ZX"
+
+    def run_openclaw(self, *arguments):
+        """The output of another of OpenClaw's commands, run as its user beside the running one."""
+        found = pwd.getpwnam(self.user) if self.user else pwd.getpwuid(os.getuid())
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": found.pw_dir,
+            "TMPDIR": str(self.folder / "tmp"),
+            "OPENCLAW_STATE_DIR": str(self.state),
+            "OPENCLAW_CONFIG_PATH": str(self.state / "openclaw.json"),
+            "OPENCLAW_CONFIG_READONLY": "1",
+            "OPENCLAW_NO_RESPAWN": "1",
+        }
+        ids = {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []} if self.user else {}
+        done = subprocess.run(
+            [self.wrapper, *arguments],
+            env=environment,
+            cwd=self.folder,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=PATIENCE,
+            **ids,
+        )
+        assert done.returncode == 0, f"openclaw {arguments}: {done.stdout!r} {done.stderr!r}"
+        return done.stdout
+
+    def kill_sidecar(self):
+        self.process.kill()
+        self.process.wait()
+
+    def kill_openclaw(self):
+        pid = self.openclaw()
+        os.kill(pid, signal.SIGKILL)
+        eventually("a killed process is gone", lambda: not self.is_running(pid), 10)
+        return pid
+
+    def stop(self):
+        """Ends the sidecar as an operator does, and OpenClaw with it. Returns the sidecar's exit code."""
+        self.process.terminate()
+        return self.process.wait(60)
+
+    def end(self):
+        """Ends whatever still runs."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        # What OpenClaw left when it was killed is known by its environment.
+        mark = f"OPENCLAW_STATE_DIR={self.state}".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                is_ours = mark in (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if is_ours and int(folder.name) != os.getpid():
+                try:
+                    os.kill(int(folder.name), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass

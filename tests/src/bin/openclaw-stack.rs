@@ -1,0 +1,148 @@
+//! The stack of `cargo local` as a process that `tests/openclaw/run` gives orders to, one line of JSON each: it connects bots and
+//! channels, and looks into rows, for which there is no request.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is spoken to through")]
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error,
+    sync::Arc,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use local::{Options, Stack, stack::TABLE_PREFIX};
+use portcullis_runtime::{
+    Platform,
+    logging::{self, Format, LineSink},
+    settings::SettingsReader,
+};
+use portcullis_store::{BotStatus, NewBot, NewSlackChannel, Store, Table};
+use portcullis_tests::child::{Orders, Ready};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// An order. Each is answered with one line.
+#[derive(Deserialize)]
+#[serde(tag = "order", rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum Order {
+    /// Makes a bot.
+    Bot { bot: String, pool: String, model: String },
+    /// Takes a bot out of its pool's configuration.
+    PauseBot { bot: String },
+    /// Connects a Slack channel to a bot, or the same one again with other credentials.
+    Channel {
+        channel: String,
+        bot: String,
+        team: String,
+        app: String,
+        bot_user: String,
+        bot_token: SecretString,
+        signing_secret: SecretString,
+        delivery_secret: SecretString,
+    },
+    /// Lists the keys of all sessions.
+    Sessions,
+    /// Tells how a pool says it is.
+    Pool { pool: String },
+}
+
+struct StandardError;
+
+impl LineSink for StandardError {
+    fn write_line(&self, line: &str) {
+        eprintln!("{line}");
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let orders = lines.next_line().await?.ok_or("there are no orders on standard input")?;
+    let orders: Orders = serde_json::from_str(&orders)?;
+    logging::start(Format::Json, Arc::new(StandardError), None);
+    let environment: BTreeMap<_, _> =
+        orders.environment.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect();
+    let mut options = Options::new(environment);
+    options.data = orders.data;
+    let stack = Stack::start(options).await?;
+    println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
+    let store = store(stack.platform()).await?;
+    // Whoever started this holds the other end of standard input, and closes it even where it dies.
+    while let Some(line) = lines.next_line().await? {
+        let answer = match obey(&stack, &store, &line).await {
+            Ok(answer) => answer,
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        println!("{answer}");
+    }
+    stack.shutdown().await;
+    Ok(())
+}
+
+async fn store(platform: &Platform) -> Result<Store, Box<dyn Error>> {
+    let mut settings = SettingsReader::new(platform);
+    let keyring = settings.keyring().await;
+    let keyring = settings.secret_outcome(keyring);
+    let store = settings.store(&keyring);
+    Ok(settings.finish(|| store)?)
+}
+
+async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn Error>> {
+    match serde_json::from_str(line)? {
+        Order::Bot { bot, pool, model } => {
+            let bot = NewBot {
+                id: bot.parse()?,
+                user: "user-1".to_owned(),
+                name: format!("Bot {bot}"),
+                slug: bot,
+                pool: Some(pool.parse()?),
+                model_id: model,
+                system_prompt: None,
+            };
+            store.create_bot(bot).await?;
+            Ok(json!({}))
+        }
+        Order::PauseBot { bot } => {
+            store.set_bot_status(&bot.parse()?, BotStatus::Paused).await?;
+            Ok(json!({}))
+        }
+        Order::Channel { channel, bot, team, app, bot_user, bot_token, signing_secret, delivery_secret } => {
+            let channel = NewSlackChannel {
+                id: channel.parse()?,
+                bot: bot.parse()?,
+                team_id: team.parse()?,
+                app_id: app.parse()?,
+                team_name: None,
+                bot_user_id: Some(bot_user),
+                platform_app: false,
+                bot_token: Some(bot_token),
+                signing_secret,
+                delivery_secret,
+            };
+            let channel = store.connect_slack_channel(channel).await?;
+            Ok(json!({ "account": channel.account_id }))
+        }
+        Order::Sessions => Ok(json!({ "keys": session_keys(stack).await? })),
+        Order::Pool { pool } => {
+            let pool = store.get_pool(&pool.parse()?).await?.ok_or("there is no such pool")?;
+            Ok(json!({
+                "status": pool.status.as_str(),
+                "openclawVersion": pool.openclaw_version,
+                "configVersion": pool.config_version,
+                "lastSeenVersion": pool.last_seen_version,
+            }))
+        }
+    }
+}
+
+/// The keys in the table itself. It is read whole: a suite makes a few.
+async fn session_keys(stack: &Stack) -> Result<Vec<String>, Box<dyn Error>> {
+    let client = aws_sdk_dynamodb::Client::new(&stack.platform().aws);
+    let table = format!("{TABLE_PREFIX}{}", Table::ChatSessions.name());
+    let rows = client.scan().table_name(table).consistent_read(true).send().await?;
+    let key = |row: &HashMap<String, AttributeValue>| row.get("sessionKey")?.as_s().ok().cloned();
+    // Rows without a key are those by which sessions are found.
+    Ok(rows.items().iter().filter_map(key).collect())
+}
