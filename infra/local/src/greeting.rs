@@ -31,7 +31,9 @@ impl Greeting {
         let file = folder.join(GENERATED_FILE);
         match (arguments.json, arguments.quiet) {
             (true, true) => format!("{}\n", json!({ "api": base_url })),
-            (true, false) => format!("{}\n", json!({ "api": base_url, "data": data, "tokens": file })),
+            (true, false) => {
+                format!("{}\n", json!({ "api": base_url, "data": data.as_deref().map(shown), "tokens": shown(&file) }))
+            }
             (false, true) => format!("{base_url}\n"),
             (false, false) => self.in_words(),
         }
@@ -67,7 +69,7 @@ impl Greeting {
 pub(crate) fn database(url: &str, folder: &Path, file: &Path, json: bool) -> String {
     let generated = folder.join(GENERATED_FILE);
     if json {
-        return format!("{}\n", json!({ "database": url, "environment": [generated, file] }));
+        return format!("{}\n", json!({ "database": url, "environment": [shown(&generated), shown(file)] }));
     }
     format!(
         "
@@ -149,15 +151,22 @@ pub(crate) fn settings_problems(problems: &[String], sources: &Sources) -> Strin
     text
 }
 
+/// A path as text; a path that is not UTF-8 has no exact form in JSON.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
 /// A path, quoted for a shell.
 fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
+    let path = shown(path);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%".contains(&byte);
     if path.bytes().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
     use clap::Parser;
 
     use super::*;
@@ -187,6 +196,9 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(text(&["--json"]).strip_suffix('\n').unwrap()).unwrap();
         assert_eq!(json, json!({ "api": "http://127.0.0.1:1", "data": null, "tokens": ".local/dev.env" }));
         assert!(text(&[]).contains("curl http://127.0.0.1:1/health"));
+        let not_text = PathBuf::from(OsString::from_vec(vec![b'a', 0xff]));
+        let greeting = Greeting { data: Some(not_text.clone()), folder: not_text, ..greeting };
+        assert!(greeting.text(&Arguments::parse_from(["cargo local", "--json"])).starts_with('{'));
     }
 
     #[test]
