@@ -45,6 +45,20 @@ pub fn document() -> Value {
     for schema in schemas.values_mut() {
         describe_properties(schema);
     }
+    for name in [
+        "ArtifactChange",
+        "DomainQuestion",
+        "Feedback",
+        "Heartbeat",
+        "NewArtifact",
+        "NewSession",
+        "Registration",
+        "SessionChange",
+    ] {
+        let texts: Vec<String> =
+            schemas.iter().filter(|(_, schema)| schema["type"] == "string").map(|(name, _)| name.clone()).collect();
+        allow_empty_texts(&mut schemas[name], &texts);
+    }
     // Each schema of an error is the one above: a gateway before the functions answers with `message` alone.
     schemas["Error"]["required"] = json!(["message"]);
     schemas["Error"]["properties"]["code"]["enum"] = json!(CODES);
@@ -187,6 +201,27 @@ fn describe_properties(schema: &mut Value) {
         }
         Value::Array(values) => values.iter_mut().for_each(describe_properties),
         _ => {}
+    }
+}
+
+/// An optional text may be empty, which counts as absent. `texts` are the schemas that are strings.
+fn allow_empty_texts(schema: &mut Value, texts: &[String]) {
+    let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
+    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+        if required.contains(&json!(name)) || name == "status" && property.get("default").is_some() {
+            continue;
+        }
+        if property.get("minLength").is_some() {
+            property["minLength"] = json!(0);
+        }
+        if let Some(choices) = property.get_mut("oneOf").and_then(Value::as_array_mut) {
+            let is_text = |choice: &Value| {
+                choice["$ref"].as_str().is_some_and(|it| texts.iter().any(|text| it.ends_with(&format!("/{text}"))))
+            };
+            if choices.iter().any(is_text) {
+                choices.push(json!({ "type": "string", "maxLength": 0 }));
+            }
+        }
     }
 }
 
