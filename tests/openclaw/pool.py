@@ -15,8 +15,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-# How long what must come is waited for, in seconds. OpenClaw takes up to 77 s to start, and a waiting event is tried again after
-# up to 2 minutes.
+# How long what must come is waited for, in seconds. OpenClaw takes up to 77 s to start, and a waiting event is tried
+# again after up to 2 minutes.
 PATIENCE = 300
 LOOK = 0.1
 
@@ -41,8 +41,18 @@ def free_port():
 
 def log_lines(file):
     """Those lines of a log that are JSON objects, in order."""
-    lines = [line for line in file.read_text(errors="replace").splitlines() if line.startswith("{") and line.endswith("}")]
-    return [json.loads(line) for line in lines]
+    lines = file.read_text(errors="replace").splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+def npm_settings():
+    """npm's own settings, as another user needs them, whose npm reads none of this one's files."""
+    settings = {name: value for name, value in os.environ.items() if name.lower().startswith("npm_config_")}
+    for name in ("registry", "cafile"):
+        value = subprocess.run(["npm", "config", "get", name], capture_output=True, text=True).stdout.strip()
+        if value not in ("", "null", "undefined"):
+            settings.setdefault(f"npm_config_{name}", value)
+    return settings
 
 
 class Stack:
@@ -171,6 +181,7 @@ class Pool:
         self.command = [self.wrapper, "gateway", "run", "--bind", "loopback", "--port", str(self.port)]
         self.log.touch()
         self.process = None
+        self.npm = npm_settings()
 
     def own_folder(self, folder):
         folder.mkdir(exist_ok=True)
@@ -184,10 +195,10 @@ class Pool:
         return f"127.0.0.1:{self.port}"
 
     def environment(self):
-        npm = [name for name in os.environ if name.lower().startswith("npm_config_")]
-        names = ["PATH", "HOME", "USER", "LANG", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", *npm]
+        names = ["PATH", "HOME", "USER", "LANG", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"]
         environment = {name: os.environ[name] for name in names if name in os.environ}
-        environment["PORTCULLIS_PASS_ENV"] = " ".join([*npm, "SSL_CERT_FILE"])
+        environment.update(self.npm)
+        environment["PORTCULLIS_PASS_ENV"] = " ".join([*self.npm, "SSL_CERT_FILE"])
         environment["TMPDIR"] = str(self.folder / "tmp")
         environment["OPENCLAW_STATE_DIR"] = str(self.state)
         environment["PORTCULLIS_API_URL"] = self.stack.url
@@ -200,7 +211,7 @@ class Pool:
         return environment
 
     def prepare(self, plugins):
-        """Has the sidecar install the Slack plugin. What it installed once is kept in a folder, and laid in its place."""
+        """Has the sidecar install the Slack plugin. What it installed once is kept in a folder, and laid in place."""
         installed = self.state / "npm"
         if plugins.exists():
             shutil.copytree(plugins, installed, symlinks=True)
@@ -211,7 +222,7 @@ class Pool:
             done = subprocess.run(command, env=self.environment(), stderr=log, stdout=log, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, f"the pool was not prepared: see {self.log}"
         if not plugins.exists():
-            kept = plugins.with_suffix(".new")
+            kept = plugins.with_name(plugins.name + ".new")
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(installed, kept, symlinks=True)
             if self.user:
@@ -231,12 +242,11 @@ class Pool:
     def start(self):
         with self.log.open("a") as log:
             command = [self.sidecar_program, "--", *self.command]
-            self.process = subprocess.Popen(
-                command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            self.process = subprocess.Popen(command, env=self.environment(), start_new_session=True, **streams)
 
     def lines(self):
-        """What the sidecar has logged, in order."""
+        """The sidecar's log lines, in order."""
         return log_lines(self.log)
 
     def told(self, message):
@@ -304,7 +314,7 @@ class Pool:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        # What OpenClaw left when it was killed is known by its environment.
+        # Processes that a killed OpenClaw left are known by their environment.
         mark = f"OPENCLAW_STATE_DIR={self.state}".encode()
         for folder in Path("/proc").glob("[0-9]*"):
             try:

@@ -9,7 +9,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
-# What a message holds that is to be answered. The model's answer repeats it, and so tells which message it is for.
+# The mark of a message that is to be answered. The model's answer repeats it, and so tells which message it is for.
 MARK = re.compile(r"mark-[0-9a-f]{12}")
 
 
@@ -110,8 +110,9 @@ class Slack(StandIn):
         channel = arguments.get("channel", "")
         match method:
             case "auth.test":
-                found = {"url": "https://team.example/", "team": "A team", "user": "bot", "team_id": team, "user_id": user}
-                return {"ok": True, "bot_id": user.replace("U", "B", 1), "app_id": app_id, **found}
+                names = {"url": "https://team.example/", "team": "A team", "user": "bot"}
+                ids = {"team_id": team, "user_id": user, "bot_id": user.replace("U", "B", 1), "app_id": app_id}
+                return {"ok": True, **names, **ids}
             case "bots.info":
                 bot = arguments.get("bot")
                 return {"ok": True, "bot": {"id": bot, "app_id": app_id, "user_id": user, "name": "bot"}}
@@ -145,8 +146,8 @@ class Slack(StandIn):
     def posts(self, mark):
         """The messages that were posted with this mark in their text."""
         with self.changed:
-            calls = [call for call in self.calls if call["ok"] and call["method"] in ("chat.postMessage", "chat.update")]
-        return [call for call in calls if mark in str(call["arguments"].get("text"))]
+            posts = [call for call in self.calls if call["method"] in ("chat.postMessage", "chat.update")]
+        return [call for call in posts if call["ok"] and mark in str(call["arguments"].get("text"))]
 
 
 class Model(StandIn):
@@ -193,7 +194,8 @@ class Model(StandIn):
         request.end_headers()
         request.close_connection = True
         for chunk in chunks:
-            request.wfile.write(f"data: {json.dumps({**head, 'object': 'chat.completion.chunk', **chunk})}\n\n".encode())
+            event = json.dumps({**head, "object": "chat.completion.chunk", **chunk})
+            request.wfile.write(f"data: {event}\n\n".encode())
         request.wfile.write(b"data: [DONE]\n\n")
         return None
 

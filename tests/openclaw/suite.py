@@ -41,7 +41,7 @@ def child_user():
 
 
 class Story(unittest.TestCase):
-    """What a test sees of the story so far."""
+    """The started stack and pool, and a person who writes in Slack."""
 
     @classmethod
     def setUpClass(cls):
@@ -196,7 +196,7 @@ class TheWholeWay(Story):
         self.fail(f"the template got {status}: {answer}")
 
     def asks_model_with(self, word, place):
-        """Waits until the model is told of a word: the first message of a conversation tells it, once OpenClaw has noticed."""
+        """Waits until the model is told of a word. A new conversation tells it, once OpenClaw has noticed."""
         for _ in range(5):
             question = self.ask(place, kind="channel", thread=self.slack.next_ts())
             self.answer(question)
@@ -219,8 +219,8 @@ class TheWholeWay(Story):
         with self.model.held():
             taken = self.ask("C0TAKEN", kind="channel")
             self.assertTrue(self.model.wait_for(lambda: self.model.asked(taken["mark"]), 120))
-            # Once only: OpenClaw starts no channel for minutes where it ended badly three times in five minutes, of which
-            # the configuration that it refused is one.
+            # Once only: OpenClaw starts no channel for minutes where it ended badly three times in five minutes, of
+            # which the configuration that it refused is one.
             killed = self.pool.kill_openclaw()
         questions = [self.ask("C0WAITING", kind="channel"), self.ask("D0WAITING", kind="im", person="U0WAITING")]
         began = time.monotonic()
@@ -255,15 +255,13 @@ class TheWholeWay(Story):
 
 def reachable(user, openclaw, node, scratch):
     """OpenClaw and its Node where their user can read them: where they are, or else a copy."""
-    try:
-        if user:
-            subprocess.run(["runuser", "-u", user, "--", node, "--version"], check=True, capture_output=True)
+    asked = ["runuser", "-u", user, "--", node, openclaw, "--version"]
+    if not user or subprocess.run(asked, cwd="/", capture_output=True).returncode == 0:
         return openclaw, node
-    except subprocess.CalledProcessError:
-        modules = openclaw.parent.parent
-        copy = scratch / "node_modules"
-        shutil.copytree(modules, copy, symlinks=True)
-        return copy / openclaw.relative_to(modules), copy / node.relative_to(modules)
+    modules, copy = openclaw.parent.parent, scratch / "node_modules"
+    shutil.copytree(modules, copy, symlinks=True)
+    subprocess.run(["chmod", "-R", "a+rX", copy], check=True)
+    return copy / openclaw.relative_to(modules), copy / node.relative_to(modules)
 
 
 def instant(line):
@@ -291,7 +289,7 @@ VERSION, *FILES = sys.argv[1:7]
 if __name__ == "__main__":
     # In the order in which they stand here: each goes on where the one before it ended.
     story = unittest.TestSuite(TheWholeWay(name) for name in vars(TheWholeWay) if name.startswith("test_"))
-    # An end from outside fails the test that runs, and what was started is ended as after any other failure.
+    # A signal fails the running test; the class then ends what it started, as after any other failure.
     for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
     runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, failfast=True, resultclass=Result)
