@@ -21,12 +21,9 @@ use crate::{
 /// How old a pool's last heartbeat may be. The address of a pool that is gone may be another tenant's by now.
 const FRESH_HEARTBEAT: Duration = Duration::from_mins(1);
 
-/// How long a pool must have been active before its 4xx count as refusals. OpenClaw answers 404 in the first seconds of a
-/// start, and for up to ten minutes where it ended badly three times in five minutes: it runs, and starts no channel until
-/// those five minutes are over and its health monitor has looked, which it does every five minutes.
-///
-/// Source: OpenClaw 2026.9.6, docs/gateway/restart-recovery.md, "Crash-loop breaker".
-const SETTLED_AFTER: Duration = Duration::from_mins(15);
+/// How long a pool must have been active before its 4xx count as refusals: OpenClaw answers 404 and 503 in the first
+/// seconds of a start.
+const SETTLED_AFTER: Duration = Duration::from_mins(1);
 
 /// The 4xx answer that is final. A pool that will never take an event must not hold back the conversation behind it.
 const FINAL_REFUSAL: u32 = 8;

@@ -8,9 +8,6 @@ use portcullis_tests::{Behaviour, System, seed, system::eventually};
 
 use super::{accept, failed, message, texts};
 
-/// How long after its start a pool has settled.
-const SETTLED: Duration = Duration::from_secs(15 * 60 + 1);
-
 /// Lets `failures` more tries fail, each after the longest wait.
 async fn fail(system: &System, from: usize, failures: usize) {
     for failure in from + 1..=from + failures {
@@ -23,7 +20,7 @@ async fn fail(system: &System, from: usize, failures: usize) {
 async fn the_eighth_refusal_is_final_and_what_stands_behind_it_goes_on() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
-    system.clock.advance(SETTLED);
+    system.clock.advance(Duration::from_secs(61));
     pool.behave(Behaviour::Answer(404));
     accept(&system, &connected, &message(&connected, "C0GENERAL", 1)).await;
     accept(&system, &connected, &message(&connected, "C0GENERAL", 2)).await;
@@ -47,7 +44,7 @@ async fn the_eighth_refusal_is_final_and_what_stands_behind_it_goes_on() {
 async fn statuses_that_ask_for_another_try_are_never_final() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
-    system.clock.advance(SETTLED);
+    system.clock.advance(Duration::from_secs(61));
     accept(&system, &connected, &message(&connected, "C0FIRST", 1)).await;
     pool.wait_for(1).await;
     let mut failures = 0;
@@ -73,7 +70,7 @@ async fn refusals_of_a_pool_that_has_just_started_do_not_count() {
     accept(&system, &connected, &message(&connected, "C0GENERAL", 1)).await;
     failed(&system, 1).await;
     for failure in 2..=12 {
-        // A pool that starts over and over has never been active for long.
+        // A pool that starts over and over has never been active for a minute.
         let now = format!("{:.3}", portcullis_auth::Clock::now(&*system.clock) + Duration::from_mins(2));
         seed::set(&system, Table::Pools, "pool-1", "activeSince", &now).await;
         system.clock.advance(Duration::from_mins(2));
@@ -83,26 +80,6 @@ async fn refusals_of_a_pool_that_has_just_started_do_not_count() {
     pool.behave(Behaviour::Answer(200));
     system.clock.advance(Duration::from_mins(2));
     eventually("it is delivered", async || system.counted(Metric::EventDelivered) == 1).await;
-    system.shutdown().await;
-}
-
-#[tokio::test]
-async fn refusals_of_a_pool_that_starts_no_channel_after_three_bad_ends_do_not_count() {
-    let system = System::start().await;
-    let (connected, pool) = seed::connected(&system).await;
-    system.clock.advance(Duration::from_secs(61));
-    pool.behave(Behaviour::Answer(404));
-    accept(&system, &connected, &message(&connected, "C0GENERAL", 1)).await;
-    failed(&system, 1).await;
-    // Each after the seventh wait, which is the longest of them: eight tries in less than ten minutes.
-    for failure in 2..=8 {
-        system.clock.advance(Duration::from_secs(64));
-        failed(&system, failure).await;
-    }
-    pool.behave(Behaviour::Answer(200));
-    system.clock.advance(Duration::from_mins(2));
-    eventually("it is delivered", async || system.counted(Metric::EventDelivered) == 1).await;
-    assert_eq!(system.counted(Metric::EventDeadLettered), 0);
     system.shutdown().await;
 }
 
