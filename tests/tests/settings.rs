@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use local::{Options, Stack};
+use portcullis_auth::Clock;
 use portcullis_runtime::{Platform, queue::EventQueue, secrets::SecretSource, settings::SettingsError};
 use portcullis_tests::{
-    System, TestClock,
-    system::{Settings, random_hex},
+    System, TestClock, seed, slack as from_slack,
+    system::{Settings, random_hex, send},
 };
+use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -164,4 +166,30 @@ async fn the_shortest_values_that_are_taken_start() {
     let mut short = settings.environment();
     short.insert("SLACK_SIGNING_SECRET".to_owned(), "c".repeat(15).into());
     assert!(refused_start(short).await.unwrap().contains("SLACK_SIGNING_SECRET"));
+}
+
+#[tokio::test]
+async fn white_space_at_the_ends_of_a_secret_locks_nobody_out() {
+    let clean = Settings::random();
+    let mut padded = clean.clone();
+    padded.internal_token.insert(0, ' ');
+    for secret in [
+        &mut padded.internal_token,
+        &mut padded.skill_token,
+        &mut padded.slack_signing_secret,
+        &mut padded.encryption_key,
+    ] {
+        secret.push_str("\r\n");
+    }
+    let mut system = System::start_with(padded.with("POOL_CIDRS", " 127.0.0.0/8\n")).await;
+    system.settings = clean;
+    let pool = seed::pool(&system, "pool-1", Some("127.0.0.1:4000")).await;
+    let read = system.skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1");
+    assert_eq!(send(read).await.status, 200);
+    let bot = seed::bot(&system, "bot-1", &pool).await;
+    let platform = seed::platform_channel(&system, "channel-1", &bot, &pool, "T0ONE").await;
+    let body = from_slack::message(&platform.team, &platform.app, "C0GENERAL", 1).to_string();
+    let event = from_slack::signed(&system, "/api/slack/events", &platform.signing_secret, body, system.clock.now());
+    assert_eq!(send(event).await.status, 200);
+    system.shutdown().await;
 }

@@ -36,9 +36,23 @@ pub enum DatabaseError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Folder(#[from] DataFolderError),
-    /// The engine does not open its file.
-    #[error("the database does not open: {0}")]
+    /// The engine did not start in memory.
+    #[error("the database does not start: {0}")]
     Engine(#[from] dynoxide::DynoxideError),
+    /// The file is not a database, or damaged. The engine's own words are advice to its programmer.
+    #[error("{file} is damaged or no database of this program: restore it from a backup, or start with another folder")]
+    Damaged {
+        /// The database's file.
+        file: String,
+    },
+    /// The engine does not open its file, for another reason.
+    #[error("{file} does not open: {problem}")]
+    File {
+        /// The database's file.
+        file: String,
+        /// What the engine said.
+        problem: String,
+    },
     /// A table could not be made.
     #[error("table {table} could not be made: {problem}")]
     Table {
@@ -70,7 +84,10 @@ impl Database {
     /// [`DatabaseError`].
     pub fn start(folder: Option<DataFolder>, clock: Arc<dyn Clock>) -> Result<Self, DatabaseError> {
         let engine = match &folder {
-            Some(folder) => dynoxide::Database::new(&folder.database_file()?)?,
+            Some(folder) => {
+                let file = folder.database_file()?;
+                dynoxide::Database::new(&file).map_err(|error| does_not_open(file, &error))?
+            }
             None => dynoxide::Database::memory_with_clock(Arc::new(EngineClock(clock)))?,
         };
         let (connection, stop) = (Connection::new(engine), CancellationToken::new());
@@ -137,6 +154,18 @@ async fn sweep(connection: Connection, stop: CancellationToken) {
             Ok(Err(error)) => tracing::warn!(%error, "the sweep of expired items failed"),
             Err(error) => tracing::warn!(%error, "the sweep of expired items failed"),
         }
+    }
+}
+
+/// SQLite's words for a file that is no database, and for one whose pages contradict each other, as the engine passes them on.
+const DAMAGE: [&str; 3] = ["not a valid SQLite database", "file is not a database", "malformed"];
+
+fn does_not_open(file: String, error: &dynoxide::DynoxideError) -> DatabaseError {
+    let problem = error.to_string();
+    if DAMAGE.iter().any(|words| problem.contains(words)) {
+        DatabaseError::Damaged { file }
+    } else {
+        DatabaseError::File { file, problem }
     }
 }
 
@@ -266,6 +295,18 @@ mod tests {
         assert_eq!(storage_backend::Clock::now_unix_secs(&engine), 1_000);
         *movable.0.lock().unwrap() = Timestamp::from_second(2_000).unwrap();
         assert_eq!(storage_backend::Clock::now_unix_secs(&engine), 2_000);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_named_with_what_to_do() {
+        let folder = folder();
+        start(Some(folder.path())).await.0.shutdown().await;
+        let taken = DataFolder::take(folder.path()).unwrap();
+        let file = taken.database_file().unwrap();
+        std::fs::write(&file, "not a database".repeat(1000)).unwrap();
+        let refused = Database::start(Some(taken), clock()).err().map(|error| error.to_string()).unwrap();
+        assert!(refused.starts_with(&file) && refused.contains("restore it from a backup"), "{refused}");
+        assert!(!refused.contains("encryption"), "{refused}");
     }
 
     #[tokio::test]

@@ -77,7 +77,12 @@ fn page(document: &Value) -> String {
 fn one(document: &Value, path: &str, method: &str, operation: &Value) -> String {
     let (method, path) = (method.to_uppercase(), escaped(path));
     let summary = escaped(operation["summary"].as_str().unwrap_or_default());
-    let mut html = format!("<details><summary><b>{method}</b> <code>{path}</code> — {summary}</summary>");
+    let id = escaped(operation["operationId"].as_str().unwrap_or_default());
+    let mut html = format!(
+        "<details id=\"{id}\"><summary><b>{method}</b> <code>{path}</code> — {summary} <a href=\"#{id}\">#</a></summary>"
+    );
+    let about = escaped(operation["description"].as_str().unwrap_or_default());
+    html.extend(["<p>", &about, "</p><pre>", &escaped(&curl(&method, &path, operation)), "</pre>"]);
     let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !parameters.is_empty() {
         html.push_str("<h4>Parameters</h4><table>");
@@ -101,6 +106,28 @@ fn one(document: &Value, path: &str, method: &str, operation: &Value) -> String 
         }
     }
     html + "</details>"
+}
+
+/// A line for a shell that makes the call, with the example of its body. `$api` is the server's address.
+fn curl(method: &str, path: &str, operation: &Value) -> String {
+    let mut line = "curl".to_owned();
+    if method != "GET" {
+        line = format!("{line} -X {method}");
+    }
+    line = format!("{line} \"$api{path}\"");
+    let schemes = operation["security"].as_array().into_iter().flatten();
+    let mut schemes = schemes.filter_map(|scheme| scheme.as_object()?.keys().next());
+    line += match schemes.next().map(String::as_str) {
+        Some("internalToken") => " -H \"x-internal-token: $INTERNAL_API_TOKEN\"",
+        Some("skillToken") => " -H \"x-internal-token: $SKILL_API_TOKEN\"",
+        _ => "",
+    };
+    let example = &operation["requestBody"]["content"]["application/json"]["example"];
+    if !example.is_null() {
+        let body = example.to_string().replace('\'', r"'\''");
+        line = format!("{line} -H 'content-type: application/json' -d '{body}'");
+    }
+    line
 }
 
 /// How deep schemas are followed into each other: ours are not deeper.
@@ -142,16 +169,25 @@ mod tests {
             "info": { "title": "<script>", "description": "a & b" },
             "tags": [{ "name": "t", "description": "about" }],
             "paths": { "/x/{id}": { "get": {
-                "tags": ["t"], "summary": "\"reads\" <it>",
+                "tags": ["t"], "operationId": "readIt", "summary": "\"reads\" <it>", "description": "It's <read>.",
+                "security": [{ "internalToken": [] }],
                 "parameters": [{ "name": "id", "in": "path" }],
                 "responses": { "200": { "description": "done", "content": { "application/json": {
                     "schema": { "$ref": "#/components/schemas/X" } } } } },
             } } },
             "components": { "schemas": { "X": { "type": "object", "title": "</pre>" } } },
         }));
-        for part in
-            ["&lt;script&gt;", "a &amp; b", "<b>GET</b>", "/x/{id}", "&quot;reads&quot; &lt;it&gt;", "&lt;/pre&gt;"]
-        {
+        for part in [
+            "<details id=\"readIt\">",
+            "It's &lt;read&gt;.",
+            "curl &quot;$api/x/{id}&quot;",
+            "&lt;script&gt;",
+            "a &amp; b",
+            "<b>GET</b>",
+            "/x/{id}",
+            "&quot;reads&quot; &lt;it&gt;",
+            "&lt;/pre&gt;",
+        ] {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert!(!page.contains("<script"));

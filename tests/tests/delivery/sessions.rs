@@ -116,3 +116,81 @@ async fn a_message_counts_once_however_often_it_is_tried_or_told_and_a_better_ti
     assert_eq!(session["title"], "#general");
     system.shutdown().await;
 }
+
+#[tokio::test]
+async fn an_edit_and_a_deletion_of_a_reply_stay_behind_it_in_its_session_and_are_not_counted() {
+    let system = System::start().await;
+    let (connected, pool) = seed::connected(&system).await;
+    let (thread, reply) = ("1800014400.000001", "1800014400.000002");
+    let told = |number: u32, event: serde_json::Value| {
+        let mut body = message(&connected, "C0GENERAL", number);
+        body["event"] = event;
+        body
+    };
+    let within =
+        |text: &str| json!({ "type": "message", "user": "U0PERSON", "text": text, "ts": reply, "thread_ts": thread });
+    let bodies = [
+        told(
+            1,
+            json!({
+                "type": "message", "channel": "C0GENERAL", "channel_type": "channel", "user": "U0PERSON", "text": "reply",
+                "ts": reply, "event_ts": reply, "thread_ts": thread,
+            }),
+        ),
+        told(
+            2,
+            json!({
+                "type": "message", "subtype": "message_changed", "channel": "C0GENERAL", "channel_type": "channel",
+                "text": "changed", "ts": "1800014400.000003", "event_ts": "1800014400.000003",
+                "message": within("changed"), "previous_message": within("reply"),
+            }),
+        ),
+        told(
+            3,
+            json!({
+                "type": "message", "subtype": "message_deleted", "channel": "C0GENERAL", "channel_type": "channel",
+                "text": "deleted", "ts": "1800014400.000004", "event_ts": "1800014400.000004",
+                "previous_message": within("changed"),
+            }),
+        ),
+    ];
+    pool.behave(Behaviour::Answer(503));
+    for body in &bodies {
+        accept(&system, &connected, body).await;
+    }
+    eventually("a failure", async || system.counted(Metric::DeliveryFailed) == 1).await;
+    pool.behave(Behaviour::Answer(200));
+    system.clock.advance(Duration::from_secs(1));
+    delivered(&system, 3).await;
+    let texts: Vec<_> = pool.seen().iter().map(portcullis_tests::pool::Delivery::text).collect();
+    assert_eq!(
+        texts,
+        ["reply", "reply", "changed", "deleted"],
+        "the first once more after its failure, and all in order"
+    );
+    let sessions = sessions(&system).await;
+    let key = format!("agent:bot-1:slack:channel:c0general:thread:{thread}");
+    assert_eq!(sessions.keys().collect::<Vec<_>>(), [&key]);
+    assert_eq!(sessions[&key]["messageCount"], "1");
+    system.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_mention_counts_once_though_slack_reports_it_twice() {
+    let system = System::start().await;
+    let (connected, pool) = seed::connected(&system).await;
+    for number in 1..=2 {
+        let message = message(&connected, "C0GENERAL", number);
+        let mut mention = message.clone();
+        mention["event_id"] = json!(format!("Ev0MENTION{number}"));
+        mention["event"]["type"] = json!("app_mention");
+        mention["event"].as_object_mut().expect("an object").remove("channel_type");
+        for body in [&message, &mention] {
+            accept(&system, &connected, body).await;
+        }
+    }
+    pool.wait_for(4).await;
+    delivered(&system, 4).await;
+    assert_eq!(sessions(&system).await["agent:bot-1:slack:channel:c0general"]["messageCount"], "2");
+    system.shutdown().await;
+}

@@ -202,3 +202,25 @@ async fn another_pools_conversations_go_on_where_one_pools_store_rows_fail() {
     other.wait_for(3).await;
     assert_eq!(pool.seen().len(), 0);
 }
+
+#[tokio::test]
+async fn an_event_that_the_store_will_never_take_is_a_dead_letter_at_once_and_holds_up_nothing() {
+    let Faulty { system, proxy, database: _database } = Faulty::start().await;
+    let (connected, pool) = seed::connected(&system).await;
+    proxy.rule(|call| {
+        let is_first = call.is_about("chat_sessions") && call.body.contains("C0REFUSED");
+        if is_first { Fault::Code("ValidationException") } else { Fault::None }
+    });
+    assert_eq!(send(event_in(&system, &connected, "C0REFUSED", 1)).await.status, 200);
+    eventually("it is given up", async || system.counted(Metric::EventDeadLettered) == 1).await;
+    assert_eq!(send(event_in(&system, &connected, "C0OTHER", 2)).await.status, 200);
+    pool.wait_for(1).await;
+    assert_eq!(texts(&pool.seen()), ["message 2"]);
+    assert_eq!(system.stack.queue().dead_letters().await.expect("they are listed").len(), 1);
+    // A missing right is an operator's to mend: that event waits.
+    proxy.rule(|call| if call.is_about("chat_sessions") { Fault::Code("AccessDeniedException") } else { Fault::None });
+    assert_eq!(send(event_in(&system, &connected, "C0DENIED", 3)).await.status, 200);
+    failed(&system, 1).await;
+    assert_eq!(system.counted(Metric::EventDeadLettered), 1);
+    system.shutdown().await;
+}
