@@ -22,16 +22,21 @@ async fn two_that_are_told_at_once_are_two_and_end_after_a_year() {
 }
 
 #[tokio::test]
-async fn feedback_of_another_pools_bot_or_with_a_revoked_token_is_not_kept() {
+async fn feedback_of_another_pools_bot_is_kept_without_it_and_with_a_revoked_token_not_at_all() {
     let world = World::with_bot().await;
     let (own, other) = (pool(), "pool-2".parse().unwrap());
     world.store.register(&other, crate::support::report(), None).await.unwrap();
     let foreign = BotReach::Skill(&other, Generation(0));
-    assert_eq!(world.store.keep_feedback(foreign, &feedback()).await, Err(BotAccessError::NotOfPool));
+    let unknown = NewFeedback { bot: Some("nobody".parse().unwrap()), ..feedback() };
+    for feedback in [feedback(), unknown] {
+        assert_eq!(world.store.keep_feedback(foreign, &feedback).await, Ok(()));
+    }
+    let kept = world.engine.rows(Table::Feedback).await;
+    assert!(kept.len() == 2 && kept.iter().all(|row| row["bot"].as_s().unwrap() == "none"), "{kept:?}");
     world.store.raise_skill_generation(&own, None).await.unwrap();
     let revoked = BotReach::Skill(&own, Generation(0));
     for feedback in [feedback(), NewFeedback { bot: None, ..feedback() }] {
         assert_eq!(world.store.keep_feedback(revoked, &feedback).await, Err(BotAccessError::Revoked));
     }
-    assert_eq!(world.count(Table::Feedback).await, 0);
+    assert_eq!(world.count(Table::Feedback).await, 2);
 }
