@@ -6,20 +6,24 @@ use portcullis_crypto::Digest;
 use portcullis_store::{ClientOptions, Heartbeat, Lease, PoolError, PoolStatus, PutSecretsError, StoreError, Table};
 use tokio::net::TcpListener;
 
-use crate::support::{Answer, StandIn, World, pool, set};
+use crate::support::{Answer, StandIn, World, patient, pool, set};
 
 const HEARTBEAT: Heartbeat =
     Heartbeat { status: PoolStatus::Active, address: None, last_seen_version: None, openclaw: None };
 
-/// Short limits, so that a test of a time-out is short. The attempt's is long enough for the engine on a busy machine.
+/// Short limits, for tests of a time-out alone.
 fn short() -> ClientOptions {
     ClientOptions {
         connect_timeout: Duration::from_millis(400),
         attempt_timeout: Duration::from_millis(800),
         operation_timeout: Duration::from_millis(2_500),
-        maximum_attempts: 3,
-        initial_backoff: Duration::from_millis(5),
+        ..tried_thrice()
     }
+}
+
+/// Three attempts, and no time-out that a busy machine could meet.
+fn tried_thrice() -> ClientOptions {
+    ClientOptions { maximum_attempts: 3, initial_backoff: Duration::from_millis(5), ..patient() }
 }
 
 fn unavailable(reason: &str) -> StoreError {
@@ -33,8 +37,10 @@ fn refused(code: &str) -> StoreError {
 /// What reading a pool comes to where each request is answered so, and how many requests there were.
 async fn read(answer: Answer) -> (StoreError, usize) {
     let world = World::with_pool().await;
+    let hangs = matches!(answer, Answer::Hang);
     let stand_in = StandIn::start(world.engine.port, [], answer).await;
-    let read = world.through(&stand_in, &short()).get_pool(&pool()).await;
+    let options = if hangs { short() } else { tried_thrice() };
+    let read = world.through(&stand_in, &options).get_pool(&pool()).await;
     (read.unwrap_err(), stand_in.requests())
 }
 
@@ -85,7 +91,7 @@ async fn a_refused_connection_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = StandIn::nowhere(listener.local_addr().unwrap().port());
     drop(listener);
-    let read = world.through(&closed, &short()).get_pool(&pool()).await;
+    let read = world.through(&closed, &tried_thrice()).get_pool(&pool()).await;
     assert_eq!(read.unwrap_err(), unavailable("connection failed"));
 }
 
@@ -93,8 +99,13 @@ async fn a_refused_connection_is_unavailable() {
 async fn what_fails_once_succeeds_on_the_next_attempt() {
     let world = World::with_pool().await;
     for fault in [Answer::Error(400, "ThrottlingException"), Answer::Error(500, "InternalServerError"), Answer::Hang] {
+        // The attempt that hangs must end; the next one has all the time of the operation.
+        let hangs = matches!(fault, Answer::Hang);
+        let patient = tried_thrice();
+        let attempt_timeout = if hangs { Duration::from_secs(5) } else { patient.attempt_timeout };
+        let options = ClientOptions { attempt_timeout, ..patient };
         let stand_in = StandIn::start(world.engine.port, [fault], Answer::Forward).await;
-        let beat = world.through(&stand_in, &short()).heartbeat(&pool(), HEARTBEAT, None).await;
+        let beat = world.through(&stand_in, &options).heartbeat(&pool(), HEARTBEAT, None).await;
         assert!(beat.is_ok(), "{beat:?}");
         assert_eq!(stand_in.requests(), 2);
     }
@@ -115,7 +126,7 @@ async fn a_conflict_between_transactions_is_tried_again() {
         Answer::Body(400, CONFLICT),
     ];
     let stand_in = StandIn::start(world.engine.port, conflicts, Answer::Forward).await;
-    let store = world.through(&stand_in, &short());
+    let store = world.through(&stand_in, &tried_thrice());
     assert_eq!(store.put_secrets(&pool(), &[set("pool", "A", "v")]).await, Ok(()));
     assert_eq!(stand_in.requests(), 6);
     assert_eq!(world.skill_secrets("maps").await.len(), 1);
@@ -135,9 +146,9 @@ async fn a_conflict_that_lasts_is_unavailable_and_nothing_is_written() {
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_is_made_once() {
     let world = World::with_pool().await;
-    let lost = [Answer::Forward, Answer::ForwardAndHang];
+    let lost = [Answer::Forward, Answer::ForwardAndClose];
     let stand_in = StandIn::start(world.engine.port, lost, Answer::Forward).await;
-    let store = world.through(&stand_in, &short());
+    let store = world.through(&stand_in, &tried_thrice());
     assert_eq!(store.put_secrets(&pool(), &[set("pool", "A", "v")]).await, Ok(()));
     assert_eq!(stand_in.requests(), 3, "the attempt that was lost is made again under the same token");
     assert_eq!(world.pool().await.secrets_revision, 1);
@@ -147,8 +158,8 @@ async fn a_write_whose_answer_was_lost_is_made_once() {
 async fn a_lease_whose_answer_was_lost_is_still_its_owners() {
     let world = World::new().await;
     let event = Digest::of(b"Ev1");
-    let stand_in = StandIn::start(world.engine.port, [Answer::ForwardAndHang], Answer::Forward).await;
-    let store = world.through(&stand_in, &short());
+    let stand_in = StandIn::start(world.engine.port, [Answer::ForwardAndClose], Answer::Forward).await;
+    let store = world.through(&stand_in, &tried_thrice());
     let minute = Duration::from_mins(1);
     assert_eq!(store.lease(&event, "one", minute).await, Ok(Lease::Taken { refusals: 0 }));
     assert_eq!(world.store.lease(&event, "two", minute).await, Ok(Lease::HeldByAnother));
@@ -163,7 +174,7 @@ async fn a_termination_that_fails_half_way_is_ended_by_the_same_call_again() {
     for reached in 1..=4 {
         let first = vec![Answer::Forward; reached];
         let stand_in = StandIn::start(world.engine.port, first, Answer::Error(400, "AccessDeniedException")).await;
-        let beat = world.through(&stand_in, &short()).heartbeat(&pool(), terminated.clone(), token).await;
+        let beat = world.through(&stand_in, &tried_thrice()).heartbeat(&pool(), terminated.clone(), token).await;
         if reached == 4 {
             assert!(beat.is_ok(), "{beat:?}");
         } else {

@@ -21,7 +21,7 @@ use portcullis_store::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-pub use engine::{Engine, PREFIX};
+pub use engine::{Engine, PREFIX, patient};
 pub use stand_in::{Answer, StandIn};
 
 /// A clock that moves when a test moves it.

@@ -21,8 +21,8 @@ pub enum Answer {
     Hang,
     /// The engine's answer.
     Forward,
-    /// The engine gets it; its answer is lost.
-    ForwardAndHang,
+    /// The engine gets it; its answer is lost with the connection.
+    ForwardAndClose,
     /// An answer of DynamoDB's error form.
     Error(u16, &'static str),
     /// These bytes as the body of an answer of this status.
@@ -75,9 +75,9 @@ async fn answer_one(mut stream: TcpStream, engine: u16, next: impl FnOnce() -> A
     let (status, body) = match next() {
         Answer::Hang => return std::future::pending().await,
         Answer::Forward => (None, forward(engine, &request).await?),
-        Answer::ForwardAndHang => {
+        Answer::ForwardAndClose => {
             forward(engine, &request).await?;
-            return std::future::pending().await;
+            return Ok(());
         }
         Answer::Error(status, code) => (Some(status), format!(r#"{{"__type":"{code}","message":"no"}}"#).into_bytes()),
         Answer::Body(status, body) => (Some(status), body.as_bytes().to_vec()),
