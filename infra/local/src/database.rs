@@ -157,7 +157,7 @@ async fn sweep(connection: Connection, stop: CancellationToken) {
     }
 }
 
-/// SQLite's words for a file that is no database, and for one whose pages contradict each other, as the engine passes them on.
+/// The engine's words for a file that is no database, and for one whose pages contradict each other, as the engine passes them on.
 const DAMAGE: [&str; 3] = ["not a valid SQLite database", "file is not a database", "malformed"];
 
 fn does_not_open(file: String, error: &dynoxide::DynoxideError) -> DatabaseError {
