@@ -48,7 +48,7 @@ pub struct Stored {
     name: LibraryName,
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     version: u64,
-    /// What the pools will not make of it, in words for the operator.
+    /// Reasons why OpenClaw would pass the document over, for the operator.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }

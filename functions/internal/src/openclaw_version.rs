@@ -14,7 +14,7 @@ pub fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Open
     text.map(|text| text.try_into().map_err(de::Error::custom)).transpose()
 }
 
-/// What the store keeps of a version.
+/// Returns the part of a version that the store keeps.
 pub fn report(version: OpenClawVersion) -> OpenClawReport {
     let dialect = Dialect::of(Some(&version));
     OpenClawReport {

@@ -36,8 +36,8 @@ pub struct Body<'a> {
     api_app_id: Text<'a>,
     #[serde(borrow, default, deserialize_with = "string")]
     pub event_id: Text<'a>,
-    #[serde(borrow, default)]
-    authorizations: Option<Vec<Object<Authorization<'a>>>>,
+    #[serde(borrow, default, deserialize_with = "objects")]
+    authorizations: Vec<Authorization<'a>>,
     #[serde(borrow, default)]
     event: Option<Object<Event<'a>>>,
 }
@@ -49,8 +49,8 @@ struct Authorization<'a> {
     team_id: Text<'a>,
     #[serde(borrow, default, deserialize_with = "string")]
     enterprise_id: Text<'a>,
-    #[serde(default)]
-    is_enterprise_install: Option<bool>,
+    #[serde(default, deserialize_with = "is_true")]
+    is_enterprise_install: bool,
 }
 
 /// The inner event.
@@ -160,9 +160,8 @@ impl<'a> Body<'a> {
     /// one of the installed workspaces in `authorizations`, which need not be one that is connected here. An id that Slack
     /// would not make names none.
     pub fn installations(&self) -> Vec<Installation> {
-        let authorized = self.authorizations.as_ref().and_then(|all| all.first()).map(|Object(first)| first);
-        let authorized = match authorized {
-            Some(one) if one.is_enterprise_install == Some(true) => one.enterprise_id.as_deref(),
+        let authorized = match self.authorizations.first() {
+            Some(one) if one.is_enterprise_install => one.enterprise_id.as_deref(),
             Some(one) => one.team_id.as_deref(),
             None => None,
         };
@@ -181,9 +180,8 @@ impl<'a> Body<'a> {
     /// Whether every id is short enough for the store.
     pub fn has_bounded_ids(&self) -> bool {
         let own = [&self.kind, &self.team_id, &self.context_team_id, &self.api_app_id, &self.event_id];
-        let authorizations = self.authorizations.iter().flatten();
         let mut ids: Vec<&Text<'a>> = own.to_vec();
-        ids.extend(authorizations.flat_map(|Object(one)| [&one.team_id, &one.enterprise_id]));
+        ids.extend(self.authorizations.iter().flat_map(|one| [&one.team_id, &one.enterprise_id]));
         if let Some(event) = self.event() {
             ids.extend(event.ids());
         }
@@ -297,6 +295,22 @@ fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Re
     if literal.starts_with('{') { serde_json::from_str(literal).map(Some).map_err(de::Error::custom) } else { Ok(None) }
 }
 
+/// Reads the objects of a list; elements and lists of another type count as absent.
+fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let literal = <&RawValue>::deserialize(deserializer)?.get();
+    if !literal.starts_with('[') {
+        return Ok(Vec::new());
+    }
+    let elements: Vec<&RawValue> = serde_json::from_str(literal).map_err(de::Error::custom)?;
+    let objects = elements.into_iter().map(RawValue::get).filter(|element| element.starts_with('{'));
+    objects.map(|element| serde_json::from_str(element).map_err(de::Error::custom)).collect()
+}
+
+/// Whether a value is `true`; anything else counts as `false`.
+fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(<&RawValue>::deserialize(deserializer)?.get() == "true")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,7 +331,12 @@ mod tests {
             "authorizations":[{"team_id":"T1","enterprise_id":"E1","is_enterprise_install":true}]}"#;
         assert_eq!(installations(org_wide), "E1:A1 T1:A1");
         assert_eq!(installations(r#"{"team_id":"T1","api_app_id":"A1","authorizations":[]}"#), "T1:A1");
-        assert_eq!(installations(r#"{"team_id":"T1","api_app_id":"A1","authorizations":null}"#), "T1:A1");
+        for other in
+            ["null", "7", "1e400", "{}", r#""x""#, r#"[null,7,["T2"]]"#, r#"[{"is_enterprise_install":"yes"}]"#]
+        {
+            let json = format!(r#"{{"team_id":"T1","api_app_id":"A1","authorizations":{other}}}"#);
+            assert_eq!(installations(&json), "T1:A1", "{other}");
+        }
     }
 
     #[test]
@@ -386,7 +405,6 @@ mod tests {
         let in_the_order_of_our_fields = [
             r#"["event_callback", null, "T1", "A1", "Ev1", null, {}]"#,
             r#"{"event": ["message", "C1", "channel", "U1", "1.1", null]}"#,
-            r#"{"authorizations": [["T1", null, false]]}"#,
         ];
         for bad in in_the_order_of_our_fields {
             assert!(Body::parse(bad).is_none(), "{bad}");

@@ -208,7 +208,7 @@ impl Demo {
         }))
     }
 
-    /// What happens next: at the pool, or at the front door. `None` where nothing can any more.
+    /// Returns the next step at the pool or at the front door; `None` where both have ended.
     pub async fn next_step(&mut self) -> Option<Step> {
         loop {
             let (machine, requests) = (&mut self.machine, &mut self.requests);

@@ -241,7 +241,7 @@ async fn dead_letters(folder: &Path, settings: &Settings, arguments: &Arguments)
 #[expect(clippy::disallowed_methods, reason = "this is where this program's environment is read")]
 fn environment() -> Settings {
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?.into())))
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?.trim().into())))
         .collect()
 }
 

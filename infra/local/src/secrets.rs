@@ -90,7 +90,7 @@ pub struct Found {
     pub settings: Settings,
     /// Where each comes from: the environment, or a file.
     pub sources: Sources,
-    /// What an operator should know, a line each. None holds a value.
+    /// Warnings for the operator, a line each. None holds a value.
     pub warnings: Vec<String>,
 }
 

@@ -38,7 +38,7 @@ mod tests {
         is_name.then_some(name)
     }
 
-    /// What `OpenClaw` reads, after its `config/env-substitution.ts`; the text from an expansion on, where there is one.
+    /// The text as `OpenClaw` expands it, after its `config/env-substitution.ts`; the text from an expansion on, where there is one.
     fn expanded(text: &str) -> Result<String, &str> {
         let (mut read, mut rest) = (String::new(), text);
         while let Some(first) = rest.chars().next() {

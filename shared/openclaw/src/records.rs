@@ -6,7 +6,7 @@ use portcullis_auth::{BotId, ChannelId};
 
 use crate::reference::CredentialKind;
 
-/// What a pool's configuration is built from.
+/// The records that a pool's configuration is built from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolRecords {
     /// Its active bots.

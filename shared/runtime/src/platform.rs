@@ -67,10 +67,13 @@ impl Platform {
 
 const SECRETS_PREFIX: &str = "SECRETS_PREFIX";
 
-/// Every variable of the process as a secret, since nobody knows which are. A value that is not UTF-8 is none of ours.
+/// Every variable of the process as a secret, since nobody knows which are, without the white space at its ends. A value that
+/// is not UTF-8 is none of ours.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment that is passed on is read")]
 fn process_environment() -> BTreeMap<String, SecretString> {
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, SecretString::from(value.into_string().ok()?))))
+        .filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, SecretString::from(value.into_string().ok()?.trim())))
+        })
         .collect()
 }

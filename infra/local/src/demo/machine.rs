@@ -33,7 +33,7 @@ pub enum Line {
     OpenClaw(Told),
 }
 
-/// What the folders of machines begin with.
+/// The prefix of the folders of machines.
 const FOLDER_PREFIX: &str = "portcullis-demo-";
 /// Locked for as long as the folder is in use.
 const LOCK_FILE: &str = "lock";

@@ -74,7 +74,7 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    // What the sidecar asks: liveness, readiness, and the end of startup.
+    // The probes of the sidecar: liveness, readiness, and the end of startup.
     if method == Method::GET && matches!(uri.path(), "/health" | "/readyz" | "/startupz") {
         return StatusCode::OK;
     }

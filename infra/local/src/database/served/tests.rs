@@ -73,7 +73,7 @@ impl Scene {
     }
 }
 
-/// What is done to a request after it was signed.
+/// A change of a request after it was signed.
 type Change = fn(&mut reqwest::Request);
 type Captured = Arc<Mutex<Option<reqwest::Request>>>;
 
