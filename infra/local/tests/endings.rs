@@ -4,11 +4,9 @@ mod program;
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use program::Program;
+use program::{PATIENCE, Program};
 use tokio::{process::Command, time::timeout};
 
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_mins(2);
 const LOOK: Duration = Duration::from_millis(20);
 const DEMO: [&str; 3] = ["--demo", "--port", "0"];
 

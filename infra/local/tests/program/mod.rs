@@ -1,11 +1,15 @@
 //! The program that an operator starts.
 
-use std::{path::Path, process::Stdio};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
+    time::timeout,
 };
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The program, with what it has printed so far.
 pub struct Program {
@@ -15,8 +19,9 @@ pub struct Program {
 
 impl Program {
     pub fn start(home: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
-        command.args(arguments);
+        // Whoever runs the tests may ignore a signal, as nohup does, and what is ignored stays so in whatever is started.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,QUIT,TERM", env!("CARGO_BIN_EXE_local")]).args(arguments);
         Self::spawn(home, command)
     }
 
@@ -54,6 +59,7 @@ impl Program {
     pub async fn end_with(&mut self, signal: &str) {
         let id = self.child.id().unwrap().to_string();
         Command::new("kill").args([&format!("-{signal}"), &id]).status().await.unwrap();
-        assert!(self.child.wait().await.unwrap().success(), "{signal}");
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap_or_else(|_| panic!("{signal} does not end it"));
+        assert!(status.unwrap().success(), "{signal}");
     }
 }
