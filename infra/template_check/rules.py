@@ -6,9 +6,14 @@ from collections.abc import Iterator
 # The only statements that may allow something on every resource, each with its reason in the template.
 ON_EVERY_RESOURCE = {("RelayRole", "LambdaMakesNetworkInterfaces")}
 
-# Who may read which secret: DESIGN §4, "each function only its own".
+# Who may read which secret: DESIGN §3 and §4, "each function only its own".
 SECRET_READERS = {
-    "EncryptionSecret": {"SlackFunction", "InternalFunction", "SkillsFunction", "RelayFunction"},
+    "SigningSecretKeys": {"SlackFunction"},
+    "DeliverySecretKeys": {"InternalFunction", "RelayFunction"},
+    "ConfigurationKeys": {"InternalFunction"},
+    "PoolSecretKeys": {"InternalFunction", "SkillsFunction"},
+    "RuntimeTokenKeys": {"InternalFunction"},
+    "SkillTokenKeys": {"InternalFunction", "SkillsFunction"},
     "InternalTokenSecret": {"InternalFunction", "SkillsFunction"},
     "SkillTokenSecret": {"SkillsFunction"},
     "SlackSecret": {"SlackFunction"},
@@ -121,7 +126,8 @@ def tables_are_kept(template: dict):
     for name, table, properties in of_type(template, "AWS::DynamoDB::Table"):
         if properties.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled") is not True:
             yield f"{name}: no point-in-time recovery"
-        if properties.get("DeletionProtectionEnabled") is not True:
+        # Off for a stack's first deployment alone, since CloudFormation could not roll a protected table back.
+        if properties.get("DeletionProtectionEnabled") != {"Ref": "ProtectTables"}:
             yield f"{name}: no deletion protection"
         if properties.get("SSESpecification", {}).get("SSEEnabled") is not True:
             yield f"{name}: not encrypted with a key in KMS"
@@ -137,9 +143,29 @@ def tables_are_kept(template: dict):
 def what_cannot_be_made_again_outlives_the_stack(template: dict):
     for kind in ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::SQS::Queue"):
         for name, resource, _ in of_type(template, kind):
-            for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-                if resource.get(policy) != "Retain":
-                    yield f"{name}: {policy} is not Retain"
+            for policy, wanted in (("DeletionPolicy", "RetainExceptOnCreate"), ("UpdateReplacePolicy", "Retain")):
+                if resource.get(policy) != wanted:
+                    yield f"{name}: {policy} is not {wanted}"
+    if template["Parameters"].get("ProtectTables", {}).get("Default") != "true":
+        yield "ProtectTables: tables are not protected where nobody says otherwise"
+
+
+# Who may send to which queue.
+QUEUE_SENDERS = {"EventQueue": {"SlackRole", "RedriveRole"}, "DeadLetterQueue": {"RelayRole"}}
+
+
+def queues_turn_strangers_away(template: dict):
+    found = {}
+    for name, _, policy in of_type(template, "AWS::SQS::QueuePolicy"):
+        for statement in policy["PolicyDocument"]["Statement"]:
+            denies = statement["Effect"] == "Deny" and statement.get("Principal") == "*"
+            if denies and "sqs:SendMessage" in as_list(statement["Action"]):
+                spared = names(statement.get("Condition", {}).get("ArnNotEquals", {}).get("aws:PrincipalArn", []))
+                for queue in names(policy["Queues"]) & names(statement["Resource"]):
+                    found[queue] = spared
+    for name, _, _ in of_type(template, "AWS::SQS::Queue"):
+        if found.get(name) != QUEUE_SENDERS.get(name, set()):
+            yield f"{name}: its policy lets others send than {sorted(QUEUE_SENDERS.get(name, set()))}"
 
 
 def each_function_has_its_own_role(template: dict):
@@ -288,6 +314,7 @@ RULES = [
     each_route_takes_any_method,
     the_access_log_holds_no_query,
     queues_keep_order_and_messages,
+    queues_turn_strangers_away,
     the_consumer_fits_its_queue,
     each_secret_has_its_readers,
     no_secret_is_written_here,

@@ -115,13 +115,35 @@ BREAKS = [
     ),
     (
         "a secret is replaced",
-        lambda t: t["Resources"]["EncryptionSecret"].pop("UpdateReplacePolicy"),
-        "EncryptionSecret: UpdateReplacePolicy is not Retain",
+        lambda t: t["Resources"]["PoolSecretKeys"].pop("UpdateReplacePolicy"),
+        "PoolSecretKeys: UpdateReplacePolicy is not Retain",
     ),
     (
         "a queue goes with the stack",
         lambda t: t["Resources"]["EventQueue"].update(DeletionPolicy="Delete"),
         "EventQueue: DeletionPolicy is not Retain",
+    ),
+    (
+        "a table blocks the deployment after one that failed",
+        lambda t: t["Resources"]["BotsTable"].update(DeletionPolicy="Retain"),
+        "BotsTable: DeletionPolicy is not RetainExceptOnCreate",
+    ),
+    (
+        "tables are unprotected by default",
+        lambda t: t["Parameters"]["ProtectTables"].update(Default="false"),
+        "ProtectTables: tables are not protected",
+    ),
+    (
+        "anybody in the account speaks as Slack",
+        lambda t: t["Resources"].pop("EventQueuePolicy"),
+        "EventQueue: its policy lets others send",
+    ),
+    (
+        "the relay may queue an event",
+        lambda t: properties(t, "EventQueuePolicy")["PolicyDocument"]["Statement"][0]["Condition"]["ArnNotEquals"][
+            "aws:PrincipalArn"
+        ].append({"Fn::GetAtt": ["RelayRole", "Arn"]}),
+        "EventQueue: its policy lets others send",
     ),
     (
         "two functions share a role",
@@ -223,14 +245,14 @@ BREAKS = [
     (
         "relay reads Slack's secret",
         lambda t: statement(t, "RelayRole", "ReadOwnSecrets").update(
-            Resource=[{"Ref": "EncryptionSecret"}, {"Ref": "SlackSecret"}]
+            Resource=[{"Ref": "PoolSecretKeys"}, {"Ref": "SlackSecret"}]
         ),
         "SlackSecret: is read by ['RelayFunction', 'SlackFunction']",
     ),
     (
         "skills cannot read its token",
         lambda t: statement(t, "SkillsRole", "ReadOwnSecrets").update(
-            Resource=[{"Ref": "EncryptionSecret"}, {"Ref": "InternalTokenSecret"}]
+            Resource=[{"Ref": "PoolSecretKeys"}, {"Ref": "InternalTokenSecret"}]
         ),
         "SkillTokenSecret: is read by []",
     ),

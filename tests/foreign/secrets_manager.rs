@@ -18,21 +18,50 @@ use axum::{Router, body::Body};
 use emulator::{Proxy, config, unique_name};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use portcullis_auth::Clock;
+use portcullis_auth::{Clock, SigningSecret};
+use portcullis_crypto::Domain;
 use portcullis_runtime::{
     SystemClock,
     metrics::Metric,
-    rotating::{LOOK_AGAIN_AFTER, REFRESH_AFTER},
+    rotating::{LOOK_AGAIN_AFTER, REFRESH_AFTER, TRUSTED_FOR},
     secrets::{PREVIOUS_VALUE_COUNTS_FOR, SecretSource},
     settings::SettingsError,
 };
-use portcullis_tests::in_process::{ENCRYPTION_KEY, InProcess};
+use portcullis_tests::in_process::InProcess;
 use tower::ServiceExt;
 
 const OLD: &str = "not-a-secret-old-internal-token-for-tests";
 const NEW: &str = "not-a-secret-new-internal-token-for-tests";
 const SKILL: &str = "not-a-secret-skill-token-for-these-tests";
 const SLACK: &str = r#"{"SLACK_SIGNING_SECRET":"not-a-secret-signing-secret"}"#;
+
+/// The keys of these domains, each of its own.
+fn keys(domains: &[Domain]) -> Vec<(&'static str, &'static str)> {
+    let key = |domain: &Domain| match domain {
+        Domain::SigningSecrets => {
+            ("keys/signing-secrets", "00000000000000000000000000000000000000000000000000000000000000a1")
+        }
+        Domain::DeliverySecrets => {
+            ("keys/delivery-secrets", "00000000000000000000000000000000000000000000000000000000000000a2")
+        }
+        Domain::Configuration => {
+            ("keys/configuration", "00000000000000000000000000000000000000000000000000000000000000a3")
+        }
+        Domain::PoolSecrets => {
+            ("keys/pool-secrets", "00000000000000000000000000000000000000000000000000000000000000a4")
+        }
+        Domain::Integrations => {
+            ("keys/integrations", "00000000000000000000000000000000000000000000000000000000000000a5")
+        }
+        Domain::RuntimeTokens => {
+            ("keys/runtime-tokens", "00000000000000000000000000000000000000000000000000000000000000a6")
+        }
+        Domain::SkillTokens => {
+            ("keys/skill-tokens", "00000000000000000000000000000000000000000000000000000000000000a7")
+        }
+    };
+    domains.iter().map(key).collect()
+}
 
 /// A deployment of its own: its tables, its secrets, and a wire to them.
 struct Deployment {
@@ -57,9 +86,8 @@ impl Deployment {
     }
 
     async fn complete() -> Self {
-        let secrets =
-            [("encryption", ENCRYPTION_KEY), ("internal-token", OLD), ("skill-token", SKILL), ("slack", SLACK)];
-        Self::with_secrets(&secrets).await
+        let secrets = [("internal-token", OLD), ("skill-token", SKILL), ("slack", SLACK)];
+        Self::with_secrets(&[&keys(&Domain::ALL)[..], &secrets].concat()).await
     }
 
     async fn internal(&self) -> Router {
@@ -137,13 +165,27 @@ async fn every_function_starts_with_its_own_secrets_and_works_with_them() {
 #[tokio::test]
 async fn a_function_asks_for_no_secret_but_its_own() {
     // Those of the others are not even there.
-    let internals = Deployment::with_secrets(&[("encryption", ENCRYPTION_KEY), ("internal-token", OLD)]).await;
+    let of_internal = [
+        Domain::DeliverySecrets,
+        Domain::Configuration,
+        Domain::PoolSecrets,
+        Domain::RuntimeTokens,
+        Domain::SkillTokens,
+    ];
+    let secrets = [&keys(&of_internal)[..], &[("internal-token", OLD)]].concat();
+    let internals = Deployment::with_secrets(&secrets).await;
     internal::start(&internals.machine.platform).await.map(drop).unwrap();
     internals.machine.end().await;
-    let slacks = Deployment::with_secrets(&[("encryption", ENCRYPTION_KEY), ("slack", SLACK)]).await;
+    let secrets = [&keys(&[Domain::SigningSecrets])[..], &[("slack", SLACK)]].concat();
+    let slacks = Deployment::with_secrets(&secrets).await;
     slack::start(&slacks.machine.platform).await.map(drop).unwrap();
     slacks.machine.end().await;
-    let relays = Deployment::with_secrets(&[("encryption", ENCRYPTION_KEY)]).await;
+    let tokens = [("internal-token", OLD), ("skill-token", SKILL)];
+    let secrets = [&keys(&[Domain::PoolSecrets, Domain::SkillTokens])[..], &tokens].concat();
+    let of_skills = Deployment::with_secrets(&secrets).await;
+    skills::start(&of_skills.machine.platform).await.map(drop).unwrap();
+    of_skills.machine.end().await;
+    let relays = Deployment::with_secrets(&keys(&[Domain::DeliverySecrets])).await;
     relay::Relay::start(&relays.machine.platform).await.map(drop).unwrap();
     relays.machine.end().await;
 }
@@ -151,7 +193,8 @@ async fn a_function_asks_for_no_secret_but_its_own() {
 #[tokio::test]
 async fn everything_that_is_missing_or_malformed_is_named_at_once_and_never_its_value() {
     let deployment = Deployment::with_secrets(&[
-        ("encryption", "canary-which-is-no-key"),
+        ("keys/pool-secrets", "canary-which-is-no-key"),
+        ("keys/signing-secrets", "canary-which-is-no-key"),
         ("skill-token", "canary-too-short"),
         ("slack", r#"{"SLACK_CLIENT_ID":"canary"}"#),
     ])
@@ -159,10 +202,11 @@ async fn everything_that_is_missing_or_malformed_is_named_at_once_and_never_its_
     let prefix = &deployment.prefix;
     let mut found = problems(skills::start(&deployment.machine.platform).await);
     found.sort();
-    assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found[0].starts_with(&format!("secret {prefix}encryption ")), "{found:?}");
-    assert_eq!(found[1], format!("secret {prefix}internal-token is not set"));
-    assert_eq!(found[2], format!("secret {prefix}skill-token must be at least 32 characters"));
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(found[0], format!("secret {prefix}internal-token is not set"));
+    assert!(found[1].starts_with(&format!("secret {prefix}keys/pool-secrets a key must be ")), "{found:?}");
+    assert_eq!(found[2], format!("secret {prefix}keys/skill-tokens is not set"));
+    assert_eq!(found[3], format!("secret {prefix}skill-token must be at least 32 characters"));
     let of_slack = problems(slack::start(&deployment.machine.platform).await);
     assert_eq!(of_slack.len(), 2, "{of_slack:?}");
     assert!(of_slack.iter().any(|problem| problem.starts_with(&format!("secret {prefix}slack "))), "{of_slack:?}");
@@ -182,10 +226,10 @@ async fn tokens_of_two_tiers_must_differ_whichever_version_of_them_is_alike() {
 #[tokio::test]
 async fn all_secrets_are_looked_up_together() {
     let deployment = Deployment::complete().await;
-    // One keyring, and the current and the previous value of two tokens.
-    deployment.proxy.hold_until(5);
+    // Two keyrings, and the current and the previous value of two tokens.
+    deployment.proxy.hold_until(6);
     let skills = skills::start(&deployment.machine.platform).await.unwrap();
-    assert_eq!(deployment.proxy.operations().values().sum::<usize>(), 5);
+    assert_eq!(deployment.proxy.operations().values().sum::<usize>(), 6);
     assert_eq!(get_secrets(&skills, OLD).await.0, StatusCode::OK);
     deployment.machine.end().await;
 }
@@ -195,8 +239,8 @@ async fn a_function_refuses_to_start_while_secrets_manager_is_away_and_says_for_
     let deployment = Deployment::complete().await;
     deployment.proxy.cut();
     let found = problems(skills::start(&deployment.machine.platform).await);
-    assert_eq!(found.len(), 3, "{found:?}");
-    for name in ["encryption", "internal-token", "skill-token"] {
+    assert_eq!(found.len(), 4, "{found:?}");
+    for name in ["keys/pool-secrets", "keys/skill-tokens", "internal-token", "skill-token"] {
         let start = format!("secret {}{name} could not be looked up: ", deployment.prefix);
         assert_eq!(found.iter().filter(|problem| problem.starts_with(&start)).count(), 1, "{found:?}");
     }
@@ -389,5 +433,86 @@ async fn an_instance_that_was_frozen_over_a_rotation_does_not_take_what_ended_me
     deployment.rotate("internal-token", NEW).await;
     deployment.advance(PREVIOUS_VALUE_COUNTS_FOR + Duration::from_hours(1));
     assert_eq!(register(&frozen, OLD).await, StatusCode::UNAUTHORIZED);
+    deployment.machine.end().await;
+}
+
+/// What Slack sends to the platform's app, signed at the real time, as the function sees it.
+async fn slack_says(deployment: &Deployment, slack: &Router, secret: &str) -> StatusCode {
+    let at = deployment.machine.clock.now().as_second().to_string();
+    let body = r#"{"type":"event_callback","team_id":"T0NOBODY","api_app_id":"A0PLATFORM","event":{"type":"message"}}"#;
+    let signature = SigningSecret::new(secret.into()).sign(&at, body.as_bytes());
+    let request = Request::post("/api/slack/events")
+        .header("content-type", "application/json")
+        .header("x-slack-signature", signature)
+        .header("x-slack-request-timestamp", at)
+        .body(Body::from(body))
+        .unwrap();
+    slack.clone().oneshot(request).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn a_rotated_signing_secret_of_the_platform_counts_for_24_hours_and_no_longer() {
+    const OLD_SECRET: &str = "not-a-secret-signing-secret";
+    const NEW_SECRET: &str = "not-a-secret-new-signing-secret";
+    let deployment = Deployment::complete().await;
+    let slack = slack::start(&deployment.machine.platform).await.unwrap();
+    assert_eq!(slack_says(&deployment, &slack, OLD_SECRET).await, StatusCode::OK);
+    deployment.rotate("slack", &SLACK.replace(OLD_SECRET, NEW_SECRET)).await;
+    deployment.advance(LOOK_AGAIN_AFTER);
+    assert_eq!(slack_says(&deployment, &slack, NEW_SECRET).await, StatusCode::OK);
+    assert_eq!(slack_says(&deployment, &slack, OLD_SECRET).await, StatusCode::OK);
+    deployment.advance(PREVIOUS_VALUE_COUNTS_FOR);
+    assert_eq!(slack_says(&deployment, &slack, OLD_SECRET).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(slack_says(&deployment, &slack, NEW_SECRET).await, StatusCode::OK);
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_was_frozen_over_a_rotation_takes_no_signature_of_the_secret_that_ended() {
+    let deployment = Deployment::complete().await;
+    let frozen = slack::start(&deployment.machine.platform).await.unwrap();
+    deployment.rotate("slack", r#"{"SLACK_SIGNING_SECRET":"not-a-secret-new-signing-secret"}"#).await;
+    deployment.advance(PREVIOUS_VALUE_COUNTS_FOR + Duration::from_hours(1));
+    assert_eq!(slack_says(&deployment, &frozen, "not-a-secret-signing-secret").await, StatusCode::UNAUTHORIZED);
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_was_frozen_while_a_key_was_dropped_takes_no_token_that_it_signed() {
+    let deployment = Deployment::complete().await;
+    let frozen = deployment.internal().await;
+    assert_eq!(register(&frozen, OLD).await, StatusCode::OK);
+    let issued = Request::post("/api/internal/pools/pool-1/runtime-tokens")
+        .header("x-internal-token", OLD)
+        .header("content-type", "application/json")
+        .body(Body::from(r#"{"ttlSeconds":31536000}"#))
+        .unwrap();
+    let issued = frozen.clone().oneshot(issued).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    let issued: serde_json::Value = serde_json::from_slice(&issued).unwrap();
+    let token = issued["token"].as_str().unwrap();
+    assert_eq!(register(&frozen, token).await, StatusCode::OK);
+    deployment.rotate("keys/runtime-tokens", &"b6".repeat(32)).await;
+    deployment.advance(TRUSTED_FOR);
+    assert_eq!(register(&frozen, token).await, StatusCode::UNAUTHORIZED);
+    deployment.machine.end().await;
+}
+
+#[tokio::test]
+async fn a_look_that_its_caller_does_not_wait_for_is_recorded_all_the_same() {
+    let deployment = Deployment::complete().await;
+    let internal = deployment.internal().await;
+    deployment.rotate("internal-token", NEW).await;
+    deployment.advance(LOOK_AGAIN_AFTER);
+    let looks = || deployment.proxy.operations().values().sum::<usize>();
+    deployment.proxy.cut();
+    // Given up at once: the look goes on, fails, and is not begun anew by each caller.
+    let _ = tokio::time::timeout(Duration::ZERO, register(&internal, NEW)).await;
+    while deployment.failed_looks() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let looked = looks();
+    deployment.proxy.mend();
+    assert_eq!(register(&internal, NEW).await, StatusCode::UNAUTHORIZED, "it was looked for less than 30 s ago");
+    assert_eq!(looks(), looked, "no look but the one that was given up");
     deployment.machine.end().await;
 }

@@ -26,7 +26,7 @@ use portcullis_runtime::{
     queue::{EventQueue, NewMessage, QueueFuture, ReceivedMessage},
     secrets::SecretSource,
 };
-use portcullis_store::{FixedKeyring, NewBot, NewSlackChannel, PoolAddress, PoolReport, PoolStatus, Store};
+use portcullis_store::{FixedKeys, NewBot, NewSlackChannel, PoolAddress, PoolReport, PoolStatus, Store};
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -112,7 +112,7 @@ impl InProcess {
     #[must_use]
     pub fn store(&self) -> Store {
         let keyring = Keyring::from_single_key(ENCRYPTION_KEY).expect("64 hex digits");
-        let keys = Arc::new(FixedKeyring::new(Arc::new(keyring)));
+        let keys = Arc::new(FixedKeys::derived_from(&keyring));
         let client = portcullis_store::client(&self.platform.aws);
         Store::new(client, TABLE_PREFIX, keys, Arc::clone(&self.platform.clock), Arc::new(SystemRandomness))
     }
@@ -144,9 +144,8 @@ impl InProcess {
             app_id: "A00DEMO".parse().expect("an app's id"),
             team_name: None,
             bot_user_id: None,
-            platform_app: false,
             bot_token: None,
-            signing_secret: signing_secret.into(),
+            signing_secret: Some(signing_secret.into()),
             delivery_secret: delivery_secret.into(),
         };
         store.connect_slack_channel(channel).await.expect("the channel is connected");

@@ -120,9 +120,8 @@ async fn connect(
         app_id: slack_id(app),
         team_name: Some("A team".to_owned()),
         bot_user_id: Some("U0BOT".to_owned()),
-        platform_app,
         bot_token: Some(SecretString::from(connected.bot_token.as_str())),
-        signing_secret: SecretString::from(connected.signing_secret.as_str()),
+        signing_secret: (!platform_app).then(|| SecretString::from(connected.signing_secret.as_str())),
         delivery_secret: SecretString::from(connected.delivery_secret.as_str()),
     };
     system.store().connect_slack_channel(channel).await.expect("the channel is connected");

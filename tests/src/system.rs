@@ -7,7 +7,7 @@ use local::{Options, Stack, StackError, database::Connection};
 use portcullis_auth::Clock;
 use portcullis_crypto::{Keyring, Randomness};
 use portcullis_runtime::{SystemRandomness, metrics::Metric};
-use portcullis_store::{ClientOptions, FixedKeyring, Store};
+use portcullis_store::{ClientOptions, FixedKeys, Store};
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -200,7 +200,7 @@ impl System {
     #[must_use]
     pub fn store_with_prefix(&self, prefix: &str) -> Store {
         let keyring = Keyring::from_single_key(&self.settings.encryption_key).expect("a random key is a key");
-        let keys = Arc::new(FixedKeyring::new(Arc::new(keyring)));
+        let keys = Arc::new(FixedKeys::derived_from(&keyring));
         let (clock, randomness) = (Arc::clone(&self.clock) as Arc<dyn Clock>, Arc::new(SystemRandomness));
         let options = ClientOptions::with_patience(UNHURRIED);
         let client = portcullis_store::client_with(&self.stack.platform().aws, &options);

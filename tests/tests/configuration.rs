@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use portcullis_openclaw::Configuration;
-use portcullis_store::{BotStatus, ChannelStatus, NewBot, NewSlackChannel};
+use portcullis_store::{BotStatus, ChannelStatus, NewBot, NewSlackChannel, Table};
 use portcullis_tests::{
     Answer, System, seed,
     system::{Settings, send},
@@ -200,9 +200,8 @@ async fn a_channel_without_a_bot_token_is_in_no_dialects_configuration() {
         app_id: "A0TWO".parse().unwrap(),
         team_name: None,
         bot_user_id: None,
-        platform_app: false,
         bot_token: None,
-        signing_secret: "a-signing-secret".into(),
+        signing_secret: Some("a-signing-secret".into()),
         delivery_secret: "a-delivery-secret".into(),
     };
     system.store().connect_slack_channel(without_token).await.unwrap();
@@ -220,6 +219,39 @@ async fn a_channel_without_a_bot_token_is_in_no_dialects_configuration() {
     system.store().set_channel_status(&connected.channel, ChannelStatus::Disconnected).await.unwrap();
     let config = &latest(&system).await["config"];
     assert_eq!((&config["channels"], &config["bindings"]), (&json!({}), &json!([])));
+}
+
+#[tokio::test]
+async fn an_old_version_is_filled_with_what_the_pool_may_have_today_and_with_nothing_else() {
+    let system = System::start().await;
+    let (connected, _stand_in) = seed::connected(&system).await;
+    let other = seed::pool(&system, "pool-2", None).await;
+    let version = "/api/internal/pools/pool-1/config/versions/1";
+    latest(&system).await;
+    let whole = get(&system, version).await;
+    assert_eq!(whole.status, 200);
+    let tag = whole.header("etag").to_owned();
+    let store = system.store();
+    let assert_gone = async |what: &str| {
+        assert_refused(&get(&system, version).await, 404, "Pool pool-1 config version 1 not found");
+        let known = system.internal(Method::GET, version).header("if-none-match", &tag);
+        assert_refused(&send(known).await, 404, "Pool pool-1 config version 1 not found");
+        assert!(!latest(&system).await.to_string().contains(&connected.delivery_secret), "{what}");
+    };
+    for status in [ChannelStatus::Disconnected, ChannelStatus::Error, ChannelStatus::Pending] {
+        store.set_channel_status(&connected.channel, status).await.unwrap();
+        assert_gone(status.as_str()).await;
+    }
+    store.set_channel_status(&connected.channel, ChannelStatus::Connected).await.unwrap();
+    assert_eq!(get(&system, version).await.json()["config"], whole.json()["config"], "connected again");
+    store.set_bot_status(&connected.bot, BotStatus::Paused).await.unwrap();
+    assert_gone("paused").await;
+    store.set_bot_status(&connected.bot, BotStatus::Active).await.unwrap();
+    assert_eq!(get(&system, version).await.status, 200);
+    // Its row alone: what a move's transaction leaves of the old pool is not what decides.
+    seed::set(&system, Table::Bots, "bot-1", "pool", other.as_str()).await;
+    assert_refused(&get(&system, version).await, 404, "Pool pool-1 config version 1 not found");
+    system.shutdown().await;
 }
 
 #[tokio::test]

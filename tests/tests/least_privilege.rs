@@ -69,7 +69,7 @@ async fn no_role_allows_what_its_function_never_does() {
         assert_eq!(send(system.internal(Method::PUT, path).json(&body)).await.status, 200);
     }
 
-    // An event that is delivered, one that fails first, and one whose secret is mended by what Slack signs with.
+    // An event that is delivered, one that fails first, and one of the platform's own app.
     prepared.stand_in.behave(Behaviour::Answer(500));
     let event = |number: u32| {
         let connected = &prepared.connected;
@@ -83,12 +83,10 @@ async fn no_role_allows_what_its_function_never_does() {
     eventually("its session is there", async || !system.store().untitled_sessions(&bots, 1).await.unwrap().is_empty())
         .await;
     let platform = seed::platform_channel(system, "channel-2", &bots[0], &prepared.connected.pool, "T0OTHER").await;
-    let before_rotation = portcullis_tests::system::random_hex(16);
-    let store = system.store();
-    store.mend_signing_secret(&platform.channel, &before_rotation.into()).await.expect("the row is written");
-    let mended = slack::message(&platform.team, &platform.app, "C0GENERAL", 1).to_string();
-    let mended = slack::signed(system, "/api/slack/events", &platform.signing_secret, mended, system.clock.now());
-    assert_eq!(send(mended).await.status, 200);
+    let of_platform = slack::message(&platform.team, &platform.app, "C0GENERAL", 1).to_string();
+    let secret = &platform.signing_secret;
+    let of_platform = slack::signed(system, "/api/slack/events", secret, of_platform, system.clock.now());
+    assert_eq!(send(of_platform).await.status, 200);
 
     // Slack holds back events of an app.
     let (team, app) = (&prepared.connected.team, &prepared.connected.app);
@@ -163,9 +161,9 @@ async fn what_a_role_does_not_allow_is_turned_away() {
     let store = portcullis_store::Store::new(
         portcullis_store::client(&aws),
         "portcullis-local-",
-        std::sync::Arc::new(portcullis_store::FixedKeyring::new(std::sync::Arc::new(
-            portcullis_crypto::Keyring::from_single_key(&"01".repeat(32)).unwrap(),
-        ))),
+        std::sync::Arc::new(portcullis_store::FixedKeys::derived_from(
+            &portcullis_crypto::Keyring::from_single_key(&"01".repeat(32)).unwrap(),
+        )),
         system.clock.clone(),
         std::sync::Arc::new(portcullis_runtime::SystemRandomness),
     );

@@ -193,7 +193,8 @@ async fn a_terminated_pool_loses_its_secrets_and_its_tokens_for_good() {
         let request = system.request(Method::POST, "/api/internal/pools/heartbeat");
         send(request.header("x-internal-token", &runtime).json(&json!({ "poolId": "pool-1", "status": status })))
     };
-    assert_eq!(heartbeat("terminated").await.status, 200);
+    let ended = json!({ "poolId": "pool-1", "status": "terminated" });
+    assert_eq!(send(system.internal(Method::POST, "/api/internal/pools/heartbeat").json(&ended)).await.status, 200);
     let with_token = || {
         let request = system.request(Method::GET, "/api/internal/secrets/maps?poolId=pool-1");
         send(request.header("x-internal-token", &skill))

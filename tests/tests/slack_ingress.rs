@@ -319,31 +319,6 @@ async fn a_channel_that_is_connected_is_found_after_ten_seconds_at_most() {
 }
 
 #[tokio::test]
-async fn a_channel_of_the_platforms_app_is_mended_after_the_platforms_secret_was_rotated() {
-    let system = System::start().await;
-    let stand_in = StandInPool::start().await;
-    let pool = seed::pool(&system, "pool-1", Some(&stand_in.address().to_string())).await;
-    let bot = seed::bot(&system, "bot-1", &pool).await;
-    let connected = seed::platform_channel(&system, "channel-1", &bot, &pool, "T0ONE").await;
-    let old = random_hex(16);
-    let store = system.store();
-    store.mend_signing_secret(&connected.channel, &old.clone().into()).await.expect("the row is written");
-    let stored = async || {
-        let found = store.slack_channel_for_verification(&connected.channel).await.expect("the row is read");
-        found.expect("the channel is there").1
-    };
-    let body = message(&connected, 1);
-    let platforms = system.settings.slack_signing_secret.clone();
-    refused(&send(event(&system, &random_hex(16), &body)).await, "neither secret");
-    let at = "1800014400";
-    assert_eq!(stored().await.sign(at, b""), signature(&old, at, b""), "a forgery mends nothing");
-    accepted(&send(event(&system, &platforms, &body)).await, "the platform's current secret");
-    assert_eq!(stored().await.sign(at, b""), signature(&platforms, at, b""), "the row is mended");
-    stand_in.wait_for(1).await;
-    system.shutdown().await;
-}
-
-#[tokio::test]
 async fn many_strangers_get_the_same_answer_and_a_customer_still_gets_through() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;

@@ -2,6 +2,8 @@
 
 #[path = "tiers/credentials.rs"]
 mod credentials;
+#[path = "tiers/ends.rs"]
+mod ends;
 #[path = "tiers/modes.rs"]
 mod modes;
 

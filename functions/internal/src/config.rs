@@ -131,6 +131,19 @@ impl App {
         Ok(config.map(|config| (config, filling.secrets)))
     }
 
+    /// What may be filled into this pool's configurations today, whatever they name: the credentials of connected channels of the
+    /// pool's own active bots. Two rounds of calls.
+    pub async fn filling_of_today(&self, read: &PoolConfiguration) -> Result<Filling, ApiError> {
+        let (records, secrets, gateway_token) = tokio::try_join!(
+            self.store.pool_records(&read.pool),
+            self.store.secrets_of_pool(&read.pool.id),
+            self.store.gateway_token(read)
+        )?;
+        let mut credentials = credentials(records);
+        credentials.extend(gateway_token.map(|token| (Reference::Gateway, token)));
+        Ok(Filling { credentials, secrets: PoolSecrets(secrets) })
+    }
+
     async fn read_filling(&self, current: &Current) -> Result<Option<Filling>, ApiError> {
         let (ids, references) = channel_references(current.configuration.references());
         let (found, secrets, gateway_token) = tokio::try_join!(

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     App, openclaw_version, refuse,
-    register::{address, check_address, default_status},
+    register::{address, check_address, default_status, reported_status},
 };
 
 /// What a pool says of itself.
@@ -63,6 +63,8 @@ pub struct Response {
     skills_version: u64,
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     templates_version: u64,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
+    skill_tokens_generation: u64,
 }
 
 #[utoipa::path(
@@ -82,7 +84,7 @@ pub async fn handle(
     check_address(&app.networks, request.pod_ip.as_ref())?;
     let generation = caller.reach(&request.pool_id)?;
     let heartbeat = Heartbeat {
-        status: request.status,
+        status: reported_status(&caller, request.status),
         address: request.pod_ip,
         last_seen_version: request.last_seen_version.map(|version| version.0),
         openclaw: request.openclaw_version.map(openclaw_version::report),
@@ -102,5 +104,6 @@ pub async fn handle(
         secrets_revision: pool.secrets_revision,
         skills_version,
         templates_version,
+        skill_tokens_generation: pool.skill_generation.0,
     }))
 }

@@ -24,7 +24,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, routing};
 use jiff::Timestamp;
 use portcullis_auth::Clock;
-use portcullis_crypto::{Keyring, Randomness};
+use portcullis_crypto::{Domain, Keyring, Randomness};
 use portcullis_openclaw::StateDir;
 use portcullis_runtime::{
     ApiError, Platform,
@@ -42,8 +42,8 @@ use portcullis_upstream::{BaseUrl, Slack};
 
 use config::generator::Generator;
 
-/// Longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// How long an answer may take: longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
+pub const DEADLINE: Duration = Duration::from_secs(15);
 
 /// The API's description: of all functions, and served by this one.
 const OPENAPI: &str = include_str!("../../../openapi.json");
@@ -54,7 +54,9 @@ const SLACK_API_URL: &str = "https://slack.com/api/";
 /// What the handlers work with.
 struct App {
     store: Store,
-    keyring: Rotating<Keyring>,
+    configuration_keys: Rotating<Keyring>,
+    runtime_token_keys: Rotating<Keyring>,
+    skill_token_keys: Rotating<Keyring>,
     networks: PoolNetworks,
     pool_state_dir: StateDir,
     lite_llm: Rotating<LiteLlmAccess>,
@@ -66,7 +68,7 @@ struct App {
 impl App {
     /// What makes configurations of records, as it is set now.
     fn generator(&self) -> Generator {
-        Generator::new(&self.lite_llm.get(), &self.keyring.get(), self.pool_state_dir.clone())
+        Generator::new(&self.lite_llm.get(), &self.configuration_keys.get(), self.pool_state_dir.clone())
     }
 
     fn now(&self) -> Timestamp {
@@ -80,23 +82,41 @@ impl App {
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mut settings = SettingsReader::new(platform);
-    let (keyring, token, lite_llm) = tokio::join!(settings.keyring(), settings.internal_token(), settings.lite_llm());
-    let keyring = settings.secret_outcome(keyring);
+    let (configuration, deliveries, secrets, runtime_tokens, skill_tokens, token, lite_llm) = tokio::join!(
+        settings.keyring(Domain::Configuration),
+        settings.keyring(Domain::DeliverySecrets),
+        settings.keyring(Domain::PoolSecrets),
+        settings.keyring(Domain::RuntimeTokens),
+        settings.keyring(Domain::SkillTokens),
+        settings.internal_token(),
+        settings.lite_llm(),
+    );
+    let configuration = settings.secret_outcome(configuration);
+    let (deliveries, secrets) = (settings.secret_outcome(deliveries), settings.secret_outcome(secrets));
+    let runtime_tokens = settings.secret_outcome(runtime_tokens);
+    let skill_tokens = settings.secret_outcome(skill_tokens);
     let token = settings.secret_outcome(token);
     let lite_llm = settings.secret_outcome(lite_llm);
     let mode = settings.internal_token_mode();
-    let store = settings.store(&keyring);
+    let store = settings.store([
+        (Domain::Configuration, &configuration),
+        (Domain::DeliverySecrets, &deliveries),
+        (Domain::PoolSecrets, &secrets),
+    ]);
     let networks = settings.pool_networks();
     let pool_state_dir = settings.pool_state_dir::<StateDir>();
     let slack = settings.upstream("SLACK_API_URL", SLACK_API_URL).map(|base: BaseUrl| Slack::new(base));
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
-        let (keyring, clock) = (keyring?, Arc::clone(&platform.clock));
-        let gate = InternalGate { token: token?, mode: mode?, keyring: keyring.clone(), clock: Arc::clone(&clock) };
+        let (runtime_tokens, clock) = (runtime_tokens?, Arc::clone(&platform.clock));
+        let keyring = runtime_tokens.clone();
+        let gate = InternalGate { token: token?, mode: mode?, keyring, clock: Arc::clone(&clock) };
         let randomness = Arc::clone(&platform.randomness);
         let app = App {
             store: store?,
-            keyring,
+            configuration_keys: configuration?,
+            runtime_token_keys: runtime_tokens,
+            skill_token_keys: skill_tokens?,
             networks: networks?,
             pool_state_dir: pool_state_dir?.unwrap_or_default(),
             lite_llm: lite_llm?,

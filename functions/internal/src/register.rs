@@ -71,11 +71,20 @@ pub async fn handle(
     let generation = caller.reach(&request.pool_id)?;
     let report = PoolReport {
         address: request.pod_ip,
-        status: request.status,
+        status: reported_status(&caller, request.status),
         openclaw: request.openclaw_version.map(openclaw_version::report),
     };
     app.store.register(&request.pool_id, report, generation).await.map_err(|error| refuse(error, &request.pool_id))?;
     Ok(axum::Json(Response { ok: true, pool_id: request.pool_id }))
+}
+
+/// The status that a report of this caller sets. Only the operator ends a pool, and with it the pool's secrets: what a machine
+/// says of its own end is that it takes nothing more.
+pub fn reported_status(caller: &Runtime, status: PoolStatus) -> PoolStatus {
+    match (caller, status) {
+        (Runtime::Bound(_), PoolStatus::Terminated) => PoolStatus::Draining,
+        (_, status) => status,
+    }
 }
 
 /// A pool may not have us post to where no pool lives: the relay looks again before it does.
@@ -84,8 +93,8 @@ pub async fn handle(
 /// 400.
 pub fn check_address(networks: &PoolNetworks, address: Option<&PoolAddress>) -> Result<(), ApiError> {
     match address {
-        Some(address) if !networks.allow(address.ip()) => {
-            Err(ApiError::invalid_field("podIp", "must be an address where pools may live"))
+        Some(address) if !networks.allow(address.socket()) => {
+            Err(ApiError::invalid_field("podIp", "must be an address where pools may live, with a port from 1024 on"))
         }
         _ => Ok(()),
     }

@@ -66,7 +66,7 @@ pub async fn issue(
 ) -> Result<(StatusCode, axum::Json<Issued>), ApiError> {
     let generations = app.store.generations(&pool).await?.ok_or_else(|| pool_not_found(&pool))?;
     let expires_at = request.ttl_seconds.ends(app.now());
-    let token = RuntimeGrant { pool, generation: generations.runtime, expires_at }.issue(&app.keyring.get());
+    let token = RuntimeGrant { pool, generation: generations.runtime, expires_at }.issue(&app.runtime_token_keys.get());
     Ok((StatusCode::CREATED, axum::Json(Issued::new(token, expires_at))))
 }
 

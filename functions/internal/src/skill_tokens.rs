@@ -60,7 +60,10 @@ pub async fn issue(
         (None, None) => return Err(pool_not_found(&pool)),
     };
     let expires_at = request.ttl_seconds.ends(app.now());
-    let token = SkillGrant { pool, skills, generation: generations.skill, expires_at }.issue(&app.keyring.get());
+    // Who holds a token of an hour must not make one of a month of it.
+    let expires_at = caller.ends_at().map_or(expires_at, |end| expires_at.min(end));
+    let token =
+        SkillGrant { pool, skills, generation: generations.skill, expires_at }.issue(&app.skill_token_keys.get());
     Ok((StatusCode::CREATED, axum::Json(Issued::new(token, expires_at))))
 }
 

@@ -72,7 +72,7 @@ impl Relay {
         let now = self.clock.now();
         // Before the lease: an absent pool costs one read and nothing more.
         let (pool, address) = reachable(&bot, target.pool, now)?;
-        if !self.networks.allow(address.ip()) {
+        if !self.networks.allow(address.socket()) {
             return Err(Stop::Failed("the pool's address is not one where pools may live".to_owned()));
         }
         if self.slow_pools.contains(&pool.id) {

@@ -14,6 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use portcullis_auth::Clock;
+use portcullis_crypto::Domain;
 use portcullis_runtime::{
     Platform, lambda,
     metrics::{Metric, Metrics},
@@ -28,6 +29,9 @@ use crate::{deliver::Outcome, post::Poster, slow_pools::SlowPools};
 
 /// How long an event is tried before it is moved to the dead-letter queue.
 pub const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
+
+/// How long one try may take: less than the function's time-out of 30 s by what it takes to defer the message after it.
+pub const DEADLINE: Duration = Duration::from_secs(25);
 
 /// How long an event is leased to one delivery: longer than the function's time-out of 30 s, so that a live delivery is
 /// never doubled.
@@ -52,6 +56,7 @@ pub struct Relay {
     metrics: Metrics,
     pool_guesses: PoolGuesses,
     slow_pools: SlowPools,
+    deadline: Duration,
 }
 
 impl Relay {
@@ -61,9 +66,10 @@ impl Relay {
     /// [`SettingsError`], which names every setting that is missing or malformed.
     pub async fn start(platform: &Platform) -> Result<Self, SettingsError> {
         let mut settings = SettingsReader::new(platform);
-        let keyring = settings.keyring().await;
+        let domain = Domain::DeliverySecrets;
+        let keyring = settings.keyring(domain).await;
         let keyring = settings.secret_outcome(keyring);
-        let store = settings.store(&keyring);
+        let store = settings.store([(domain, &keyring)]);
         let queue = settings.queue();
         let networks = settings.pool_networks();
         let relay = settings.finish(|| {
@@ -76,6 +82,7 @@ impl Relay {
                 metrics: platform.metrics.clone(),
                 pool_guesses: PoolGuesses::default(),
                 slow_pools: SlowPools::default(),
+                deadline: DEADLINE * platform.patience,
             })
         })?;
         lambda::warm_up(&relay.store, Table::EventLog).await;
@@ -110,7 +117,9 @@ impl Relay {
             return self.dead_letter(message).await;
         }
         let started = self.clock.now();
-        match self.deliver(message, event, on_slow).await {
+        let delivered = tokio::time::timeout(self.deadline, self.deliver(message, event, on_slow)).await;
+        // The message holds its lease, and goes on with what it began.
+        match delivered.unwrap_or_else(|_elapsed| Outcome::Failed("the try took too long".to_owned())) {
             Outcome::Delivered => {
                 self.metrics.count(Metric::EventDelivered);
                 let took = self.clock.now().duration_since(started).as_millis_f64();

@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing};
 use portcullis_auth::BotId;
+use portcullis_crypto::Domain;
 use portcullis_runtime::{
     ApiError, Platform, front, lambda,
     settings::{SettingsError, SettingsReader},
@@ -22,8 +23,8 @@ use portcullis_runtime::{
 };
 use portcullis_store::{Store, Table};
 
-/// Longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// How long an answer may take: longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
+pub const DEADLINE: Duration = Duration::from_secs(15);
 
 /// What the handlers work with.
 struct App {
@@ -36,14 +37,18 @@ struct App {
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mut settings = SettingsReader::new(platform);
-    let (keyring, internal_token, token) =
-        tokio::join!(settings.keyring(), settings.internal_token(), settings.skill_token());
-    let keyring = settings.secret_outcome(keyring);
+    let (secrets, tokens, internal_token, token) = tokio::join!(
+        settings.keyring(Domain::PoolSecrets),
+        settings.keyring(Domain::SkillTokens),
+        settings.internal_token(),
+        settings.skill_token(),
+    );
+    let (secrets, tokens) = (settings.secret_outcome(secrets), settings.secret_outcome(tokens));
     let internal_token = settings.secret_outcome(internal_token);
     let token = settings.secret_outcome(token);
     settings.tokens_must_differ(&internal_token, &token);
     let (internal_mode, mode) = (settings.internal_token_mode(), settings.skill_token_mode());
-    let store = settings.store(&keyring);
+    let store = settings.store([(Domain::PoolSecrets, &secrets)]);
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
         let gate = SkillGate {
@@ -51,7 +56,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             mode: mode?,
             internal_token: internal_token?,
             internal_mode: internal_mode?,
-            keyring: keyring?,
+            keyring: tokens?,
             clock: Arc::clone(&platform.clock),
         };
         Ok((App { store: store? }, gate, commit_hash?))

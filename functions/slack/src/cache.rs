@@ -34,10 +34,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         entries.insert(key, (value, now + self.lifetime));
     }
 
-    pub fn remove(&self, key: &K) {
-        self.lock().remove(key);
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, (V, Timestamp)>> {
         // No code that can panic runs under the lock, and a cache has no invariant that a panic could break.
         self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_auth::{ChannelId, Clock, SigningSecret};
-use portcullis_store::{Channel, ChannelError, Store, StoreError};
+use portcullis_store::{Channel, Store, StoreError};
 
 use crate::{body::Installation, cache::Cache};
 
@@ -14,11 +14,11 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// The most of each that is remembered.
 const CAPACITY: usize = 10_000;
 
-/// A connected channel, and the secret that its requests are signed with.
+/// A connected channel, and the secret that its own app's requests are signed with; none for the platform's app.
 #[derive(Debug)]
 pub struct KnownChannel {
     pub channel: Channel,
-    pub secret: SigningSecret,
+    pub secret: Option<SigningSecret>,
 }
 
 /// What a channel is looked up by.
@@ -67,15 +67,6 @@ impl Channels {
             None => Ok(None),
         };
         self.find(key, read).await
-    }
-
-    /// Seals a channel's signing secret anew, and forgets the old one.
-    pub async fn mend(&self, known: &KnownChannel, secret: &SigningSecret) -> Result<(), ChannelError> {
-        self.store.mend_signing_secret(&known.channel.id, secret.expose_secret()).await?;
-        let (team, app) = (known.channel.team_id.clone(), known.channel.app_id.clone());
-        self.known.remove(&Key::Id(known.channel.id.clone()));
-        self.known.remove(&Key::Installation(Installation { team, app }));
-        Ok(())
     }
 
     async fn find(

@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing};
 use portcullis_auth::Clock;
+use portcullis_crypto::Domain;
 use portcullis_runtime::{
     Platform, front, lambda,
     metrics::Metrics,
@@ -26,8 +27,8 @@ use portcullis_store::{Store, Table};
 
 use crate::{cache::Cache, channels::Channels, verify::Gate};
 
-/// Slack gives up after 3 s; the whole answer takes at most 2.5 s, so this leaves room for the way back.
-const DEADLINE: Duration = Duration::from_millis(2300);
+/// How long an answer may take. Slack gives up after 3 s; the whole answer takes at most 2.5 s, so this leaves room for the way back.
+pub const DEADLINE: Duration = Duration::from_millis(2300);
 
 /// What the handlers work with.
 struct App {
@@ -49,16 +50,18 @@ const QUEUED_CAPACITY: usize = 10_000;
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mut settings = SettingsReader::new(platform);
-    let (keyring, slack_app) = tokio::join!(settings.keyring(), settings.slack_app());
+    let domain = Domain::SigningSecrets;
+    let (keyring, slack_app) = tokio::join!(settings.keyring(domain), settings.slack_app());
     let keyring = settings.secret_outcome(keyring);
     let slack_app = settings.secret_outcome(slack_app);
-    let store = settings.store(&keyring);
+    let store = settings.store([(domain, &keyring)]);
     let queue = settings.queue();
     let commit_hash = settings.commit_hash();
     let (gate, app, commit_hash) = settings.finish(|| {
         let clock: Arc<dyn Clock> = Arc::clone(&platform.clock);
         let store = store?;
-        let gate = Gate::new(Channels::new(store.clone(), Arc::clone(&clock)), slack_app?, clock);
+        let channels = Channels::new(store.clone(), Arc::clone(&clock));
+        let gate = Gate::new(channels, slack_app?, clock, &*platform.randomness);
         let app = App {
             store,
             queue: queue?,

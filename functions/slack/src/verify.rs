@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
-use portcullis_auth::{ChannelId, Clock, SignedHeaders, slack_signature};
+use portcullis_auth::{ChannelId, Clock, SignedHeaders, SigningSecret, slack_signature};
+use portcullis_crypto::Randomness;
 use portcullis_runtime::{
     ApiError,
     json::text,
@@ -38,39 +39,41 @@ pub struct Gate {
     channels: Channels,
     slack_app: Rotating<SlackApp>,
     clock: Arc<dyn Clock>,
+    /// A secret that nobody has: a request that no customer's app can have signed is verified with it, so that its refusal
+    /// takes as long as any.
+    nobodys: SigningSecret,
 }
 
 impl Gate {
-    pub fn new(channels: Channels, slack_app: Rotating<SlackApp>, clock: Arc<dyn Clock>) -> Self {
-        Self { channels, slack_app, clock }
+    pub fn new(
+        channels: Channels,
+        slack_app: Rotating<SlackApp>,
+        clock: Arc<dyn Clock>,
+        randomness: &dyn Randomness,
+    ) -> Self {
+        let mut nobodys = [0; 32];
+        randomness.fill(&mut nobodys);
+        Self { channels, slack_app, clock, nobodys: SigningSecret::new(hex::encode(nobodys).into()) }
     }
 
-    /// A request for a known channel: signed with the channel's own secret, or, where the platform's app was connected
-    /// before its secret was rotated, with the platform's current one.
-    async fn verify_known(
-        &self,
-        known: Arc<KnownChannel>,
-        signed: &SignedHeaders<'_>,
-        raw: &Bytes,
-    ) -> Result<Arc<KnownChannel>, ApiError> {
-        if signed.verify(&known.secret, raw).is_ok() {
-            return Ok(known);
+    /// Whether a request is genuine: signed with the channel's own secret, or, for the platform's app and for what names no
+    /// channel of ours, with the platform's.
+    async fn is_genuine(&self, known: Option<&KnownChannel>, signed: &SignedHeaders<'_>, raw: &Bytes) -> bool {
+        let own = known.and_then(|known| known.secret.as_ref());
+        let is_own = signed.verify(own.unwrap_or(&self.nobodys), raw).is_ok();
+        if own.is_some() && is_own {
+            return true;
         }
         // Tried for a customer's app as well, and its outcome thrown away: else the time that a refusal takes would tell
         // the two apart.
         let is_platforms = self.is_signed_by_platform(signed, raw).await;
-        if !(is_platforms && known.channel.platform_app) {
-            return Err(unauthorized());
-        }
-        if let Err(error) = self.channels.mend(&known, &self.slack_app.get().signing_secret).await {
-            tracing::warn!(%error, channel = %known.channel.id, "the signing secret was not mended; the next event tries again");
-        }
-        Ok(known)
+        own.is_none() && is_platforms
     }
 
     async fn is_signed_by_platform(&self, signed: &SignedHeaders<'_>, raw: &Bytes) -> bool {
-        signed.verify(&self.slack_app.get().signing_secret, raw).is_ok()
-            || signed.verify(&self.slack_app.look_again().await.signing_secret, raw).is_ok()
+        let now = self.clock.now();
+        self.slack_app.trusted().await.has_signed(signed, raw, now)
+            || self.slack_app.look_again().await.has_signed(signed, raw, now)
     }
 }
 
@@ -91,10 +94,10 @@ impl SlackGate for Gate {
             None => self.channels.by_first_installation(&installations).await?,
         };
 
+        if !self.is_genuine(known.as_deref(), &signed, &raw).await {
+            return Err(unauthorized());
+        }
         let Some(known) = known else {
-            if !self.is_signed_by_platform(&signed, &raw).await {
-                return Err(unauthorized());
-            }
             return match genuine(body, text.as_deref())? {
                 body if body.is_url_verification() => challenge(&body),
                 body if body.names_its_origin() => Ok(Verified::ForNobody),
@@ -102,7 +105,6 @@ impl SlackGate for Gate {
             };
         };
 
-        let known = self.verify_known(known, &signed, &raw).await?;
         let body = genuine(body, text.as_deref())?;
         if body.is_url_verification() {
             return challenge(&body);

@@ -253,10 +253,9 @@ impl Demo {
             app_id: APP.parse().map_err(failed)?,
             team_name: Some("Demo".to_owned()),
             bot_user_id: None,
-            platform_app: false,
             // Made up: an account without one is left out of the configuration.
             bot_token: Some(format!("not-a-slack-token-{}", self.caller.random_text()).into()),
-            signing_secret: setting(&self.caller.platform, "DEMO_SLACK_SIGNING_SECRET")?,
+            signing_secret: Some(setting(&self.caller.platform, "DEMO_SLACK_SIGNING_SECRET")?),
             delivery_secret: setting(&self.caller.platform, "DEMO_DELIVERY_SECRET")?,
         };
         store.connect_slack_channel(channel).await.map(drop).map_err(failed)
@@ -368,9 +367,7 @@ fn setting(platform: &Platform, name: &str) -> Result<SecretString, DemoError> {
 
 async fn store(platform: &Platform) -> Result<Store, DemoError> {
     let mut settings = SettingsReader::new(platform);
-    let keyring = settings.keyring().await;
-    let keyring = settings.secret_outcome(keyring);
-    let store = settings.store(&keyring);
+    let store = settings.store_with_all_keys().await;
     settings.finish(|| store).map_err(failed)
 }
 

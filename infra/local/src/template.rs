@@ -57,7 +57,7 @@ pub struct Table {
     pub name: String,
     /// The table's own key.
     pub key: Key,
-    /// Global secondary indexes, which hold all attributes or only keys.
+    /// Global secondary indexes.
     pub indexes: Vec<Index>,
     /// The attribute that says when an item has expired.
     pub ttl_attribute: Option<String>,
@@ -88,8 +88,10 @@ pub struct Index {
     pub name: String,
     /// Its key.
     pub key: Key,
-    /// DynamoDB's `ALL` or `KEYS_ONLY`.
+    /// DynamoDB's `ALL`, `KEYS_ONLY` or `INCLUDE`.
     pub projection: String,
+    /// The attributes that an `INCLUDE` holds beside keys.
+    pub attributes: Vec<String>,
 }
 
 /// A route of the HTTP API.
@@ -335,6 +337,8 @@ struct IndexProperties {
 #[serde(rename_all = "PascalCase")]
 struct Projection {
     projection_type: String,
+    #[serde(default)]
+    non_key_attributes: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -353,13 +357,14 @@ impl TableProperties {
         };
         let indexes =
             self.global_secondary_indexes.iter().map(|index| match index.projection.projection_type.as_str() {
-                projection @ ("ALL" | "KEYS_ONLY") => Ok(Index {
+                projection @ ("ALL" | "KEYS_ONLY" | "INCLUDE") => Ok(Index {
                     name: index.index_name.clone(),
                     key: key(&index.key_schema)?,
                     projection: projection.to_owned(),
+                    attributes: index.projection.non_key_attributes.clone(),
                 }),
                 other => problem(format!(
-                    "index {} has projection {other}; ALL and KEYS_ONLY are known here",
+                    "index {} has projection {other}; ALL, KEYS_ONLY and INCLUDE are known here",
                     index.index_name
                 )),
             });
@@ -449,6 +454,7 @@ Resources:
                     name: "byNumber".to_owned(),
                     key: Key { partition: attribute("number", "N"), sort: None },
                     projection: "ALL".to_owned(),
+                    attributes: Vec::new(),
                 }],
                 ttl_attribute: Some("expiresAt".to_owned()),
             }],
@@ -470,7 +476,7 @@ Resources:
                 "notes",
                 "resource NotesTable of the template: TableName is not ${TablePrefix}NAME",
             ),
-            ("ProjectionType: ALL", "ProjectionType: INCLUDE", "resource NotesTable of the template: index byNumber"),
+            ("ProjectionType: ALL", "ProjectionType: SOME", "resource NotesTable of the template: index byNumber"),
             (
                 "AttributeName: owner, AttributeType",
                 "AttributeName: o, AttributeType",

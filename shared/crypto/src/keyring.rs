@@ -7,7 +7,7 @@ use std::{collections::HashMap, fmt};
 
 use secrecy::{SecretBox, SecretSlice};
 
-use crate::{Cell, Digest, MacKey, Randomness};
+use crate::{Cell, Digest, Domain, MacKey, Randomness};
 pub use parse::KeyringError;
 use sealing_key::{NONCE_LENGTH, NotAuthentic, SealingKey, TAG_LENGTH};
 
@@ -101,6 +101,15 @@ impl Keyring {
         } else {
             Err(KeyringError::CurrentMissing(current))
         }
+    }
+
+    /// The keyring of one domain: of each key the subkey that HKDF-SHA256 (RFC 5869) makes of it, the domain's name in the label.
+    /// A subkey keeps its key's id, and tells nothing of that key or of another domain's.
+    #[must_use]
+    pub fn for_domain(&self, domain: Domain) -> Self {
+        let label = format!("portcullis/keys/{domain}/v1");
+        let keys = self.keys.iter().map(|(id, key)| (*id, key.subkey(&label))).collect();
+        Self { keys, current: self.current }
     }
 
     /// The id of the key that [`Keyring::seal`] uses.

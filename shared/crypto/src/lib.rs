@@ -9,12 +9,14 @@
 
 mod cell;
 mod digest;
+mod domain;
 mod keyring;
 mod mac;
 mod random;
 
 pub use cell::Cell;
 pub use digest::{Digest, constant_time_eq};
+pub use domain::Domain;
 pub use keyring::{KeyId, Keyring, KeyringError, OpenError, SEALED_OVERHEAD};
 pub use mac::{MAC_LENGTH, MacKey, hmac_sha256};
 pub use random::Randomness;

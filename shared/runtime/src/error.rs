@@ -160,7 +160,9 @@ impl From<StoreError> for ApiError {
                 "A stored secret could not be opened",
             )
             .with_detail(detail),
-            StoreError::Malformed { .. } | StoreError::Refused { .. } => Self::internal(detail),
+            StoreError::NoKeys { .. } | StoreError::Malformed { .. } | StoreError::Refused { .. } => {
+                Self::internal(detail)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use portcullis_auth::BotId;
-use portcullis_store::MAXIMUM_METADATA_BYTES;
+use portcullis_store::{MAXIMUM_COUNT, MAXIMUM_METADATA_BYTES};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, DeserializeOwned},
@@ -57,7 +57,7 @@ pub struct Count(pub u64);
 
 impl Count {
     /// The largest count.
-    pub const MAXIMUM: u64 = (1 << 53) - 1;
+    pub const MAXIMUM: u64 = MAXIMUM_COUNT;
 }
 
 impl<'de> Deserialize<'de> for Count {

@@ -1,8 +1,48 @@
 //! Where pools may live: what keeps a delivery from being sent to a metadata service or to ourselves.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// The lowest port that a pool may listen on. Those below are where a system's own services are.
+const LOWEST_PORT: u16 = 1024;
+
+/// Where no pool lives, whatever `POOL_CIDRS` says.
+///
+/// Source: IANA's special-purpose address registries of both families.
+const NEVER_V4: [Ipv4Net; 3] = [
+    // This network, and what stands for the machine itself.
+    v4([0, 0, 0, 0], 8),
+    // Link-local, with the metadata services of AWS at 169.254.169.254 and 169.254.170.2.
+    v4([169, 254, 0, 0], 16),
+    // Reserved, and the broadcast address.
+    v4([240, 0, 0, 0], 4),
+];
+
+const NEVER_V6: [Ipv6Net; 8] = [
+    // Ways to write an IPv4 address, each of which would reach one that was never looked at: compatible, mapped, translated,
+    // NAT64's two, Teredo and 6to4.
+    v6(0, 96),
+    v6(0xffff << 32, 96),
+    v6(0xffff << 48, 96),
+    v6(0x0064_ff9b << 96, 96),
+    v6(0x0064_ff9b_0001 << 80, 48),
+    v6(0x2001_0000 << 96, 32),
+    v6(0x2002 << 112, 16),
+    // AWS's services of an instance: metadata, DNS and time.
+    v6(0xfd00_0ec2 << 96, 32),
+];
+
+const fn v4([a, b, c, d]: [u8; 4], length: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)
+}
+
+const fn v6(address: u128, length: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::from_bits(address), length)
+}
 
 /// The networks in which a pool's address must lie (`POOL_CIDRS`).
 #[derive(Clone, Debug)]
@@ -33,19 +73,20 @@ impl PoolNetworks {
         Self { allow_loopback: true, ..self }
     }
 
-    /// Whether a pool may live at `address`.
+    /// Whether a pool may live at `address`: in one of the networks, on a port from 1024 on.
     ///
-    /// Loopback, link-local (the metadata service's 169.254.169.254 among them), multicast, unspecified, broadcast and
-    /// IPv4-mapped addresses are out even where a network holds them.
+    /// Loopback, link-local (AWS's metadata services of both families among them), multicast, reserved addresses and IPv6's ways
+    /// to write an IPv4 address are out even where a network holds them.
     #[must_use]
-    pub fn allow(&self, address: IpAddr) -> bool {
-        let never = match address {
-            IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
-            IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),
+    pub fn allow(&self, address: SocketAddr) -> bool {
+        let ip = address.ip();
+        let never = match ip {
+            _ if ip.is_loopback() => !self.allow_loopback,
+            IpAddr::V4(v4) => NEVER_V4.iter().any(|network| network.contains(&v4)),
+            IpAddr::V6(v6) => v6.is_unicast_link_local() || NEVER_V6.iter().any(|network| network.contains(&v6)),
         };
-        let never = never || address.is_multicast() || address.is_unspecified();
-        let loopback_is_out = address.is_loopback() && !self.allow_loopback;
-        !never && !loopback_is_out && self.networks.iter().any(|network| network.contains(&address))
+        let is_out = never || ip.is_multicast() || address.port() < LOWEST_PORT;
+        !is_out && self.networks.iter().any(|network| network.contains(&ip))
     }
 }
 
@@ -53,11 +94,23 @@ impl PoolNetworks {
 mod tests {
     use super::*;
 
+    fn at(ip: &str) -> SocketAddr {
+        SocketAddr::new(ip.parse().unwrap(), 18789)
+    }
+
     #[test]
     fn only_an_address_inside_the_networks_is_allowed() {
         let networks: PoolNetworks = "10.0.0.0/16, fd00::/8".parse().unwrap();
         for (address, allowed) in [("10.0.3.4", true), ("10.1.0.1", false), ("fd00::1", true), ("8.8.8.8", false)] {
-            assert_eq!(networks.allow(address.parse().unwrap()), allowed, "{address}");
+            assert_eq!(networks.allow(at(address)), allowed, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_pool_listens_on_a_port_from_1024_on() {
+        let networks: PoolNetworks = "10.0.0.0/16".parse().unwrap();
+        for (port, allowed) in [(1, false), (22, false), (80, false), (1023, false), (1024, true), (65535, true)] {
+            assert_eq!(networks.allow(SocketAddr::new("10.0.3.4".parse().unwrap(), port)), allowed, "{port}");
         }
     }
 
@@ -76,11 +129,28 @@ mod tests {
             "ff02::1",
             "::ffff:10.0.0.1",
             "::ffff:169.254.169.254",
+            "0.1.2.3",
+            "169.254.170.2",
+            "240.0.0.1",
+            "::10.0.0.1",
+            "::ffff:0:10.0.0.1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::a9fe:a9fe",
+            "2001::1",
+            "2002:a9fe:a9fe::1",
+            "fd00:ec2::254",
+            "fd00:ec2::253",
+            "fd00:ec2::23",
+            "fd00:ec2:ffff::1",
         ] {
-            assert!(!everywhere.allow(address.parse().unwrap()), "{address}");
+            assert!(!everywhere.allow(at(address)), "{address}");
         }
-        assert!(everywhere.clone().with_loopback().allow("127.0.0.1".parse().unwrap()));
-        assert!(!everywhere.with_loopback().allow("169.254.169.254".parse().unwrap()));
+        for address in ["10.0.0.1", "172.31.0.1", "2001:db8::1", "2600:1f18::1", "fd00:ec1::1", "fd00:ec3::1"] {
+            assert!(everywhere.allow(at(address)), "{address}");
+        }
+        let with_loopback = everywhere.with_loopback();
+        assert!(with_loopback.allow(at("127.0.0.1")) && with_loopback.allow(at("::1")));
+        assert!(!with_loopback.allow(at("169.254.169.254")) && !with_loopback.allow(at("::2")));
     }
 
     #[test]

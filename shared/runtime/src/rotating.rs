@@ -1,11 +1,11 @@
 //! A secret that is kept fresh while requests go on.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use portcullis_auth::Clock;
-use portcullis_crypto::Keyring;
+use portcullis_crypto::{Domain, Keyring};
 use portcullis_store::{KeySource, KeyringFuture};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -87,13 +87,20 @@ impl<T: FromSecret> Rotating<T> {
     }
 
     /// The value after another look, where the one that is known is older than [`LOOK_AGAIN_AFTER`]; else that.
+    ///
+    /// The look goes on where whoever waits for it gives up: its outcome is recorded, or each request of a slow hour would
+    /// begin one of its own and none would ever end.
     pub async fn look_again(&self) -> Arc<T> {
-        // Boxed: what a look needs would otherwise stand in the future of each request that may want one.
-        Box::pin(async {
-            let looking = Arc::clone(&self.0.looking).lock_owned().await;
-            self.0.refresh(&looking, LOOK_AGAIN_AFTER).await;
-        })
-        .await;
+        if self.0.is_older_than(&self.0.known.load(), LOOK_AGAIN_AFTER) {
+            let rotating = self.clone();
+            let look = tokio::spawn(async move {
+                let looking = Arc::clone(&rotating.0.looking).lock_owned().await;
+                rotating.0.refresh(&looking, LOOK_AGAIN_AFTER).await;
+            });
+            if let Err(error) = look.await {
+                tracing::error!(%error, secret = self.0.id.name(), "the look at a secret ended early");
+            }
+        }
         Arc::clone(&self.0.known.load().value)
     }
 }
@@ -123,13 +130,25 @@ impl<T: FromSecret> Inner<T> {
     }
 }
 
-impl KeySource for Rotating<Keyring> {
-    fn keyring(&self) -> Arc<Keyring> {
-        self.get()
+/// The keyrings that a function's store works with, by their domains.
+pub struct StoreKeys(BTreeMap<Domain, Rotating<Keyring>>);
+
+impl StoreKeys {
+    pub(crate) fn new(keyrings: impl IntoIterator<Item = (Domain, Rotating<Keyring>)>) -> Self {
+        Self(keyrings.into_iter().collect())
+    }
+}
+
+impl KeySource for StoreKeys {
+    fn keyring(&self, domain: Domain) -> Option<Arc<Keyring>> {
+        self.0.get(&domain).map(Rotating::get)
     }
 
-    fn look_again(&self) -> KeyringFuture<'_> {
-        Box::pin(Self::look_again(self))
+    fn look_again(&self, domain: Domain) -> KeyringFuture<'_> {
+        Box::pin(async move {
+            let keyring = self.0.get(&domain)?;
+            Some(keyring.look_again().await)
+        })
     }
 }
 

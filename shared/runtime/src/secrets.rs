@@ -5,8 +5,8 @@ mod source;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use portcullis_auth::{SigningSecret, StaticToken};
-use portcullis_crypto::Keyring;
+use portcullis_auth::{SignedHeaders, SigningSecret, StaticToken};
+use portcullis_crypto::{Domain, Keyring};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -18,8 +18,8 @@ pub const PREVIOUS_VALUE_COUNTS_FOR: Duration = Duration::from_hours(24);
 /// A secret by the name that an operator knows it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SecretId {
-    /// The encryption keys.
-    Encryption,
+    /// The keys of a domain.
+    Keys(Domain),
     /// The operator's token.
     InternalToken,
     /// The shared skill token.
@@ -35,7 +35,13 @@ impl SecretId {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Encryption => "encryption",
+            Self::Keys(Domain::SigningSecrets) => "keys/signing-secrets",
+            Self::Keys(Domain::DeliverySecrets) => "keys/delivery-secrets",
+            Self::Keys(Domain::Configuration) => "keys/configuration",
+            Self::Keys(Domain::PoolSecrets) => "keys/pool-secrets",
+            Self::Keys(Domain::Integrations) => "keys/integrations",
+            Self::Keys(Domain::RuntimeTokens) => "keys/runtime-tokens",
+            Self::Keys(Domain::SkillTokens) => "keys/skill-tokens",
             Self::InternalToken => "internal-token",
             Self::SkillToken => "skill-token",
             Self::Slack => "slack",
@@ -45,7 +51,7 @@ impl SecretId {
 
     /// Whether the value before the last rotation counts for a while.
     fn has_previous(self) -> bool {
-        matches!(self, Self::InternalToken | Self::SkillToken)
+        matches!(self, Self::InternalToken | Self::SkillToken | Self::Slack)
     }
 }
 
@@ -53,6 +59,8 @@ impl SecretId {
 pub struct SecretVersions {
     /// The current value.
     pub current: SecretString,
+    /// The domain whose keys are still to be derived from this value; `None` where it is what it is looked up as.
+    pub derive: Option<Domain>,
     /// The value before the last rotation, and until when it counts (`None`: until it is taken away).
     pub previous: Option<(SecretString, Option<Timestamp>)>,
 }
@@ -71,7 +79,11 @@ impl FromSecret for Keyring {
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
         let text = versions.current.expose_secret();
         let keyring = if text.starts_with('{') { Self::from_json(text) } else { Self::from_single_key(text) };
-        keyring.map_err(|error| error.to_string())
+        let keyring = keyring.map_err(|error| error.to_string())?;
+        Ok(match versions.derive {
+            Some(domain) => keyring.for_domain(domain),
+            None => keyring,
+        })
     }
 }
 
@@ -114,8 +126,20 @@ impl<'de> Deserialize<'de> for Field {
 /// The platform's own Slack app.
 #[derive(Debug)]
 pub struct SlackApp {
-    /// What Slack signs its requests to this app with.
-    pub signing_secret: SigningSecret,
+    signing_secret: SigningSecret,
+    /// The secret before the last rotation, and until when it counts (`None`: until it is taken away).
+    previous: Option<(SigningSecret, Option<Timestamp>)>,
+}
+
+impl SlackApp {
+    /// Whether Slack signed this body for this app: with the current secret, or with the one before while that counts.
+    #[must_use]
+    pub fn has_signed(&self, signed: &SignedHeaders<'_>, body: &[u8], now: Timestamp) -> bool {
+        let counts = |(_, end): &&(SigningSecret, Option<Timestamp>)| end.is_none_or(|end| now < end);
+        let previous = self.previous.as_ref().filter(counts);
+        signed.verify(&self.signing_secret, body).is_ok()
+            || previous.is_some_and(|(secret, _)| signed.verify(secret, body).is_ok())
+    }
 }
 
 /// A Slack signing secret is 32 hex digits; a shorter one is surely a mistake.
@@ -124,21 +148,38 @@ const MINIMUM_SIGNING_SECRET_LENGTH: usize = 16;
 impl FromSecret for SlackApp {
     /// JSON `{"SLACK_SIGNING_SECRET": "…"}`; other fields are for other functions.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Fields {
-            #[serde(rename = "SLACK_SIGNING_SECRET")]
-            signing_secret: Field,
-        }
-        let fields: Fields = serde_json::from_str(versions.current.expose_secret())
-            .map_err(|_| r#"must be JSON with "SLACK_SIGNING_SECRET""#.to_owned())?;
-        let secret = fields.signing_secret.0;
-        if one_word(&secret).map_err(|problem| format!("SLACK_SIGNING_SECRET {problem}"))?.len()
-            < MINIMUM_SIGNING_SECRET_LENGTH
-        {
-            return Err(format!("SLACK_SIGNING_SECRET must be at least {MINIMUM_SIGNING_SECRET_LENGTH} characters"));
-        }
-        Ok(Self { signing_secret: SigningSecret::new(secret) })
+        let signing_secret = slack_signing_secret(&versions.current)?;
+        let Some((previous, valid_until)) = &versions.previous else {
+            return Ok(Self { signing_secret, previous: None });
+        };
+        let previous = match slack_signing_secret(previous) {
+            Ok(previous) => Some((previous, *valid_until)),
+            // As of a token's previous value.
+            Err(error) if valid_until.is_some() => {
+                tracing::warn!(%error, "the Slack app's previous value is none and does not count");
+                None
+            }
+            Err(error) => return Err(format!("the previous value: {error}")),
+        };
+        Ok(Self { signing_secret, previous })
     }
+}
+
+fn slack_signing_secret(json: &SecretString) -> Result<SigningSecret, String> {
+    #[derive(Deserialize)]
+    struct Fields {
+        #[serde(rename = "SLACK_SIGNING_SECRET")]
+        signing_secret: Field,
+    }
+    let fields: Fields = serde_json::from_str(json.expose_secret())
+        .map_err(|_| r#"must be JSON with "SLACK_SIGNING_SECRET""#.to_owned())?;
+    let secret = fields.signing_secret.0;
+    if one_word(&secret).map_err(|problem| format!("SLACK_SIGNING_SECRET {problem}"))?.len()
+        < MINIMUM_SIGNING_SECRET_LENGTH
+    {
+        return Err(format!("SLACK_SIGNING_SECRET must be at least {MINIMUM_SIGNING_SECRET_LENGTH} characters"));
+    }
+    Ok(SigningSecret::new(secret))
 }
 
 /// The models that pools speak through; `None` where none are set.
@@ -189,7 +230,8 @@ mod tests {
     use super::*;
 
     fn lite_llm(text: &str) -> Result<Option<String>, String> {
-        let access = LiteLlmAccess::from_secret(&SecretVersions { current: text.into(), previous: None })?;
+        let access =
+            LiteLlmAccess::from_secret(&SecretVersions { current: text.into(), derive: None, previous: None })?;
         Ok(access.0.map(|access| access.base_url))
     }
 
@@ -215,7 +257,7 @@ mod tests {
     fn white_space_at_the_ends_of_a_field_is_cut_off_and_inside_a_secret_refused() {
         let slack = |secret: &str| {
             let current = serde_json::json!({ "SLACK_SIGNING_SECRET": secret }).to_string().into();
-            SlackApp::from_secret(&SecretVersions { current, previous: None })
+            SlackApp::from_secret(&SecretVersions { current, derive: None, previous: None })
                 .map(|app| app.signing_secret.sign("1", b""))
         };
         let clean = slack("0123456789abcdef").unwrap();
@@ -225,7 +267,9 @@ mod tests {
         assert!(slack("01234567 89abcdef").is_err());
         let spaced = r#"{"LITELLM_BASE_URL":" https://models.example.com\n","LITELLM_API_KEY":"k\n"}"#;
         assert_eq!(lite_llm(spaced), Ok(Some("https://models.example.com".to_owned())));
-        let token = |text: &str| StaticToken::from_secret(&SecretVersions { current: text.into(), previous: None });
+        let token = |text: &str| {
+            StaticToken::from_secret(&SecretVersions { current: text.into(), derive: None, previous: None })
+        };
         assert!(token(&"t".repeat(32)).is_ok());
         assert!(token(&format!("{0} {0}", "t".repeat(32))).is_err());
     }

@@ -8,7 +8,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use portcullis_auth::StaticToken;
-use portcullis_crypto::Keyring;
+use portcullis_crypto::{Domain, Keyring};
 use portcullis_store::{ClientOptions, Store};
 use secrecy::ExposeSecret;
 
@@ -16,7 +16,7 @@ use crate::{
     Platform, aws,
     network::PoolNetworks,
     queue::{EventQueue, SqsQueue},
-    rotating::Rotating,
+    rotating::{Rotating, StoreKeys},
     secrets::{FromSecret, LiteLlmAccess, SecretId, SlackApp},
     tier::TokenMode,
 };
@@ -109,14 +109,17 @@ impl<'a> SettingsReader<'a> {
     /// Notes the outcome of a secret's look-up.
     pub fn secret_outcome<T>(&mut self, outcome: Result<T, String>) -> Result<T, Noted> {
         outcome.map_err(|problem| {
-            self.problems.push(problem);
+            // Keys of several domains may come from one setting.
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
             Noted
         })
     }
 
-    /// The encryption keys.
-    pub fn keyring(&self) -> impl Future<Output = Result<Rotating<Keyring>, String>> + use<'a> {
-        Self::secret(self.platform, SecretId::Encryption)
+    /// The keys of a domain.
+    pub fn keyring(&self, domain: Domain) -> impl Future<Output = Result<Rotating<Keyring>, String>> + use<'a> {
+        Self::secret(self.platform, SecretId::Keys(domain))
     }
 
     /// The operator's token.
@@ -152,15 +155,29 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// The store, whose tables' names begin with `TABLE_PREFIX`.
-    pub fn store(&mut self, keyring: &Result<Rotating<Keyring>, Noted>) -> Result<Store, Noted> {
+    /// The store, whose tables' names begin with `TABLE_PREFIX`, with the keys of the domains that this function works with.
+    pub fn store<'k>(
+        &mut self,
+        keyrings: impl IntoIterator<Item = (Domain, &'k Result<Rotating<Keyring>, Noted>)>,
+    ) -> Result<Store, Noted> {
         let prefix: Result<String, Noted> = self.required("TABLE_PREFIX");
         self.problems.extend(aws::missing(&self.platform.aws).map(|name| format!("{name} is not set")));
-        let keyring = keyring.as_ref().map_err(|noted| *noted)?;
+        let keyrings = keyrings.into_iter().map(|(domain, keyring)| Ok((domain, keyring.clone()?)));
+        let keys = StoreKeys::new(keyrings.collect::<Result<Vec<_>, Noted>>()?);
         let platform = self.platform;
         let client = portcullis_store::client_with(&platform.aws, &ClientOptions::with_patience(platform.patience));
         let (clock, randomness) = (Arc::clone(&platform.clock), Arc::clone(&platform.randomness));
-        Ok(Store::new(client, prefix?, Arc::new(keyring.clone()), clock, randomness))
+        Ok(Store::new(client, prefix?, Arc::new(keys), clock, randomness))
+    }
+
+    /// The store with the keys of every domain: for what stands in for all functions, and never for one of them.
+    pub async fn store_with_all_keys(&mut self) -> Result<Store, Noted> {
+        let mut keyrings = Vec::new();
+        for domain in Domain::ALL {
+            let keyring = self.keyring(domain).await;
+            keyrings.push((domain, self.secret_outcome(keyring)));
+        }
+        self.store(keyrings.iter().map(|(domain, keyring)| (*domain, keyring)))
     }
 
     /// The queue of accepted events: the platform's own, else SQS at `EVENT_QUEUE_URL` with dead letters at

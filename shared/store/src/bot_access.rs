@@ -1,8 +1,15 @@
 //! Who reaches which bot.
 
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use portcullis_auth::{BotId, Generation, PoolId};
 
-use crate::{Bot, BotStatus, PoolStatus, Store, StoreError, Table, attribute::Item, batch::RowKey, row::Row};
+use crate::{
+    Bot, BotStatus, PoolStatus, Store, StoreError, Table,
+    attribute::{Item, attributes, names, number, text},
+    batch::RowKey,
+    row::Row,
+    store::built,
+};
 
 /// On whose behalf a bot is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +48,21 @@ impl BotReach<'_> {
         }
     }
 
+    /// The pool that the caller's token is bound to, and the attribute of its row that holds the generation that counts.
+    fn bound_to(&self) -> Option<(&PoolId, &'static str, Generation)> {
+        match self {
+            Self::Any => None,
+            Self::Runtime(pool, generation) => Some((pool, "runtimeGeneration", *generation)),
+            Self::Skill(pool, generation) => Some((pool, "skillGeneration", *generation)),
+        }
+    }
+
     /// Whether the caller's token still counts, by what was read at [`BotReach::pool_key`].
     pub(crate) fn check_generation(&self, pool: Option<&Item>) -> Result<(), BotAccessError> {
-        let (attribute, generation) = match self {
-            Self::Any => return Ok(()),
-            Self::Runtime(_, generation) => ("runtimeGeneration", generation),
-            Self::Skill(_, generation) => ("skillGeneration", generation),
-        };
+        let Some((_, attribute, generation)) = self.bound_to() else { return Ok(()) };
         let row = Row::new(Table::Pools, pool.ok_or(BotAccessError::Revoked)?)?;
         let is_terminated = row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated;
-        let counts = !is_terminated && Generation(row.parsed(attribute)?) == *generation;
+        let counts = !is_terminated && Generation(row.parsed(attribute)?) == generation;
         if counts { Ok(()) } else { Err(BotAccessError::Revoked) }
     }
 
@@ -67,6 +79,23 @@ impl BotReach<'_> {
 }
 
 impl Store {
+    /// The condition, for the transaction that writes on the caller's behalf, that its token still counts then; a static one
+    /// needs none. It goes behind all other actions.
+    pub(crate) fn while_it_counts(&self, reach: BotReach<'_>) -> Result<Option<TransactWriteItem>, StoreError> {
+        let Some((pool, attribute, generation)) = reach.bound_to() else { return Ok(None) };
+        let condition = format!("#status <> :terminated AND #{attribute} = :generation");
+        let check = ConditionCheck::builder()
+            .table_name(self.table_name(Table::Pools))
+            .key("id", text(pool))
+            .set_expression_attribute_names(names(&[&condition]))
+            .set_expression_attribute_values(Some(attributes([
+                (":terminated", text(PoolStatus::Terminated)),
+                (":generation", number(generation.0)),
+            ])))
+            .condition_expression(condition);
+        Ok(Some(TransactWriteItem::builder().condition_check(built(check.build())?).build()))
+    }
+
     /// Whether the caller reaches a bot: one call.
     ///
     /// # Errors

@@ -1,14 +1,13 @@
 //! `channel_credentials`: what a connected channel is spoken to and verified with, sealed.
 
-use aws_sdk_dynamodb::types::{ConditionCheck, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, TransactWriteItem, Update};
 use portcullis_auth::{ChannelId, SigningSecret};
-use portcullis_crypto::Cell;
+use portcullis_crypto::{Cell, Domain};
 use secrecy::SecretString;
 
 use crate::{
-    ChannelError, Store, StoreError, Table,
+    Store, StoreError, Table,
     attribute::{Item, attributes, names, number, schema, text, time},
-    error::CallError,
     row::Row,
     store::built,
 };
@@ -19,7 +18,7 @@ const TABLE: Table = Table::ChannelCredentials;
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     BotToken,
-    /// What Slack signs with: it verifies what comes in.
+    /// What Slack signs a customer's own app's events with: it verifies what comes in. The platform's app has none here.
     SigningSecret,
     /// What we sign with towards the pool.
     DeliverySecret,
@@ -31,6 +30,14 @@ impl Kind {
             Self::BotToken => "bot_token",
             Self::SigningSecret => "signing_secret",
             Self::DeliverySecret => "delivery_secret",
+        }
+    }
+
+    pub(crate) fn domain(self) -> Domain {
+        match self {
+            Self::BotToken => Domain::Configuration,
+            Self::SigningSecret => Domain::SigningSecrets,
+            Self::DeliverySecret => Domain::DeliverySecrets,
         }
     }
 }
@@ -58,31 +65,6 @@ impl Store {
         Ok(TransactWriteItem::builder().condition_check(built(check.build())?).build())
     }
 
-    /// Seals a channel's signing secret anew and raises its revision, where it has one: the platform's app got another.
-    ///
-    /// # Errors
-    /// [`ChannelError::NotFound`] where the channel has no signing secret.
-    pub async fn mend_signing_secret(&self, channel: &ChannelId, secret: &SecretString) -> Result<(), ChannelError> {
-        let condition = "#schema = :schema";
-        let update = self
-            .client()
-            .update_item()
-            .table_name(self.table_name(TABLE))
-            .set_key(Some(key(channel, Kind::SigningSecret)))
-            .update_expression(SEAL)
-            .condition_expression(condition)
-            .set_expression_attribute_names(names(&[SEAL, condition]))
-            .set_expression_attribute_values(Some(self.sealed_values(channel, Kind::SigningSecret, secret)))
-            .return_values_on_condition_check_failure(AllOld);
-        match self.call(|| update.clone().send()).await {
-            Ok(_) => Ok(()),
-            Err(CallError::Conditions(conditions)) => {
-                Err(ChannelError::NotFound.unless_malformed(TABLE, conditions.first()))
-            }
-            Err(CallError::Store(error)) => Err(error.into()),
-        }
-    }
-
     /// The action that seals a credential: the first has revision 1, each later one the next.
     pub(crate) fn seal_credential(
         &self,
@@ -97,17 +79,19 @@ impl Store {
             .update_expression(SEAL)
             .condition_expression(condition)
             .set_expression_attribute_names(names(&[SEAL, condition]))
-            .set_expression_attribute_values(Some(self.sealed_values(channel, kind, secret)));
+            .set_expression_attribute_values(Some(attributes([
+                (":schema", schema()),
+                (":value", self.seal(kind.domain(), &cell(channel, kind), secret)?),
+                (":now", time(self.now())),
+                (":one", number(1)),
+            ])));
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    fn sealed_values(&self, channel: &ChannelId, kind: Kind, secret: &SecretString) -> Item {
-        attributes([
-            (":schema", schema()),
-            (":value", self.seal(&cell(channel, kind), secret)),
-            (":now", time(self.now())),
-            (":one", number(1)),
-        ])
+    /// The action that deletes a credential, whether it is there or not.
+    pub(crate) fn delete_credential(&self, channel: &ChannelId, kind: Kind) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder().table_name(self.table_name(TABLE)).set_key(Some(key(channel, kind)));
+        Ok(TransactWriteItem::builder().delete(built(delete.build())?).build())
     }
 
     /// The row of one of a channel's credentials, still sealed.
@@ -123,7 +107,7 @@ impl Store {
         item: &Item,
     ) -> Result<SigningSecret, StoreError> {
         let sealed = Row::new(TABLE, item)?.bytes("value")?;
-        let secret = self.opener().open(TABLE.name(), &cell(channel, kind), sealed).await?;
+        let secret = self.opener().open(kind.domain(), TABLE.name(), &cell(channel, kind), sealed).await?;
         Ok(SigningSecret::new(secret))
     }
 }

@@ -113,18 +113,6 @@ pub enum ChannelError {
     Store(#[from] StoreError),
 }
 
-impl ChannelError {
-    /// This, unless the row on which the condition failed is of another layout.
-    pub(crate) fn unless_malformed(self, table: Table, condition: Option<&Condition>) -> Self {
-        match condition {
-            Some(Condition::Failed(Some(item))) if !item.is_empty() => {
-                Row::new(table, item).err().map_or(self, Self::Store)
-            }
-            _ => self,
-        }
-    }
-}
-
 impl Channel {
     pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(TABLE, item)?;
@@ -156,7 +144,8 @@ impl Store {
         item.as_ref().map(Channel::from_item).transpose()
     }
 
-    /// A channel and the secret that Slack signs its events with, read side by side; `None` where either is not there:
+    /// A channel and the secret that Slack signs its own app's events with, read side by side: none for a channel of the
+    /// platform's app, whose secret is in no row. `None` where the channel is not there, or lacks the secret that it needs:
     /// nothing can then be verified.
     ///
     /// # Errors
@@ -164,11 +153,18 @@ impl Store {
     pub async fn slack_channel_for_verification(
         &self,
         channel: &ChannelId,
-    ) -> Result<Option<(Channel, SigningSecret)>, StoreError> {
+    ) -> Result<Option<(Channel, Option<SigningSecret>)>, StoreError> {
         let kind = Kind::SigningSecret;
         let (known, credential) = tokio::try_join!(self.get_channel(channel), self.credential_row(channel, kind))?;
-        let Some((known, credential)) = known.zip(credential) else { return Ok(None) };
-        Ok(Some((known, self.open_signing_secret(channel, kind, &credential).await?)))
+        Ok(match (known, credential) {
+            // A copy from before is of no account: it would outlive a rotation.
+            (Some(known), _) if known.platform_app => Some((known, None)),
+            (Some(known), Some(credential)) => {
+                let secret = self.open_signing_secret(channel, kind, &credential).await?;
+                Some((known, Some(secret)))
+            }
+            _ => None,
+        })
     }
 
     /// Records that Slack holds back events of a channel's app: one call.

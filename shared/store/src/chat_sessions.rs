@@ -162,7 +162,8 @@ impl Session {
             metadata: None,
             created_at: row.time("createdAt")?,
             updated_at: row.time("updatedAt")?,
-            latest_messages: row.texts("latestMessages")?,
+            // An index does not hold them.
+            latest_messages: if row.has("latestMessages") { row.texts("latestMessages")? } else { Vec::new() },
             keeps_metadata: row.has("keepsMetadata"),
             revision: row.parsed("revision")?,
             found_until: row.parsed("foundUntil")?,

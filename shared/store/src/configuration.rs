@@ -10,7 +10,7 @@ mod records;
 mod snapshots;
 
 use portcullis_auth::PoolId;
-use portcullis_crypto::Cell;
+use portcullis_crypto::{Cell, Domain};
 use secrecy::SecretString;
 
 use crate::{
@@ -94,6 +94,6 @@ impl Store {
     pub async fn gateway_token(&self, configuration: &PoolConfiguration) -> Result<Option<SecretString>, StoreError> {
         let Some(sealed) = &configuration.gateway_token else { return Ok(None) };
         let cell = gateway_token_cell(&configuration.pool.id);
-        self.opener().open(Table::Pools.name(), &cell, sealed).await.map(Some)
+        self.opener().open(Domain::Configuration, Table::Pools.name(), &cell, sealed).await.map(Some)
     }
 }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     types::{AttributeValue, CancellationReason},
 };
-use portcullis_crypto::{KeyId, OpenError};
+use portcullis_crypto::{Domain, KeyId, OpenError};
 
 /// Why the store did not do what it was asked.
 ///
@@ -30,6 +30,12 @@ pub enum StoreError {
         key_id: Option<KeyId>,
         /// Why it did not open.
         reason: OpenError,
+    },
+    /// The keys of this domain are not held here: a function was given work that is another's.
+    #[error("the keys of {domain} are not held here")]
+    NoKeys {
+        /// The domain.
+        domain: Domain,
     },
     /// A row is not as this version writes it.
     #[error("a row of table {table} is malformed at attribute {attribute}")]

@@ -1,5 +1,6 @@
 //! `feedback`: what users told through a skill.
 
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::SignedDuration;
 use portcullis_auth::{BotId, PoolId};
 
@@ -7,6 +8,7 @@ use crate::{
     BotAccessError, BotReach, Store, Table,
     attribute::{SCHEMA, attributes, epoch_seconds, schema, text, time},
     error::CallError,
+    store::built,
 };
 
 /// How long feedback is kept: a year.
@@ -59,9 +61,13 @@ impl Store {
             ("expiresAt", epoch_seconds(now.saturating_add(FEEDBACK_RETENTION).unwrap_or(now))),
         ]);
         row.extend(feedback.pool.iter().map(|pool| ("pool".to_owned(), text(pool))));
-        let request = self.client().put_item().table_name(self.table_name(Table::Feedback)).set_item(Some(row));
-        self.call(|| request.clone().send()).await.map_err(|error: CallError| BotAccessError::Store(error.into()))?;
-        Ok(())
+        let put = Put::builder().table_name(self.table_name(Table::Feedback)).set_item(Some(row));
+        let put = TransactWriteItem::builder().put(built(put.build())?).build();
+        let actions = std::iter::once(put).chain(self.while_it_counts(reach)?).collect();
+        self.transact_write(actions).await.map_err(|error| match error {
+            CallError::Conditions(_) => BotAccessError::Revoked,
+            CallError::Store(error) => error.into(),
+        })
     }
 
     async fn check_reach(&self, reach: BotReach<'_>) -> Result<(), BotAccessError> {

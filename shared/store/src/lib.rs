@@ -61,7 +61,7 @@ pub use delivery_target::{DeliveryTarget, PoolGuesses};
 pub use error::StoreError;
 pub use event_log::{EVENT_RETENTION, Lease};
 pub use feedback::{FEEDBACK_RETENTION, NewFeedback};
-pub use keys::{FixedKeyring, KeySource, KeyringFuture};
+pub use keys::{FixedKeys, KeySource, KeyringFuture};
 pub use library::{
     Contents, Document, Library, MAXIMUM_ACTIVE_BYTES, MAXIMUM_ANSWER_BYTES, MAXIMUM_DOCUMENTS, PutDocumentError,
 };
@@ -78,3 +78,6 @@ pub use stalled_pools::Stall;
 pub use store::Store;
 pub use table::Table;
 pub use webhook_routes::WebhookRoute;
+
+/// The largest count that is kept, since JavaScript holds no larger one exactly: 2^53 − 1.
+pub const MAXIMUM_COUNT: u64 = (1 << 53) - 1;

@@ -10,7 +10,7 @@ mod usage;
 use std::collections::BTreeMap;
 
 use portcullis_auth::{PoolId, SkillName};
-use portcullis_crypto::Cell;
+use portcullis_crypto::{Cell, Domain};
 use secrecy::SecretString;
 
 use crate::{
@@ -94,7 +94,8 @@ async fn open_all(opener: &mut Opener<'_>, pool: &PoolId, scope: &Scope, rows: &
         let scope_name = row.text("scopeName")?;
         let name = scope_name.strip_prefix(&scope.prefix()).and_then(|name| name.parse().ok());
         let name: SecretName = name.ok_or_else(|| row.malformed("scopeName"))?;
-        let value = opener.open(TABLE.name(), &cell(pool, scope_name), row.bytes("value")?).await?;
+        let place = cell(pool, scope_name);
+        let value = opener.open(Domain::PoolSecrets, TABLE.name(), &place, row.bytes("value")?).await?;
         secrets.insert(name, value);
     }
     Ok(secrets)

@@ -258,7 +258,7 @@ impl Store {
         Ok(self.raise_generation(pool, "#skillGeneration :one", generation).await?.skill_generation)
     }
 
-    /// Revokes all of the pool's runtime tokens. Returns the generation that a token must have from now on.
+    /// Revokes all of the pool's runtime tokens, and with them its skill tokens, which they may have made. Returns the generation that a token must have from now on.
     ///
     /// # Errors
     /// [`PoolError`].
@@ -267,7 +267,10 @@ impl Store {
         pool: &PoolId,
         generation: Option<Generation>,
     ) -> Result<Generation, PoolError> {
-        Ok(self.raise_generation(pool, "#runtimeGeneration :one", generation).await?.runtime_generation)
+        Ok(self
+            .raise_generation(pool, "#runtimeGeneration :one, #skillGeneration :one", generation)
+            .await?
+            .runtime_generation)
     }
 
     async fn raise_generation(

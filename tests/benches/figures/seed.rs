@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use portcullis_auth::{BotId, ChannelId, PoolId};
 use portcullis_crypto::Keyring;
 use portcullis_runtime::{SystemClock, SystemRandomness};
-use portcullis_store::{FixedKeyring, NewBot, NewSlackChannel, PoolReport, PoolStatus, Scope, SecretChange, Store};
+use portcullis_store::{FixedKeys, NewBot, NewSlackChannel, PoolReport, PoolStatus, Scope, SecretChange, Store};
 use portcullis_tests::system::random_hex;
 use secrecy::SecretString;
 
@@ -25,7 +25,7 @@ pub const SECRETS: usize = 10;
 /// A store over a database that was started with these settings.
 fn store(settings: &BTreeMap<String, String>, database: &DatabaseAddress) -> Result<Store, Failure> {
     let key = settings.get("ENCRYPTION_KEY").ok_or("ENCRYPTION_KEY is not set")?;
-    let keys = Arc::new(FixedKeyring::new(Arc::new(Keyring::from_single_key(key)?)));
+    let keys = Arc::new(FixedKeys::derived_from(&Keyring::from_single_key(key)?));
     let client = portcullis_store::client(&database.sdk_config());
     Ok(Store::new(client, TABLE_PREFIX, keys, Arc::new(SystemClock), Arc::new(SystemRandomness)))
 }
@@ -65,9 +65,8 @@ pub async fn fill(
         app_id: APP.parse()?,
         team_name: None,
         bot_user_id: None,
-        platform_app: false,
         bot_token: None,
-        signing_secret: SecretString::from(signing_secret.as_str()),
+        signing_secret: Some(SecretString::from(signing_secret.as_str())),
         delivery_secret: SecretString::from(random_hex(32)),
     };
     store.connect_slack_channel(channel).await?;
@@ -103,9 +102,8 @@ pub async fn pool_of(
             app_id: APP.parse()?,
             team_name: None,
             bot_user_id: None,
-            platform_app: false,
             bot_token: Some(secret()),
-            signing_secret: secret(),
+            signing_secret: Some(secret()),
             delivery_secret: secret(),
         };
         store.connect_slack_channel(channel).await?;

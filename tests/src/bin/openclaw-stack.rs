@@ -83,9 +83,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn store(platform: &Platform) -> Result<Store, Box<dyn Error>> {
     let mut settings = SettingsReader::new(platform);
-    let keyring = settings.keyring().await;
-    let keyring = settings.secret_outcome(keyring);
-    let store = settings.store(&keyring);
+    let store = settings.store_with_all_keys().await;
     Ok(settings.finish(|| store)?)
 }
 
@@ -116,9 +114,8 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
                 app_id: app.parse()?,
                 team_name: None,
                 bot_user_id: Some(bot_user),
-                platform_app: false,
                 bot_token: Some(bot_token),
-                signing_secret,
+                signing_secret: Some(signing_secret),
                 delivery_secret,
             };
             let channel = store.connect_slack_channel(channel).await?;

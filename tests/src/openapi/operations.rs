@@ -193,6 +193,7 @@ pub const PROPERTIES: &[(&str, &str, &str)] = &[
     ("secretsRevision", "Raised with each change of the pool's secrets.", "2"),
     ("sender", "The person who wrote the feedback.", r#""U0123456789""#),
     ("sessionKey", "The session's key, which begins `agent:` and the agent's name.", r#""agent:bot-1:main""#),
+    ("skillTokensGeneration", "Raised when the pool's skill tokens are revoked: those of before are good no more.", "1"),
     ("skillName", "The skill's name.", r#""maps""#),
     ("skills", "The skills.", "[\"maps\"]"),
     ("skillsHash", "A digest of the active skills.", r#""e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855""#),

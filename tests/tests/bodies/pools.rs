@@ -96,10 +96,10 @@ async fn a_pools_address_lies_where_pools_may_live() {
     let system = System::start_with(settings).await;
     for (taken, kept) in [
         ("10.1.2.3", "10.1.2.3:18789"),
-        ("10.1.2.3:1", "10.1.2.3:1"),
+        ("10.1.2.3:1024", "10.1.2.3:1024"),
         ("10.1.255.255:65535", "10.1.255.255:65535"),
         ("fd00:1::7", "[fd00:1::7]:18789"),
-        ("[fd00:1::7]:80", "[fd00:1::7]:80"),
+        ("[fd00:1::7]:8080", "[fd00:1::7]:8080"),
         ("FD00:1:0::7", "[fd00:1::7]:18789"),
     ] {
         let answer = post(&system, REGISTER, json!({ "poolId": "pool-1", "podIp": taken })).await;
@@ -109,7 +109,10 @@ async fn a_pools_address_lies_where_pools_may_live() {
     for wrong in [
         "10.2.0.1",
         "8.8.8.8",
-        "8.8.8.8:80",
+        "10.1.2.3:1",
+        "10.1.2.3:1023",
+        "[fd00:1::7]:80",
+        "8.8.8.8:8080",
         "169.254.169.254",
         "169.254.169.254:80",
         "::ffff:10.1.2.3",
@@ -181,7 +184,7 @@ async fn a_heartbeat_tells_what_changed_and_counts_by_our_own_clock() {
     let answer = post(&system, HEARTBEAT, body).await;
     let expected = json!({
         "ok": true, "poolId": "pool-1", "status": "degraded", "configVersion": 1, "secretsRevision": 0,
-        "skillsVersion": 0, "templatesVersion": 0,
+        "skillsVersion": 0, "templatesVersion": 0, "skillTokensGeneration": 0,
     });
     assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
     let stored = system.store().get_pool(&pool).await.unwrap().unwrap();

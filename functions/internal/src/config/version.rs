@@ -39,14 +39,16 @@ pub async fn handle(
     })?;
     let snapshot = snapshot.ok_or_else(|| not_found(&pool, version))?;
     let tag = etag_of(&read.pool, &snapshot);
+    let configuration = unpacked(&snapshot)?;
+    // Whether the pool may have what an old version names is decided by today's rows: a channel may be disconnected, its bot
+    // another pool's, a credential replaced.
+    let known = Some(app.filling_of_today(&read).await?);
+    let mut current = Current { read, snapshot, configuration, known };
+    let filled = app.filled(&mut current, &app.generator()).await?;
+    let (config, secrets) = filled.ok_or_else(|| not_found(&pool, version))?;
     if has(&parts.headers, &tag) {
         return etag::not_modified(&tag);
     }
-    let configuration = unpacked(&snapshot)?;
-    let mut current = Current { read, snapshot, configuration, known: None };
-    // A credential that has been replaced is gone, and with it what named it.
-    let filled = app.filled(&mut current, &app.generator()).await?;
-    let (config, secrets) = filled.ok_or_else(|| not_found(&pool, version))?;
     Answer::new(&current, config, secrets).tagged(&tag)
 }
 

@@ -35,7 +35,11 @@ async fn create(client: &Client, name: &str, table: &Table) -> Result<(), String
         .set_attribute_definitions(Some(definitions(table)?))
         .set_key_schema(Some(schema(&table.key)?));
     for index in &table.indexes {
-        let projection = Projection::builder().projection_type(ProjectionType::from(index.projection.as_str())).build();
+        let included = Some(&index.attributes).filter(|attributes| !attributes.is_empty()).cloned();
+        let projection = Projection::builder()
+            .projection_type(ProjectionType::from(index.projection.as_str()))
+            .set_non_key_attributes(included)
+            .build();
         let index = GlobalSecondaryIndex::builder()
             .index_name(&index.name)
             .set_key_schema(Some(schema(&index.key)?))

@@ -58,13 +58,23 @@ impl SealingKey {
             .map_err(|_| NotAuthentic)
     }
 
-    /// The subkey for one purpose: HKDF-SHA256 (RFC 5869) without salt, the purpose as `info`.
+    /// The key that signs for one purpose.
     pub(super) fn derive(&self, purpose: &str) -> MacKey {
-        MacKey::new(SecretBox::init_with_mut(|subkey: &mut [u8; 32]| {
+        MacKey::new(self.expand(purpose))
+    }
+
+    /// The key that does for one domain what this one would do for all.
+    pub(super) fn subkey(&self, label: &str) -> Self {
+        Self::new(self.expand(label))
+    }
+
+    /// HKDF-SHA256 (RFC 5869) without salt, the label as `info`.
+    fn expand(&self, label: &str) -> SecretBox<[u8; 32]> {
+        SecretBox::init_with_mut(|subkey: &mut [u8; 32]| {
             Hkdf::<Sha256>::new(None, self.material.expose_secret())
-                .expand(purpose.as_bytes(), subkey)
+                .expand(label.as_bytes(), subkey)
                 .unwrap_or_else(|_| unreachable!("HKDF-SHA256 expands to up to 8,160 bytes"));
-        }))
+        })
     }
 }
 

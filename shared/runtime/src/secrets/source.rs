@@ -92,7 +92,7 @@ impl SecretSource {
         };
         match found {
             Err(FetchError::Missing) if id == SecretId::LiteLlm => {
-                Ok(SecretVersions { current: "{}".into(), previous: None })
+                Ok(SecretVersions { current: "{}".into(), derive: None, previous: None })
             }
             found => found,
         }
@@ -102,7 +102,7 @@ impl SecretSource {
 /// The names that a secret has in the environment, the first that is set wins.
 fn variables(id: SecretId) -> &'static [&'static str] {
     match id {
-        SecretId::Encryption => &["ENCRYPTION_KEYS", "ENCRYPTION_KEY"],
+        SecretId::Keys(_) => &["ENCRYPTION_KEYS", "ENCRYPTION_KEY"],
         SecretId::InternalToken => &["INTERNAL_API_TOKEN"],
         SecretId::SkillToken => &["SKILL_API_TOKEN"],
         SecretId::Slack => &["SLACK_SIGNING_SECRET"],
@@ -113,14 +113,23 @@ fn variables(id: SecretId) -> &'static [&'static str] {
 fn from_environment(values: &BTreeMap<String, SecretString>, id: SecretId) -> Result<SecretVersions, FetchError> {
     let get = |name: &str| values.get(name).map(trimmed).filter(|value| !value.expose_secret().is_empty());
     let current = variables(id).iter().find_map(|name| get(name)).ok_or(FetchError::Missing)?;
-    let current = match id {
-        // In the environment the app's fields stand one by one.
-        SecretId::Slack | SecretId::LiteLlm => fields(values, variables(id)),
-        _ => current,
-    };
     let previous =
         variables(id).first().filter(|_| id.has_previous()).and_then(|name| get(&format!("{name}_PREVIOUS")));
-    Ok(SecretVersions { current, previous: previous.map(|value| (value, None)) })
+    // In the environment an app's fields stand one by one.
+    let (current, previous) = match id {
+        SecretId::Slack => {
+            let previous = previous.map(|value| object([("SLACK_SIGNING_SECRET", &value)]));
+            (fields(values, variables(id)), previous)
+        }
+        SecretId::LiteLlm => (fields(values, variables(id)), None),
+        _ => (current, previous),
+    };
+    // On this machine one key is enough: each domain's is made of it.
+    let derive = match id {
+        SecretId::Keys(domain) => Some(domain),
+        _ => None,
+    };
+    Ok(SecretVersions { current, derive, previous: previous.map(|value| (value, None)) })
 }
 
 /// A value without the white space at its ends, where editors, shells and `file://` leave a line break.
@@ -129,9 +138,13 @@ fn trimmed(value: &SecretString) -> SecretString {
 }
 
 /// The variables that are set, as JSON.
-fn fields(values: &BTreeMap<String, SecretString>, names: &[&str]) -> SecretString {
-    let set =
-        names.iter().filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.expose_secret().trim().into())));
+fn fields(values: &BTreeMap<String, SecretString>, names: &[&'static str]) -> SecretString {
+    object(names.iter().filter_map(|name| Some((*name, values.get(*name)?))))
+}
+
+/// JSON of the values that are not empty.
+fn object<'a>(values: impl IntoIterator<Item = (&'static str, &'a SecretString)>) -> SecretString {
+    let set = values.into_iter().map(|(name, value)| (name.to_owned(), value.expose_secret().trim().into()));
     serde_json::Value::Object(set.filter(|(_, value): &(String, serde_json::Value)| value != "").collect())
         .to_string()
         .into()
@@ -155,7 +168,7 @@ async fn fetch(client: &Client, name: &str, id: SecretId) -> Result<SecretVersio
     // A current value of unknown age gives its predecessor no time at all.
     let valid_until = made_at.map_or(Timestamp::UNIX_EPOCH, |made_at| made_at + PREVIOUS_VALUE_COUNTS_FOR);
     let previous = previous?.map(|value| (value, Some(valid_until)));
-    Ok(SecretVersions { current: text(&current)?, previous })
+    Ok(SecretVersions { current: text(&current)?, derive: None, previous })
 }
 
 async fn get_value(client: &Client, name: &str, stage: &str) -> Result<GetSecretValueOutput, FetchError> {

@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use http::HeaderMap;
+use jiff::Timestamp;
 use portcullis_auth::{BoundTokenError, Clock, Generation, PoolId, RuntimeGrant, StaticToken};
 use portcullis_crypto::Keyring;
 use portcullis_store::{BotAccessError, BotReach};
@@ -52,6 +53,15 @@ impl Runtime {
             Self::Operator => Ok(None),
             Self::Bound(grant) if grant.pool == *pool => Ok(Some(grant.generation)),
             Self::Bound(_) => Err(wrong_pool()),
+        }
+    }
+
+    /// When what this caller may do ends; `None` for the operator.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Operator => None,
+            Self::Bound(grant) => Some(grant.expires_at),
         }
     }
 
@@ -133,7 +143,7 @@ impl InternalGate {
 
     async fn check_bound(&self, token: &[u8]) -> Result<RuntimeGrant, BoundTokenError> {
         let now = self.clock.now();
-        match RuntimeGrant::check(&self.keyring.get(), token, now) {
+        match RuntimeGrant::check(&*self.keyring.trusted().await, token, now) {
             Err(BoundTokenError::UnknownKey(_)) => RuntimeGrant::check(&*self.keyring.look_again().await, token, now),
             outcome => outcome,
         }

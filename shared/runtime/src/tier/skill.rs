@@ -146,7 +146,7 @@ impl SkillGate {
 
     async fn check_bound(&self, token: &[u8]) -> Result<SkillGrant, BoundTokenError> {
         let now = self.clock.now();
-        match SkillGrant::check(&self.keyring.get(), token, now) {
+        match SkillGrant::check(&*self.keyring.trusted().await, token, now) {
             Err(BoundTokenError::UnknownKey(_)) => SkillGrant::check(&*self.keyring.look_again().await, token, now),
             outcome => outcome,
         }

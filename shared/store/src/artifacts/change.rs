@@ -47,7 +47,7 @@ impl Store {
                 return Err(ArtifactError::PreviewTaken);
             }
             let artifact = known.clone().changed(change, self.now());
-            if let Some(artifact) = self.write_artifact(Some(&known), artifact).await? {
+            if let Some(artifact) = self.write_artifact(reach, Some(&known), artifact).await? {
                 return Ok(artifact);
             }
             self.wait_after_race(&mut backoff).await?;
@@ -77,9 +77,10 @@ impl Store {
     }
 
     /// Writes an artifact in the place of what was read, and moves its URL's ownership with it, in one transaction; `None`
-    /// where either has changed meanwhile.
+    /// where either has changed meanwhile, or the caller's token has been revoked.
     pub(super) async fn write_artifact(
         &self,
+        reach: BotReach<'_>,
         known: Option<&Artifact>,
         artifact: Artifact,
     ) -> Result<Option<Artifact>, StoreError> {
@@ -90,6 +91,7 @@ impl Store {
             actions.extend(new.map(|url| self.take_preview(url, &artifact)).transpose()?);
             actions.extend(old.map(|url| self.give_up_preview(url, &artifact.id)).transpose()?);
         }
+        actions.extend(self.while_it_counts(reach)?);
         match self.transact_write(actions).await {
             Ok(()) => Ok(Some(artifact)),
             Err(CallError::Conditions(_)) => Ok(None),

@@ -38,14 +38,65 @@ impl FromStr for PreviewUrl {
         if text.chars().count() > MAXIMUM_LENGTH || text.chars().any(char::is_control) {
             return Err(InvalidPreviewUrl);
         }
-        let mut url = Url::parse(text).map_err(|_| InvalidPreviewUrl)?;
+        let url = Url::parse(text).map_err(|_| InvalidPreviewUrl)?;
         let has_user = !url.username().is_empty() || url.password().is_some();
         if !matches!(url.scheme(), "http" | "https") || has_user || url.host_str().is_none_or(str::is_empty) {
             return Err(InvalidPreviewUrl);
         }
-        url.set_fragment(None);
-        Ok(Self { given: text.to_owned(), digest: Digest::of(url.as_str().as_bytes()) })
+        let normal = normalized(&url).ok_or(InvalidPreviewUrl)?;
+        Ok(Self { given: text.to_owned(), digest: Digest::of(normal.as_bytes()) })
     }
+}
+
+/// One spelling of an address for all that mean it (RFC 3986 §6.2.2 and §6.2.3). The parser has already put scheme and host into
+/// lower case, left the scheme's own port out and resolved dot segments.
+fn normalized(url: &Url) -> Option<String> {
+    // A host with the root's dot is the same host (RFC 3986 §3.2.2).
+    let host = url.host_str()?;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let (path, query) = (escaped(url.path()), url.query().map(escaped));
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    // A dot that was escaped in part is one all the same: the path is resolved once more.
+    let mut resolved = Url::parse(&format!("{}://{host}{port}{path}{query}", url.scheme())).ok()?;
+    resolved.set_fragment(None);
+    Some(resolved.into())
+}
+
+/// A path or a query in which nothing is escaped that need not be, all that must be is, and each escape is in upper case.
+fn escaped(text: &str) -> String {
+    let bytes = percent_decode_unreserved(text.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What an escape may never stand for (RFC 3986 §2.3).
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// What may stand for itself in a path or a query, and means something else when it is escaped (RFC 3986 §2.2 and §3.4).
+fn is_reserved(byte: u8) -> bool {
+    b":/?@!$&'()*+,;=".contains(&byte)
+}
+
+fn percent_decode_unreserved(text: &[u8]) -> Vec<u8> {
+    let mut normal = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, behind @ ..] = rest {
+        let escape = match rest {
+            [b'%', high, low, ..] => hex::decode([*high, *low]).ok().and_then(|decoded| decoded.first().copied()),
+            _ => None,
+        };
+        let (byte, is_escape) = escape.map_or((*byte, false), |decoded| (decoded, true));
+        if is_unreserved(byte) || (is_reserved(byte) && !is_escape) {
+            normal.push(byte);
+        } else {
+            normal.push(b'%');
+            normal.extend(hex::encode_upper([byte]).into_bytes());
+        }
+        rest = if is_escape { behind.get(2..).unwrap_or_default() } else { behind };
+    }
+    normal
 }
 
 impl PreviewUrl {
@@ -146,9 +197,46 @@ mod tests {
     #[test]
     fn two_spellings_of_an_address_are_one() {
         let one = url("https://Example.com:443/a/../b#part");
-        assert!(one.is_same(&url("HTTPS://example.com/b")));
-        assert!(!one.is_same(&url("http://example.com/b")));
+        for same in [
+            "HTTPS://example.com/b",
+            "https://example.com./b",
+            "https://example.com.:443/b",
+            "https://example.com/%62",
+            "https://example.com/a/%2e%2e/b",
+            "https://example.com/a/%2E./b",
+            "https://ex%61mple.com/b",
+            "https://example.com\\b",
+            " https://example.com/b",
+        ] {
+            assert!(one.is_same(&url(same)), "{same}");
+        }
+        for other in
+            ["http://example.com/b", "https://example.com/b/", "https://example.com/b?", "https://example.com:8443/b"]
+        {
+            assert!(!one.is_same(&url(other)), "{other}");
+        }
         assert_eq!(one.as_str(), "https://Example.com:443/a/../b#part");
+    }
+
+    #[test]
+    fn an_escape_is_the_same_in_either_case_and_of_what_needs_none_it_is_nothing() {
+        for (one, other, are_same) in [
+            ("https://h/%7Ea?%7eb", "https://h/~a?~b", true),
+            ("https://h/%c3%a9", "https://h/%C3%A9", true),
+            ("https://h/%c3%a9", "https://h/\u{e9}", true),
+            ("https://h/a|b^c", "https://h/a%7Cb%5ec", true),
+            ("https://h/a b", "https://h/a%20b", true),
+            ("https://h/?q=%41", "https://h/?q=A", true),
+            ("https://h/100%", "https://h/100%25", true),
+            ("https://h/a%2Fb", "https://h/a/b", false),
+            ("https://h/a%3Fb", "https://h/a?b", false),
+            ("https://h/%2541", "https://h/A", false),
+            ("https://h/A", "https://h/a", false),
+            ("https://[2001:db8:0::1]/", "https://[2001:DB8::1]/", true),
+            ("http://0x7f.1/", "http://127.0.0.1/", true),
+        ] {
+            assert_eq!(url(one).is_same(&url(other)), are_same, "{one} {other}");
+        }
     }
 
     #[test]

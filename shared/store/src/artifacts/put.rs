@@ -141,13 +141,13 @@ impl Store {
             let written = match read.owner {
                 None => {
                     let artifact = new.clone().into_artifact(self.new_id(), session_key, self.now());
-                    self.write_artifact(None, artifact).await?
+                    self.write_artifact(reach, None, artifact).await?
                 }
                 Some(owner) if owner.is_session(&new.bot, &session_key) => {
                     match self.artifact(&owner.artifact).await? {
                         Some(known) => {
                             let artifact = new.clone().applied_to(known.clone(), self.now());
-                            self.write_artifact(Some(&known), artifact).await?
+                            self.write_artifact(reach, Some(&known), artifact).await?
                         }
                         None => None,
                     }

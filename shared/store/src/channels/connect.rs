@@ -31,12 +31,10 @@ pub struct NewSlackChannel {
     pub team_name: Option<String>,
     /// The bot's user on Slack.
     pub bot_user_id: Option<String>,
-    /// Whether it was installed through the platform's own Slack app.
-    pub platform_app: bool,
     /// What the bot speaks with; where absent, the one that is stored stays.
     pub bot_token: Option<SecretString>,
-    /// What Slack signs this app's events with.
-    pub signing_secret: SecretString,
+    /// What Slack signs the events of a customer's own app with; `None` for the platform's app, whose secret is in no row.
+    pub signing_secret: Option<SecretString>,
     /// What deliveries to the bot's pool are signed with.
     pub delivery_secret: SecretString,
 }
@@ -73,7 +71,7 @@ impl NewSlackChannel {
             app_id: self.app_id.clone(),
             team_name: self.team_name.clone(),
             bot_user_id: self.bot_user_id.clone(),
-            platform_app: self.platform_app,
+            platform_app: self.signing_secret.is_none(),
             rate_limited_at: None,
             created_at,
             updated_at: now,
@@ -102,7 +100,10 @@ impl Store {
                 self.put_channel(&channel)?,
                 self.put_route(&channel)?,
                 self.change_bot(&bot, BotChange::AddChannel(&channel.id))?,
-                self.seal_credential(&channel.id, Kind::SigningSecret, &new.signing_secret)?,
+                match &new.signing_secret {
+                    Some(secret) => self.seal_credential(&channel.id, Kind::SigningSecret, secret)?,
+                    None => self.delete_credential(&channel.id, Kind::SigningSecret)?,
+                },
                 self.seal_credential(&channel.id, Kind::DeliverySecret, &new.delivery_secret)?,
             ];
             if let Some(bot_token) = &new.bot_token {

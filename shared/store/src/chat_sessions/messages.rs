@@ -9,7 +9,7 @@ use portcullis_crypto::Digest;
 
 use super::{Session, TABLE, expiry, session_id, write::Known};
 use crate::{
-    Store, StoreError,
+    BotReach, MAXIMUM_COUNT, Store, StoreError,
     attribute::{attributes, epoch_seconds, names, number, schema, text, time},
     backoff::Backoff,
     error::CallError,
@@ -66,7 +66,7 @@ impl Store {
                 return Ok(());
             }
             let session = with_message(known.live.clone(), message, self.now());
-            if self.replace_session(&known, session, None).await?.is_some() {
+            if self.replace_session(BotReach::Any, &known, session, None).await?.is_some() {
                 return Ok(());
             }
             self.wait_after_race(&mut backoff).await?;
@@ -99,7 +99,8 @@ impl Store {
                 let _ = write!(set, ", #latestMessages[{place}] = #latestMessages[{}]", place - 1);
             }
             add.push_str(", #messageCount :one");
-            condition.push_str(" AND NOT contains(#latestMessages, :message)");
+            condition.push_str(" AND NOT contains(#latestMessages, :message) AND #messageCount < :maximum");
+            values.insert(":maximum".to_owned(), number(MAXIMUM_COUNT));
             values.insert(":message".to_owned(), text(remembered(counted_as)));
         }
         let update = format!("{set} {add}");
@@ -137,7 +138,7 @@ fn with_message(known: Option<Session>, message: &MessageSeen<'_>, now: Timestam
     session.last_message_at = Some(message.at);
     if let Some(counted_as) = message.counted_as {
         session.latest_messages.insert(0, remembered(counted_as));
-        session.message_count = session.message_count.saturating_add(1);
+        session.message_count = session.message_count.saturating_add(1).min(MAXIMUM_COUNT);
     }
     session
 }

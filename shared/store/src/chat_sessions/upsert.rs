@@ -90,7 +90,7 @@ impl Store {
                 self.reach_bot(reach, &new.bot, vec![RowKey::new(TABLE, [&id]), metadata::key(&id)]).await?;
             let known = Known::with_metadata(rows, self)?;
             let session = new.applied_to(known.live.clone(), self.now());
-            if let Some(session) = self.replace_session(&known, session, new.change.metadata.as_deref()).await? {
+            if let Some(session) = self.replace_session(reach, &known, session, new.change.metadata.as_deref()).await? {
                 return Ok(session);
             }
             self.wait_after_race(&mut backoff).await?;
@@ -113,7 +113,7 @@ impl Store {
             let known = Known::with_metadata(rows, self)?;
             let mut session = known.live.clone().ok_or(SessionError::NotFound)?;
             change.apply(&mut session);
-            if let Some(session) = self.replace_session(&known, session, change.metadata.as_deref()).await? {
+            if let Some(session) = self.replace_session(reach, &known, session, change.metadata.as_deref()).await? {
                 return Ok(session);
             }
             self.wait_after_race(&mut backoff).await?;

@@ -8,7 +8,7 @@ use super::{
     metadata,
 };
 use crate::{
-    Store, StoreError,
+    BotReach, Store, StoreError,
     attribute::{Item, names, number},
     backoff::Backoff,
     error::{CallError, Condition},
@@ -51,9 +51,10 @@ impl Known {
 
 impl Store {
     /// Writes a session in the place of the one that was read, with new metadata where it has any; `None` where the row
-    /// has changed meanwhile.
+    /// has changed meanwhile, or the caller's token has been revoked.
     pub(super) async fn replace_session(
         &self,
+        reach: BotReach<'_>,
         known: &Known,
         mut session: Session,
         metadata: Option<&str>,
@@ -86,10 +87,14 @@ impl Store {
                 }
                 None => {}
             }
+            let still_counts = self.while_it_counts(reach)?;
+            let has_token = still_counts.is_some();
+            actions.extend(still_counts);
             match self.transact_write(actions).await {
                 Ok(()) => return Ok(Some(session)),
                 Err(CallError::Conditions(conditions)) => {
-                    if let [Condition::Failed(_), ..] = conditions.as_slice() {
+                    let is_revoked = has_token && matches!(conditions.last(), Some(Condition::Failed(_)));
+                    if is_revoked || matches!(conditions.first(), Some(Condition::Failed(_))) {
                         return Ok(None);
                     }
                     for ((_, writing), condition) in look_ups.iter_mut().zip(conditions.iter().skip(1)) {

@@ -59,7 +59,8 @@ impl CredentialId {
     pub(super) async fn open(&self, opener: &mut Opener<'_>, item: &Item) -> Result<Credential, StoreError> {
         let row = Row::new(Table::ChannelCredentials, item)?;
         let place = cell(&self.channel, self.kind.stored());
-        let value = opener.open(Table::ChannelCredentials.name(), &place, row.bytes("value")?).await?;
+        let (domain, table) = (self.kind.stored().domain(), Table::ChannelCredentials.name());
+        let value = opener.open(domain, table, &place, row.bytes("value")?).await?;
         Ok(Credential { revision: row.parsed("revision")?, value })
     }
 }

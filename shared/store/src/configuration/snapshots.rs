@@ -6,7 +6,7 @@
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
 use jiff::Timestamp;
 use portcullis_auth::PoolId;
-use portcullis_crypto::Digest;
+use portcullis_crypto::{Digest, Domain};
 use secrecy::SecretString;
 
 use super::{PoolConfiguration, gateway_token_cell};
@@ -163,7 +163,8 @@ impl Store {
         if let Some(token) = gateway_token {
             update.push_str(", #gatewayToken = :gatewayToken");
             condition.push_str(" AND attribute_not_exists(#gatewayToken)");
-            values.extend(attributes([(":gatewayToken", self.seal(&gateway_token_cell(&read.pool.id), token))]));
+            let sealed = self.seal(Domain::Configuration, &gateway_token_cell(&read.pool.id), token)?;
+            values.extend(attributes([(":gatewayToken", sealed)]));
         }
         let update = Update::builder()
             .table_name(self.table_name(Table::Pools))

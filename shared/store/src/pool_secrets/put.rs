@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::{Delete, Get, Put, TransactGetItem, TransactWriteItem, Update};
 use portcullis_auth::PoolId;
+use portcullis_crypto::Domain;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -107,7 +108,7 @@ impl Store {
     /// [`PutSecretsError`].
     pub async fn put_secrets(&self, pool: &PoolId, changes: &[SecretChange]) -> Result<(), PutSecretsError> {
         check(changes)?;
-        let rows: Vec<Item> = changes.iter().map(|change| self.sealed_row(pool, change)).collect();
+        let rows = changes.iter().map(|change| self.sealed_row(pool, change)).collect::<Result<Vec<_>, _>>()?;
         let mut backoff = Backoff::of_race();
         loop {
             let before = self.read_before(pool, changes).await?;
@@ -125,18 +126,18 @@ impl Store {
     }
 
     /// A change's row, as it will be written.
-    fn sealed_row(&self, pool: &PoolId, change: &SecretChange) -> Item {
+    fn sealed_row(&self, pool: &PoolId, change: &SecretChange) -> Result<Item, StoreError> {
         let scope_name = change.scope.sort_key(&change.name);
         let mut row = attributes([("pool", text(pool)), ("scopeName", text(&scope_name))]);
         if let Some(value) = &change.value {
             row.extend(attributes([
                 (SCHEMA, schema()),
-                ("value", self.seal(&cell(pool, &scope_name), value)),
+                ("value", self.seal(Domain::PoolSecrets, &cell(pool, &scope_name), value)?),
                 ("size", size(value.expose_secret().len())),
                 ("updatedAt", time(self.now())),
             ]));
         }
-        row
+        Ok(row)
     }
 
     async fn read_before(&self, pool: &PoolId, changes: &[SecretChange]) -> Result<Before, PutSecretsError> {

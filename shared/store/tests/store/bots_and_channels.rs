@@ -1,9 +1,8 @@
 //! Bots, their channels, and the revision of the pool that each change raises.
 
-use portcullis_auth::SignedHeaders;
 use portcullis_store::{
-    BotStatus, ChannelError, ChannelStatus, ConnectError, CreateBotError, PoolGuesses, SetBotStatusError, Table,
-    WebhookRoute, round_trips::counted,
+    BotStatus, ChannelError, ChannelStatus, ConnectError, CreateBotError, NewSlackChannel, PoolGuesses,
+    SetBotStatusError, Table, WebhookRoute, round_trips::counted,
 };
 
 use crate::support::{World, bot, channel, item, new_bot, new_channel, pool, text};
@@ -63,7 +62,7 @@ async fn a_connected_channel_is_found_by_its_route_and_verifies() {
     assert_eq!((target.bot.unwrap().id, calls), (bot(), 2));
     let (_, delivery) = target.channel.unwrap();
     let of = |secret: &str| portcullis_auth::SigningSecret::new(secret.into()).sign("1", b"body");
-    assert_eq!(signing.sign("1", b"body"), of("signing secret"));
+    assert_eq!(signing.unwrap().sign("1", b"body"), of("signing secret"));
     assert_eq!(delivery.sign("1", b"body"), of("delivery secret"));
 
     assert_eq!(world.store.get_bot(&bot()).await.unwrap().unwrap().channels, [channel()]);
@@ -156,18 +155,17 @@ async fn of_eight_channels_that_race_for_one_route_exactly_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_mended_signing_secret_verifies_and_needs_a_channel() {
+async fn a_channel_of_the_platforms_app_has_no_secret_in_any_row_and_a_copy_goes_when_it_is_connected_again() {
     let world = World::with_bot().await;
-    let new = "the platform's new secret".into();
-    assert_eq!(world.store.mend_signing_secret(&channel(), &new).await, Err(ChannelError::NotFound));
-    assert_eq!(world.count(Table::ChannelCredentials).await, 0);
     world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
-    world.store.mend_signing_secret(&channel(), &new).await.unwrap();
-    let (_, mended) = world.store.slack_channel_for_verification(&channel()).await.unwrap().unwrap();
-    let signature = portcullis_auth::SigningSecret::new(new).sign("100", b"body");
-    let now = jiff::Timestamp::from_second(100).unwrap();
-    let headers = SignedHeaders::parse(Some(b"100"), Some(signature.as_bytes()), now).unwrap();
-    assert_eq!(headers.verify(&mended, b"body"), Ok(()));
+    let of_platform = || NewSlackChannel { signing_secret: None, ..new_channel("channel-1", "T1") };
+    let connected = world.store.connect_slack_channel(of_platform()).await.unwrap();
+    assert!(connected.platform_app);
+    let (known, secret) = world.store.slack_channel_for_verification(&channel()).await.unwrap().unwrap();
+    assert!(known.platform_app && secret.is_none());
+    let rows = world.engine.rows(Table::ChannelCredentials).await;
+    let kinds: Vec<_> = rows.iter().map(|row| row["kind"].as_s().unwrap().as_str()).collect();
+    assert!(!kinds.contains(&"signing_secret") && kinds.len() == 2, "{kinds:?}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod faults;
 mod feedback;
 mod library;
 mod pools;
+mod revocation;
 mod sealing;
 mod secrets;
 mod sessions;

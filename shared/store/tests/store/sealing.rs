@@ -3,8 +3,10 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
-use portcullis_crypto::{Keyring, OpenError};
-use portcullis_store::{ClientOptions, FixedKeyring, PoolGuesses, StoreError, Table};
+use portcullis_crypto::{Domain, Keyring, OpenError};
+use portcullis_store::{
+    ClientOptions, CredentialId, CredentialKind, FixedKeys, KeySource, KeyringFuture, PoolGuesses, StoreError, Table,
+};
 use secrecy::ExposeSecret;
 
 use crate::support::{
@@ -132,7 +134,7 @@ async fn a_key_that_another_instance_rotated_in_is_found_by_looking_again_once()
     let (old, new) = (keyring(1).current(), keyring(2).current());
     let both = format!(r#"{{"current":"{new}","keys":{{"{old}":"{}","{new}":"{}"}}}}"#, key(1), key(2));
     let both = || Keyring::from_json(&both).unwrap();
-    let ahead = world.with_keys(Arc::new(FixedKeyring::new(Arc::new(both()))));
+    let ahead = world.with_keys(Arc::new(FixedKeys::derived_from(&both())));
     ahead.put_secrets(&pool(), &[set("pool", "A", "new a"), set("pool", "C", "new c")]).await.unwrap();
 
     let keys = Arc::new(RotatingKeys::new(keyring(1), both()));
@@ -140,6 +142,38 @@ async fn a_key_that_another_instance_rotated_in_is_found_by_looking_again_once()
     let values: Vec<_> = secrets.values().map(|value| value.expose_secret().to_owned()).collect();
     assert_eq!(values, ["new a", "of b", "new c"]);
     assert_eq!(keys.looks.load(Ordering::SeqCst), 1);
+}
+
+/// The keys of some domains alone, as a function has them.
+struct Held(FixedKeys, &'static [Domain]);
+
+impl KeySource for Held {
+    fn keyring(&self, domain: Domain) -> Option<Arc<Keyring>> {
+        self.0.keyring(domain).filter(|_| self.1.contains(&domain))
+    }
+
+    fn look_again(&self, domain: Domain) -> KeyringFuture<'_> {
+        Box::pin(std::future::ready(self.keyring(domain)))
+    }
+}
+
+#[tokio::test]
+async fn who_holds_the_keys_of_other_domains_opens_and_seals_nothing_and_is_told() {
+    let world = world().await;
+    let with = |domains| world.with_keys(Arc::new(Held(FixedKeys::derived_from(&keyring(1)), domains)));
+    let of_slack = with(&[Domain::SigningSecrets]);
+    assert!(of_slack.slack_channel_for_verification(&channel()).await.unwrap().is_some());
+    let lacking = |domain| StoreError::NoKeys { domain };
+    assert_eq!(of_slack.secrets_of_pool(&pool()).await.unwrap_err(), lacking(Domain::PoolSecrets));
+    let target = of_slack.delivery_target(&channel(), &bot(), &PoolGuesses::default()).await;
+    assert_eq!(target.unwrap_err(), lacking(Domain::DeliverySecrets));
+    let token = CredentialId { channel: channel(), kind: CredentialKind::BotToken };
+    assert_eq!(of_slack.credentials(&[token]).await.unwrap_err(), lacking(Domain::Configuration));
+
+    let of_skills = with(&[Domain::PoolSecrets]);
+    assert!(!of_skills.secrets_of_pool(&pool()).await.unwrap().is_empty());
+    let connected = of_skills.connect_slack_channel(new_channel("channel-1", "T1")).await;
+    assert_eq!(connected.unwrap_err().to_string(), "the keys of signing-secrets are not held here");
 }
 
 #[tokio::test]

@@ -14,9 +14,9 @@ use std::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{Timestamp, ToSpan};
 use portcullis_auth::{BotId, ChannelId, Clock, PoolId};
-use portcullis_crypto::{Keyring, Randomness};
+use portcullis_crypto::{Domain, Keyring, Randomness};
 use portcullis_store::{
-    ClientOptions, FixedKeyring, KeySource, KeyringFuture, NewBot, NewSlackChannel, Pool, PoolReport, PoolStatus,
+    ClientOptions, FixedKeys, KeySource, KeyringFuture, NewBot, NewSlackChannel, Pool, PoolReport, PoolStatus,
     SecretChange, Store, Table,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -67,13 +67,14 @@ impl RotatingKeys {
 }
 
 impl KeySource for RotatingKeys {
-    fn keyring(&self) -> Arc<Keyring> {
-        Arc::clone(&self.keyrings[usize::from(self.looks.load(Ordering::SeqCst) > 0)])
+    fn keyring(&self, domain: Domain) -> Option<Arc<Keyring>> {
+        let keyring = &self.keyrings[usize::from(self.looks.load(Ordering::SeqCst) > 0)];
+        Some(Arc::new(keyring.for_domain(domain)))
     }
 
-    fn look_again(&self) -> KeyringFuture<'_> {
+    fn look_again(&self, domain: Domain) -> KeyringFuture<'_> {
         self.looks.fetch_add(1, Ordering::SeqCst);
-        Box::pin(std::future::ready(self.keyring()))
+        Box::pin(std::future::ready(self.keyring(domain)))
     }
 }
 
@@ -87,7 +88,7 @@ pub fn keyring(byte: u8) -> Keyring {
 }
 
 pub fn fixed_keys() -> Arc<dyn KeySource> {
-    Arc::new(FixedKeyring::new(Arc::new(keyring(1))))
+    Arc::new(FixedKeys::derived_from(&keyring(1)))
 }
 
 /// A store over an engine of its own.
@@ -188,9 +189,8 @@ pub fn new_channel(id: &str, team: &str) -> NewSlackChannel {
         app_id: "A1".parse().expect("an app's id"),
         team_name: Some("Team".to_owned()),
         bot_user_id: None,
-        platform_app: true,
         bot_token: Some("bot token".into()),
-        signing_secret: "signing secret".into(),
+        signing_secret: Some("signing secret".into()),
         delivery_secret: "delivery secret".into(),
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 /// What becomes of a request.
@@ -21,6 +22,8 @@ pub enum Answer {
     Hang,
     /// The engine's answer.
     Forward,
+    /// The engine's answer, once the test has done something meanwhile: it is told of the request, and says when to go on.
+    ForwardAfter { arrived: Arc<Notify>, go_on: Arc<Notify> },
     /// The engine gets it; its answer is lost with the connection.
     ForwardAndClose,
     /// An answer of DynamoDB's error form.
@@ -75,6 +78,11 @@ async fn answer_one(mut stream: TcpStream, engine: u16, next: impl FnOnce() -> A
     let (status, body) = match next() {
         Answer::Hang => return std::future::pending().await,
         Answer::Forward => (None, forward(engine, &request).await?),
+        Answer::ForwardAfter { arrived, go_on } => {
+            arrived.notify_one();
+            go_on.notified().await;
+            (None, forward(engine, &request).await?)
+        }
         Answer::ForwardAndClose => {
             forward(engine, &request).await?;
             return Ok(());
