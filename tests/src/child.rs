@@ -30,6 +30,8 @@ pub struct Orders {
     pub data: Option<PathBuf>,
     /// Where a DynamoDB listens that is used in place of its own.
     pub database_url: Option<String>,
+    /// The factor of every time-out.
+    pub patience: u32,
 }
 
 /// What the process prints as its only line, once requests are answered.
@@ -60,6 +62,7 @@ impl Child {
                 .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
                 .collect(),
             data: settings.data.clone(),
+            patience: settings.patience,
             database_url: settings.database.as_ref().and_then(|aws| aws.endpoint_url().map(str::to_owned)),
         };
         let mut child = Self {

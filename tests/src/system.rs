@@ -18,7 +18,7 @@ use crate::{TestClock, logs};
 pub const INDEX_LAG: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
 /// How long a test waits for what must come. A machine that is busy takes its time; a test never passes by waiting.
-pub const PATIENCE: Duration = Duration::from_mins(3);
+pub const PATIENCE: Duration = Duration::from_mins(5);
 /// The factor of every time-out of a system under test: none of them is met because the machine is busy.
 const UNHURRIED: u32 = 20;
 /// How often a test looks whether it has come.

@@ -27,6 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let environment = orders.environment.into_iter().map(|(name, value)| (name, value.into())).collect();
     let mut options = Options::new(environment);
     options.data = orders.data;
+    options.patience = orders.patience;
     options.database = orders.database_url.as_deref().map(sdk_config);
     let stack = Stack::start(options).await?;
     println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
