@@ -288,3 +288,37 @@ fn a_genuine_token_with_claims_that_we_do_not_know_is_refused() {
     assert_eq!(skill(r#"{"pool":"pool-1","generation":-1,"expires":1000}"#), Err(malformed));
     assert_eq!(skill(r#"{"pool":"pool-1","generation":3,"expires":9223372036854775807}"#), Err(malformed));
 }
+
+#[test]
+fn a_token_is_looked_at_up_to_its_longest_and_not_beyond() {
+    let keyring = keyring_of(1, &[1]);
+    let mac = URL_SAFE_NO_PAD.encode([0; 32]);
+    // Of four characters each, so that every length is one of whole base64.
+    let of_length = |prefix: &str, length: usize| {
+        let payload = length - prefix.len() - 1 - mac.len();
+        let payload = URL_SAFE_NO_PAD.encode(vec![1; payload * 3 / 4]);
+        format!("{prefix}{payload}.{mac}")
+    };
+    let at_limit = (MAXIMUM_TOKEN_LENGTH - 3..=MAXIMUM_TOKEN_LENGTH).map(|length| of_length("pst_", length));
+    let at_limit: Vec<_> = at_limit.filter(|token| token.len() == MAXIMUM_TOKEN_LENGTH).collect();
+    assert!(!at_limit.is_empty());
+    for token in at_limit {
+        let refused = SkillGrant::check(&keyring, token.as_bytes(), NOW).unwrap_err();
+        assert_eq!(refused, BoundTokenError::NotAuthentic, "it is looked at");
+        let longer = token.replacen("pst_", "pst_AQEB", 1);
+        let refused = SkillGrant::check(&keyring, longer.as_bytes(), NOW).unwrap_err();
+        assert_eq!(refused, BoundTokenError::Malformed, "it is not");
+    }
+}
+
+#[test]
+fn a_grant_expires_at_its_very_millisecond() {
+    let keyring = keyring_of(1, &[1]);
+    let token = issue_skill(&keyring);
+    let end = NOW + 1.hour();
+    assert!(SkillGrant::check(&keyring, token.as_bytes(), end - 1.millisecond()).is_ok());
+    assert_eq!(SkillGrant::check(&keyring, token.as_bytes(), end), Err(BoundTokenError::Expired));
+    let token = issue_runtime(&keyring);
+    assert!(RuntimeGrant::check(&keyring, token.as_bytes(), end - 1.millisecond()).is_ok());
+    assert_eq!(RuntimeGrant::check(&keyring, token.as_bytes(), end), Err(BoundTokenError::Expired));
+}
