@@ -11,14 +11,18 @@
 
 pub mod api;
 pub mod block;
+pub mod cgroup;
 pub mod command_line;
 pub mod environment;
 pub mod files;
+pub mod launcher;
 pub mod log;
 pub mod openclaw;
 pub mod pace;
+pub mod path;
 pub mod prepare;
 pub mod probe;
+pub mod proc;
 pub mod process;
 pub mod program;
 pub mod record;
@@ -26,7 +30,9 @@ pub mod refusal;
 pub mod run;
 pub mod settings;
 pub mod skill_command;
+pub mod stage;
 pub mod supervisor;
 pub mod sync;
 pub mod token;
+pub mod tree;
 pub mod user;

@@ -5,12 +5,15 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::process::CommandExt,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -66,8 +69,12 @@ impl Machine {
     pub fn new(api: &str, token: &str, gateway: &Gateway) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        // The child may go there, and the token is root's own.
+        mode(folder.path(), 0o755);
         fs::write(folder.path().join("token"), token).unwrap();
-        let environment = [
+        mode(&folder.path().join("token"), 0o600);
+        fs::create_dir(folder.path().join("home")).unwrap();
+        let mut environment: BTreeMap<String, String> = [
             ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("HOME", path("home")),
             ("PORTCULLIS_API_URL", api.to_owned()),
@@ -75,8 +82,16 @@ impl Machine {
             ("PORTCULLIS_TOKEN_FILE", path("token")),
             ("PORTCULLIS_RUN_DIR", path("run")),
             ("PORTCULLIS_GATEWAY", gateway.address.clone()),
-        ];
-        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        if is_root() {
+            let user = free_user();
+            chown(folder.path().join("home"), Some(user), Some(user)).unwrap();
+            environment.insert("PORTCULLIS_CHILD_USER".to_owned(), user.to_string());
+            environment.insert("OPENCLAW_STATE_DIR".to_owned(), path("home/.openclaw"));
+        }
         let command = ["sh", "-c", CHILD].map(str::to_owned).into();
         Self { folder, environment, command }
     }
@@ -133,9 +148,15 @@ impl Machine {
     }
 
     pub fn start(&self) -> Sidecar {
+        self.start_by(&[])
+    }
+
+    /// Starts it by a command that ends by executing its further arguments.
+    pub fn start_by(&self, wrapper: &[&str]) -> Sidecar {
         let log = fs::File::options().create(true).append(true).open(self.root().join("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar"));
-        command.arg("--").args(&self.command).env_clear().envs(&self.environment).process_group(0);
+        let words = [wrapper, &[env!("CARGO_BIN_EXE_portcullis-sidecar"), "--"]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(&self.command).env_clear().envs(&self.environment).process_group(0);
         let process = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         Sidecar { process, record: self.root().join("run/openclaw-process.json") }
     }
@@ -176,6 +197,32 @@ impl Prepared {
     pub fn assert_fails(&self, said: &str) {
         assert!(!self.is_success && self.log.contains(said), "{self:?}");
     }
+}
+
+/// Whether this is root, who can start a child as another user.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// Whether a test that needs root can run. Where it cannot, it says so, and fails where it must not be left out.
+#[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+pub fn has_root(test: &str) -> bool {
+    let must = std::env::var_os("PORTCULLIS_TESTS_NEED_ROOT").is_some_and(|value| value == "1");
+    assert!(is_root() || !must, "{test} needs root, and PORTCULLIS_TESTS_NEED_ROOT is set");
+    if !is_root() {
+        eprintln!("skipped: {test} needs root");
+    }
+    is_root()
+}
+
+/// The number of a user that nobody else has.
+fn free_user() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    200_000 + std::process::id() % 20_000 * 100 + NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+pub fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Whether a process runs.
