@@ -111,7 +111,7 @@ impl Record {
     pub fn find(&self, uid: u32) -> Option<Found> {
         let refuse = |because: &str| {
             let facts = [("file", self.path.display().to_string().into()), ("because", because.into())];
-            log::warn("the record of a running OpenClaw is not believed: nothing is adopted or ended by it", &facts);
+            log::warn("the record of a running OpenClaw is not believed: whatever it names is left alone", &facts);
         };
         let text = match read(&self.path) {
             Ok(text) => text,

@@ -170,12 +170,15 @@ impl Machine {
         Prepared { is_success: output.status.success(), log: String::from_utf8(output.stderr).unwrap() }
     }
 
+    /// What the sidecar has noted of its child.
+    pub fn record(&self) -> Option<Value> {
+        let record = fs::read(self.root().join("run/openclaw-process.json")).ok()?;
+        serde_json::from_slice(&record).ok()
+    }
+
     pub async fn wait_for_child(&self) -> u32 {
         // The sidecar notes a child just after it has started it.
-        let noted = || {
-            let record = fs::read(self.root().join("run/openclaw-process.json")).ok()?;
-            serde_json::from_slice::<Value>(&record).ok()?["identity"]["pid"].as_u64()
-        };
+        let noted = || self.record()?["identity"]["pid"].as_u64();
         let is_noted = |child: u32| is_alive(child) && noted() == Some(child.into());
         eventually("the child has started", async || self.child().is_some_and(is_noted)).await;
         self.child().unwrap()
