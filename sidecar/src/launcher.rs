@@ -125,6 +125,7 @@ impl Launcher {
             tree.end().await;
             return Err(io::Error::other(why));
         }
+        tree.check_cgroup();
         Ok((child, tree))
     }
 

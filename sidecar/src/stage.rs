@@ -27,6 +27,7 @@ use nix::{
     },
     unistd::{self, AccessFlags, Gid, Uid},
 };
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use serde::{Deserialize, Serialize};
 
 use crate::proc::Rights;
@@ -135,9 +136,9 @@ fn run(channel: &mut UnixStream) -> Result<(), Failure> {
         // Without it the child is found by its session and its parents.
         let _ = fs::write(Path::new(cgroup).join("cgroup.procs"), "0");
     }
-    match user {
-        Some((uid, gid)) => become_user(Uid::from_raw(uid), Gid::from_raw(gid))?,
-        None => rustix::thread::clear_ambient_capability_set().at("prctl(PR_CAP_AMBIENT_CLEAR_ALL)")?,
+    inherit_no_capability().at("capset")?;
+    if let Some((uid, gid)) = user {
+        become_user(Uid::from_raw(uid), Gid::from_raw(gid))?;
     }
     umask(Mode::from_bits_truncate(0o077));
     match task {
@@ -211,6 +212,14 @@ fn join_fresh_keyring(channel: &mut UnixStream) -> io::Result<()> {
         }
         Err(error) => Err(io::Error::from_raw_os_error(error.0)),
     }
+}
+
+/// Empties the inheritable capabilities, and with them the ambient ones.
+///
+/// Source: capabilities(7), "Ambient".
+fn inherit_no_capability() -> rustix::io::Result<()> {
+    let sets = capabilities(None)?;
+    set_capabilities(None, CapabilitySets { inheritable: CapabilitySet::empty(), ..sets })
 }
 
 /// Takes on a user's ids for good, and makes sure of it.

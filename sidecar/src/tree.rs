@@ -88,6 +88,14 @@ impl Tree {
         self.cgroup.as_ref().map(Cgroup::folder)
     }
 
+    /// Forgets the cgroup where the leader could not enter it. One that has ended meanwhile may have left something there.
+    pub fn check_cgroup(&mut self) {
+        let id = self.id();
+        if let Some(cgroup) = self.cgroup.take_if(|cgroup| !cgroup.holds(id) && cgroup.members().is_empty()) {
+            cgroup.remove();
+        }
+    }
+
     /// Sends a signal to the leader alone.
     pub fn signal(&self, signal: Signal) {
         if let Some(leader) = self.leader {
@@ -104,8 +112,8 @@ impl Tree {
     pub async fn end(&mut self) {
         let begun = Moment::now();
         let mut empty = 0;
-        // Twice: a process can start another behind a reader of /proc.
-        while empty < 2 {
+        // More than once: a process can start another behind a reader of /proc.
+        while empty < 3 {
             if let Some(cgroup) = &self.cgroup {
                 cgroup.kill();
             }

@@ -99,6 +99,7 @@ async fn whatever_a_child_has_started_ends_with_it_however_it_ends() {
         sidecar.terminate();
         assert!(sidecar.wait().await.success());
         assert!(!is_alive(third) && left.iter().all(|pid| !is_alive(*pid)), "{left:?}");
+        assert!(machine.processes().is_empty());
         assert_eq!(machine.text("still-alive"), None, "what is left ends before the next start");
         assert!(!machine.log().contains("could not be ended"));
     }
@@ -135,6 +136,7 @@ open("starts", "a").write("x\n")
         sidecar.terminate();
         assert!(sidecar.wait().await.success());
         assert_eq!(machine.text("address-taken"), None);
+        assert!(machine.processes().is_empty());
         assert!(numbers(&machine.text("daemons").unwrap()).into_iter().all(|pid| !is_alive(pid)));
     }
 }
@@ -185,7 +187,36 @@ ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)
         assert_eq!(said, ["Operation not permitted\n"; 2]);
         sidecar.terminate();
         assert!(sidecar.wait().await.success());
-        assert!(!is_alive(child) && !is_alive(grandchild));
+        assert!(!is_alive(child) && !is_alive(grandchild) && machine.processes().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_never_stops_starting_others_is_ended_with_all_of_them() {
+    for wrapper in wrappers() {
+        let (_system, _gateway, mut machine) = prepared().await;
+        // One line of processes each of which ends as soon as there is the next, and one that does so in a new session each.
+        let script = r#"
+import os, signal, time
+for is_in_new_session in [False, True]:
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            if os.fork():
+                os._exit(0)
+            if is_in_new_session:
+                os.setsid()
+os.wait()
+os.wait()
+open("pid", "w").write(str(os.getpid()))
+time.sleep(600)
+"#;
+        python(&mut machine, script);
+        let mut sidecar = machine.start_by(wrapper);
+        machine.wait_for_child().await;
+        sidecar.terminate();
+        assert!(sidecar.wait().await.success());
+        assert!(machine.processes().is_empty() && !machine.log().contains("could not be ended"), "{}", machine.log());
     }
 }
 
@@ -233,6 +264,7 @@ async fn a_stop_in_the_middle_of_a_start_leaves_nothing() {
     sidecar.terminate();
     assert!(sidecar.wait().await.success());
     assert!(numbers(&machine.text("asked").unwrap()).into_iter().all(|pid| !is_alive(pid)));
+    assert!(machine.processes().is_empty());
 }
 
 #[tokio::test]
@@ -307,6 +339,10 @@ async fn a_child_has_nothing_of_the_sidecars_but_its_output() {
 
 #[tokio::test]
 async fn a_child_cannot_see_the_sidecars_session_keyring() {
+    // One that runs as the sidecar's own user may look at all of that user's keys.
+    if !has_root("a_child_cannot_see_the_sidecars_session_keyring") {
+        return;
+    }
     let (_system, _gateway, mut machine) = prepared().await;
     shell(&mut machine, "cat /proc/keys > keys; echo $$ > pid; exec sleep 600");
     // A keyring belongs to a thread: this one's alone is changed.

@@ -19,6 +19,10 @@ use std::{
 
 use axum::Router;
 use http::StatusCode;
+use portcullis_sidecar::{
+    cgroup::Cgroup,
+    proc::{self, Rights},
+};
 use portcullis_tests::{
     System,
     system::{eventually, send},
@@ -135,6 +139,14 @@ impl Machine {
         let text = self.text("environment").unwrap();
         let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// All processes of the child's user, which nobody else has; none where the child runs as the sidecar's own.
+    pub fn processes(&self) -> Vec<u32> {
+        let Some(user) = self.environment.get("PORTCULLIS_CHILD_USER") else { return Vec::new() };
+        let of_user = |pid: &u32| Rights::of(pid).is_some_and(|rights| rights.uid.to_string() == *user);
+        let all = proc::all().unwrap();
+        all.values().filter(|process| !process.is_zombie).map(|process| process.pid).filter(of_user).collect()
     }
 
     /// What the sidecars have logged.
@@ -270,8 +282,16 @@ impl Drop for Sidecar {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let record: Option<Value> = fs::read(&self.record).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(pid) = record.and_then(|record| record["identity"]["pid"].as_u64()) {
+        let Some(record) = record else { return };
+        if let Some(pid) = record["identity"]["pid"].as_u64() {
             signal(u32::try_from(pid).unwrap(), "KILL");
+        }
+        if let Some(cgroup) = record["cgroup"].as_str().and_then(|path| Cgroup::recorded(Path::new(path))) {
+            cgroup.kill();
+            while !cgroup.members().is_empty() {
+                std::thread::yield_now();
+            }
+            cgroup.remove();
         }
     }
 }
