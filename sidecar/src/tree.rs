@@ -37,6 +37,13 @@ const REAP: Duration = Duration::from_millis(200);
 /// process is started until it is listed, so that no process is taken for a stray in between.
 static LEADERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
+/// The cgroups of launched processes that nobody waited for any more: they are killed, and still to be removed.
+static LOST: Mutex<Vec<Cgroup>> = Mutex::new(Vec::new());
+
+fn lost() -> MutexGuard<'static, Vec<Cgroup>> {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Locks the list of launched processes.
 pub fn leaders() -> MutexGuard<'static, BTreeSet<u32>> {
     LEADERS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -47,7 +54,8 @@ pub fn leaders() -> MutexGuard<'static, BTreeSet<u32>> {
 pub struct Tree {
     leader: Option<Stat>,
     uid: u32,
-    cgroup: Option<Cgroup>,
+    /// That of the leader, where there is one.
+    cgroups: Vec<Cgroup>,
     /// Nothing that started before this is of the tree.
     since: u64,
     /// Descendants that were seen, by their ids, with their start times.
@@ -60,14 +68,16 @@ impl Tree {
     #[must_use]
     pub fn new(leader: Stat, uid: u32, cgroup: Option<Cgroup>) -> Self {
         let since = leader.start_time;
-        Self { leader: Some(leader), uid, cgroup, since, seen: BTreeMap::new(), is_ended: false }
+        let cgroups = cgroup.into_iter().collect();
+        Self { leader: Some(leader), uid, cgroups, since, seen: BTreeMap::new(), is_ended: false }
     }
 
     /// What of this user's has fallen to the sidecar, whoever led it.
     #[must_use]
     pub fn strays(uid: u32) -> Self {
         let since = Stat::of(std::process::id()).map_or(0, |own| own.start_time);
-        Self { leader: None, uid, cgroup: None, since, seen: BTreeMap::new(), is_ended: false }
+        let cgroups = std::mem::take(&mut *lost());
+        Self { leader: None, uid, cgroups, since, seen: BTreeMap::new(), is_ended: false }
     }
 
     /// The leader's id.
@@ -85,13 +95,13 @@ impl Tree {
     /// The cgroup that all of it is in.
     #[must_use]
     pub fn cgroup(&self) -> Option<&Path> {
-        self.cgroup.as_ref().map(Cgroup::folder)
+        self.cgroups.first().map(Cgroup::folder)
     }
 
     /// Forgets the cgroup where the leader could not enter it. One that has ended meanwhile may have left something there.
     pub fn check_cgroup(&mut self) {
         let id = self.id();
-        if let Some(cgroup) = self.cgroup.take_if(|cgroup| !cgroup.holds(id) && cgroup.members().is_empty()) {
+        for cgroup in self.cgroups.extract_if(.., |cgroup| !cgroup.holds(id) && cgroup.members().is_empty()) {
             cgroup.remove();
         }
     }
@@ -114,9 +124,7 @@ impl Tree {
         let mut empty = 0;
         // More than once: a process can start another behind a reader of /proc.
         while empty < 3 {
-            if let Some(cgroup) = &self.cgroup {
-                cgroup.kill();
-            }
+            self.cgroups.iter().for_each(Cgroup::kill);
             let remaining = self.remaining();
             for process in &remaining {
                 process.signal(Signal::KILL);
@@ -132,16 +140,13 @@ impl Tree {
             }
             pause(LOOK).await;
         }
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.remove();
-        }
+        self.cgroups.iter().for_each(Cgroup::remove);
         self.is_ended = true;
     }
 
     /// What of it is alive.
     fn remaining(&mut self) -> Vec<Stat> {
-        let members: BTreeSet<u32> =
-            self.cgroup.as_ref().map(Cgroup::members).unwrap_or_default().into_iter().collect();
+        let members: BTreeSet<u32> = self.cgroups.iter().flat_map(Cgroup::members).collect();
         let leaders = leaders();
         let Ok(all) = proc::all() else { return Vec::new() };
         let own = std::process::id();
@@ -198,12 +203,13 @@ impl Drop for Tree {
     /// Whoever launched it was told to stop: nobody will wait for it. A sidecar that breaks leaves its child to the next.
     fn drop(&mut self) {
         if !self.is_ended && !std::thread::panicking() {
-            if let Some(cgroup) = &self.cgroup {
-                cgroup.kill();
-            }
+            self.cgroups.iter().for_each(Cgroup::kill);
             for process in self.remaining() {
                 process.signal(Signal::KILL);
             }
+        }
+        if !self.is_ended {
+            lost().append(&mut self.cgroups);
         }
         leaders().remove(&self.id());
     }

@@ -235,7 +235,7 @@ async fn what_an_adopted_child_has_started_ends_with_it() {
             "a sidecar that breaks leaves all of it running"
         );
         let mut second = machine.start_by(wrapper);
-        eventually("it is adopted", async || machine.log().contains("adopted")).await;
+        eventually("it is adopted", async || machine.log().contains("adopted the running OpenClaw")).await;
         second.terminate();
         assert!(second.wait().await.success());
         // Without a cgroup, one that has left the session and lost its parent is not found any more.
@@ -261,9 +261,16 @@ async fn a_stop_in_the_middle_of_a_start_leaves_nothing() {
     machine.command = Vec::new();
     let mut sidecar = machine.start();
     eventually("it was asked", async || machine.text("asked").is_some()).await;
+    let process = numbers(&machine.text("asked").unwrap())[1];
+    let cgroup = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
+    let cgroup = cgroup.lines().find_map(|line| line.strip_prefix("0::")).map(|path| cgroup_of_own() + path);
+    let cgroup = cgroup.filter(|path| path.contains("portcullis-openclaw-"));
     sidecar.terminate();
     assert!(sidecar.wait().await.success());
     assert!(numbers(&machine.text("asked").unwrap()).into_iter().all(|pid| !is_alive(pid)));
+    if let Some(cgroup) = cgroup {
+        assert!(!Path::new(&cgroup).exists(), "{cgroup}");
+    }
     assert!(machine.processes().is_empty());
 }
 
@@ -543,7 +550,7 @@ async fn a_second_sidecar_of_a_pool_ends_at_once_and_touches_nothing() {
     let child = machine.wait_for_child().await;
     third.kill();
     let _fourth = machine.start();
-    eventually("it is adopted", async || machine.log().contains("adopted")).await;
+    eventually("it is adopted", async || machine.log().contains("adopted the running OpenClaw")).await;
     assert!(is_alive(child));
 }
 
@@ -558,7 +565,7 @@ async fn a_child_of_another_pool_is_neither_adopted_nor_ended() {
     eventually("it is not believed", async || machine.log().contains("it is of another pool")).await;
     second.terminate();
     assert!(second.wait().await.success());
-    assert!(is_alive(child) && !machine.log().contains("adopted"));
+    assert!(is_alive(child) && !machine.log().contains("adopted the running OpenClaw"));
     signal(child, "KILL");
 }
 
@@ -641,7 +648,12 @@ async fn a_record_that_another_user_wrote_is_not_believed() {
         fs::write(&record, text).unwrap();
         mode(&record, 0o600);
     }
-    signal(child, "KILL");
+    // As it was, it is believed.
+    let mut sidecar = machine.start();
+    eventually("it is adopted", async || machine.log().contains("adopted the running OpenClaw")).await;
+    sidecar.terminate();
+    assert!(sidecar.wait().await.success());
+    assert!(!is_alive(child));
 }
 
 #[tokio::test]
