@@ -5,7 +5,8 @@
 //! control plane with.
 //!
 //! What the child's user can write to is never trusted: the sidecar touches it with that user's own rights alone
-//! ([`user::User::act`]), and ends no process but those that its own record, in a folder of its own, says it started.
+//! ([`user::User::act`]). The child is started through a stage that gives up all of the sidecar's rights ([`stage`]), and it ends
+//! with everything that it started ([`tree`]); no other process is ended.
 
 #![warn(missing_docs)]
 

@@ -232,7 +232,7 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
         .into_iter()
         .map(signal)
         .collect::<Result<Vec<Signal>, _>>()?;
-    let reaped = tokio::task::spawn_local(tree::keep_reaping(signal(SignalKind::child())?));
+    let reaped = tokio::task::spawn_local(tree::keep_reaping(signal(SignalKind::child())?, tree::FORGOTTEN));
     let supervised = tokio::task::spawn_local(supervisor.run());
     let synced = tokio::task::spawn_local(sync.run());
     std::future::poll_fn(|context| {

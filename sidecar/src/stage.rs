@@ -188,7 +188,9 @@ fn close_all_but(kept: RawFd) -> io::Result<()> {
 fn keep_terminals_for_writing() -> io::Result<()> {
     let open = |descriptor: RawFd| {
         let mut options = File::options();
-        options.write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(format!("/proc/self/fd/{descriptor}"))
+        options.write(true).custom_flags(OFlag::O_NOCTTY.bits());
+        // One that cannot be opened has been hung up.
+        options.open(format!("/proc/self/fd/{descriptor}")).or_else(|_| options.open("/dev/null"))
     };
     if io::stdout().is_terminal() {
         unistd::dup2_stdout(open(1)?)?;

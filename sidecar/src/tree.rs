@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Between two looks for zombies.
 const REAP: Duration = Duration::from_millis(200);
 
+/// How long the sidecar's own helpers may stay zombies: each is waited for, and sooner.
+pub const FORGOTTEN: Duration = Duration::from_mins(1);
+
 /// The launched processes that are the sidecar's children and waited for by whoever launched them. It is locked from before a
 /// process is started until it is listed, so that no process is taken for a stray in between.
 static LEADERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
@@ -129,7 +132,7 @@ impl Tree {
             for process in &remaining {
                 process.signal(Signal::KILL);
             }
-            reap();
+            reap(&BTreeMap::new());
             empty = if remaining.is_empty() { empty + 1 } else { 0 };
             if empty == 0 && begun.age() >= KILL_PATIENCE {
                 log::warn(
@@ -215,29 +218,42 @@ impl Drop for Tree {
     }
 }
 
-/// Reaps what has fallen to the sidecar and ended. Processes that it waits for itself stay: they are in its own session, or
-/// listed.
-fn reap() {
+/// Reaps what has fallen to the sidecar and ended, but for what is listed. Returns the zombies in the sidecar's own session, where
+/// its helpers are, for which somebody waits: they stay, unless they are `forgotten`.
+fn reap(forgotten: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
     let leaders = leaders();
-    let Ok(all) = proc::all() else { return };
+    let mut kept = BTreeMap::new();
+    let Ok(all) = proc::all() else { return kept };
     let own = std::process::id();
-    let Some(own_session) = all.get(&own).map(|own| own.session) else { return };
-    let is_fallen = |process: &&Stat| {
-        process.is_zombie && process.parent == own && process.session != own_session && !leaders.contains(&process.pid)
-    };
+    let Some(own_session) = all.get(&own).map(|own| own.session) else { return kept };
+    let is_fallen = |process: &&Stat| process.is_zombie && process.parent == own && !leaders.contains(&process.pid);
     for process in all.values().filter(is_fallen) {
-        if let Ok(pid) = i32::try_from(process.pid) {
+        if process.session == own_session && forgotten.get(&process.pid) != Some(&process.start_time) {
+            kept.insert(process.pid, process.start_time);
+        } else if let Ok(pid) = i32::try_from(process.pid) {
             // A zombie is its parent's alone: it is still there.
             let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
         }
     }
+    kept
 }
 
-/// Reaps what falls to the sidecar, for as long as it runs.
-pub async fn keep_reaping(mut ended: tokio::signal::unix::Signal) {
-    while ended.recv().await.is_some() {
-        reap();
-        // However fast processes end, this costs little.
-        pause(REAP).await;
+/// Reaps what falls to the sidecar, for as long as it runs: at once, and where it is in the sidecar's own session (as what was
+/// started before the sidecar in a container), once it was a zombie for as long as `forgotten`.
+pub async fn keep_reaping(mut ended: tokio::signal::unix::Signal, forgotten: Duration) {
+    let mut zombies = BTreeMap::new();
+    loop {
+        let found = tokio::time::timeout(forgotten, async {
+            while ended.recv().await.is_some() {
+                reap(&BTreeMap::new());
+                // However fast processes end, this costs little.
+                pause(REAP).await;
+            }
+        });
+        // No more signals can be told of: the runtime ends.
+        if found.await.is_ok() {
+            return;
+        }
+        zombies = reap(&zombies);
     }
 }

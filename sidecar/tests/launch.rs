@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, ffi::OsString, process::Stdio, time::Duration};
 use portcullis_sidecar::{
     launcher::{Launcher, Start},
     openclaw::{OpenClaw, RunError},
+    proc::Stat,
     process::{Launch, Process},
     record::{Found, Identity, Record},
+    tree,
     user::User,
 };
 use portcullis_tests::system::eventually;
@@ -121,4 +123,21 @@ async fn what_a_command_leaves_behind_cannot_hold_its_output_open() {
     assert_eq!(ended.output, b"2026.9.6\n");
     let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
     assert!(Identity::of(pid.trim().parse().unwrap()).is_none());
+}
+
+#[tokio::test]
+async fn a_zombie_that_nobody_waits_for_is_reaped_and_an_exit_code_that_is_waited_for_is_not_taken() {
+    let ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child()).unwrap();
+    let reaping = tokio::spawn(tree::keep_reaping(ended, Duration::from_secs(1)));
+    // As what was started before the sidecar: in its session, and nobody's.
+    #[expect(clippy::zombie_processes, reason = "that is what this is about")]
+    let forgotten = std::process::Command::new("true").spawn().unwrap();
+    let (user, environment, command) = (User::own(), environment(), words(&["sh", "-c", "exit 7"]));
+    let start = Start { command: &command, user: &user, folder: "/".as_ref(), environment: &environment };
+    let (mut child, mut tree) = launcher().start(&start, Stdio::null(), Stdio::null()).await.unwrap();
+    eventually("it has ended", async || Stat::of(child.id().unwrap()).is_none_or(|stat| stat.is_zombie)).await;
+    eventually("the other is reaped", async || Stat::of(forgotten.id()).is_none()).await;
+    assert_eq!(child.wait().await.unwrap().code(), Some(7));
+    tree.end().await;
+    reaping.abort();
 }
