@@ -12,6 +12,15 @@ use portcullis_sidecar::{
     user::User,
 };
 use portcullis_tests::system::eventually;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Makes this process a child subreaper, as the sidecar is, which has one child at a time.
+async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    let guard = ALONE.lock().await;
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
+    guard
+}
 
 fn launcher() -> Launcher {
     Launcher::at(env!("CARGO_BIN_EXE_portcullis-sidecar"))
@@ -27,6 +36,7 @@ fn words(command: &[&str]) -> Vec<OsString> {
 
 #[tokio::test]
 async fn what_could_not_be_started_is_told_with_its_reason() {
+    let _alone = alone().await;
     let (user, environment) = (User::own(), environment());
     for (command, folder, reason) in [
         (&["./no-such-program"][..], "/", "its program: No such file or directory"),
@@ -47,6 +57,7 @@ async fn what_could_not_be_started_is_told_with_its_reason() {
 
 #[tokio::test]
 async fn a_child_is_known_again_until_it_ends_and_what_it_left_ends_then() {
+    let _alone = alone().await;
     let folder = tempfile::tempdir().unwrap();
     let record = Record::in_folder(folder.path(), "pool-1");
     let user = User::own();
@@ -82,6 +93,7 @@ async fn a_child_is_known_again_until_it_ends_and_what_it_left_ends_then() {
 
 #[tokio::test]
 async fn a_command_that_hangs_or_prints_without_end_is_ended_with_all_that_it_started() {
+    let _alone = alone().await;
     let folder = tempfile::tempdir().unwrap();
     for (script, is_expected) in [
         ("sleep 600", (|error| matches!(error, RunError::TooLong)) as fn(&RunError) -> bool),
@@ -108,6 +120,7 @@ async fn a_command_that_hangs_or_prints_without_end_is_ended_with_all_that_it_st
 
 #[tokio::test]
 async fn what_a_command_leaves_behind_cannot_hold_its_output_open() {
+    let _alone = alone().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("openclaw");
     std::fs::write(&path, "echo 2026.9.6; (trap '' HUP TERM; exec setsid sleep 600) & echo $! > pid").unwrap();
@@ -127,6 +140,7 @@ async fn what_a_command_leaves_behind_cannot_hold_its_output_open() {
 
 #[tokio::test]
 async fn a_zombie_that_nobody_waits_for_is_reaped_and_an_exit_code_that_is_waited_for_is_not_taken() {
+    let _alone = alone().await;
     let ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child()).unwrap();
     let reaping = tokio::spawn(tree::keep_reaping(ended, Duration::from_secs(1)));
     // As what was started before the sidecar: in its session, and nobody's.
