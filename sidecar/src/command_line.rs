@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{prepare, run};
+use crate::{prepare, run, stage};
 
 /// Keeps a pool and supervises its OpenClaw
 ///
@@ -49,9 +49,11 @@ Settings, all from the environment:
   PORTCULLIS_TOKEN_FILE    the file with the pool's token, or else
   INTERNAL_API_TOKEN       the token, taken out of the environment at once
   PORTCULLIS_POD_IP        where deliveries reach the pool: ip, or ip:port
-  PORTCULLIS_CHILD_USER    the user that OpenClaw runs as
+  PORTCULLIS_CHILD_USER    the user that OpenClaw runs as: a name or a number
+                           (required where the sidecar is root)
   PORTCULLIS_PASS_ENV      names of more variables that OpenClaw is given
-  PORTCULLIS_RUN_DIR       where the sidecar notes its child (/run/portcullis)
+  PORTCULLIS_RUN_DIR       where the sidecar notes its child, one folder a pool
+                           (/run/portcullis/POOL)
   PORTCULLIS_GATEWAY       where OpenClaw is probed (127.0.0.1:18789)
   PORTCULLIS_STOP_SECONDS  how long OpenClaw may take to end: 1 to 300 (30)
   OPENCLAW_STATE_DIR       OpenClaw's state (~/.openclaw)
@@ -63,6 +65,10 @@ The log is one JSON object a line on standard error.";
 /// Runs what this process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Not for people, and so in no help.
+    if stage::is_wanted() {
+        return stage::main();
+    }
     let CommandLine { action, command } = CommandLine::parse();
     match action {
         Some(Action::Prepare { platforms, command }) => prepare::main(&platforms, &command),

@@ -5,20 +5,25 @@
 //! control plane with.
 //!
 //! What the child's user can write to is never trusted: the sidecar touches it with that user's own rights alone
-//! ([`user::User::act`]), and ends no process but those that its own record, in a folder of its own, says it started.
+//! ([`user::User::act`]). The child is started through a stage that gives up all of the sidecar's rights ([`stage`]), and it ends
+//! with everything that it started ([`tree`]); no other process is ended.
 
 #![warn(missing_docs)]
 
 pub mod api;
 pub mod block;
+pub mod cgroup;
 pub mod command_line;
 pub mod environment;
 pub mod files;
+pub mod launcher;
 pub mod log;
 pub mod openclaw;
 pub mod pace;
+pub mod path;
 pub mod prepare;
 pub mod probe;
+pub mod proc;
 pub mod process;
 pub mod program;
 pub mod record;
@@ -26,7 +31,9 @@ pub mod refusal;
 pub mod run;
 pub mod settings;
 pub mod skill_command;
+pub mod stage;
 pub mod supervisor;
 pub mod sync;
 pub mod token;
+pub mod tree;
 pub mod user;

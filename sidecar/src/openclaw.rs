@@ -5,20 +5,21 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     io,
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
 use serde_json::Value;
-use tokio::{io::AsyncReadExt, process::Command};
+use tokio::io::AsyncReadExt;
 
-use crate::{files, user::User};
+use crate::{
+    files,
+    launcher::{Launcher, Start},
+    tree::KILL_PATIENCE,
+    user::User,
+};
 
 /// How long `--version` may take: 0.2 s on an idle machine.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -38,6 +39,8 @@ const CONFIG_LIMIT: u64 = 16 * 1024 * 1024;
 /// What `OpenClaw` is run with.
 #[derive(Clone, Debug)]
 pub struct OpenClaw {
+    /// What starts it.
+    pub launcher: Launcher,
     /// The child's program and its arguments.
     pub command: Vec<OsString>,
     /// Whose process it is.
@@ -72,9 +75,11 @@ impl Version {
 
 /// How a command ended.
 #[derive(Debug)]
-struct Ended {
-    is_success: bool,
-    output: Vec<u8>,
+pub struct Ended {
+    /// Whether its exit code was 0.
+    pub is_success: bool,
+    /// What it wrote on its standard output.
+    pub output: Vec<u8>,
 }
 
 /// Why a command has no outcome.
@@ -151,8 +156,11 @@ impl OpenClaw {
         if ended.is_success { Ok(()) } else { Err(RunError::Failed) }
     }
 
-    /// Runs a command to its end. It has ended, with its process group, when this returns.
-    async fn run(
+    /// Runs a command to its end. It has ended, with all that it started, when this returns.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run(
         &self,
         arguments: &[&str],
         environment: BTreeMap<OsString, OsString>,
@@ -161,36 +169,34 @@ impl OpenClaw {
     ) -> Result<Ended, RunError> {
         let words = self.with_arguments(&arguments.iter().map(OsStr::new).collect::<Vec<_>>());
         let words = words.ok_or(RunError::NotOpenClaw)?;
-        let (program, arguments) = words.split_first().ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
-        let mut command = std::process::Command::new(program);
-        command.args(arguments).env_clear().envs(&self.environment).envs(environment);
-        command.current_dir(&self.folder).process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
-        if let Some((uid, gid)) = self.user.ids() {
-            command.uid(uid).gid(gid);
-        }
-        let mut child = Command::from(command).kill_on_drop(true).spawn()?;
-        let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
-        let output = child.stdout.take();
+        let mut all = self.environment.clone();
+        all.extend(environment);
+        let start = Start { command: &words, user: &self.user, folder: &self.folder, environment: &all };
         let work = async {
-            let mut bytes = Vec::new();
-            if let Some(output) = output {
-                output.take(OUTPUT_LIMIT + 1).read_to_end(&mut bytes).await?;
+            let (mut child, mut tree) = self.launcher.start(&start, Stdio::piped(), errors).await?;
+            let output = child.stdout.take();
+            let reading = async {
+                let mut bytes = Vec::new();
+                if let Some(output) = output {
+                    output.take(OUTPUT_LIMIT + 1).read_to_end(&mut bytes).await?;
+                }
+                if bytes.len() as u64 > OUTPUT_LIMIT { Err(RunError::TooMuch) } else { Ok(bytes) }
+            };
+            let ending = async {
+                let status = child.wait().await?;
+                // Else something that it left behind could keep its output open.
+                tree.end().await;
+                Ok(status.success())
+            };
+            let outcome = tokio::time::timeout(limit, async { tokio::try_join!(reading, ending) }).await;
+            if !matches!(outcome, Ok(Ok(_))) {
+                tree.end().await;
+                let _ = tokio::time::timeout(KILL_PATIENCE, child.wait()).await;
             }
-            if bytes.len() as u64 > OUTPUT_LIMIT {
-                return Err(RunError::TooMuch);
-            }
-            Ok(Ended { is_success: child.wait().await?.success(), output: bytes })
+            let (output, is_success) = outcome.unwrap_or(Err(RunError::TooLong))?;
+            Ok(Ended { is_success, output })
         };
-        let outcome = tokio::time::timeout(limit, work).await.unwrap_or(Err(RunError::TooLong));
-        if outcome.is_err() {
-            if let Some(group) = group {
-                // It may have ended just now.
-                let _ = killpg(group, Signal::SIGKILL);
-            }
-            let _ = child.wait().await;
-        }
-        outcome
+        work.await
     }
 }
 
@@ -269,6 +275,7 @@ mod tests {
 
     fn openclaw(command: &[&str]) -> OpenClaw {
         OpenClaw {
+            launcher: Launcher::own(),
             command: command.iter().map(OsString::from).collect(),
             user: User::own(),
             folder: "/".into(),
@@ -347,26 +354,5 @@ mod tests {
         assert_eq!(enabled_plugins(&config), ["slack".to_owned()].into());
         assert_eq!(enabled_platforms(&config), ["discord".to_owned(), "slack".to_owned()].into());
         assert!(enabled_platforms(&json!([])).is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_command_that_hangs_or_prints_without_end_is_ended() {
-        let folder = tempfile::tempdir().unwrap();
-        let pid = folder.path().join("pid");
-        for (script, is_expected) in [
-            ("sleep 600", (|error| matches!(error, RunError::TooLong)) as fn(&RunError) -> bool),
-            ("cat /dev/zero", |error| matches!(error, RunError::TooMuch)),
-        ] {
-            let path = folder.path().join("openclaw");
-            std::fs::write(&path, format!("echo $$ > {}; {script}", pid.display())).unwrap();
-            let openclaw = openclaw(&["sh", path.to_str().unwrap(), "gateway"]);
-            // Long enough for the script to begin: the time-out is what this is about.
-            let limit = if script.starts_with("sleep") { Duration::from_secs(2) } else { Duration::from_hours(1) };
-            let error = openclaw.run(&[], BTreeMap::new(), limit, Stdio::null()).await.unwrap_err();
-            assert!(is_expected(&error), "{script}: {error}");
-            if let Ok(pid) = std::fs::read_to_string(&pid) {
-                assert!(crate::record::Identity::of(pid.trim().parse().unwrap()).is_none(), "{script} has ended");
-            }
-        }
     }
 }

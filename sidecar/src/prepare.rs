@@ -5,12 +5,14 @@ use std::{collections::BTreeSet, ffi::OsString, os::unix::fs::DirBuilderExt, pat
 
 use crate::{
     api::Api,
+    launcher::Launcher,
     log,
     openclaw::{self, OpenClaw, RunError, Version},
     pace::random,
     program,
     run::{self, Failure},
     settings::{ChildSettings, Settings},
+    token::{self, Token},
 };
 
 /// Installs what is missing. `platforms` are those to be prepared for; where there are none, those of the configuration on the
@@ -30,15 +32,20 @@ fn start(platforms: &[String], command: &[OsString]) -> Result<(), Failure> {
     if let Some(wrong) = platforms.iter().find(|platform| !openclaw::is_plugin_id(platform)) {
         return Err(format!("{wrong} is not a platform's name, as slack is").into());
     }
+    let file = environment.iter().find(|(name, _)| name == token::FILE_SETTING);
+    let token = file.map(|_| Token::take(&environment)).transpose().map_err(|error| error.to_string())?;
+    run::refuse_what_child_could_reach(&user, token.as_ref())?;
     // Of what root's groups could read, the child's files need nothing.
     if user.is_another() {
         nix::unistd::setgroups(&[])?;
     }
+    // As for a child: what its commands start ends with them.
+    nix::sys::prctl::set_child_subreaper(true)?;
     let made = user.act(|| std::fs::create_dir_all(&state));
     made.map_err(|error| format!("OpenClaw's user cannot make {}: {error}", state.display()))?;
     let on_disk = || openclaw::read_config(&user, &config).map(|config| openclaw::enabled_platforms(&config));
     let known = if platforms.is_empty() { on_disk() } else { Some(platforms.iter().cloned().collect()) };
-    let openclaw = OpenClaw { command, user, folder: state, environment: child };
+    let openclaw = OpenClaw { launcher: Launcher::own(), command, user, folder: state, environment: child };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let platforms = match known {
@@ -50,13 +57,14 @@ fn start(platforms: &[String], command: &[OsString]) -> Result<(), Failure> {
 }
 
 async fn platforms_of_control_plane(environment: &[(OsString, OsString)]) -> Result<BTreeSet<String>, Failure> {
-    let (settings, token) = run::settings_and_token(environment, std::iter::empty()).inspect_err(|_| {
-        log::warn(
-            "there is no configuration on the disk: the control plane is asked, or name the platforms, as in \
+    let (settings, token) =
+        run::settings_and_token(environment, std::iter::empty(), Settings::read).inspect_err(|_| {
+            log::warn(
+                "there is no configuration on the disk: the control plane is asked, or name the platforms, as in \
              portcullis-sidecar prepare slack",
-            &[],
-        );
-    })?;
+                &[],
+            );
+        })?;
     let Settings { api, pool, .. } = settings;
     let found = Api::new(api, pool, token)?.configuration(None).await?;
     let config = found.map(|found| found.value.config).ok_or("the control plane has no configuration of this pool")?;

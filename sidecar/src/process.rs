@@ -1,19 +1,18 @@
 //! A running child: one that this sidecar started, or one that a sidecar before it did.
 
-use std::{
-    collections::BTreeMap, ffi::OsString, io, os::unix::process::CommandExt, path::PathBuf, process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeMap, ffi::OsString, io, path::PathBuf, process::Stdio, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill, killpg},
-    unistd::Pid,
-};
-use tokio::process::{Child, Command};
+use rustix::process::Signal;
+use tokio::process::Child;
 
 use crate::{
+    cgroup::Cgroup,
+    launcher::{Launcher, Start},
+    log,
     pace::pause,
-    record::{Identity, Record, Started},
+    proc::Stat,
+    record::{Found, Identity, Record, Started, boot_id},
+    tree::{KILL_PATIENCE, Tree},
     user::User,
 };
 
@@ -23,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What is to be started.
 #[derive(Debug)]
 pub struct Launch<'a> {
+    /// What starts it.
+    pub launcher: &'a Launcher,
     /// The program and its arguments, none of them secret.
     pub command: &'a [OsString],
     /// Whose process it is.
@@ -39,33 +40,27 @@ pub struct Launch<'a> {
 #[derive(Debug)]
 pub struct Process {
     started: Started,
+    tree: Tree,
     /// `None` where it is not this process's child.
     child: Option<Child>,
 }
 
 impl Process {
-    /// Starts a child in a process group of its own, with the sidecar's output as its own and no input. The record names it
-    /// before this returns.
+    /// Starts a child in a session of its own, with the sidecar's output as its own and no input. The record names it before
+    /// this returns.
     ///
     /// # Errors
     /// Those of starting a process, and of writing the record: the child is then ended.
     pub async fn start(launch: Launch<'_>, record: &Record) -> io::Result<Self> {
-        let (program, arguments) = launch.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut command = std::process::Command::new(program);
-        command.args(arguments).env_clear().envs(launch.environment).current_dir(launch.folder).process_group(0);
-        command.stdin(Stdio::null());
-        if let Some((uid, gid)) = launch.user.ids() {
-            // Of a process that is given another user, the standard library drops all further groups.
-            command.uid(uid).gid(gid);
-        }
-        let child = Command::from(command).spawn()?;
-        let Some(pid) = child.id() else { return Err(io::Error::other("it has no process id")) };
-        let Some(identity) = Identity::of(pid) else {
-            // It has ended already, with a code that counts as any other. No process is known by this identity.
-            let identity = Identity { pid, start_time: 0, boot_id: String::new() };
-            return Ok(Self { started: Started { identity, token_ends: launch.token_ends }, child: Some(child) });
-        };
-        let mut process = Self { started: Started { identity, token_ends: launch.token_ends }, child: Some(child) };
+        let Launch { launcher, command, user, folder, environment, token_ends } = launch;
+        let start = Start { command, user, folder: &folder, environment: &environment };
+        let (child, tree) = launcher.start(&start, Stdio::inherit(), Stdio::inherit()).await?;
+        let (pid, start_time) = (tree.id(), tree.start_time());
+        let identity = Identity { pid, start_time, boot_id: boot_id().unwrap_or_default() };
+        let cgroup = tree.cgroup().map(PathBuf::from);
+        let (pool, uid) = (record.pool().to_owned(), user.uid());
+        let started = Started { identity, token_ends, pool, uid, session: pid, cgroup };
+        let mut process = Self { started, tree, child: Some(child) };
         if let Err(error) = record.write(&process.started) {
             process.end(Duration::ZERO).await;
             return Err(error);
@@ -73,10 +68,24 @@ impl Process {
         Ok(process)
     }
 
-    /// The child that a sidecar before this one started and that still runs.
-    #[must_use]
-    pub fn adopt(record: &Record) -> Option<Self> {
-        Some(Self { started: record.running()?, child: None })
+    /// The child that a sidecar before this one started and that still runs. Where it has ended, what it started ends now.
+    pub async fn adopt(record: &Record, user: &User) -> Option<Self> {
+        let uid = user.uid();
+        let (is_running, started) = match record.find(uid)? {
+            Found::Running(started) => (true, started),
+            Found::Ended(started) => (false, started),
+        };
+        let cgroup = started.cgroup.as_deref().and_then(Cgroup::recorded);
+        let Identity { pid, start_time, .. } = started.identity;
+        // Of the leader, its id and start time alone are asked.
+        let leader = Stat { pid, parent: 0, session: pid, start_time, is_zombie: false };
+        let mut tree = Tree::new(leader, uid, cgroup);
+        if is_running {
+            return Some(Self { started, tree, child: None });
+        }
+        tree.end().await;
+        record.clear();
+        None
     }
 
     /// Its id.
@@ -99,27 +108,22 @@ impl Process {
             return child.wait().await.ok()?.code();
         }
         while self.started.identity.is_alive() {
+            // What it starts does not fall to this sidecar.
+            self.tree.look();
             pause(LOOK).await;
         }
         None
     }
 
-    /// Ends it: SIGTERM, and SIGKILL to all of its process group where it has not ended after `patience`.
+    /// Ends it with all that it started: SIGTERM for itself, and after its end, or `patience`, SIGKILL for all that remains.
+    /// It returns in bounded time even where the kernel cannot end a process.
     pub async fn end(&mut self, patience: Duration) {
-        self.signal(Signal::SIGTERM);
-        if tokio::time::timeout(patience, self.wait()).await.is_err() {
-            self.signal(Signal::SIGKILL);
-            self.wait().await;
+        self.tree.look();
+        self.tree.signal(Signal::TERM);
+        let _ = tokio::time::timeout(patience, self.wait()).await;
+        self.tree.end().await;
+        if tokio::time::timeout(KILL_PATIENCE, self.wait()).await.is_err() {
+            log::warn("OpenClaw could not be ended", &[("pid", self.id().into())]);
         }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let identity = &self.started.identity;
-        let Ok(pid) = i32::try_from(identity.pid).map(Pid::from_raw) else { return };
-        if !identity.is_alive() {
-            return;
-        }
-        // It may end just now.
-        let _ = if signal == Signal::SIGKILL { killpg(pid, signal) } else { kill(pid, signal) };
     }
 }

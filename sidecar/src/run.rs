@@ -1,7 +1,15 @@
 //! The sidecar, from its settings to its end.
 
-use std::{ffi::OsString, process::ExitCode, rc::Rc, task::Poll};
+use std::{
+    ffi::OsString,
+    fs::{File, TryLockError},
+    os::unix::fs::OpenOptionsExt,
+    process::ExitCode,
+    rc::Rc,
+    task::Poll,
+};
 
+use nix::fcntl::OFlag;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, watch},
@@ -10,9 +18,11 @@ use tokio::{
 
 use crate::{
     api::{Api, ApiError, Health},
+    launcher::Launcher,
     log,
     openclaw::{OpenClaw, Version},
     pace::Pace,
+    path,
     probe::Prober,
     program,
     record::Record,
@@ -20,12 +30,20 @@ use crate::{
     supervisor::Supervisor,
     sync::Sync,
     token::Token,
+    tree::{self, Tree},
+    user::User,
 };
 
 /// Runs the sidecar until it is told to stop. `command` is the child's; where it is empty, `openclaw gateway run`.
 #[must_use]
 pub fn main(command: impl Iterator<Item = OsString>) -> ExitCode {
-    report(start(command), "the sidecar cannot run")
+    report(start(command, Settings::read), "the sidecar cannot run")
+}
+
+/// The same for a child that is a program of ours, which may run as the sidecar's own user whoever that is.
+#[must_use]
+pub fn main_for_trusted_child(command: impl Iterator<Item = OsString>) -> ExitCode {
+    report(start(command, Settings::read_for_trusted_child), "the sidecar cannot run")
 }
 
 /// Logs a failure, each of its faults on a line of its own.
@@ -89,13 +107,14 @@ pub(crate) fn guarded_environment() -> Result<Vec<(OsString, OsString)>, Failure
 }
 
 /// Reads the settings and the token; whatever is wrong with either, both are checked.
-pub(crate) fn settings_and_token(
+pub(crate) fn settings_and_token<Command: Iterator<Item = OsString>>(
     environment: &[(OsString, OsString)],
-    command: impl Iterator<Item = OsString>,
+    command: Command,
+    read: impl FnOnce(&[(OsString, OsString)], Command) -> Result<Settings, SettingsErrors>,
 ) -> Result<(Settings, Token), Failure> {
     // The token first, which takes it out of the environment.
     let token = Token::take(environment).and_then(|token| token.read().map(|_| token));
-    match (Settings::read(environment, command), token) {
+    match (read(environment, command), token) {
         (Ok(settings), Ok(token)) => Ok((settings, token)),
         (settings, token) => {
             let of_settings = settings.err().into_iter().flat_map(|errors| errors.0).map(|error| error.to_string());
@@ -104,14 +123,18 @@ pub(crate) fn settings_and_token(
     }
 }
 
-fn start(command: impl Iterator<Item = OsString>) -> Result<(), Failure> {
+fn start<Command: Iterator<Item = OsString>>(
+    command: Command,
+    read: impl FnOnce(&[(OsString, OsString)], Command) -> Result<Settings, SettingsErrors>,
+) -> Result<(), Failure> {
     // Before anything secret is looked at.
     let environment = guarded_environment()?;
-    let (settings, token) = settings_and_token(&environment, command)?;
+    let (mut settings, token) = settings_and_token(&environment, command, read)?;
     let ChildSettings { user, command, environment, .. } = &settings.child;
     if let Some(fault) = program::fault(command, environment, user) {
         return Err(Failure::Settings(vec![fault]));
     }
+    refuse_what_child_could_reach(user, Some(&token))?;
     if settings.child.user.is_another() {
         // Of what root's groups could read, the child's files need nothing.
         nix::unistd::setgroups(&[])?;
@@ -122,15 +145,53 @@ fn start(command: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             &[],
         );
     }
+    let _lock = lock(&mut settings)?;
+    // What loses its parent falls to the sidecar, which ends it with the child that started it.
+    nix::sys::prctl::set_child_subreaper(true)?;
     // One thread: files are touched with the child's rights, which Linux holds by thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(run(settings, token)))
 }
 
+/// Refuses a child that could reach what is the sidecar's own.
+pub(crate) fn refuse_what_child_could_reach(user: &User, token: Option<&Token>) -> Result<(), Failure> {
+    let file = match token {
+        Some(Token::File(path)) => Some(path.as_path()),
+        Some(Token::Held(_)) | None => None,
+    };
+    let faults = Launcher::own().faults(user, file)?;
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Settings(faults)) }
+}
+
+/// Takes the run folder for this sidecar alone, for as long as the file lives. Nothing else is touched before.
+fn lock(settings: &mut Settings) -> Result<File, Failure> {
+    let owner = nix::unistd::Uid::effective().as_raw();
+    let folder = path::private_folder(&settings.run, owner).map_err(|fault| format!("PORTCULLIS_RUN_DIR: {fault}"))?;
+    // Closed in each process that is started, as everything that the standard library opens.
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    let lock = options.open(folder.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(format!(
+                "PORTCULLIS_RUN_DIR: another sidecar runs with {}: one pool has one sidecar, and two pools on a machine have a \
+                 folder each",
+                folder.display()
+            )
+            .into());
+        }
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    settings.run = folder;
+    Ok(lock)
+}
+
 async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
     let pace = Pace { termination: settings.stop, ..Pace::default() };
     let child = settings.child;
-    let api = Rc::new(Api::new(settings.api, settings.pool, token)?);
+    let uid = child.user.uid();
+    let api = Rc::new(Api::new(settings.api, settings.pool.clone(), token)?);
     let (health, health_seen) = watch::channel(Health::Degraded);
     let (configured, configured_seen) = watch::channel(None);
     let (version, version_seen) = watch::channel(Version::NotYet);
@@ -138,14 +199,18 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
     let folder = child.state.clone();
     let made = child.user.act(|| std::fs::create_dir_all(&folder));
     made.map_err(|error| format!("OpenClaw's user cannot make {}: {error}", folder.display()))?;
-    let made = std::fs::create_dir_all(&settings.run);
-    made.map_err(|error| format!("{} cannot be made: {error}", settings.run.display()))?;
     let supervisor = Supervisor {
         api: Rc::clone(&api),
         pace,
-        openclaw: OpenClaw { command: child.command, user: child.user.clone(), folder, environment: child.environment },
+        openclaw: OpenClaw {
+            launcher: Launcher::own(),
+            command: child.command,
+            user: child.user.clone(),
+            folder,
+            environment: child.environment,
+        },
         config: child.config.clone(),
-        record: Record::in_folder(&settings.run),
+        record: Record::in_folder(&settings.run, &settings.pool),
         prober: Prober::new(settings.gateway, &pace)?,
         health,
         configured: configured_seen,
@@ -167,6 +232,7 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
         .into_iter()
         .map(signal)
         .collect::<Result<Vec<Signal>, _>>()?;
+    let reaped = tokio::task::spawn_local(tree::keep_reaping(signal(SignalKind::child())?, tree::FORGOTTEN));
     let supervised = tokio::task::spawn_local(supervisor.run());
     let synced = tokio::task::spawn_local(sync.run());
     std::future::poll_fn(|context| {
@@ -178,5 +244,8 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
     synced.abort();
     stop.notify_one();
     supervised.await?;
+    reaped.abort();
+    // What a start that was broken off has left.
+    Tree::strays(uid).end().await;
     Ok(())
 }

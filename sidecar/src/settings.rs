@@ -6,7 +6,7 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use portcullis_upstream::BaseUrl;
 use crate::{
     environment::{SET, for_child},
     pace::Pace,
+    path,
     user::{User, UserError},
 };
 
@@ -37,7 +38,8 @@ pub struct Settings {
     pub pool: String,
     /// `PORTCULLIS_POD_IP`: where the control plane's deliveries reach this pool.
     pub address: Option<String>,
-    /// `PORTCULLIS_RUN_DIR`: where the sidecar keeps what is its own; `/run/portcullis` for root, else in the state's folder.
+    /// `PORTCULLIS_RUN_DIR`: where the sidecar keeps what is its own, for this pool alone; a folder in `/run/portcullis` for root,
+    /// else in the state's folder.
     pub run: PathBuf,
     /// `PORTCULLIS_GATEWAY`: where `OpenClaw` is probed.
     pub gateway: SocketAddr,
@@ -72,6 +74,11 @@ pub enum SettingsError {
     Malformed(&'static str, &'static str),
     #[error("PORTCULLIS_CHILD_USER: {0}")]
     User(#[from] UserError),
+    #[error(
+        "PORTCULLIS_CHILD_USER is not set: under root, OpenClaw needs a user of its own (to run both as one user, start the \
+         sidecar as that user)"
+    )]
+    NoUser,
 }
 
 /// All that is wrong with the settings, at least one thing.
@@ -93,10 +100,16 @@ impl std::error::Error for SettingsErrors {}
 /// Reads settings one after another, and collects what is wrong.
 struct Reader<'a> {
     environment: &'a [(OsString, OsString)],
+    /// Whether the sidecar is root.
+    is_root: bool,
     errors: Vec<SettingsError>,
 }
 
 impl<'a> Reader<'a> {
+    fn new(environment: &'a [(OsString, OsString)]) -> Self {
+        Self { environment, is_root: nix::unistd::Uid::effective().is_root(), errors: Vec::new() }
+    }
+
     /// A setting as it is, without white space at its ends; `None` where nothing is left.
     fn raw(&self, name: &str) -> Option<&'a OsStr> {
         let found = self.environment.iter().find(|(key, _)| key == OsStr::new(name)).map(|(_, value)| trimmed(value));
@@ -162,16 +175,20 @@ impl ChildSettings {
         environment: &[(OsString, OsString)],
         command: impl Iterator<Item = OsString>,
     ) -> Result<Self, SettingsErrors> {
-        let mut reader = Reader { environment, errors: Vec::new() };
+        let mut reader = Reader::new(environment);
         let child = Self::read_with(&mut reader, command);
         child.filter(|_| reader.errors.is_empty()).ok_or(SettingsErrors(reader.errors))
     }
 
     /// `None` only where something is wrong, which the reader then has.
     fn read_with(reader: &mut Reader<'_>, command: impl Iterator<Item = OsString>) -> Option<Self> {
-        let user = reader.text("PORTCULLIS_CHILD_USER").map_or_else(|| Ok(User::own()), User::named);
+        let user = match reader.text("PORTCULLIS_CHILD_USER") {
+            Some(name) => User::named(name).map_err(SettingsError::from),
+            None if reader.is_root => Err(SettingsError::NoUser),
+            None => Ok(User::own()),
+        };
         let user = user.unwrap_or_else(|error| {
-            reader.errors.push(error.into());
+            reader.errors.push(error);
             User::own()
         });
         let mut child = for_child(reader.environment.iter().cloned());
@@ -208,7 +225,21 @@ impl Settings {
         environment: &[(OsString, OsString)],
         command: impl Iterator<Item = OsString>,
     ) -> Result<Self, SettingsErrors> {
-        let mut reader = Reader { environment, errors: Vec::new() };
+        Self::read_by(Reader::new(environment), command)
+    }
+
+    /// Reads the settings of a sidecar whose child is a program of ours, which may run as root.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn read_for_trusted_child(
+        environment: &[(OsString, OsString)],
+        command: impl Iterator<Item = OsString>,
+    ) -> Result<Self, SettingsErrors> {
+        Self::read_by(Reader { is_root: false, ..Reader::new(environment) }, command)
+    }
+
+    fn read_by(mut reader: Reader<'_>, command: impl Iterator<Item = OsString>) -> Result<Self, SettingsErrors> {
         let settings = Self::read_with(&mut reader, command);
         settings.filter(|_| reader.errors.is_empty()).ok_or(SettingsErrors(reader.errors))
     }
@@ -241,15 +272,16 @@ impl Settings {
         let child = ChildSettings::read_with(reader, command);
         // Not before everything was read: all that is wrong is told at once.
         let child = child?;
+        let pool = pool?;
         let own_run = || {
-            let is_root = nix::unistd::Uid::effective().is_root();
-            if is_root { "/run/portcullis".into() } else { child.state.join(".portcullis") }
+            let of_state = || child.state.join(".portcullis");
+            if reader.is_root { Path::new("/run/portcullis").join(path::name_of(&pool)) } else { of_state() }
         };
         Some(Self {
-            api: api?,
-            pool: pool?,
-            address,
             run: run.unwrap_or_else(own_run),
+            api: api?,
+            pool,
+            address,
             gateway: gateway?,
             stop: stop.unwrap_or(Pace::default().termination),
             child,
@@ -266,8 +298,13 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)], arguments: &[&str]) -> Result<Settings, String> {
+        read_as(false, pairs, arguments)
+    }
+
+    fn read_as(is_root: bool, pairs: &[(&str, &str)], arguments: &[&str]) -> Result<Settings, String> {
         let environment: Vec<_> = pairs.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Settings::read(&environment, arguments.iter().map(OsString::from)).map_err(|error| error.to_string())
+        let reader = Reader { environment: &environment, is_root, errors: Vec::new() };
+        Settings::read_by(reader, arguments.iter().map(OsString::from)).map_err(|error| error.to_string())
     }
 
     const LEAST: [(&str, &str); 3] = [
@@ -326,6 +363,32 @@ mod tests {
         let mut pairs = LEAST.to_vec();
         pairs.push(("PORTCULLIS_CHILD_USER", "nobody-has-this-name"));
         assert!(read(&pairs, &[]).unwrap_err().contains("there is no user"));
+    }
+
+    #[test]
+    fn root_needs_another_user_for_its_child() {
+        let error = read_as(true, &LEAST, &[]).unwrap_err();
+        assert!(error.starts_with("PORTCULLIS_CHILD_USER is not set"), "{error}");
+        for root in ["root", "0"] {
+            let pairs = [&LEAST[..], &[("PORTCULLIS_CHILD_USER", root)]].concat();
+            let error = read_as(true, &pairs, &[]).unwrap_err();
+            assert!(error.starts_with("PORTCULLIS_CHILD_USER: OpenClaw never runs as root"), "{error}");
+        }
+    }
+
+    #[test]
+    fn two_pools_never_share_a_folder_that_nobody_named() {
+        let run = |pool: &str| {
+            let mut pairs = LEAST.to_vec();
+            pairs[1].1 = pool;
+            let environment: Vec<_> = pairs.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let mut reader = Reader { environment: &environment, is_root: true, errors: Vec::new() };
+            let settings = Settings::read_with(&mut reader, std::iter::empty()).unwrap();
+            settings.run
+        };
+        assert_eq!(run("pool-1"), PathBuf::from("/run/portcullis/pool-1"));
+        assert_eq!(run("../../etc"), PathBuf::from("/run/portcullis/%2e.%2f..%2fetc"));
+        assert_eq!(read(&LEAST, &[]).unwrap().run, PathBuf::from("/home/x/.openclaw/.portcullis"));
     }
 
     #[test]

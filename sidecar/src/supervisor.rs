@@ -82,7 +82,7 @@ impl Supervisor {
             () = stop.notified() => stop.notify_one(),
         }
         loop {
-            let (ground, mut process) = match Process::adopt(&self.record) {
+            let (ground, mut process) = match Process::adopt(&self.record, &self.openclaw.user).await {
                 Some(process) => {
                     log::info("adopted the running OpenClaw", &[("pid", process.id().into())]);
                     (self.ground(), Some(process))
@@ -120,6 +120,8 @@ impl Supervisor {
                     End::Exited(code) => {
                         let facts = [("pid", process.id().into()), ("exitCode", code.into())];
                         log::warn("OpenClaw has ended", if code.is_some() { &facts } else { &facts[..1] });
+                        // What it has left behind could hold its port.
+                        process.end(Duration::ZERO).await;
                     }
                 }
                 self.record.clear();
@@ -221,8 +223,8 @@ impl Supervisor {
         // Only now: a configuration that came while the token was waited for is the one that the child reads.
         self.configured.mark_unchanged();
         let ground = self.ground();
-        let OpenClaw { command, user, folder, .. } = &self.openclaw;
-        let launch = Launch { command, user, folder: folder.clone(), environment, token_ends };
+        let OpenClaw { launcher, command, user, folder, .. } = &self.openclaw;
+        let launch = Launch { launcher, command, user, folder: folder.clone(), environment, token_ends };
         match Process::start(launch, &self.record).await {
             Ok(process) => {
                 log::info("started OpenClaw", &[("pid", process.id().into())]);

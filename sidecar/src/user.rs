@@ -25,6 +25,9 @@ pub enum UserError {
     /// Nobody has this name.
     #[error("there is no user {0}")]
     Unknown(String),
+    /// Root could do all that the sidecar can.
+    #[error("OpenClaw never runs as root: name a user of its own")]
+    Root,
     /// Only root can start a process as somebody else.
     #[error("only root can run OpenClaw as the user {0}")]
     NotRoot(String),
@@ -40,13 +43,19 @@ impl User {
         Self { ids: None }
     }
 
-    /// The user with this name.
+    /// The user with this name, or with this number, which need not be on the system's list.
     ///
     /// # Errors
     /// [`UserError`].
     pub fn named(name: &str) -> Result<Self, UserError> {
         let found = unistd::User::from_name(name).map_err(UserError::Failed)?;
-        let found = found.ok_or_else(|| UserError::Unknown(name.to_owned()))?;
+        let found = match found {
+            Some(found) => found,
+            None => numbered(name)?.ok_or_else(|| UserError::Unknown(name.to_owned()))?,
+        };
+        if found.uid.is_root() {
+            return Err(UserError::Root);
+        }
         if found.uid == Uid::effective() {
             return Ok(Self::own());
         }
@@ -61,6 +70,12 @@ impl User {
     #[must_use]
     pub fn is_another(&self) -> bool {
         self.ids.is_some()
+    }
+
+    /// The number of the user that its processes run as.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.ids.as_ref().map_or_else(Uid::effective, |ids| ids.uid).as_raw()
     }
 
     /// The ids that a process of this user is started with; `None` for the sidecar's own.
@@ -90,6 +105,23 @@ impl User {
     }
 }
 
+/// The user with this number; `None` where the text is no number of a user.
+fn numbered(text: &str) -> Result<Option<unistd::User>, UserError> {
+    let number: Option<u32> = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    // -1 leaves the ids of a process as they are.
+    let Some(number) = number.filter(|number| *number != u32::MAX) else { return Ok(None) };
+    let found = unistd::User::from_uid(Uid::from_raw(number)).map_err(UserError::Failed)?;
+    Ok(Some(found.unwrap_or_else(|| unistd::User {
+        name: text.to_owned(),
+        passwd: std::ffi::CString::default(),
+        uid: Uid::from_raw(number),
+        gid: Gid::from_raw(number),
+        gecos: std::ffi::CString::default(),
+        dir: "/".into(),
+        shell: "/bin/sh".into(),
+    })))
+}
+
 /// Puts the thread's own user back, after a panic too.
 struct Restore {
     gid: Gid,
@@ -100,5 +132,32 @@ impl Drop for Restore {
     fn drop(&mut self) {
         unistd::setfsuid(self.uid);
         unistd::setfsgid(self.gid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_nobodys_user_by_whatever_name() {
+        for root in ["root", "0", "00"] {
+            assert!(matches!(User::named(root), Err(UserError::Root)), "{root}");
+        }
+        for unknown in ["+0", "-1", "4294967295", "4294967296", "0x0", " 0", "", "1000:0", "nobody-has-this-name"] {
+            assert!(matches!(User::named(unknown), Err(UserError::Unknown(_))), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_user_whether_or_not_it_has_a_name() {
+        match User::named("61234") {
+            Ok(user) => assert_eq!(user.ids(), Some((61234, 61234))),
+            Err(error) => assert!(matches!(error, UserError::NotRoot(_)), "{error}"),
+        }
+        if !Uid::effective().is_root() {
+            let own = Uid::effective().to_string();
+            assert_eq!(User::named(&own).unwrap(), User::own());
+        }
     }
 }

@@ -14,7 +14,7 @@ use portcullis_tests::{
 };
 use reqwest::Method;
 use serde_json::json;
-use support::{Gateway, Machine, is_alive, signal};
+use support::{Gateway, Machine, is_alive, is_root, signal};
 
 async fn prepared() -> (System, Gateway, Machine) {
     let system = System::start().await;
@@ -29,10 +29,6 @@ async fn prepared() -> (System, Gateway, Machine) {
 async fn put(system: &System, path: &str, body: serde_json::Value) {
     let answer = send(system.internal(Method::PUT, path).json(&body)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 #[tokio::test]
@@ -101,7 +97,7 @@ async fn the_pools_token_is_nowhere_that_the_child_could_look() {
     let environment = machine.child_environment();
     let names: Vec<&str> =
         environment.keys().map(String::as_str).filter(|name| !["PWD", "SHLVL", "_"].contains(name)).collect();
-    let expected = [
+    let mut expected = vec![
         "HOME",
         "OPENCLAW_CONFIG_PATH",
         "OPENCLAW_CONFIG_READONLY",
@@ -112,6 +108,10 @@ async fn the_pools_token_is_nowhere_that_the_child_could_look() {
         "SKILL_API_TOKEN_FILE",
         "WANTED",
     ];
+    if is_root() {
+        expected.extend(["SHELL", "USER"]);
+        expected.sort_unstable();
+    }
     assert_eq!(names, expected);
 
     // Neither of its processes, nor a file of the child's, holds the pool's token or a pool's secret.
@@ -346,7 +346,7 @@ async fn prepare_installs_what_the_configuration_enables_and_says_what_lacks() {
     fs::write(machine.state().join("openclaw.json"), config.to_string()).unwrap();
     machine.prepare(&[]).await.assert_succeeds();
     assert_eq!(machine.text("installs").unwrap().lines().count(), 2, "a bundled plugin is there");
-    machine.environment.retain(|name, _| !name.starts_with("PORTCULLIS_"));
+    machine.environment.retain(|name, _| !name.starts_with("PORTCULLIS_") || name == "PORTCULLIS_CHILD_USER");
     machine.prepare(&["discord"]).await.assert_succeeds();
     assert!(machine.text("installs").unwrap().ends_with("npm:@openclaw/discord@2026.9.6\n"));
     machine.prepare(&["../x"]).await.assert_fails("../x is not a platform's name");

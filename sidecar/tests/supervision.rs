@@ -16,6 +16,7 @@ use axum::Router;
 use http::StatusCode;
 use portcullis_sidecar::{
     api::{Api, Health},
+    launcher::Launcher,
     openclaw::{OpenClaw, Version},
     pace::{MAXIMUM_RESTARTS, Pace},
     probe::Prober,
@@ -128,6 +129,7 @@ impl World {
             api: Rc::new(api.unwrap()),
             pace,
             openclaw: OpenClaw {
+                launcher: Launcher::at(env!("CARGO_BIN_EXE_portcullis-sidecar")),
                 command: command.iter().map(OsString::from).collect(),
                 user: User::own(),
                 folder: folder.path().to_owned(),
@@ -135,7 +137,7 @@ impl World {
             },
             config: folder.path().join("openclaw.json"),
             version,
-            record: Record::in_folder(folder.path()),
+            record: Record::in_folder(folder.path(), "pool-1"),
             prober: Prober::new(address, &pace).unwrap(),
             health,
             configured: configured_seen,

@@ -46,11 +46,15 @@ const DOT_ENV: &str = ".env";
 type Problem = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    // The sidecar starts its child by the program that it is itself.
+    if portcullis_sidecar::stage::is_wanted() {
+        return portcullis_sidecar::stage::main();
+    }
     let arguments = Arguments::parse();
     // No runtime yet: the sidecar makes its own.
     if let Some(Part::Sidecar { child }) = arguments.part {
         end_with_input();
-        return portcullis_sidecar::run::main(child.into_iter());
+        return portcullis_sidecar::run::main_for_trusted_child(child.into_iter());
     }
     let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match outcome.map_err(Problem::from).and_then(|runtime| runtime.block_on(run(&arguments))) {

@@ -5,17 +5,24 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::process::CommandExt,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
 use axum::Router;
 use http::StatusCode;
+use portcullis_sidecar::{
+    cgroup::Cgroup,
+    proc::{self, Rights},
+};
 use portcullis_tests::{
     System,
     system::{eventually, send},
@@ -66,8 +73,12 @@ impl Machine {
     pub fn new(api: &str, token: &str, gateway: &Gateway) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        // The child may go there, and the token is root's own.
+        mode(folder.path(), 0o755);
         fs::write(folder.path().join("token"), token).unwrap();
-        let environment = [
+        mode(&folder.path().join("token"), 0o600);
+        fs::create_dir(folder.path().join("home")).unwrap();
+        let mut environment: BTreeMap<String, String> = [
             ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("HOME", path("home")),
             ("PORTCULLIS_API_URL", api.to_owned()),
@@ -75,8 +86,16 @@ impl Machine {
             ("PORTCULLIS_TOKEN_FILE", path("token")),
             ("PORTCULLIS_RUN_DIR", path("run")),
             ("PORTCULLIS_GATEWAY", gateway.address.clone()),
-        ];
-        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        if is_root() {
+            let user = free_user();
+            chown(folder.path().join("home"), Some(user), Some(user)).unwrap();
+            environment.insert("PORTCULLIS_CHILD_USER".to_owned(), user.to_string());
+            environment.insert("OPENCLAW_STATE_DIR".to_owned(), path("home/.openclaw"));
+        }
         let command = ["sh", "-c", CHILD].map(str::to_owned).into();
         Self { folder, environment, command }
     }
@@ -122,6 +141,14 @@ impl Machine {
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
+    /// All processes of the child's user, which nobody else has; none where the child runs as the sidecar's own.
+    pub fn processes(&self) -> Vec<u32> {
+        let Some(user) = self.environment.get("PORTCULLIS_CHILD_USER") else { return Vec::new() };
+        let of_user = |pid: &u32| Rights::of(pid).is_some_and(|rights| rights.uid.to_string() == *user);
+        let all = proc::all().unwrap();
+        all.values().filter(|process| !process.is_zombie).map(|process| process.pid).filter(of_user).collect()
+    }
+
     /// What the sidecars have logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.root().join("log")).unwrap_or_default()
@@ -133,9 +160,15 @@ impl Machine {
     }
 
     pub fn start(&self) -> Sidecar {
+        self.start_by(&[])
+    }
+
+    /// Starts it by a command that ends by executing its further arguments.
+    pub fn start_by(&self, wrapper: &[&str]) -> Sidecar {
         let log = fs::File::options().create(true).append(true).open(self.root().join("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar"));
-        command.arg("--").args(&self.command).env_clear().envs(&self.environment).process_group(0);
+        let words = [wrapper, &[env!("CARGO_BIN_EXE_portcullis-sidecar"), "--"]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(&self.command).env_clear().envs(&self.environment).process_group(0);
         let process = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         Sidecar { process, record: self.root().join("run/openclaw-process.json") }
     }
@@ -149,12 +182,15 @@ impl Machine {
         Prepared { is_success: output.status.success(), log: String::from_utf8(output.stderr).unwrap() }
     }
 
+    /// What the sidecar has noted of its child.
+    pub fn record(&self) -> Option<Value> {
+        let record = fs::read(self.root().join("run/openclaw-process.json")).ok()?;
+        serde_json::from_slice(&record).ok()
+    }
+
     pub async fn wait_for_child(&self) -> u32 {
         // The sidecar notes a child just after it has started it.
-        let noted = || {
-            let record = fs::read(self.root().join("run/openclaw-process.json")).ok()?;
-            serde_json::from_slice::<Value>(&record).ok()?["identity"]["pid"].as_u64()
-        };
+        let noted = || self.record()?["identity"]["pid"].as_u64();
         let is_noted = |child: u32| is_alive(child) && noted() == Some(child.into());
         eventually("the child has started", async || self.child().is_some_and(is_noted)).await;
         self.child().unwrap()
@@ -176,6 +212,32 @@ impl Prepared {
     pub fn assert_fails(&self, said: &str) {
         assert!(!self.is_success && self.log.contains(said), "{self:?}");
     }
+}
+
+/// Whether this is root, who can start a child as another user.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// Whether a test that needs root can run. Where it cannot, it says so, and fails where it must not be left out.
+#[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+pub fn has_root(test: &str) -> bool {
+    let must = std::env::var_os("PORTCULLIS_TESTS_NEED_ROOT").is_some_and(|value| value == "1");
+    assert!(is_root() || !must, "{test} needs root, and PORTCULLIS_TESTS_NEED_ROOT is set");
+    if !is_root() {
+        eprintln!("skipped: {test} needs root");
+    }
+    is_root()
+}
+
+/// The number of a user that nobody else has.
+fn free_user() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    200_000 + std::process::id() % 20_000 * 100 + NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+pub fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Whether a process runs.
@@ -220,8 +282,16 @@ impl Drop for Sidecar {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let record: Option<Value> = fs::read(&self.record).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(pid) = record.and_then(|record| record["identity"]["pid"].as_u64()) {
+        let Some(record) = record else { return };
+        if let Some(pid) = record["identity"]["pid"].as_u64() {
             signal(u32::try_from(pid).unwrap(), "KILL");
+        }
+        if let Some(cgroup) = record["cgroup"].as_str().and_then(|path| Cgroup::recorded(Path::new(path))) {
+            cgroup.kill();
+            while !cgroup.members().is_empty() {
+                std::thread::yield_now();
+            }
+            cgroup.remove();
         }
     }
 }
