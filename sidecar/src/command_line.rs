@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{prepare, run};
+use crate::{drain, log, own_program, prepare, run, worker};
 
 /// Keeps a pool and supervises its OpenClaw
 ///
@@ -40,6 +40,12 @@ enum Action {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
+    /// A mode of the sidecar's own: reads a request on standard input
+    #[command(hide = true, name = own_program::FILES)]
+    ServeFiles,
+    /// A mode of the sidecar's own: reads the output of the child
+    #[command(hide = true, name = own_program::DRAIN)]
+    DrainOutput,
 }
 
 const SETTINGS: &str = "\
@@ -64,10 +70,14 @@ The log is one JSON object a line on standard error.";
 #[must_use]
 pub fn main() -> ExitCode {
     let CommandLine { action, command } = CommandLine::parse();
-    match action {
+    let code = match action {
         Some(Action::Prepare { platforms, command }) => prepare::main(&platforms, &command),
+        Some(Action::ServeFiles) => worker::main(),
+        Some(Action::DrainOutput) => drain::main(),
         None => run::main(command.into_iter()),
-    }
+    };
+    log::flush();
+    code
 }
 
 #[cfg(test)]

@@ -4,18 +4,22 @@
 //! `OpenClaw` in an environment from which everything secret has been left out. `portcullis-skill` is what a skill asks the
 //! control plane with.
 //!
-//! What the child's user can write to is never trusted: the sidecar touches it with that user's own rights alone
-//! ([`user::User::act`]), and ends no process but those that its own record, in a folder of its own, says it started.
+//! What the child's user can write to is never trusted, and never opened by the supervising process: a process of that user
+//! handles it ([`worker`]), and is killed at a deadline. The sidecar ends no process but those that its own record, in a folder of its own, says it started.
 
 #![warn(missing_docs)]
 
 pub mod api;
 pub mod block;
 pub mod command_line;
+pub mod drain;
 pub mod environment;
 pub mod files;
+pub mod keeper;
 pub mod log;
 pub mod openclaw;
+pub mod outlet;
+pub mod own_program;
 pub mod pace;
 pub mod prepare;
 pub mod probe;
@@ -30,3 +34,4 @@ pub mod supervisor;
 pub mod sync;
 pub mod token;
 pub mod user;
+pub mod worker;

@@ -12,6 +12,8 @@ use nix::{
 use tokio::process::{Child, Command};
 
 use crate::{
+    drain::Drain,
+    own_program::OwnProgram,
     pace::pause,
     record::{Identity, Record, Started},
     user::User,
@@ -23,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What is to be started.
 #[derive(Debug)]
 pub struct Launch<'a> {
+    /// What reads the child's output.
+    pub drain: &'a OwnProgram,
     /// The program and its arguments, none of them secret.
     pub command: &'a [OsString],
     /// Whose process it is.
@@ -41,10 +45,12 @@ pub struct Process {
     started: Started,
     /// `None` where it is not this process's child.
     child: Option<Child>,
+    /// `None` where an earlier sidecar has started it; it ends with the child.
+    drain: Option<Drain>,
 }
 
 impl Process {
-    /// Starts a child in a process group of its own, with the sidecar's output as its own and no input. The record names it
+    /// Starts a child in a process group of its own, without input, and with a drain that reads its output. The record names it
     /// before this returns.
     ///
     /// # Errors
@@ -53,7 +59,8 @@ impl Process {
         let (program, arguments) = launch.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = std::process::Command::new(program);
         command.args(arguments).env_clear().envs(launch.environment).current_dir(launch.folder).process_group(0);
-        command.stdin(Stdio::null());
+        let (drain, output, errors) = Drain::start(launch.drain)?;
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
         if let Some((uid, gid)) = launch.user.ids() {
             // Of a process that is given another user, the standard library drops all further groups.
             command.uid(uid).gid(gid);
@@ -63,9 +70,11 @@ impl Process {
         let Some(identity) = Identity::of(pid) else {
             // It has ended already, with a code that counts as any other. No process is known by this identity.
             let identity = Identity { pid, start_time: 0, boot_id: String::new() };
-            return Ok(Self { started: Started { identity, token_ends: launch.token_ends }, child: Some(child) });
+            let started = Started { identity, token_ends: launch.token_ends };
+            return Ok(Self { started, child: Some(child), drain: Some(drain) });
         };
-        let mut process = Self { started: Started { identity, token_ends: launch.token_ends }, child: Some(child) };
+        let started = Started { identity, token_ends: launch.token_ends };
+        let mut process = Self { started, child: Some(child), drain: Some(drain) };
         if let Err(error) = record.write(&process.started) {
             process.end(Duration::ZERO).await;
             return Err(error);
@@ -76,7 +85,7 @@ impl Process {
     /// The child that a sidecar before this one started and that still runs.
     #[must_use]
     pub fn adopt(record: &Record) -> Option<Self> {
-        Some(Self { started: record.running()?, child: None })
+        Some(Self { started: record.running()?, child: None, drain: None })
     }
 
     /// Its id.
@@ -110,6 +119,14 @@ impl Process {
         if tokio::time::timeout(patience, self.wait()).await.is_err() {
             self.signal(Signal::SIGKILL);
             self.wait().await;
+        }
+        self.end_drain().await;
+    }
+
+    /// Lets the last lines of a child that has ended be written, for a few seconds.
+    pub async fn end_drain(&mut self) {
+        if let Some(drain) = &mut self.drain {
+            drain.end().await;
         }
     }
 

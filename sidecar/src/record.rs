@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{files, user::User};
+use crate::files;
 
 /// A process, told from all others that this machine has run and will run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl Record {
     /// # Errors
     /// Those of the file system.
     pub fn write(&self, started: &Started) -> io::Result<()> {
-        files::write(&User::own(), &self.path, &serde_json::to_vec(started).map_err(io::Error::other)?)
+        files::write(&self.path, &serde_json::to_vec(started).map_err(io::Error::other)?)
     }
 
     /// Forgets the child, which has ended.

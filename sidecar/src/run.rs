@@ -10,8 +10,10 @@ use tokio::{
 
 use crate::{
     api::{Api, ApiError, Health},
+    keeper::Keeper,
     log,
     openclaw::{OpenClaw, Version},
+    own_program::OwnProgram,
     pace::Pace,
     probe::Prober,
     program,
@@ -20,6 +22,7 @@ use crate::{
     supervisor::Supervisor,
     sync::Sync,
     token::Token,
+    worker::{FileError, Worker},
 };
 
 /// Runs the sidecar until it is told to stop. `command` is the child's; where it is empty, `openclaw gateway run`.
@@ -77,7 +80,7 @@ macro_rules! others {
     };
 }
 
-others!(String, &str, std::io::Error, nix::Error, reqwest::Error, tokio::task::JoinError);
+others!(String, &str, std::io::Error, nix::Error, reqwest::Error, tokio::task::JoinError, FileError);
 
 /// Keeps other processes of this user away from this one's memory and environment, and reads the latter.
 pub(crate) fn guarded_environment() -> Result<Vec<(OsString, OsString)>, Failure> {
@@ -108,10 +111,6 @@ fn start(command: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     // Before anything secret is looked at.
     let environment = guarded_environment()?;
     let (settings, token) = settings_and_token(&environment, command)?;
-    let ChildSettings { user, command, environment, .. } = &settings.child;
-    if let Some(fault) = program::fault(command, environment, user) {
-        return Err(Failure::Settings(vec![fault]));
-    }
     if settings.child.user.is_another() {
         // Of what root's groups could read, the child's files need nothing.
         nix::unistd::setgroups(&[])?;
@@ -122,9 +121,35 @@ fn start(command: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             &[],
         );
     }
-    // One thread: files are touched with the child's rights, which Linux holds by thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(run(settings, token)))
+}
+
+/// What handles the files of this child.
+pub(crate) fn worker(child: &ChildSettings, pace: &Pace) -> Worker {
+    Worker::new(OwnProgram::running(child.user.clone()), &child.state, pace.files)
+}
+
+/// Makes the state's folder, and looks for the child's program. A file system that hangs now may not later.
+pub(crate) async fn check_folder_and_program(worker: &Worker, child: &ChildSettings) -> Result<(), Failure> {
+    let ChildSettings { state, config, command, environment, .. } = child;
+    let is_passing = |error: &FileError| matches!(error, FileError::TooLate(_) | FileError::Ended);
+    match worker.make_state().await {
+        Err(error) if is_passing(&error) => {
+            log::warn("the state's folder could not be looked at", &[("because", error.to_string().into())]);
+        }
+        Err(error) => return Err(format!("OpenClaw's user cannot make {}: {error}", state.display()).into()),
+        Ok(()) => {}
+    }
+    let Some(program) = command.first() else { return Ok(()) };
+    match worker.find(program::candidates(program, environment, state), config).await {
+        Ok(ground) if ground.program.is_none() => Err(Failure::Settings(vec![program::fault(program)])),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            log::warn("OpenClaw's program could not be looked for", &[("because", error.to_string().into())]);
+            Ok(())
+        }
+    }
 }
 
 async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
@@ -136,15 +161,17 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
     let (version, version_seen) = watch::channel(Version::NotYet);
     let stop = Rc::new(Notify::new());
     let folder = child.state.clone();
-    let made = child.user.act(|| std::fs::create_dir_all(&folder));
-    made.map_err(|error| format!("OpenClaw's user cannot make {}: {error}", folder.display()))?;
+    let worker = worker(&child, &pace);
+    check_folder_and_program(&worker, &child).await?;
     let made = std::fs::create_dir_all(&settings.run);
     made.map_err(|error| format!("{} cannot be made: {error}", settings.run.display()))?;
+    let keeper = Rc::new(Keeper::new(worker, &child.state, &child.config, &settings.run));
     let supervisor = Supervisor {
         api: Rc::clone(&api),
         pace,
-        openclaw: OpenClaw { command: child.command, user: child.user.clone(), folder, environment: child.environment },
-        config: child.config.clone(),
+        openclaw: OpenClaw { command: child.command, user: child.user, folder, environment: child.environment },
+        config: child.config,
+        keeper: Rc::clone(&keeper),
         record: Record::in_folder(&settings.run),
         prober: Prober::new(settings.gateway, &pace)?,
         health,
@@ -152,17 +179,8 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
         version,
         stop: Rc::clone(&stop),
     };
-    let sync = Sync {
-        api,
-        pace,
-        address: settings.address,
-        user: child.user,
-        state: child.state,
-        config: child.config,
-        health: health_seen,
-        version: version_seen,
-        configured,
-    };
+    let sync =
+        Sync { api, pace, address: settings.address, keeper, health: health_seen, version: version_seen, configured };
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()]
         .into_iter()
         .map(signal)
