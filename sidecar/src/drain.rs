@@ -27,6 +27,12 @@ use crate::{
 /// The longest line, in bytes; a longer one is written as several.
 const MAXIMUM_LINE: usize = 16 * 1024;
 
+/// How many bytes of short lines are written at once. A write of this size to a pipe is atomic, so that no line of another
+/// process gets into the middle of one.
+///
+/// Source: pipe(7), `PIPE_BUF`.
+const BLOCK: usize = 4096;
+
 /// How long the last lines may take to be written after the child has ended.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -106,12 +112,12 @@ fn drain() -> io::Result<()> {
                 Err(_) | Ok(0) => {
                     if !source.line.is_empty() {
                         source.line.push(b'\n');
-                        outlet.push(std::mem::take(&mut source.line));
+                        outlet.push(&source.line);
                     }
                     false
                 }
                 Ok(count) => {
-                    split(&mut source.line, buffer.get(..count).unwrap_or_default(), |line| outlet.push(line));
+                    split(&mut source.line, buffer.get(..count).unwrap_or_default(), |lines| outlet.push(lines));
                     true
                 }
             }
@@ -122,28 +128,36 @@ fn drain() -> io::Result<()> {
     Ok(())
 }
 
-/// Adds bytes to a line, and takes out each that is whole or too long.
-fn split(line: &mut Vec<u8>, bytes: &[u8], mut take: impl FnMut(Vec<u8>)) {
+/// Adds bytes to a line that has begun, and takes out the lines that are whole or too long, many short ones at once.
+fn split(begun: &mut Vec<u8>, bytes: &[u8], mut take: impl FnMut(&[u8])) {
+    let mut block = Vec::new();
     for part in bytes.split_inclusive(|byte| *byte == b'\n') {
         let mut rest = part;
-        while line.len() + rest.len() > MAXIMUM_LINE {
-            let (begin, end) = rest.split_at(MAXIMUM_LINE - line.len());
-            line.extend_from_slice(begin);
-            if end == b"\n" {
-                break;
-            }
-            line.push(b'\n');
-            take(std::mem::take(line));
-            rest = end;
+        // A break makes no line longer.
+        while begun.len() + rest.strip_suffix(b"\n").unwrap_or(rest).len() > MAXIMUM_LINE {
+            let (fitting, more) = rest.split_at(MAXIMUM_LINE - begun.len());
+            begun.extend_from_slice(fitting);
+            begun.push(b'\n');
+            take_block(&mut block, begun, &mut take);
+            rest = more;
         }
-        if line.len() + rest.len() > MAXIMUM_LINE {
-            rest = b"\n";
-        }
-        line.extend_from_slice(rest);
-        if line.ends_with(b"\n") {
-            take(std::mem::take(line));
+        begun.extend_from_slice(rest);
+        if begun.ends_with(b"\n") {
+            take_block(&mut block, begun, &mut take);
         }
     }
+    if !block.is_empty() {
+        take(&block);
+    }
+}
+
+/// Moves a line into the block, which is taken out first where the line does not fit.
+fn take_block(block: &mut Vec<u8>, line: &mut Vec<u8>, take: &mut impl FnMut(&[u8])) {
+    if block.len() + line.len() > BLOCK && !block.is_empty() {
+        take(block);
+        block.clear();
+    }
+    block.append(line);
 }
 
 #[cfg(test)]
@@ -155,7 +169,10 @@ mod tests {
     fn lines(chunks: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u8>) {
         let (mut line, mut lines) = (Vec::new(), Vec::new());
         for chunk in chunks {
-            split(&mut line, chunk, |line| lines.push(line));
+            split(&mut line, chunk, |block| {
+                assert!(block.len() <= BLOCK.max(MAXIMUM_LINE + 1));
+                lines.extend(block.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec));
+            });
         }
         (lines, line)
     }
@@ -183,7 +200,7 @@ mod tests {
             let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
             let (whole, rest) = lines(&chunks);
             prop_assert!(whole.iter().all(|line| line.len() <= MAXIMUM_LINE + 1 && line.ends_with(b"\n")));
-            let count = |bytes: &[u8]| bytes.len() - bytes.iter().filter(|byte| **byte != b'x').count();
+            let count = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').map(<[u8]>::len).sum::<usize>();
             let seen: usize = whole.iter().map(|line| count(line)).sum::<usize>() + count(&rest);
             prop_assert_eq!(seen, chunks.iter().map(|chunk| count(chunk)).sum::<usize>());
         }

@@ -77,7 +77,7 @@ fn write(level: Level, message: &str, facts: &Facts<'_>) {
             )
         })
     });
-    outlet.push(as_line(level, message, facts));
+    outlet.push(&as_line(level, message, facts));
 }
 
 /// A line of now, with its break.

@@ -9,7 +9,7 @@ use std::{
 /// How much may wait, in bytes.
 const LIMIT: usize = 256 * 1024;
 
-/// What a waiting line costs beside its text, in bytes.
+/// What each push costs beside its text, in bytes.
 const OVERHEAD: usize = 64;
 
 /// A queue and the thread that empties it. Pushing never blocks.
@@ -31,7 +31,7 @@ struct Queue {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Entry {
-    Line(Vec<u8>),
+    Lines(Vec<u8>),
     /// This many lines were dropped here.
     Dropped(u64),
 }
@@ -43,22 +43,25 @@ impl Shared {
 }
 
 impl Queue {
-    fn push(&mut self, line: Vec<u8>) {
-        let size = line.len() + OVERHEAD;
+    fn push(&mut self, lines: &[u8]) {
+        let size = lines.len() + OVERHEAD;
         if self.bytes + size <= LIMIT {
             self.bytes += size;
-            self.entries.push_back(Entry::Line(line));
-        } else if let Some(Entry::Dropped(count)) = self.entries.back_mut() {
-            *count = count.saturating_add(1);
+            self.entries.push_back(Entry::Lines(lines.to_vec()));
+            return;
+        }
+        let dropped = lines.split_inclusive(|byte| *byte == b'\n').count() as u64;
+        if let Some(Entry::Dropped(count)) = self.entries.back_mut() {
+            *count = count.saturating_add(dropped);
         } else {
-            self.entries.push_back(Entry::Dropped(1));
+            self.entries.push_back(Entry::Dropped(dropped));
         }
     }
 
     fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
-        if let Entry::Line(line) = &entry {
-            self.bytes -= line.len() + OVERHEAD;
+        if let Entry::Lines(lines) = &entry {
+            self.bytes -= lines.len() + OVERHEAD;
         }
         Some(entry)
     }
@@ -81,7 +84,7 @@ impl Outlet {
                 queue.is_writing = true;
                 drop(queue);
                 match entry {
-                    Entry::Line(line) => write(&line),
+                    Entry::Lines(lines) => write(&lines),
                     Entry::Dropped(count) => write(&dropped(count)),
                 }
                 queue = of_thread.lock();
@@ -92,9 +95,9 @@ impl Outlet {
         Self(shared)
     }
 
-    /// Adds a line, or drops and counts it where too much waits already.
-    pub fn push(&self, line: Vec<u8>) {
-        self.0.lock().push(line);
+    /// Adds whole lines, which are written at once, or drops and counts them where too much waits already.
+    pub fn push(&self, lines: &[u8]) {
+        self.0.lock().push(lines);
         self.0.changed.notify_all();
     }
 
@@ -125,17 +128,17 @@ mod tests {
         let outlet = Outlet::start(write, |count| format!("dropped {count}").into());
         let line = vec![b'x'; 64 * 1024];
         // One is with the writer, and three fit into the queue.
-        outlet.push(b"first".to_vec());
+        outlet.push(b"first");
         while !outlet.0.lock().is_writing {
             std::thread::yield_now();
         }
         for _ in 0..13 {
-            outlet.push(line.clone());
+            outlet.push(&line);
         }
         assert!(!outlet.flush(Duration::ZERO));
         drop(open);
         assert!(outlet.flush(Duration::MAX));
-        outlet.push(b"last".to_vec());
+        outlet.push(b"last");
         assert!(outlet.flush(Duration::MAX));
         let seen: Vec<Vec<u8>> = seen.try_iter().collect();
         let expected = [b"first".to_vec(), line.clone(), line.clone(), line, b"dropped 10".to_vec(), b"last".to_vec()];

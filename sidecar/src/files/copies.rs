@@ -27,6 +27,10 @@ const MAXIMUM_ENTRIES: usize = 100_000;
 /// # Errors
 /// Those of the file system; the rest is tried all the same. `FileTooLarge` where the folder has more than 100,000 entries.
 pub fn remove(state: &Path, config: &Path) -> io::Result<usize> {
+    remove_among(state, config, MAXIMUM_ENTRIES)
+}
+
+fn remove_among(state: &Path, config: &Path, maximum: usize) -> io::Result<usize> {
     let (folder, name) = match reach(state, config, false) {
         Err(error) if is_absent(&error) => return Ok(0),
         reached => reached?,
@@ -46,7 +50,7 @@ pub fn remove(state: &Path, config: &Path) -> io::Result<usize> {
             .is_some_and(|rest| ["bak.", "clobbered.", "rejected."].iter().any(|beginning| rest.starts_with(beginning)))
     };
     for (index, entry) in fs::read_dir(folder.path())?.enumerate() {
-        if index >= MAXIMUM_ENTRIES {
+        if index >= maximum {
             return Err(failed.unwrap_or(io::ErrorKind::FileTooLarge.into()));
         }
         let entry = entry?;
@@ -118,5 +122,19 @@ mod tests {
             assert!(root.join(name).exists(), "{name}");
         }
         assert_eq!(remove(root, &root.join("no/such/folder/openclaw.json")).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_folder_with_too_many_entries_is_not_read_to_its_end_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for index in 0..10 {
+            fs::write(folder.path().join(index.to_string()), "x").unwrap();
+        }
+        let config = folder.path().join("openclaw.json");
+        fs::write(folder.path().join("openclaw.json.bak"), "x").unwrap();
+        assert_eq!(remove_among(folder.path(), &config, 10).unwrap(), 1);
+        fs::write(folder.path().join("openclaw.json.bak"), "x").unwrap();
+        assert_eq!(remove_among(folder.path(), &config, 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(!folder.path().join("openclaw.json.bak").exists(), "well-known copies are removed all the same");
     }
 }

@@ -134,9 +134,14 @@ impl Machine {
 
     pub fn start(&self) -> Sidecar {
         let log = fs::File::options().create(true).append(true).open(self.root().join("log")).unwrap();
+        self.start_with(log.try_clone().unwrap(), log)
+    }
+
+    /// Starts it with this output, and this log.
+    pub fn start_with(&self, output: impl Into<Stdio>, log: impl Into<Stdio>) -> Sidecar {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar"));
         command.arg("--").args(&self.command).env_clear().envs(&self.environment).process_group(0);
-        let process = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let process = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().unwrap();
         Sidecar { process, record: self.root().join("run/openclaw-process.json") }
     }
 
