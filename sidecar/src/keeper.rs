@@ -35,13 +35,21 @@ pub const CONTEXT_FILE: &str = "nexu-context.json";
 const LISTS_FILE: &str = "files.json";
 
 /// The largest list that is read, in bytes. It is the sidecar's own, unless it shares its user with the child.
-const MAXIMUM_LISTS: u64 = 64 * 1024 * 1024;
+const MAXIMUM_LISTS: u64 = 8 * 1024 * 1024;
 
 /// The files that were written, by folder. `None` and a missing agent: an older sidecar's list may be there.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Lists {
     skills: Option<List>,
     workspaces: BTreeMap<String, List>,
+}
+
+impl Lists {
+    /// Whether no list is longer than what is written.
+    fn is_bounded(&self) -> bool {
+        let lists = self.skills.iter().chain(self.workspaces.values());
+        lists.map(|list| list.files.len() + list.seeded.len()).sum::<usize>() <= 10 * MAXIMUM_FILES
+    }
 }
 
 /// The last good answers of the control plane. `None`: none was taken yet.
@@ -91,6 +99,7 @@ impl Keeper {
     pub fn new(worker: Worker, state: &Path, config: &Path, run: &Path) -> Self {
         let lists = run.join(LISTS_FILE);
         let known = files::read(&lists, MAXIMUM_LISTS).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let known = known.filter(Lists::is_bounded);
         Self {
             worker,
             state: state.to_owned(),

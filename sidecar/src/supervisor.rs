@@ -79,7 +79,15 @@ impl Supervisor {
             let (ground, mut process) = match Process::adopt(&self.record) {
                 Some(process) => {
                     log::info("adopted the running OpenClaw", &[("pid", process.id().into())]);
-                    (self.ground().await, Some(process))
+                    let ground = tokio::select! {
+                        ground = self.ground() => ground,
+                        () = stop.notified() => {
+                            // It is ended where it is watched.
+                            stop.notify_one();
+                            None
+                        }
+                    };
+                    (ground, Some(process))
                 }
                 None => {
                     tokio::select! {
@@ -119,9 +127,13 @@ impl Supervisor {
                 }
                 self.record.clear();
                 // A configuration that was changed on the disk is not the control plane's: the next start has the right one.
-                if matches!(end, End::Exited(Some(CONFIGURATION_REFUSED)))
-                    && !self.is_restored_since(restorations).await
-                {
+                let is_refused = matches!(end, End::Exited(Some(CONFIGURATION_REFUSED)));
+                let is_restored = tokio::select! {
+                    is_restored = self.is_restored_since(restorations), if is_refused => is_restored,
+                    () = stop.notified(), if is_refused => return,
+                    else => false,
+                };
+                if is_refused && !is_restored {
                     log::warn(
                         "OpenClaw refuses its configuration (exit code 78): it is started again once there is another one",
                         &[("version", (*self.configured.borrow()).into())],

@@ -37,6 +37,9 @@ pub use serve::main;
 /// How much longer a request may take for each file that it names: a slow disk syncs each.
 const DEADLINE_PER_FILE: Duration = Duration::from_millis(20);
 
+/// The most that all of its files may add to it.
+const MOST_FOR_FILES: Duration = Duration::from_mins(5);
+
 /// How long the end of a killed process is waited for. One that can't be killed is reaped later.
 const REAP: Duration = Duration::from_secs(1);
 
@@ -268,7 +271,8 @@ impl Worker {
     /// Runs a process for one request. It has ended when this returns, or is reaped when it can be.
     async fn ask(&self, work: Work) -> Result<Answer, FileError> {
         let files = u32::try_from(work.files()).unwrap_or(u32::MAX);
-        let deadline = self.deadline.saturating_add(DEADLINE_PER_FILE.saturating_mul(files));
+        let more = DEADLINE_PER_FILE.saturating_mul(files).min(MOST_FOR_FILES);
+        let deadline = self.deadline.saturating_add(more);
         let request = serde_json::to_vec(&Request { state: self.state.clone(), work }).map_err(|_| FileError::Path)?;
         let mut command = self.program.command(FILES);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -115,6 +115,21 @@ fn reader_of(pid: u32) -> Option<u32> {
         .find(|other| fs::read_link(format!("/proc/{other}/fd/0")).is_ok_and(|of| of == pipe))
 }
 
+/// A process of the sidecar's own that the child could trace has nothing of the sidecar's but its three descriptors.
+fn assert_holds_nothing(pid: u32) {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    assert_eq!(read("environ"), "");
+    let status = read("status");
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().replace('\t', " ");
+    assert_eq!((field("Uid:"), field("Groups:")), ("65534 65534 65534 65534".to_owned(), String::new()));
+    assert_eq!((field("Gid:"), field("NoNewPrivs:")), ("65534 65534 65534 65534".to_owned(), "1".to_owned()));
+    let mut open: Vec<_> =
+        fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    open.sort();
+    assert_eq!(open, ["0", "1", "2"]);
+    assert_eq!(fs::metadata(format!("/proc/{pid}/mem")).unwrap().uid(), 0, "the child can't trace it");
+}
+
 fn mkfifo(path: &Path) {
     nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
 }
@@ -412,6 +427,7 @@ async fn a_child_that_outlives_its_sidecar_is_neither_blocked_nor_ended_by_its_o
     let first = world.machine.start();
     let child = world.machine.wait_for_child().await;
     let drain = reader_of(child).unwrap();
+    assert_holds_nothing(drain);
     first.kill();
     let rounds = || world.machine.text("rounds").and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
     let enough = rounds() + 20;
