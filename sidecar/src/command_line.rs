@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{drain, log, own_program, prepare, run, worker};
+use crate::{own_program, prepare, run};
 
 /// Keeps a pool and supervises its OpenClaw
 ///
@@ -40,12 +40,6 @@ enum Action {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
-    /// A mode of the sidecar's own: reads a request on standard input
-    #[command(hide = true, name = own_program::FILES)]
-    ServeFiles,
-    /// A mode of the sidecar's own: reads the output of the child
-    #[command(hide = true, name = own_program::DRAIN)]
-    DrainOutput,
 }
 
 const SETTINGS: &str = "\
@@ -69,15 +63,15 @@ The log is one JSON object a line on standard error.";
 /// Runs what this process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Not for people, and so in no help.
+    if let Some(code) = own_program::mode() {
+        return code;
+    }
     let CommandLine { action, command } = CommandLine::parse();
-    let code = match action {
+    match action {
         Some(Action::Prepare { platforms, command }) => prepare::main(&platforms, &command),
-        Some(Action::ServeFiles) => worker::main(),
-        Some(Action::DrainOutput) => drain::main(),
         None => run::main(command.into_iter()),
-    };
-    log::flush();
-    code
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Files that the child can touch, and how they are kept as the control plane has them.
 //!
-//! All of this runs in a process of its own, as the child's user ([`crate::worker`]). [`read`] and [`write`] are used by the
+//! All of this runs in a process of its own, as the child's user ([`crate::worker`]). [`read`] and [`write()`] are used by the
 //! supervising process as well, for its own run folder.
 
 pub mod check;

@@ -3,7 +3,7 @@
 use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitCode},
 };
 
 use nix::{
@@ -15,7 +15,7 @@ use nix::{
     unistd::close,
 };
 
-use crate::user::User;
+use crate::{drain, user::User, worker};
 
 /// The mode in which files are written and checked ([`crate::worker`]).
 pub const FILES: &str = "serve-files";
@@ -53,6 +53,20 @@ impl OwnProgram {
             command.uid(uid).gid(gid);
         }
         command
+    }
+}
+
+/// Runs the mode that this process's arguments ask for; `None` where they ask for none. Each program that supervises a child
+/// asks first of all, since it starts these processes from its own binary.
+#[must_use]
+pub fn mode() -> Option<ExitCode> {
+    let mode = std::env::args_os().nth(1)?;
+    if mode == FILES {
+        Some(worker::main())
+    } else if mode == DRAIN {
+        Some(drain::main())
+    } else {
+        None
     }
 }
 

@@ -31,11 +31,12 @@ pub fn main(command: impl Iterator<Item = OsString>) -> ExitCode {
     report(start(command), "the sidecar cannot run")
 }
 
-/// Logs a failure, each of its faults on a line of its own.
+/// Logs a failure, each of its faults on a line of its own, and waits until the log is written.
 #[must_use]
 pub(crate) fn report(outcome: Result<(), Failure>, what: &str) -> ExitCode {
+    let code = if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     match outcome {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(()) => {}
         Err(Failure::Settings(faults)) => {
             for fault in &faults {
                 log::error(fault, &[]);
@@ -45,7 +46,8 @@ pub(crate) fn report(outcome: Result<(), Failure>, what: &str) -> ExitCode {
         Err(Failure::Api(error)) => log::error(what, &error.facts()),
         Err(Failure::Other(error)) => log::error(what, &[("because", error.to_string().into())]),
     }
-    ExitCode::FAILURE
+    log::flush();
+    code
 }
 
 /// Why a command comes to nothing.

@@ -46,6 +46,10 @@ const DOT_ENV: &str = ".env";
 type Problem = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    // The sidecar starts processes of its own from this binary.
+    if let Some(code) = portcullis_sidecar::own_program::mode() {
+        return code;
+    }
     let arguments = Arguments::parse();
     // No runtime yet: the sidecar makes its own.
     if let Some(Part::Sidecar { child }) = arguments.part {
