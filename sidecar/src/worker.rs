@@ -315,3 +315,36 @@ async fn exchange(child: &mut Child, request: Vec<u8>) -> Result<Answer, FileErr
 fn failure(why: &str) -> FileError {
     FileError::Failed(why.chars().take(FAILURE_LIMIT).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::user::User;
+
+    /// What comes of a request that this program is to answer, whose first argument is the mode.
+    async fn outcome(program: &str, deadline: Duration) -> FileError {
+        let program = OwnProgram::at(Path::new(program), User::own());
+        Worker::new(program, Path::new("/no/such/state"), deadline).is_file(Path::new("/x")).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_floods_or_answers_anything_else_is_an_error() {
+        let long = Duration::from_hours(1);
+        assert!(matches!(outcome("/no/such/program", long).await, FileError::NotStarted(_)));
+        assert!(matches!(outcome("/bin/true", long).await, FileError::Ended));
+        assert!(matches!(outcome("/bin/echo", long).await, FileError::NotUnderstood));
+        assert!(matches!(outcome("/usr/bin/yes", long).await, FileError::NotUnderstood));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_not_done_at_its_deadline_is_an_error() {
+        assert!(matches!(outcome("/usr/bin/yes", Duration::ZERO).await, FileError::TooLate(_)));
+    }
+
+    #[test]
+    fn a_request_has_longer_for_more_files_and_a_failures_words_are_bounded() {
+        let files = |count: usize| Work::Write(vec![("/x".into(), String::new()); count]).files();
+        assert_eq!((files(0), files(10_000)), (0, 10_000));
+        assert!(failure(&"x".repeat(100_000)).to_string().len() < 400);
+    }
+}
