@@ -10,7 +10,7 @@ use reqwest::{
     redirect::Policy,
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
@@ -130,7 +130,7 @@ pub struct Configuration {
 }
 
 /// Whose an agent is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentMeta {
     /// Its bot's id.
@@ -156,7 +156,7 @@ pub struct Templates {
 }
 
 /// A file of an agent's workspace.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Template {
     /// Its text.
@@ -165,8 +165,16 @@ pub struct Template {
     pub write_mode: WriteMode,
 }
 
+impl Template {
+    /// Whether it is kept as a block of its file.
+    #[must_use]
+    pub fn is_injected(&self) -> bool {
+        self.write_mode == WriteMode::Inject
+    }
+}
+
 /// When a template is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WriteMode {
     /// Once: it is the agent's from then on.

@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{prepare, run, stage};
+use crate::{own_program, prepare, run};
 
 /// Keeps a pool and supervises its OpenClaw
 ///
@@ -66,8 +66,8 @@ The log is one JSON object a line on standard error.";
 #[must_use]
 pub fn main() -> ExitCode {
     // Not for people, and so in no help.
-    if stage::is_wanted() {
-        return stage::main();
+    if let Some(code) = own_program::mode() {
+        return code;
     }
     let CommandLine { action, command } = CommandLine::parse();
     match action {

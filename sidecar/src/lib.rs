@@ -4,9 +4,9 @@
 //! `OpenClaw` in an environment from which everything secret has been left out. `portcullis-skill` is what a skill asks the
 //! control plane with.
 //!
-//! What the child's user can write to is never trusted: the sidecar touches it with that user's own rights alone
-//! ([`user::User::act`]). The child is started through a stage that gives up all of the sidecar's rights ([`stage`]), and it ends
-//! with everything that it started ([`tree`]); no other process is ended.
+//! What the child's user can write to is never trusted, and never opened by the supervising process: a process of that user
+//! handles it ([`worker`]), and is killed at a deadline. The child is started through a stage that gives up all of the sidecar's
+//! rights ([`stage`]), and it ends with everything that it started ([`tree`]); no other process is ended.
 
 #![warn(missing_docs)]
 
@@ -14,11 +14,15 @@ pub mod api;
 pub mod block;
 pub mod cgroup;
 pub mod command_line;
+pub mod drain;
 pub mod environment;
 pub mod files;
+pub mod keeper;
 pub mod launcher;
 pub mod log;
 pub mod openclaw;
+pub mod outlet;
+pub mod own_program;
 pub mod pace;
 pub mod path;
 pub mod prepare;
@@ -37,3 +41,4 @@ pub mod sync;
 pub mod token;
 pub mod tree;
 pub mod user;
+pub mod worker;

@@ -1,14 +1,22 @@
 //! The sidecar's own log: one JSON object a line on standard error, in the format of the functions' logs: `timestamp`, `level`,
 //! `message`, then the facts, numbers as numbers.
 //!
+//! A line goes into a bounded queue, which a thread of its own empties: a log that nobody reads blocks nothing. Lines that do
+//! not fit are dropped and counted.
+//!
 //! A line holds names, numbers, and the control plane's own words about a refusal (bounded, and without the token); never a
 //! token, a configuration or anything that the child wrote.
 
-use std::{fmt, io::Write, time::Duration};
+use std::{fmt, io::Write, sync::OnceLock, time::Duration};
 
 use serde_json::Value;
 
-use crate::pace::timestamp;
+use crate::{outlet::Outlet, pace::timestamp};
+
+/// How long the last lines may take to be written at the end of the process.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+static OUTLET: OnceLock<Outlet> = OnceLock::new();
 
 /// How grave a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +57,32 @@ pub fn error(message: &str, facts: &Facts<'_>) {
     write(Level::Error, message, facts);
 }
 
-/// A log that cannot be written is no reason to stop.
+/// Waits until all lines are written, for at most two seconds. It is called before the process ends.
+pub fn flush() {
+    if let Some(outlet) = OUTLET.get() {
+        // Nobody may be reading: then the last lines are lost.
+        let _ = outlet.flush(LAST_LINES);
+    }
+}
+
 fn write(level: Level, message: &str, facts: &Facts<'_>) {
-    let line = line(timestamp(), level, message, facts);
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    let outlet = OUTLET.get_or_init(|| {
+        // A log that cannot be written is no reason to stop.
+        let write = |line: &[u8]| drop(std::io::stderr().lock().write_all(line));
+        Outlet::start(write, |count| {
+            as_line(
+                Level::Warn,
+                "lines of this log were dropped, since nobody read it",
+                &[("droppedLines", count.into())],
+            )
+        })
+    });
+    outlet.push(&as_line(level, message, facts));
+}
+
+/// A line of now, with its break.
+pub(crate) fn as_line(level: Level, message: &str, facts: &Facts<'_>) -> Vec<u8> {
+    line(timestamp(), level, message, facts).into_bytes()
 }
 
 fn line(now: jiff::Timestamp, level: Level, message: &str, facts: &Facts<'_>) -> String {

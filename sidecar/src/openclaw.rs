@@ -15,7 +15,6 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    files,
     launcher::{Launcher, Start},
     tree::KILL_PATIENCE,
     user::User,
@@ -32,9 +31,6 @@ const INSTALL_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The longest output that is read, in bytes: a list of plugins takes some 100 kB.
 const OUTPUT_LIMIT: u64 = 4 * 1024 * 1024;
-
-/// The largest configuration that is read, in bytes.
-const CONFIG_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// What `OpenClaw` is run with.
 #[derive(Clone, Debug)]
@@ -259,12 +255,6 @@ pub fn enabled_platforms(config: &Value) -> BTreeSet<String> {
 pub fn is_plugin_id(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=64).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(is_inner)
-}
-
-/// Reads a configuration; `None` where there is none that can be read.
-#[must_use]
-pub fn read_config(user: &User, path: &Path) -> Option<Value> {
-    serde_json::from_slice(&files::read(user, path, CONFIG_LIMIT)?).ok()
 }
 
 #[cfg(test)]

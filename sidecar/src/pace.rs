@@ -30,6 +30,8 @@ pub struct Pace {
     pub token_margin: Duration,
     /// How long a token in a file lasts.
     pub file_token: Duration,
+    /// How long the process that handles files may take for a request of a few files.
+    pub files: Duration,
 }
 
 impl Default for Pace {
@@ -47,6 +49,7 @@ impl Default for Pace {
             termination: Duration::from_secs(30),
             token_margin: Duration::from_hours(24),
             file_token: Duration::from_hours(1),
+            files: Duration::from_secs(10),
         }
     }
 }

@@ -1,18 +1,18 @@
 //! `portcullis-sidecar prepare`: installs the plugins of the platforms that the pool's configuration enables, so that the
 //! child starts with them.
 
-use std::{collections::BTreeSet, ffi::OsString, os::unix::fs::DirBuilderExt, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, process::ExitCode};
 
 use crate::{
     api::Api,
     launcher::Launcher,
     log,
     openclaw::{self, OpenClaw, RunError, Version},
-    pace::random,
-    program,
+    pace::{Pace, random},
     run::{self, Failure},
     settings::{ChildSettings, Settings},
     token::{self, Token},
+    worker::{FileError, Work, Worker},
 };
 
 /// Installs what is missing. `platforms` are those to be prepared for; where there are none, those of the configuration on the
@@ -25,34 +25,32 @@ pub fn main(platforms: &[String], command: &[OsString]) -> ExitCode {
 fn start(platforms: &[String], command: &[OsString]) -> Result<(), Failure> {
     let environment = run::guarded_environment()?;
     let settings = ChildSettings::read(&environment, command.iter().cloned()).map_err(Failure::from_settings)?;
-    let ChildSettings { user, state, config, command, environment: child } = settings;
-    if let Some(fault) = program::fault(&command, &child, &user) {
-        return Err(Failure::Settings(vec![fault]));
-    }
     if let Some(wrong) = platforms.iter().find(|platform| !openclaw::is_plugin_id(platform)) {
         return Err(format!("{wrong} is not a platform's name, as slack is").into());
     }
     let file = environment.iter().find(|(name, _)| name == token::FILE_SETTING);
     let token = file.map(|_| Token::take(&environment)).transpose().map_err(|error| error.to_string())?;
-    run::refuse_what_child_could_reach(&user, token.as_ref())?;
+    run::refuse_what_child_could_reach(&settings.user, token.as_ref())?;
     // Of what root's groups could read, the child's files need nothing.
-    if user.is_another() {
+    if settings.user.is_another() {
         nix::unistd::setgroups(&[])?;
     }
     // As for a child: what its commands start ends with them.
     nix::sys::prctl::set_child_subreaper(true)?;
-    let made = user.act(|| std::fs::create_dir_all(&state));
-    made.map_err(|error| format!("OpenClaw's user cannot make {}: {error}", state.display()))?;
-    let on_disk = || openclaw::read_config(&user, &config).map(|config| openclaw::enabled_platforms(&config));
-    let known = if platforms.is_empty() { on_disk() } else { Some(platforms.iter().cloned().collect()) };
-    let openclaw = OpenClaw { launcher: Launcher::own(), command, user, folder: state, environment: child };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let worker = run::worker(&settings, &Pace::default());
+        run::check_folder_and_program(&worker, &settings).await?;
+        let ChildSettings { user, state, config, command, environment: child } = settings;
+        let on_disk = if platforms.is_empty() { worker.enabled(&config).await? } else { None };
+        let known = on_disk.map(|enabled| enabled.platforms);
         let platforms = match known {
             Some(platforms) => platforms,
-            None => platforms_of_control_plane(&environment).await?,
+            None if platforms.is_empty() => platforms_of_control_plane(&environment).await?,
+            None => platforms.iter().cloned().collect(),
         };
-        prepare(&openclaw, &platforms).await
+        let openclaw = OpenClaw { launcher: Launcher::own(), command, user, folder: state, environment: child };
+        prepare(&openclaw, &worker, &platforms).await
     })
 }
 
@@ -71,7 +69,7 @@ async fn platforms_of_control_plane(environment: &[(OsString, OsString)]) -> Res
     Ok(openclaw::enabled_platforms(&config))
 }
 
-async fn prepare(openclaw: &OpenClaw, platforms: &BTreeSet<String>) -> Result<(), Failure> {
+async fn prepare(openclaw: &OpenClaw, worker: &Worker, platforms: &BTreeSet<String>) -> Result<(), Failure> {
     let Some(Version::Known(version)) = openclaw.version().await else {
         let program = openclaw.command.first().map(|program| program.to_string_lossy().into_owned());
         let program = program.unwrap_or_default();
@@ -96,7 +94,7 @@ async fn prepare(openclaw: &OpenClaw, platforms: &BTreeSet<String>) -> Result<()
             continue;
         }
         log::info("installing the plugin", &facts);
-        match install(openclaw, platform, &version, found.is_some()).await {
+        match install(openclaw, worker, platform, &version, found.is_some()).await {
             Ok(()) => log::info("installed the plugin", &facts),
             Err(error) => failed.push((platform, error.to_string())),
         }
@@ -122,18 +120,29 @@ async fn prepare(openclaw: &OpenClaw, platforms: &BTreeSet<String>) -> Result<()
     Err(Failure::Settings(lacks.collect()))
 }
 
-async fn install(openclaw: &OpenClaw, plugin: &str, version: &str, replace: bool) -> Result<(), RunError> {
+/// Why a plugin was not installed.
+#[derive(Debug, thiserror::Error)]
+enum InstallError {
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+async fn install(
+    openclaw: &OpenClaw,
+    worker: &Worker,
+    plugin: &str,
+    version: &str,
+    replace: bool,
+) -> Result<(), InstallError> {
     let mut suffix = [0; 8];
     random(&mut suffix);
-    let folder = format!(".portcullis-prepare-{:016x}", u64::from_be_bytes(suffix));
-    let folder: PathBuf = openclaw.folder.join(folder);
-    let config = folder.join("openclaw.json");
-    openclaw.user.act(|| {
-        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        std::fs::write(&config, "{}")
-    })?;
+    let name = format!(".portcullis-prepare-{:016x}", u64::from_be_bytes(suffix));
+    let config: PathBuf = openclaw.folder.join(&name).join("openclaw.json");
+    worker.done(Work::MakeScratch(name.clone())).await?;
     let outcome = openclaw.install(plugin, version, replace, &config).await;
     // Nothing in it is of use any more.
-    let _ = openclaw.user.act(|| std::fs::remove_dir_all(&folder));
-    outcome
+    let _ = worker.done(Work::RemoveScratch(name)).await;
+    Ok(outcome?)
 }

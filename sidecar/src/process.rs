@@ -1,14 +1,16 @@
 //! A running child: one that this sidecar started, or one that a sidecar before it did.
 
-use std::{collections::BTreeMap, ffi::OsString, io, path::PathBuf, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, io, path::PathBuf, time::Duration};
 
 use rustix::process::Signal;
 use tokio::process::Child;
 
 use crate::{
     cgroup::Cgroup,
+    drain::Drain,
     launcher::{Launcher, Start},
     log,
+    own_program::OwnProgram,
     pace::pause,
     proc::Stat,
     record::{Found, Identity, Record, Started, boot_id},
@@ -24,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Launch<'a> {
     /// What starts it.
     pub launcher: &'a Launcher,
+    /// What reads the child's output.
+    pub drain: &'a OwnProgram,
     /// The program and its arguments, none of them secret.
     pub command: &'a [OsString],
     /// Whose process it is.
@@ -43,24 +47,27 @@ pub struct Process {
     tree: Tree,
     /// `None` where it is not this process's child.
     child: Option<Child>,
+    /// `None` where an earlier sidecar has started it; it ends with the child.
+    drain: Option<Drain>,
 }
 
 impl Process {
-    /// Starts a child in a session of its own, with the sidecar's output as its own and no input. The record names it before
+    /// Starts a child in a session of its own, without input, and with a drain that reads its output. The record names it before
     /// this returns.
     ///
     /// # Errors
     /// Those of starting a process, and of writing the record: the child is then ended.
     pub async fn start(launch: Launch<'_>, record: &Record) -> io::Result<Self> {
-        let Launch { launcher, command, user, folder, environment, token_ends } = launch;
+        let Launch { launcher, drain, command, user, folder, environment, token_ends } = launch;
         let start = Start { command, user, folder: &folder, environment: &environment };
-        let (child, tree) = launcher.start(&start, Stdio::inherit(), Stdio::inherit()).await?;
+        let (drain, output, errors) = Drain::start(drain)?;
+        let (child, tree) = launcher.start(&start, output, errors).await?;
         let (pid, start_time) = (tree.id(), tree.start_time());
         let identity = Identity { pid, start_time, boot_id: boot_id().unwrap_or_default() };
         let cgroup = tree.cgroup().map(PathBuf::from);
         let (pool, uid) = (record.pool().to_owned(), user.uid());
         let started = Started { identity, token_ends, pool, uid, session: pid, cgroup };
-        let mut process = Self { started, tree, child: Some(child) };
+        let mut process = Self { started, tree, child: Some(child), drain: Some(drain) };
         if let Err(error) = record.write(&process.started) {
             process.end(Duration::ZERO).await;
             return Err(error);
@@ -81,7 +88,7 @@ impl Process {
         let leader = Stat { pid, parent: 0, session: pid, start_time, is_zombie: false };
         let mut tree = Tree::new(leader, uid, cgroup);
         if is_running {
-            return Some(Self { started, tree, child: None });
+            return Some(Self { started, tree, child: None, drain: None });
         }
         tree.end().await;
         record.clear();
@@ -124,6 +131,14 @@ impl Process {
         self.tree.end().await;
         if tokio::time::timeout(KILL_PATIENCE, self.wait()).await.is_err() {
             log::warn("OpenClaw could not be ended", &[("pid", self.id().into())]);
+        }
+        self.end_drain().await;
+    }
+
+    /// Lets the last lines of a child that has ended be written, for a few seconds.
+    pub async fn end_drain(&mut self) {
+        if let Some(drain) = &mut self.drain {
+            drain.end().await;
         }
     }
 }

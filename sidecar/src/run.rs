@@ -18,9 +18,11 @@ use tokio::{
 
 use crate::{
     api::{Api, ApiError, Health},
+    keeper::Keeper,
     launcher::Launcher,
     log,
     openclaw::{OpenClaw, Version},
+    own_program::OwnProgram,
     pace::Pace,
     path,
     probe::Prober,
@@ -32,6 +34,7 @@ use crate::{
     token::Token,
     tree::{self, Tree},
     user::User,
+    worker::{FileError, Worker},
 };
 
 /// Runs the sidecar until it is told to stop. `command` is the child's; where it is empty, `openclaw gateway run`.
@@ -46,11 +49,12 @@ pub fn main_for_trusted_child(command: impl Iterator<Item = OsString>) -> ExitCo
     report(start(command, Settings::read_for_trusted_child), "the sidecar cannot run")
 }
 
-/// Logs a failure, each of its faults on a line of its own.
+/// Logs a failure, each of its faults on a line of its own, and waits until the log is written.
 #[must_use]
 pub(crate) fn report(outcome: Result<(), Failure>, what: &str) -> ExitCode {
+    let code = if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     match outcome {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(()) => {}
         Err(Failure::Settings(faults)) => {
             for fault in &faults {
                 log::error(fault, &[]);
@@ -60,7 +64,8 @@ pub(crate) fn report(outcome: Result<(), Failure>, what: &str) -> ExitCode {
         Err(Failure::Api(error)) => log::error(what, &error.facts()),
         Err(Failure::Other(error)) => log::error(what, &[("because", error.to_string().into())]),
     }
-    ExitCode::FAILURE
+    log::flush();
+    code
 }
 
 /// Why a command comes to nothing.
@@ -95,7 +100,7 @@ macro_rules! others {
     };
 }
 
-others!(String, &str, std::io::Error, nix::Error, reqwest::Error, tokio::task::JoinError);
+others!(String, &str, std::io::Error, nix::Error, reqwest::Error, tokio::task::JoinError, FileError);
 
 /// Keeps other processes of this user away from this one's memory and environment, and reads the latter.
 pub(crate) fn guarded_environment() -> Result<Vec<(OsString, OsString)>, Failure> {
@@ -130,11 +135,7 @@ fn start<Command: Iterator<Item = OsString>>(
     // Before anything secret is looked at.
     let environment = guarded_environment()?;
     let (mut settings, token) = settings_and_token(&environment, command, read)?;
-    let ChildSettings { user, command, environment, .. } = &settings.child;
-    if let Some(fault) = program::fault(command, environment, user) {
-        return Err(Failure::Settings(vec![fault]));
-    }
-    refuse_what_child_could_reach(user, Some(&token))?;
+    refuse_what_child_could_reach(&settings.child.user, Some(&token))?;
     if settings.child.user.is_another() {
         // Of what root's groups could read, the child's files need nothing.
         nix::unistd::setgroups(&[])?;
@@ -148,7 +149,6 @@ fn start<Command: Iterator<Item = OsString>>(
     let _lock = lock(&mut settings)?;
     // What loses its parent falls to the sidecar, which ends it with the child that started it.
     nix::sys::prctl::set_child_subreaper(true)?;
-    // One thread: files are touched with the child's rights, which Linux holds by thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(run(settings, token)))
 }
@@ -187,6 +187,33 @@ fn lock(settings: &mut Settings) -> Result<File, Failure> {
     Ok(lock)
 }
 
+/// What handles the files of this child.
+pub(crate) fn worker(child: &ChildSettings, pace: &Pace) -> Worker {
+    Worker::new(OwnProgram::running(child.user.clone()), &child.state, pace.files)
+}
+
+/// Makes the state's folder, and looks for the child's program. A file system that hangs now may not later.
+pub(crate) async fn check_folder_and_program(worker: &Worker, child: &ChildSettings) -> Result<(), Failure> {
+    let ChildSettings { state, config, command, environment, .. } = child;
+    let is_passing = |error: &FileError| matches!(error, FileError::TooLate(_) | FileError::Ended);
+    match worker.make_state().await {
+        Err(error) if is_passing(&error) => {
+            log::warn("the state's folder could not be looked at", &[("because", error.to_string().into())]);
+        }
+        Err(error) => return Err(format!("OpenClaw's user cannot make {}: {error}", state.display()).into()),
+        Ok(()) => {}
+    }
+    let Some(program) = command.first() else { return Ok(()) };
+    match worker.find(program::candidates(program, environment, state), config).await {
+        Ok(ground) if ground.program.is_none() => Err(Failure::Settings(vec![program::fault(program)])),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            log::warn("OpenClaw's program could not be looked for", &[("because", error.to_string().into())]);
+            Ok(())
+        }
+    }
+}
+
 async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
     let pace = Pace { termination: settings.stop, ..Pace::default() };
     let child = settings.child;
@@ -197,19 +224,21 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
     let (version, version_seen) = watch::channel(Version::NotYet);
     let stop = Rc::new(Notify::new());
     let folder = child.state.clone();
-    let made = child.user.act(|| std::fs::create_dir_all(&folder));
-    made.map_err(|error| format!("OpenClaw's user cannot make {}: {error}", folder.display()))?;
+    let worker = worker(&child, &pace);
+    check_folder_and_program(&worker, &child).await?;
+    let keeper = Rc::new(Keeper::new(worker, &child.state, &child.config, &settings.run));
     let supervisor = Supervisor {
         api: Rc::clone(&api),
         pace,
         openclaw: OpenClaw {
             launcher: Launcher::own(),
             command: child.command,
-            user: child.user.clone(),
+            user: child.user,
             folder,
             environment: child.environment,
         },
-        config: child.config.clone(),
+        config: child.config,
+        keeper: Rc::clone(&keeper),
         record: Record::in_folder(&settings.run, &settings.pool),
         prober: Prober::new(settings.gateway, &pace)?,
         health,
@@ -217,17 +246,8 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
         version,
         stop: Rc::clone(&stop),
     };
-    let sync = Sync {
-        api,
-        pace,
-        address: settings.address,
-        user: child.user,
-        state: child.state,
-        config: child.config,
-        health: health_seen,
-        version: version_seen,
-        configured,
-    };
+    let sync =
+        Sync { api, pace, address: settings.address, keeper, health: health_seen, version: version_seen, configured };
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()]
         .into_iter()
         .map(signal)

@@ -207,7 +207,7 @@ impl ChildSettings {
         let config = reader.path("OPENCLAW_CONFIG_PATH").unwrap_or_else(|| state.join("openclaw.json"));
         child.insert("OPENCLAW_STATE_DIR".into(), state.clone().into());
         child.insert("OPENCLAW_CONFIG_PATH".into(), config.clone().into());
-        child.insert("SKILL_API_TOKEN_FILE".into(), state.join(crate::sync::TOKEN_FILE).into());
+        child.insert("SKILL_API_TOKEN_FILE".into(), state.join(crate::keeper::TOKEN_FILE).into());
         let mut command: Vec<OsString> = command.collect();
         if command.is_empty() {
             command = COMMAND.map(OsString::from).into();

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
     io::{self, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -23,7 +23,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     api::{AgentMeta, ApiError, read_bytes, send},
-    sync::{CONTEXT_FILE, WORKSPACES},
+    files::{self, templates::WORKSPACES},
+    keeper::CONTEXT_FILE,
     token::{self, TokenError},
 };
 
@@ -243,9 +244,7 @@ fn setting(name: &str) -> Option<String> {
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    fs::File::open(path)?.take(FILE_LIMIT).read_to_string(&mut text)?;
-    Ok(text)
+    String::from_utf8(files::read(path, FILE_LIMIT)?).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 fn read_input() -> Result<String, Failure> {
@@ -645,7 +644,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         for inner in ["workspaces/ada/deep/er", "workspaces/bob", "skills/maps", "elsewhere/workspaces/eve"] {
-            fs::create_dir_all(state.join(inner)).unwrap();
+            std::fs::create_dir_all(state.join(inner)).unwrap();
         }
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&state, &link).unwrap();

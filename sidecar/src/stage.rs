@@ -74,16 +74,8 @@ pub(crate) enum Said {
     Writable(OsString),
 }
 
-/// Whether this process's arguments make it the stage. Each program that supervises a child asks first of all, since it starts
-/// the child by itself.
-#[must_use]
-pub fn is_wanted() -> bool {
-    std::env::args_os().nth(1).is_some_and(|first| first == ARGUMENT)
-}
-
 /// Runs the stage. It returns only where nothing was started.
-#[must_use]
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let channel = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
     let Ok(mut channel) = channel else { return ExitCode::FAILURE };
     match run(&mut channel) {

@@ -1,20 +1,21 @@
 //! Starting `OpenClaw`, watching it, and starting it again.
 
-use std::{os::unix::fs::MetadataExt, path::PathBuf, rc::Rc, time::Duration};
+use std::{path::PathBuf, rc::Rc, time::Duration};
 
-use portcullis_crypto::Digest;
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, watch};
 
 use crate::{
     api::{Api, Health},
-    files, log,
+    keeper::Keeper,
+    log,
     openclaw::{self, OpenClaw, Version},
     pace::{MAXIMUM_RESTARTS, Moment, Pace, pause, unix_seconds},
     probe::{Answer, Prober, Pulse},
     process::{Launch, Process},
     program,
     record::Record,
+    worker::{FileError, Ground},
 };
 
 /// How long the token in a child's environment lasts: 30 days, the longest that there is.
@@ -33,6 +34,8 @@ pub struct Supervisor {
     pub openclaw: OpenClaw,
     /// `openclaw.json`.
     pub config: PathBuf,
+    /// What writes the child's files, and writes them again before each start.
+    pub keeper: Rc<Keeper>,
     /// Where it is written down.
     pub record: Record,
     /// What asks whether it answers.
@@ -61,15 +64,6 @@ enum End {
     TokenEnds,
 }
 
-/// What a start depends on. Where a child cannot start, nothing but a change of it can help.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Ground {
-    /// Of the configuration's file.
-    config: Option<Digest>,
-    /// Device, inode and time of change of the program's file, which an update replaces.
-    program: Option<(u64, u64, i64)>,
-}
-
 impl Supervisor {
     /// Supervises until it is told to stop; the child has ended then.
     pub async fn run(mut self) {
@@ -85,7 +79,15 @@ impl Supervisor {
             let (ground, mut process) = match Process::adopt(&self.record, &self.openclaw.user).await {
                 Some(process) => {
                     log::info("adopted the running OpenClaw", &[("pid", process.id().into())]);
-                    (self.ground(), Some(process))
+                    let ground = tokio::select! {
+                        ground = self.ground() => ground,
+                        () = stop.notified() => {
+                            // It is ended where it is watched.
+                            stop.notify_one();
+                            None
+                        }
+                    };
+                    (ground, Some(process))
                 }
                 None => {
                     tokio::select! {
@@ -94,7 +96,7 @@ impl Supervisor {
                     }
                 }
             };
-            let began = Moment::now();
+            let (began, restorations) = (Moment::now(), self.keeper.restorations());
             if let Some(process) = &mut process {
                 let end = self.watch(process, &mut Pulse::new(began)).await;
                 match end {
@@ -125,12 +127,19 @@ impl Supervisor {
                     }
                 }
                 self.record.clear();
-                if matches!(end, End::Exited(Some(CONFIGURATION_REFUSED))) {
+                // A configuration that was changed on the disk is not the control plane's: the next start has the right one.
+                let is_refused = matches!(end, End::Exited(Some(CONFIGURATION_REFUSED)));
+                let is_restored = tokio::select! {
+                    is_restored = self.is_restored_since(restorations), if is_refused => is_restored,
+                    () = stop.notified(), if is_refused => return,
+                    else => false,
+                };
+                if is_refused && !is_restored {
                     log::warn(
                         "OpenClaw refuses its configuration (exit code 78): it is started again once there is another one",
                         &[("version", (*self.configured.borrow()).into())],
                     );
-                    if !self.wait_for_other(&ground).await {
+                    if !self.wait_for_other(ground.as_ref()).await {
                         return;
                     }
                     restarts = 0;
@@ -143,7 +152,7 @@ impl Supervisor {
                     "OpenClaw was started too often: waiting for another configuration",
                     &[("restarts", MAXIMUM_RESTARTS.into())],
                 );
-                if !self.wait_for_other(&ground).await {
+                if !self.wait_for_other(ground.as_ref()).await {
                     return;
                 }
                 restarts = 0;
@@ -153,26 +162,40 @@ impl Supervisor {
         }
     }
 
-    fn ground(&self) -> Ground {
-        let OpenClaw { command, user, environment, .. } = &self.openclaw;
-        let program = command.first().and_then(|program| program::find(program, environment, user));
-        let program = program.and_then(|path| user.act(|| std::fs::metadata(path)).ok());
-        Ground {
-            config: files::digest(user, &self.config),
-            program: program.map(|found| (found.dev(), found.ino(), found.ctime())),
+    /// `None` where it can't be told: the child's file system hangs, say.
+    async fn ground(&self) -> Option<Ground> {
+        let OpenClaw { command, folder, environment, .. } = &self.openclaw;
+        let program = command.first().map(|program| program::candidates(program, environment, folder));
+        self.keeper.worker().find(program.unwrap_or_default(), &self.config).await.ok()
+    }
+
+    /// Writes the child's files again where they were changed. Whatever goes wrong, the child is started with what there is.
+    async fn restore(&self) {
+        if let Some(error) = self.keeper.restore().await.error {
+            tell_of_files("files could not be restored before a start", &error);
         }
+    }
+
+    /// Whether the child's files had to be restored since there were this many restorations.
+    async fn is_restored_since(&self, restorations: u64) -> bool {
+        self.restore().await;
+        self.keeper.restorations() != restorations
     }
 
     /// Waits until there is another configuration, or another `OpenClaw`, than the last start had; the pool is unhealthy
     /// meanwhile. `false` where it is told to stop.
-    async fn wait_for_other(&mut self, ground: &Ground) -> bool {
+    async fn wait_for_other(&mut self, ground: Option<&Ground>) -> bool {
         self.health.send_replace(Health::Unhealthy);
         loop {
             tokio::select! {
                 // A version that came while the child was starting counts as well: the start has seen the one before.
                 changed = self.configured.changed() => return changed.is_ok(),
                 () = self.stop.notified() => return false,
-                () = pause(self.pace.probe) => if self.ground() != *ground { return true },
+                () = pause(self.pace.probe) => {}
+            }
+            tokio::select! {
+                now = self.ground() => if now.is_some() && now.as_ref() != ground { return true },
+                () = self.stop.notified() => return false,
             }
         }
     }
@@ -192,7 +215,7 @@ impl Supervisor {
 
     /// Starts the child as soon as there is a configuration. Returns the ground that it was started on; `None` in place of the
     /// process where it could not be started.
-    async fn start(&mut self) -> (Ground, Option<Process>) {
+    async fn start(&mut self) -> (Option<Ground>, Option<Process>) {
         // The sender lives as long as the sidecar does.
         let _ = self.configured.wait_for(Option::is_some).await;
         self.check_version().await;
@@ -222,9 +245,11 @@ impl Supervisor {
         };
         // Only now: a configuration that came while the token was waited for is the one that the child reads.
         self.configured.mark_unchanged();
-        let ground = self.ground();
+        self.restore().await;
+        let ground = self.ground().await;
         let OpenClaw { launcher, command, user, folder, .. } = &self.openclaw;
-        let launch = Launch { launcher, command, user, folder: folder.clone(), environment, token_ends };
+        let drain = self.keeper.worker().program();
+        let launch = Launch { launcher, drain, command, user, folder: folder.clone(), environment, token_ends };
         match Process::start(launch, &self.record).await {
             Ok(process) => {
                 log::info("started OpenClaw", &[("pid", process.id().into())]);
@@ -299,8 +324,13 @@ impl Supervisor {
         if self.version.borrow().known().is_none() {
             return Vec::new();
         }
-        let config = openclaw::read_config(&self.openclaw.user, &self.config);
-        let wanted = config.as_ref().map(openclaw::enabled_plugins).unwrap_or_default();
+        let wanted = match self.keeper.worker().enabled(&self.config).await {
+            Ok(enabled) => enabled.unwrap_or_default().plugins,
+            Err(error) => {
+                tell_of_files("the configuration could not be read for the plugins that it enables", &error);
+                return Vec::new();
+            }
+        };
         if wanted.is_empty() {
             return Vec::new();
         }
@@ -345,6 +375,10 @@ impl Supervisor {
             () = self.stop.notified() => End::Stopped,
         }
     }
+}
+
+fn tell_of_files(message: &str, error: &FileError) {
+    log::warn(message, &[("because", error.to_string().into())]);
 }
 
 /// A probe's answer in words.

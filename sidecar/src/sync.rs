@@ -1,36 +1,25 @@
 //! Keeping a pool's files as the control plane has them: one heartbeat in 5 s, and what it says has changed.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
-    io,
-    path::{Path, PathBuf},
     rc::Rc,
 };
 
-use portcullis_crypto::Digest;
 use portcullis_openclaw::FilePath;
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
     api::{AgentMeta, Api, ApiError, Configuration, Health, Report, Tagged, Versions},
-    files, log,
+    keeper::{Keeper, Restored},
+    log,
     openclaw::Version,
     pace::{Backoff, Moment, Pace, jittered, pause},
-    user::User,
+    worker::FileError,
 };
 
-/// The file with the skills' token, in the state's folder.
-pub const TOKEN_FILE: &str = "skill-token";
-
-/// The file from which skills learn where they are, in the state's folder.
-pub const CONTEXT_FILE: &str = "nexu-context.json";
-
-/// The folder of the agents' workspaces, in the state's folder: each agent's is called as the agent is.
-pub const WORKSPACES: &str = "workspaces";
-
-/// What keeps the files.
+/// Keeps the pool known to the control plane, and its files as the control plane has them.
 pub struct Sync {
     /// The control plane.
     pub api: Rc<Api>,
@@ -38,12 +27,8 @@ pub struct Sync {
     pub pace: Pace,
     /// Where deliveries reach this pool.
     pub address: Option<String>,
-    /// Whose the files are.
-    pub user: User,
-    /// The folder of all of `OpenClaw`'s state.
-    pub state: PathBuf,
-    /// `openclaw.json`.
-    pub config: PathBuf,
+    /// The files.
+    pub keeper: Rc<Keeper>,
     /// How the child is.
     pub health: watch::Receiver<Health>,
     /// The version of the `OpenClaw` that is started.
@@ -57,8 +42,10 @@ pub struct Sync {
 enum SyncError {
     #[error(transparent)]
     Api(#[from] ApiError),
-    #[error("a file could not be written: {0}")]
-    File(#[from] io::Error),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("the control plane's answer could not be written as JSON")]
+    Json(#[from] serde_json::Error),
 }
 
 impl SyncError {
@@ -66,7 +53,7 @@ impl SyncError {
     fn facts(&self) -> Vec<(&'static str, Value)> {
         match self {
             Self::Api(error) => error.facts(),
-            Self::File(_) => vec![("because", self.to_string().into())],
+            Self::File(_) | Self::Json(_) => vec![("because", self.to_string().into())],
         }
     }
 }
@@ -74,9 +61,11 @@ impl SyncError {
 /// What is on the disk.
 #[derive(Default)]
 struct Applied {
+    /// Whether an earlier run has left a configuration; `None` where it is not known yet.
+    earlier: Option<bool>,
     config: Option<u64>,
-    /// Of the configuration's file as it was written.
-    config_digest: Option<Digest>,
+    /// Whether it still lies there as it was written.
+    is_config_there: bool,
     config_tag: Option<String>,
     agents: BTreeMap<String, AgentMeta>,
     skills: Option<u64>,
@@ -88,21 +77,36 @@ struct Applied {
     token: Option<Moment>,
 }
 
+impl Applied {
+    /// The version of the configuration that lies on the disk: 0 where it was changed and could not be restored, `None` where
+    /// none was written yet.
+    fn last_seen(&self) -> Option<u64> {
+        self.config.map(|version| if self.is_config_there { version } else { 0 })
+    }
+}
+
+/// What heartbeats and files tell each other.
+struct Shared {
+    /// [`Applied::last_seen`].
+    last_seen: Cell<Option<u64>>,
+    /// The newest answer to a heartbeat.
+    versions: watch::Sender<Option<Versions>>,
+}
+
 impl Sync {
-    /// Keeps the files until it is dropped. The first thing that is told of `configured` is a configuration that an earlier
-    /// run has left, so that a control plane that is away keeps nobody from starting.
+    /// Keeps the files until it is dropped. Heartbeats do not wait for files, which the child can hold up. The first thing that
+    /// is told of `configured` is a configuration that an earlier run has left, so that a control plane that is away keeps
+    /// nobody from starting.
     pub async fn run(self) {
-        if self.user.act(|| self.config.is_file()) {
-            log::info("there is a configuration of before", &[]);
-            self.configured.send_replace(Some(0));
-        }
-        let mut applied = Applied::default();
+        let shared = Shared { last_seen: Cell::new(None), versions: watch::Sender::new(None) };
+        tokio::join!(self.send_heartbeats(&shared), self.keep_files(&shared));
+    }
+
+    async fn send_heartbeats(&self, shared: &Shared) {
         let mut backoff = Backoff::new(self.pace.retry, self.pace.longest_retry);
-        let mut is_registered = false;
-        let mut was_refused = false;
+        let (mut is_registered, mut was_refused) = (false, false);
         loop {
-            let outcome = self.round(&mut applied, is_registered).await;
-            let wait = match outcome {
+            let wait = match self.heartbeat(shared, is_registered).await {
                 Ok(()) => {
                     if !is_registered || was_refused {
                         log::info("the control plane answers", &[("pool", self.api.pool().into())]);
@@ -113,17 +117,30 @@ impl Sync {
                 }
                 Err(error) => {
                     // A pool that is not known, or not any more, makes itself known.
-                    is_registered &= !matches!(&error, SyncError::Api(error) if error.is_not_found());
+                    is_registered &= !error.is_not_found();
                     was_refused = true;
                     let wait = backoff.next_wait();
-                    let mut facts = error.facts();
-                    facts.push(("againInSeconds", log::seconds(wait)));
-                    log::warn("not up to date", &facts);
+                    tell("no heartbeat", error.facts(), wait);
                     wait
                 }
             };
             self.wait(wait).await;
         }
+    }
+
+    async fn heartbeat(&self, shared: &Shared, is_registered: bool) -> Result<(), ApiError> {
+        // The configuration is written for this version: none is asked for before it is known.
+        let mut version = self.version.clone();
+        let version = version.wait_for(|version| *version != Version::NotYet).await.map(|version| version.clone());
+        let version = version.unwrap_or(Version::None);
+        let health = *self.health.borrow();
+        let report = Report { address: self.address.as_deref(), health, openclaw_version: version.known() };
+        if !is_registered {
+            self.api.register(&report).await?;
+        }
+        let versions = self.api.heartbeat(&report, shared.last_seen.get()).await?;
+        shared.versions.send_replace(Some(versions));
+        Ok(())
     }
 
     /// Waits, but not past a change of the child's health, which the control plane should know of.
@@ -136,56 +153,49 @@ impl Sync {
         }
     }
 
-    async fn round(&self, applied: &mut Applied, is_registered: bool) -> Result<(), SyncError> {
-        self.remove_copies();
-        // The configuration is written for this version: none is asked for before it is known.
-        let mut version = self.version.clone();
-        let version = version.wait_for(|version| *version != Version::NotYet).await.map(|version| version.clone());
-        let version = version.unwrap_or(Version::None);
-        let health = *self.health.borrow();
-        let report = Report { address: self.address.as_deref(), health, openclaw_version: version.known() };
-        if !is_registered {
-            self.api.register(&report).await?;
+    async fn keep_files(&self, shared: &Shared) {
+        let mut versions = shared.versions.subscribe();
+        let mut applied = Applied::default();
+        let mut backoff = Backoff::new(self.pace.retry, self.pace.longest_retry);
+        loop {
+            let newest = *versions.borrow_and_update();
+            match self.round(&mut applied, newest, shared).await {
+                Ok(()) => {
+                    backoff.reset();
+                    // The child changes files as well while the control plane is away.
+                    tokio::select! {
+                        _ = versions.changed() => {}
+                        () = pause(2 * self.pace.heartbeat) => {}
+                    }
+                }
+                Err(error) => {
+                    let wait = backoff.next_wait();
+                    tell("not up to date", error.facts(), wait);
+                    pause(wait).await;
+                }
+            }
         }
-        let last_seen = self.check_config(applied).await;
-        let versions = self.api.heartbeat(&report, last_seen).await?;
+    }
+
+    async fn round(&self, applied: &mut Applied, versions: Option<Versions>, shared: &Shared) -> Result<(), SyncError> {
+        if applied.earlier.is_none() {
+            let found = self.keeper.has_config().await?;
+            if found {
+                log::info("there is a configuration of before", &[]);
+                self.configured.send_replace(Some(0));
+            }
+            applied.earlier = Some(found);
+        }
+        let Restored { is_config_there, error } = self.keeper.restore().await;
+        applied.is_config_there = is_config_there;
+        shared.last_seen.set(applied.last_seen());
+        let restored = error.map_or(Ok(()), |error| Err(error.into()));
+        let Some(versions) = versions else { return restored };
         // The token first: what starts next may need it.
         let token = self.renew_token(applied).await;
         let others = self.apply(applied, versions).await;
-        token.and(others)
-    }
-
-    /// Removes what `OpenClaw` has laid beside its configuration, whether the control plane answers or not.
-    fn remove_copies(&self) {
-        match files::remove_copies(&self.user, &self.config) {
-            Ok(0) => {}
-            Ok(removed) => log::info("removed OpenClaw's copies of a configuration", &[("copies", removed.into())]),
-            Err(error) => log::warn(
-                "copies of a configuration, which hold credentials, could not be removed",
-                &[("because", error.to_string().into())],
-            ),
-        }
-    }
-
-    /// Checks that the configuration's file is as it was written, and else writes it again. Returns the version that lies on the
-    /// disk: 0 where it was changed and could not be written again, `None` where none was written yet.
-    async fn check_config(&self, applied: &mut Applied) -> Option<u64> {
-        let version = applied.config?;
-        if files::digest(&self.user, &self.config) == applied.config_digest {
-            return Some(version);
-        }
-        log::warn("the configuration was changed on the disk: writing it again", &[("version", version.into())]);
-        // Without a tag the control plane answers all of it.
-        (applied.config, applied.config_tag) = (None, None);
-        let written = match self.fetch_config(applied, version).await {
-            Ok(Some(found)) => self.write_config(applied, found),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
-            log::warn("the configuration could not be written again", &error.facts());
-        }
-        Some(applied.config.unwrap_or(0))
+        shared.last_seen.set(applied.last_seen());
+        restored.and(token).and(others)
     }
 
     async fn apply(&self, applied: &mut Applied, versions: Versions) -> Result<(), SyncError> {
@@ -199,11 +209,11 @@ impl Sync {
         };
         // Before the first start all of it is there; where a file of the child's own making is in the way, the rest is.
         let is_lacking = |outcome: &Result<(), SyncError>| matches!(outcome, Err(SyncError::Api(_)));
-        let is_first = applied.config.is_none() && !self.user.act(|| self.config.is_file());
+        let is_first = applied.config.is_none() && applied.earlier != Some(true);
         let config = match config {
             Ok(_) if is_first && (is_lacking(&skills) || is_lacking(&templates)) => Ok(()),
             // Later, what fails keeps nothing else back.
-            Ok(Some(found)) => self.write_config(applied, found),
+            Ok(Some(found)) => self.write_config(applied, found).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
@@ -227,21 +237,19 @@ impl Sync {
         }
     }
 
-    fn write_config(&self, applied: &mut Applied, found: Tagged<Configuration>) -> Result<(), SyncError> {
+    async fn write_config(&self, applied: &mut Applied, found: Tagged<Configuration>) -> Result<(), SyncError> {
         let configuration = found.value;
         let context = json!({
             "apiUrl": self.api.base().as_str().trim_end_matches('/'),
             "poolId": self.api.pool(),
             "agents": configuration.agent_meta,
         });
-        files::write(&self.user, &self.state.join(CONTEXT_FILE), pretty(&context)?.as_bytes())?;
-        let text = pretty(&configuration.config)?;
         // Not known until it is written: half of the way leaves a file that is neither.
-        (applied.config, applied.config_digest) = (None, None);
-        files::write(&self.user, &self.config, text.as_bytes())?;
-        applied.config_digest = Some(Digest::of(text.as_bytes()));
+        (applied.config, applied.config_tag) = (None, None);
+        self.keeper.keep_config(pretty(&configuration.config)?, pretty(&context)?).await?;
         applied.agents = configuration.agent_meta;
         (applied.config, applied.config_tag) = (Some(configuration.version), found.tag);
+        applied.is_config_there = true;
         log::info(
             "wrote a configuration",
             &[("version", configuration.version.into()), ("agents", applied.agents.len().into())],
@@ -255,12 +263,10 @@ impl Sync {
             return Ok(());
         }
         let Some(found) = self.api.skills(applied.skills_tag.as_deref()).await? else { return Ok(()) };
-        files::sync_skills(&self.user, &self.state.join("skills"), &found.value)?;
-        log::info(
-            "wrote skills",
-            &[("version", found.value.version.into()), ("skills", found.value.skills.len().into())],
-        );
-        (applied.skills, applied.skills_tag) = (Some(found.value.version), found.tag);
+        let (version, count) = (found.value.version, found.value.skills.len());
+        self.keeper.keep_skills(found.value).await?;
+        log::info("wrote skills", &[("version", version.into()), ("skills", count.into())]);
+        (applied.skills, applied.skills_tag) = (Some(version), found.tag);
         Ok(())
     }
 
@@ -279,18 +285,13 @@ impl Sync {
         if is_done || (applied.config.is_none() && coming.is_none()) {
             return Ok(());
         }
-        // Not kept in memory, and so without a tag: a new agent's workspace needs all of them.
-        let Some(found) = self.api.templates(None).await? else { return Ok(()) };
-        for agent in &agents {
-            files::sync_templates(&self.user, &self.workspace(agent), &found.value)?;
-        }
-        log::info("wrote templates", &[("version", found.value.version.into()), ("agents", agents.len().into())]);
-        (applied.templates, applied.with_templates) = (Some(found.value.version), agents);
+        // A new agent's workspace needs all of them, which are in memory.
+        let found = if applied.templates == Some(version) { None } else { self.api.templates(None).await? };
+        let version = found.as_ref().map_or(version, |found| found.value.version);
+        self.keeper.keep_templates(found.map(|found| found.value), &agents).await?;
+        log::info("wrote templates", &[("version", version.into()), ("agents", agents.len().into())]);
+        (applied.templates, applied.with_templates) = (Some(version), agents);
         Ok(())
-    }
-
-    fn workspace(&self, agent: &str) -> PathBuf {
-        Path::new(&self.state).join(WORKSPACES).join(agent)
     }
 
     /// Renews the token in the file when half of its time is over.
@@ -300,13 +301,17 @@ impl Sync {
         }
         let issued = Moment::now();
         let token = self.api.skill_token(self.pace.file_token).await?;
-        files::write(&self.user, &self.state.join(TOKEN_FILE), token.expose_secret().as_bytes())?;
+        self.keeper.keep_token(token).await?;
         applied.token = Some(issued);
         Ok(())
     }
 }
 
-fn pretty(value: &serde_json::Value) -> Result<String, SyncError> {
-    let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
-    Ok(text + "\n")
+fn pretty(value: &serde_json::Value) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(value).map(|text| text + "\n")
+}
+
+fn tell(message: &str, mut facts: Vec<(&'static str, Value)>, wait: std::time::Duration) {
+    facts.push(("againInSeconds", log::seconds(wait)));
+    log::warn(message, &facts);
 }

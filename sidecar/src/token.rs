@@ -4,11 +4,12 @@ use std::{
     ffi::{OsStr, OsString},
     fs,
     io::{self, Read, Write},
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use nix::fcntl::OFlag;
 use secrecy::{ExposeSecret, SecretString};
 
 /// The setting that names the file with the token.
@@ -62,6 +63,9 @@ pub enum TokenFault {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(io::ErrorKind),
+    /// It is a FIFO, a socket, a device or a folder.
+    #[error("is not a plain file")]
+    NotPlain,
     /// There is nothing but white space.
     #[error("is empty")]
     Empty,
@@ -99,7 +103,12 @@ pub fn of_setting(setting: &'static str, value: &[u8]) -> Result<SecretString, T
 pub fn read_file(setting: &'static str, path: &Path) -> Result<SecretString, TokenError> {
     let read = || {
         let unreadable = |error: io::Error| TokenFault::Unreadable(error.kind());
-        let file = fs::File::open(path).map_err(unreadable)?;
+        // It may be a link, as secrets are mounted; a FIFO must not make the sidecar wait.
+        let file = fs::File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+        let file = file.map_err(unreadable)?;
+        if !file.metadata().map_err(unreadable)?.is_file() {
+            return Err(TokenFault::NotPlain);
+        }
         let mut text = Vec::new();
         // Some more than a token, for white space.
         file.take(2 * MAXIMUM_LENGTH as u64).read_to_end(&mut text).map_err(unreadable)?;

@@ -91,18 +91,6 @@ impl User {
             [("HOME", ids.home.clone()), ("USER", ids.name.clone().into()), ("SHELL", ids.shell.clone())]
         })
     }
-
-    /// Does something with files as this user would: with no right that it has not, and whatever is made is its own. A link
-    /// that it has laid therefore leads the sidecar nowhere that its user could not go.
-    ///
-    /// Linux holds the user for files (`setfsuid(2)`) by thread, and `work` does not wait for anything: nothing else of this
-    /// process is done meanwhile on this thread.
-    pub fn act<T>(&self, work: impl FnOnce() -> T) -> T {
-        let Some(ids) = &self.ids else { return work() };
-        let before = (unistd::setfsgid(ids.gid), unistd::setfsuid(ids.uid));
-        let _restored = Restore { gid: before.0, uid: before.1 };
-        work()
-    }
 }
 
 /// The user with this number; `None` where the text is no number of a user.
@@ -120,19 +108,6 @@ fn numbered(text: &str) -> Result<Option<unistd::User>, UserError> {
         dir: "/".into(),
         shell: "/bin/sh".into(),
     })))
-}
-
-/// Puts the thread's own user back, after a panic too.
-struct Restore {
-    gid: Gid,
-    uid: Uid,
-}
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        unistd::setfsuid(self.uid);
-        unistd::setfsgid(self.gid);
-    }
 }
 
 #[cfg(test)]

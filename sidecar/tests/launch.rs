@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, process::Stdio, time::Duration};
 use portcullis_sidecar::{
     launcher::{Launcher, Start},
     openclaw::{OpenClaw, RunError},
+    own_program::OwnProgram,
     proc::Stat,
     process::{Launch, Process},
     record::{Found, Identity, Record},
@@ -64,6 +65,7 @@ async fn a_child_is_known_again_until_it_ends_and_what_it_left_ends_then() {
     let command = words(&["sh", "-c", "sleep 600 & echo $! > left.new; mv left.new left; exec sleep 600"]);
     let launch = Launch {
         launcher: &launcher(),
+        drain: &OwnProgram::at(env!("CARGO_BIN_EXE_portcullis-sidecar").as_ref(), User::own()),
         command: &command,
         user: &user,
         folder: folder.path().to_owned(),

@@ -226,7 +226,7 @@ async fn the_token_in_the_file_comes_before_the_one_in_the_environment() {
     }
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
-    machine.run(&["secrets", "get"]).await.assert_fails(2, "cannot be read");
+    machine.run(&["secrets", "get"]).await.assert_fails(2, "is not a plain file");
     fs::remove_dir(&file).unwrap();
     fs::write(&file, format!("{good}\n")).unwrap();
     let ran = machine.run(&["secrets", "get"]).await;

@@ -16,14 +16,17 @@ use axum::Router;
 use http::StatusCode;
 use portcullis_sidecar::{
     api::{Api, Health},
+    keeper::Keeper,
     launcher::Launcher,
     openclaw::{OpenClaw, Version},
+    own_program::OwnProgram,
     pace::{MAXIMUM_RESTARTS, Pace},
     probe::Prober,
     record::{Identity, Record},
     supervisor::Supervisor,
     token::Token,
     user::User,
+    worker::Worker,
 };
 use portcullis_tests::system::eventually;
 use tempfile::TempDir;
@@ -52,6 +55,7 @@ fn pace() -> Pace {
 /// A supervisor at work, and what a test sees of it.
 struct World {
     folder: TempDir,
+    keeper: Rc<Keeper>,
     health: watch::Receiver<Health>,
     configured: watch::Sender<Option<u64>>,
     version: watch::Receiver<Version>,
@@ -125,6 +129,11 @@ impl World {
         let (version, version_seen) = watch::channel(Version::NotYet);
         let stop = Rc::new(Notify::new());
         let api = Api::new(api.parse().unwrap(), "pool-1".to_owned(), Token::Held("token".into()));
+        let program = OwnProgram::at(Path::new(env!("CARGO_BIN_EXE_portcullis-sidecar")), User::own());
+        // Longer than any machine takes: the deadline is not what this is about.
+        let worker = Worker::new(program, folder.path(), Duration::from_hours(1));
+        let config = folder.path().join("openclaw.json");
+        let keeper = Rc::new(Keeper::new(worker, folder.path(), &config, folder.path()));
         let supervisor = Supervisor {
             api: Rc::new(api.unwrap()),
             pace,
@@ -135,7 +144,8 @@ impl World {
                 folder: folder.path().to_owned(),
                 environment: [("PATH".into(), "/usr/bin:/bin".into())].into(),
             },
-            config: folder.path().join("openclaw.json"),
+            config,
+            keeper: Rc::clone(&keeper),
             version,
             record: Record::in_folder(folder.path(), "pool-1"),
             prober: Prober::new(address, &pace).unwrap(),
@@ -144,7 +154,7 @@ impl World {
             stop: Rc::clone(&stop),
         };
         let task = tokio::task::spawn_local(supervisor.run());
-        Self { folder, health: health_seen, configured, version: version_seen, stop, task, probes }
+        Self { folder, keeper, health: health_seen, configured, version: version_seen, stop, task, probes }
     }
 
     /// The ids of all children so far.
@@ -291,6 +301,28 @@ async fn one_that_refuses_its_configuration_waits_for_another() {
         std::fs::write(world.folder.path().join("openclaw.json"), "{}").unwrap();
         refused(3).await;
         assert_eq!(world.end().await.len(), 3);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_the_child_damages_is_restored_and_does_not_count_as_refused() {
+    let test = async {
+        // At its first start it cuts the file; and it refuses whatever is cut, or not the control plane's.
+        let script = r"test -e was-here || { touch was-here; echo '{' > openclaw.json; }
+            grep -q right openclaw.json || exit 78; exec sleep 600";
+        let world = World::start(script, Mood::Ready, pace()).await;
+        let mut health = world.health.clone();
+        world.keeper.keep_config("\"right\"".to_owned(), "{}".to_owned()).await.unwrap();
+        world.configured.send_replace(Some(1));
+        world.wait_for(2).await;
+        health.wait_for(|health| *health == Health::Active).await.unwrap();
+        assert_eq!(std::fs::read_to_string(world.folder.path().join("openclaw.json")).unwrap(), "\"right\"");
+        // As a running sidecar's check does it before the exit is seen.
+        std::fs::write(world.folder.path().join("openclaw.json"), "{").unwrap();
+        assert!(world.keeper.restore().await.error.is_none());
+        assert_eq!(std::fs::read_to_string(world.folder.path().join("openclaw.json")).unwrap(), "\"right\"");
+        world.end().await;
     };
     LocalSet::new().run_until(test).await;
 }

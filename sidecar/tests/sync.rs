@@ -1,6 +1,7 @@
 //! A control plane that is away, slow, broken or hostile: what is on the disk stays whole, and what is right comes back.
 
 use std::{
+    path::Path,
     rc::Rc,
     sync::{
         Arc, Mutex,
@@ -19,11 +20,14 @@ use http::StatusCode;
 use portcullis_sidecar::{
     api::{Api, Health, Report},
     block::with_block,
+    keeper::Keeper,
     openclaw::Version,
+    own_program::OwnProgram,
     pace::Pace,
     sync::Sync,
     token::Token,
     user::User,
+    worker::Worker,
 };
 use portcullis_tests::system::eventually;
 use serde_json::{Value, json};
@@ -152,13 +156,16 @@ impl World {
         let (version, version_seen) = watch::channel(Version::None);
         let short = Duration::from_millis(10);
         let api = Api::new(base.parse().unwrap(), "pool-1".to_owned(), Token::Held("a-token".into())).unwrap();
+        let program = OwnProgram::at(Path::new(env!("CARGO_BIN_EXE_portcullis-sidecar")), User::own());
+        // Longer than any machine takes: the deadline is not what this is about.
+        let worker = Worker::new(program, folder.path(), Duration::from_hours(1));
+        let (config, run) = (folder.path().join("openclaw.json"), folder.path().join("run"));
+        let keeper = Keeper::new(worker, folder.path(), &config, &run);
         let sync = Sync {
             api: Rc::new(api),
             pace: Pace { heartbeat: short, retry: short, longest_retry: 2 * short, ..Pace::default() },
             address: Some("127.0.0.1:1".to_owned()),
-            user: User::own(),
-            state: folder.path().to_owned(),
-            config: folder.path().join("openclaw.json"),
+            keeper: Rc::new(keeper),
             health: health_seen,
             version: version_seen,
             configured,
@@ -290,7 +297,7 @@ async fn a_pools_secrets_are_written_nowhere() {
     let test = async {
         let world = World::start(Mood::Well(1)).await;
         world.wait_for(1).await;
-        assert_eq!(*world.configured.borrow(), Some(1));
+        eventually("it is told", async || *world.configured.borrow() == Some(1)).await;
         let found =
             std::process::Command::new("grep").args(["-r", "c4n4ry"]).arg(world.folder.path()).output().unwrap();
         assert_eq!(String::from_utf8(found.stdout).unwrap(), "");
@@ -328,13 +335,99 @@ async fn what_is_told_as_seen_is_what_lies_on_the_disk() {
             .await;
             eventually("it is told", async || world.plane.last_seen() == Some(1)).await;
         }
-        // Where it cannot be written again, no version is claimed.
+        // It is kept in memory: the control plane is not needed.
         world.plane.be(Mood::Lacking(1, "/config/"));
         std::fs::write(&file, "{}").unwrap();
+        eventually("it is written again", async || world.read("openclaw.json").as_ref() == Some(&written)).await;
+        // Where it cannot be written again, no version is claimed.
+        let aside = world.folder.path().with_extension("aside");
+        std::fs::rename(world.folder.path(), &aside).unwrap();
+        std::fs::write(world.folder.path(), "").unwrap();
         eventually("none is told", async || world.plane.last_seen() == Some(0)).await;
-        world.plane.be(Mood::Well(1));
+        std::fs::remove_file(world.folder.path()).unwrap();
+        std::fs::rename(&aside, world.folder.path()).unwrap();
         eventually("it is told again", async || world.plane.last_seen() == Some(1)).await;
         assert_eq!(world.read("openclaw.json"), Some(written));
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn whatever_the_child_does_to_its_files_they_are_restored_from_memory() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        eventually("the token is there", async || world.read("skill-token").is_some()).await;
+        // Nothing but heartbeats is answered from now on.
+        world.plane.be(Mood::Lacking(1, "/latest"));
+        let files =
+            ["openclaw.json", "nexu-context.json", "skill-token", "skills/maps/SKILL.md", "workspaces/agent/AGENTS.md"];
+        let path = |file: &str| world.folder.path().join(file);
+        let damages: [&dyn Fn(&Path); 7] = [
+            &|file| std::fs::remove_file(file).unwrap(),
+            &|file| {
+                let whole = std::fs::read(file).unwrap();
+                std::fs::write(file, &whole[..whole.len() / 2]).unwrap();
+            },
+            &|file| std::fs::write(file, "").unwrap(),
+            &|file| {
+                std::fs::remove_file(file).unwrap();
+                nix::unistd::mkfifo(file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+            },
+            &|file| {
+                std::fs::remove_file(file).unwrap();
+                std::os::unix::fs::symlink("/dev/zero", file).unwrap();
+            },
+            &|file| {
+                std::fs::remove_file(file).unwrap();
+                drop(std::os::unix::net::UnixListener::bind(file).unwrap());
+            },
+            &|file| {
+                std::fs::remove_file(file).unwrap();
+                std::fs::create_dir_all(file.join("full")).unwrap();
+            },
+        ];
+        for file in files {
+            let written = if file.ends_with("AGENTS.md") { injected(1) } else { world.read(file).unwrap() };
+            for (index, damage) in damages.iter().enumerate() {
+                damage(&path(file));
+                let is_restored = async || {
+                    let is_plain = std::fs::symlink_metadata(path(file)).is_ok_and(|found| found.is_file());
+                    // What is left of half a block is the agent's text before it.
+                    is_plain && world.read(file).is_some_and(|text| text.ends_with(&written))
+                };
+                eventually(&format!("{file} is restored after damage {index}"), is_restored).await;
+            }
+        }
+        // Folders in their way too.
+        for folder in ["skills/maps", "skills", "workspaces/agent", "workspaces"] {
+            std::fs::remove_dir_all(path(folder)).unwrap();
+            nix::unistd::mkfifo(&path(folder), nix::sys::stat::Mode::S_IRWXU).unwrap();
+            world.wait_for(1).await;
+        }
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn the_list_of_written_files_lies_in_the_run_folder_and_an_older_one_is_taken_over() {
+    let test = async {
+        let world = World::start(Mood::Status(500)).await;
+        let skills = world.folder.path().join("skills");
+        std::fs::create_dir(&skills).unwrap();
+        std::fs::write(skills.join("old.md"), "of an older sidecar").unwrap();
+        std::fs::write(skills.join(".portcullis.json"), r#"{"files":["old.md"]}"#).unwrap();
+        world.plane.be(Mood::Well(1));
+        world.wait_for(1).await;
+        assert!(!skills.join("old.md").exists() && !skills.join(".portcullis.json").exists());
+        let list = || world.read("run/files.json").and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let expected = json!({
+            "skills": { "files": ["maps/SKILL.md"], "seeded": [] },
+            "workspaces": { "agent": { "files": ["AGENTS.md"], "seeded": [] } },
+        });
+        eventually("it is listed", async || list() == Some(expected.clone())).await;
         world.task.abort();
     };
     LocalSet::new().run_until(test).await;

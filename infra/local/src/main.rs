@@ -46,9 +46,9 @@ const DOT_ENV: &str = ".env";
 type Problem = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    // The sidecar starts its child by the program that it is itself.
-    if portcullis_sidecar::stage::is_wanted() {
-        return portcullis_sidecar::stage::main();
+    // The sidecar starts processes of its own from this binary.
+    if let Some(code) = portcullis_sidecar::own_program::mode() {
+        return code;
     }
     let arguments = Arguments::parse();
     // No runtime yet: the sidecar makes its own.

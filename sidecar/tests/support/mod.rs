@@ -166,10 +166,19 @@ impl Machine {
     /// Starts it by a command that ends by executing its further arguments.
     pub fn start_by(&self, wrapper: &[&str]) -> Sidecar {
         let log = fs::File::options().create(true).append(true).open(self.root().join("log")).unwrap();
+        self.spawn(wrapper, log.try_clone().unwrap(), log)
+    }
+
+    /// Starts it with this output, and this log.
+    pub fn start_with(&self, output: impl Into<Stdio>, log: impl Into<Stdio>) -> Sidecar {
+        self.spawn(&[], output, log)
+    }
+
+    fn spawn(&self, wrapper: &[&str], output: impl Into<Stdio>, log: impl Into<Stdio>) -> Sidecar {
         let words = [wrapper, &[env!("CARGO_BIN_EXE_portcullis-sidecar"), "--"]].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(&self.command).env_clear().envs(&self.environment).process_group(0);
-        let process = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let process = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().unwrap();
         Sidecar { process, record: self.root().join("run/openclaw-process.json") }
     }
 

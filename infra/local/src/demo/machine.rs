@@ -87,7 +87,7 @@ impl Machine {
             .env("PORTCULLIS_RUN_DIR", folder.path().join("run"))
             .env("PORTCULLIS_TOKEN_FILE", &token_file)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             // Ctrl-C is for this process, which then ends that one.
             .process_group(0)
@@ -95,11 +95,8 @@ impl Machine {
             .spawn()?;
         let input = sidecar.stdin.take();
         let (sender, lines) = mpsc::unbounded_channel();
-        if let Some(output) = sidecar.stdout.take() {
-            tokio::spawn(pass_on(output, sender.clone(), |line| serde_json::from_str(line).ok().map(Line::OpenClaw)));
-        }
         if let Some(output) = sidecar.stderr.take() {
-            tokio::spawn(pass_on(output, sender, sidecars_line));
+            tokio::spawn(pass_on(output, sender));
         }
         Ok(Self { sidecar, _input: input, lines, _lock: lock, _folder: folder })
     }
@@ -147,11 +144,9 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
-async fn pass_on(
-    output: impl AsyncRead + Unpin,
-    lines: mpsc::UnboundedSender<Line>,
-    read: impl Fn(&str) -> Option<Line>,
-) {
+/// Passes on the log, in which the child's lines stand beside the sidecar's.
+async fn pass_on(output: impl AsyncRead + Unpin, lines: mpsc::UnboundedSender<Line>) {
+    let read = |line: &str| serde_json::from_str(line).ok().map(Line::OpenClaw).or_else(|| sidecars_line(line));
     let mut output = BufReader::new(output).lines();
     while let Ok(Some(line)) = output.next_line().await {
         // Where nobody listens any more, the demonstration has ended.
