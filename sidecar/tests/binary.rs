@@ -255,6 +255,7 @@ async fn a_control_plane_that_is_away_keeps_nobody_from_starting_with_what_there
     assert!(!is_alive(child));
     let mut sidecar = machine.start();
     eventually("another has started", async || machine.child().is_some_and(|now| now != child && is_alive(now))).await;
+    machine.wait_for_child().await;
     assert_eq!(machine.text("openclaw.json").unwrap(), config);
     assert!(sidecar.is_running());
     drop(gateway);
