@@ -150,6 +150,19 @@ def what_cannot_be_made_again_outlives_the_stack(template: dict):
         yield "ProtectTables: tables are not protected where nobody says otherwise"
 
 
+# Tables whose rows have metadata of up to 64 KiB, which would be written once more with each change.
+TABLES_WITH_METADATA = {"ChatSessionsTable", "ArtifactsTable"}
+
+
+def no_index_holds_metadata(template: dict):
+    for name, _, table in of_type(template, "AWS::DynamoDB::Table"):
+        for index in table.get("GlobalSecondaryIndexes", []):
+            projection = index["Projection"]
+            holds_all = projection["ProjectionType"] == "ALL"
+            if name in TABLES_WITH_METADATA and (holds_all or "metadata" in projection.get("NonKeyAttributes", [])):
+                yield f"{name}: index {index['IndexName']} holds metadata, and a projection can't be changed in place"
+
+
 # Who may send to which queue.
 QUEUE_SENDERS = {"EventQueue": {"SlackRole", "RedriveRole"}, "DeadLetterQueue": {"RelayRole"}}
 
@@ -307,6 +320,7 @@ RULES = [
     the_relays_endpoint_lets_through_what_its_role_allows,
     no_policy_is_managed,
     tables_are_kept,
+    no_index_holds_metadata,
     what_cannot_be_made_again_outlives_the_stack,
     each_function_has_its_own_role,
     each_function_has_its_own_log_with_an_end,

@@ -124,6 +124,18 @@ BREAKS = [
         "EventQueue: DeletionPolicy is not Retain",
     ),
     (
+        "an index holds sessions' metadata",
+        lambda t: properties(t, "ChatSessionsTable")["GlobalSecondaryIndexes"][0]["Projection"]["NonKeyAttributes"].append(
+            "metadata"
+        ),
+        "ChatSessionsTable: index byBotAndTime holds metadata",
+    ),
+    (
+        "an index holds all of an artifact",
+        lambda t: properties(t, "ArtifactsTable")["GlobalSecondaryIndexes"][0].update(Projection={"ProjectionType": "ALL"}),
+        "ArtifactsTable: index byBotAndTime holds metadata",
+    ),
+    (
         "a table blocks the deployment after one that failed",
         lambda t: t["Resources"]["BotsTable"].update(DeletionPolicy="Retain"),
         "BotsTable: DeletionPolicy is not RetainExceptOnCreate",

@@ -70,7 +70,7 @@ class Stack:
         self.process = subprocess.Popen(
             [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log.open("w"), text=True
         )
-        ready = self.tell({"environment": environment, "data": None, "database_url": None})
+        ready = self.tell({"environment": environment, "data": None, "database_url": None, "patience": 20})
         self.url = ready["base_url"]
 
     def tell(self, line):

@@ -66,6 +66,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         orders.environment.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect();
     let mut options = Options::new(environment);
     options.data = orders.data;
+    options.patience = orders.patience;
     let stack = Stack::start(options).await?;
     println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
     let store = store(stack.platform()).await?;

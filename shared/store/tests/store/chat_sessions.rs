@@ -2,7 +2,9 @@
 
 use portcullis_auth::Clock as _;
 use portcullis_crypto::Digest;
-use portcullis_store::{MessageSeen, Table, round_trips::counted, session_id};
+use portcullis_store::{
+    BotReach, MAXIMUM_COUNT, MessageSeen, NewSession, SessionChange, Table, round_trips::counted, session_id,
+};
 
 use crate::support::{Item, World, bot, hours, item, text};
 
@@ -106,4 +108,28 @@ fn a_sessions_id_is_its_bots_and_its_keys() {
     assert_eq!(id.len(), 64);
     assert_ne!(id, session_id(&"bot-2".parse().unwrap(), KEY));
     assert_ne!(id, session_id(&bot(), "agent:bot-1:main"));
+}
+
+#[tokio::test]
+async fn a_count_ends_at_the_largest_that_there_is_and_its_session_goes_on() {
+    let world = World::with_bot().await;
+    let new = NewSession {
+        bot: bot(),
+        session_key: KEY.to_owned(),
+        channel_type: Some("slack".to_owned()),
+        channel_id: Some("C1".to_owned()),
+        change: SessionChange {
+            title: Some("A title".to_owned()),
+            message_count: Some(MAXIMUM_COUNT - 1),
+            ..SessionChange::default()
+        },
+    };
+    world.store.put_session(BotReach::Any, &new).await.unwrap();
+    for number in 1..=3 {
+        world.clock.advance(hours(1));
+        see(&world, &format!("message {number}"), "title").await;
+        let row = row(&world).await;
+        assert_eq!(row["messageCount"].as_n().unwrap(), &MAXIMUM_COUNT.to_string());
+        assert_eq!(row["lastMessageAt"], text(&format!("{:.3}", world.clock.now())));
+    }
 }
