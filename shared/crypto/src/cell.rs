@@ -23,9 +23,7 @@ impl Cell<'_> {
     /// The lengths keep `("ab", "c")` and `("a", "bc")` apart.
     pub(crate) fn additional_data(&self, header: &[u8]) -> Vec<u8> {
         let parts = [self.table, self.partition_key, self.sort_key.unwrap_or_default(), self.attribute];
-        let length = header.len() + parts.iter().map(|part| size_of::<u64>() + part.len()).sum::<usize>();
-        let mut data = Vec::with_capacity(length);
-        data.extend_from_slice(header);
+        let mut data = header.to_vec();
         for part in parts {
             data.extend_from_slice(&(part.len() as u64).to_be_bytes());
             data.extend_from_slice(part.as_bytes());

@@ -271,3 +271,16 @@ fn a_derived_key_is_one_keys_and_one_purposes_alone() {
     }
     assert!(!key.verify(b"a messagf", &mac));
 }
+
+#[test]
+fn an_error_names_the_key_of_the_header_where_there_is_a_header() {
+    let id = KeyId::from_bytes([1, 2, 3, 4]);
+    for (error, named) in [
+        (OpenError::TooShort, None),
+        (OpenError::UnknownVersion(2), None),
+        (OpenError::UnknownKey(id), Some(id)),
+        (OpenError::NotAuthentic(id), Some(id)),
+    ] {
+        assert_eq!(error.key_id(), named, "{error}");
+    }
+}
