@@ -238,8 +238,7 @@ mod tests {
         for bad in ["*", "S*", "?", "SKILL_*", "A=b", "[A]", "'A'", "\u{17f}kill", "A;B", "A|B"] {
             assert_eq!(check_asked(OsStr::new(bad)), Err(PassError::NotNames), "{bad}");
         }
-        use std::os::unix::ffi::OsStrExt;
-        assert_eq!(check_asked(OsStr::from_bytes(b"A,\xff")), Err(PassError::NotText));
+        assert_eq!(check_asked(std::os::unix::ffi::OsStrExt::from_bytes(b"A,\xff")), Err(PassError::NotText));
     }
 
     proptest! {

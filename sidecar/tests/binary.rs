@@ -156,6 +156,51 @@ async fn a_child_that_outlived_its_sidecar_is_adopted_and_ended_with_the_next() 
 }
 
 #[tokio::test]
+async fn revoked_skill_tokens_are_replaced_in_the_file_and_in_a_running_and_an_adopted_child() {
+    let (system, _gateway, machine) = prepared().await;
+    put(&system, "/api/internal/pools/pool-1/secrets", json!({ "secrets": { "A_KEY": "c4n4ry" } })).await;
+    let revoke = async |kind: &str| {
+        let path = format!("/api/internal/pools/pool-1/{kind}");
+        let answer = send(system.internal(Method::DELETE, &path)).await;
+        assert!(answer.status == 200 || answer.status == 204, "{answer:?}");
+    };
+    let status = async |held: &str| {
+        let path = "/api/internal/secrets/maps?poolId=pool-1";
+        send(system.request(Method::GET, path).header("x-internal-token", held)).await.status
+    };
+    let has_good_tokens = async || {
+        let in_file = machine.text("skill-token").unwrap_or_default();
+        let in_child = machine.child_environment().remove("SKILL_API_TOKEN").unwrap_or_default();
+        status(&in_file).await == 200 && status(&in_child).await == 200
+    };
+    let first = machine.start();
+    let child = machine.wait_for_child().await;
+    eventually("both are good", async || has_good_tokens().await).await;
+
+    revoke("skill-tokens").await;
+    assert!(!has_good_tokens().await);
+    eventually("both are good again", async || has_good_tokens().await).await;
+    let second_child = machine.wait_for_child().await;
+    assert!(second_child != child && !is_alive(child));
+
+    // While the sidecar is away; its own token is revoked as well, and replaced by an operator.
+    first.kill();
+    revoke("runtime-tokens").await;
+    let path = "/api/internal/pools/pool-1/runtime-tokens";
+    let answer = send(system.internal(Method::POST, path).json(&json!({ "ttlSeconds": 3600 }))).await;
+    fs::write(&machine.environment["PORTCULLIS_TOKEN_FILE"], answer.json()["token"].as_str().unwrap()).unwrap();
+    let mut second = machine.start();
+    eventually("it is adopted", async || machine.log().contains("adopted")).await;
+    eventually("both are good again", async || has_good_tokens().await).await;
+    let third_child = machine.wait_for_child().await;
+    assert!(third_child != second_child && !is_alive(second_child));
+    let starts = machine.log().matches(r#""message":"started OpenClaw""#).count();
+    assert_eq!(starts, 3, "{}", machine.log());
+    second.terminate();
+    assert!(second.wait().await.success());
+}
+
+#[tokio::test]
 async fn what_it_did_not_start_it_does_not_end() {
     let (_system, _gateway, machine) = prepared().await;
     let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();

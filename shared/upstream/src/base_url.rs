@@ -30,7 +30,7 @@ impl BaseUrl {
         self.0.as_str()
     }
 
-    /// Whether it is on this machine: an address of 127.0.0.0/8 or ::1, or a name of localhost (RFC 6761 §6.3). A proxy would
+    /// Whether it is on this machine: an address of `127.0.0.0/8` or `::1`, or a name of localhost (RFC 6761 §6.3). A proxy would
     /// look for it elsewhere, and would see in the clear what http carries.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
