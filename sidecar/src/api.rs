@@ -115,6 +115,8 @@ pub struct Versions {
     pub skills_version: u64,
     /// Of the active templates.
     pub templates_version: u64,
+    /// The pool's generation of skill tokens. A token of another one is refused. `None`: an older control plane's answer.
+    pub skill_tokens_generation: Option<u64>,
 }
 
 /// A pool's configuration.
@@ -193,12 +195,14 @@ pub struct Tagged<T> {
 }
 
 impl Api {
-    /// The control plane at `base`, for `pool`.
+    /// The control plane at `base`, for `pool`. One on this machine is never called through a proxy. Any other is called by https,
+    /// and through the proxy that `HTTPS_PROXY` or `ALL_PROXY` names unless `NO_PROXY` excepts it: TLS ends at the control plane.
     ///
     /// # Errors
     /// Where the system's root certificates cannot be read.
     pub fn new(base: BaseUrl, pool: String, token: Token) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
+        let builder = if base.is_loopback() { Client::builder().no_proxy() } else { Client::builder() };
+        let client = builder
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)

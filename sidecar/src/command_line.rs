@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{own_program, prepare, run};
+use crate::{end, own_program, prepare, run};
 
 /// Keeps a pool and supervises its OpenClaw
 ///
@@ -25,6 +25,13 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Ends an OpenClaw that outlived its sidecar
+    ///
+    /// A sidecar that crashes leaves OpenClaw running, and the next one adopts it.
+    /// Where there is to be no next one, this ends OpenClaw and all that it started. It
+    /// needs the sidecar's settings, and does nothing where a sidecar runs.
+    #[command(verbatim_doc_comment)]
+    End,
     /// Installs OpenClaw's plugins for the pool's platforms
     ///
     /// They are installed as OpenClaw's user, in OpenClaw's own version. The platforms
@@ -59,6 +66,9 @@ Settings, all from the environment:
   OPENCLAW_STATE_DIR       OpenClaw's state (~/.openclaw)
   OPENCLAW_CONFIG_PATH     its configuration (openclaw.json in its state)
 
+The control plane is called through HTTPS_PROXY or ALL_PROXY, but for NO_PROXY;
+one on this machine is never called through a proxy.
+
 SIGTERM, SIGINT, SIGQUIT and SIGHUP end OpenClaw, then the sidecar.
 The log is one JSON object a line on standard error.";
 
@@ -72,6 +82,7 @@ pub fn main() -> ExitCode {
     let CommandLine { action, command } = CommandLine::parse();
     match action {
         Some(Action::Prepare { platforms, command }) => prepare::main(&platforms, &command),
+        Some(Action::End) => end::main(),
         None => run::main(command.into_iter()),
     }
 }

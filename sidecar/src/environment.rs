@@ -31,13 +31,31 @@ const PASSED: [&str; 21] = [
 ];
 
 /// What is never passed on, whoever asks for it: how these names begin.
-const FORBIDDEN_BEGINNINGS: [&str; 9] =
-    ["INTERNAL_", "ENCRYPTION_", "BETTER_AUTH_", "SLACK_", "AWS_", "LITELLM_", "COMPOSIO_", "PORTCULLIS_", "LD_"];
+///
+/// The last ones are of systemd's protocols: a child that has them speaks to systemd in the sidecar's name.
+const FORBIDDEN_BEGINNINGS: [&str; 13] = [
+    "INTERNAL_",
+    "SKILL_API_TOKEN",
+    "ENCRYPTION_",
+    "BETTER_AUTH_",
+    "SLACK_",
+    "AWS_",
+    "LITELLM_",
+    "COMPOSIO_",
+    "PORTCULLIS_",
+    "LD_",
+    "NOTIFY_",
+    "WATCHDOG_",
+    "LISTEN_",
+];
+
+/// How the names end of the keys and tokens that a rotation has replaced.
+const FORBIDDEN_END: &str = "_PREVIOUS";
 
 /// What is never passed on, whoever asks for it: whole names.
-const FORBIDDEN: [&str; 3] = ["DATABASE_URL", "NODE_OPTIONS", "OPENCLAW_LOAD_SHELL_ENV"];
+const FORBIDDEN: [&str; 4] = ["CREDENTIALS_DIRECTORY", "DATABASE_URL", "NODE_OPTIONS", "OPENCLAW_LOAD_SHELL_ENV"];
 
-/// The setting that names more of what is to be passed on, between commas or blanks.
+/// The setting that names more of what is to be passed on, between commas or white space.
 pub const PASS_SETTING: &str = "PORTCULLIS_PASS_ENV";
 
 /// What is set for every child.
@@ -55,18 +73,64 @@ pub fn for_child(environment: impl IntoIterator<Item = (OsString, OsString)>) ->
     let environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
     let more =
         environment.get(OsStr::new(PASS_SETTING)).and_then(|names| names.to_str()).unwrap_or_default().to_owned();
-    let asked: BTreeSet<&str> = more.split([',', ' ', '\t', '\n']).filter(|name| !name.is_empty()).collect();
+    let asked: BTreeSet<&str> = names(&more).collect();
     let is_passed = |name: &OsString| {
         name.to_str().is_some_and(|name| !is_forbidden(name) && (PASSED.contains(&name) || asked.contains(name)))
     };
     environment.into_iter().filter(|(name, _)| is_passed(name)).collect()
 }
 
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| character == ',' || character.is_whitespace()).filter(|name| !name.is_empty())
+}
+
+/// Errors of the names in [`PASS_SETTING`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PassError {
+    /// It is not text.
+    #[error("must be UTF-8")]
+    NotText,
+    /// It holds patterns, assignments or quotes, which have no effect here.
+    #[error(
+        "must be names of variables between commas or white space: patterns, quotes and values have no meaning here"
+    )]
+    NotNames,
+    /// It holds names that are the control plane's own, or the sidecar's.
+    #[error("OpenClaw is never given {0}")]
+    Forbidden(String),
+}
+
+/// Checks the names that are to be passed on: a setting that can only fail is better refused than dropped in silence.
+///
+/// # Errors
+/// [`PassError`]. Of several, the names that are forbidden.
+pub fn check_asked(asked: &OsStr) -> Result<(), PassError> {
+    let text = asked.to_string_lossy();
+    let forbidden: BTreeSet<&str> = names(&text).filter(|name| is_forbidden(name)).collect();
+    // npm's settings have the address of a registry in their names.
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./:@-".contains(&byte));
+    if !forbidden.is_empty() {
+        let printable = |name: &str| name.chars().filter(|character| !character.is_control()).take(64).collect();
+        return Err(PassError::Forbidden(forbidden.into_iter().map(printable).collect::<Vec<String>>().join(", ")));
+    }
+    match asked.to_str() {
+        None => Err(PassError::NotText),
+        Some(text) if !names(text).all(is_name) => Err(PassError::NotNames),
+        Some(_) => Ok(()),
+    }
+}
+
 /// Whether a name is never passed on.
 fn is_forbidden(name: &str) -> bool {
     // In any case: what reads an environment without regard to it must find nothing either.
     let name = name.to_ascii_uppercase();
-    FORBIDDEN.contains(&name.as_str()) || FORBIDDEN_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+    // And in quotes, with a value or as a pattern: it is the same name that is meant.
+    let name = name.trim_start_matches(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let whole = name.split(|character: char| !character.is_ascii_alphanumeric() && character != '_').next();
+    let whole = whole.unwrap_or_default();
+    FORBIDDEN.contains(&whole)
+        || whole.ends_with(FORBIDDEN_END)
+        || FORBIDDEN_BEGINNINGS.iter().any(|beginning| whole.starts_with(beginning))
 }
 
 #[cfg(test)]
@@ -121,11 +185,60 @@ mod tests {
             "OPENCLAW_LOAD_SHELL_ENV",
             "aws_secret_access_key",
             "Ld_Preload",
+            "SKILL_API_TOKEN",
+            "SKILL_API_TOKEN_PREVIOUS",
+            "Skill_Api_Token",
+            "INTERNAL_API_TOKEN_PREVIOUS",
+            "MY_KEY_PREVIOUS",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+            "WATCHDOG_PID",
+            "LISTEN_FDS",
+            "CREDENTIALS_DIRECTORY",
         ];
         let asked = names.join(",");
         let mut pairs = vec![(PASS_SETTING, asked.as_str())];
         pairs.extend(names.iter().filter(|name| **name != PASS_SETTING).map(|name| (*name, "x")));
         assert!(passed(&pairs).is_empty());
+        for name in names {
+            let expected = Err(PassError::Forbidden(name.to_owned()));
+            assert_eq!(check_asked(OsStr::new(name)), expected);
+            for spelling in [
+                format!("\r{name}\u{b}"),
+                format!("WANTED,\u{a0}{name},,"),
+                format!("{name},{name}"),
+                format!("WANTED {name}"),
+            ] {
+                assert_eq!(check_asked(OsStr::new(&spelling)), expected, "{spelling:?}");
+            }
+            for spelling in [
+                format!("\"{name}\""),
+                format!("{name}=x"),
+                format!("{name}*"),
+                format!("${{{name}}}"),
+                name.to_ascii_lowercase(),
+            ] {
+                assert!(matches!(check_asked(OsStr::new(&spelling)), Err(PassError::Forbidden(_))), "{spelling:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_are_names_and_the_forbidden_ones_are_all_told() {
+        let several = "WANTED,AWS_REGION\tskill_api_token x_PREVIOUS";
+        assert_eq!(
+            check_asked(OsStr::new(several)).unwrap_err().to_string(),
+            "OpenClaw is never given AWS_REGION, skill_api_token, x_PREVIOUS"
+        );
+        for good in
+            ["", " ", "MY_KEY", "npm_config_registry, npm_config_//r.example.com/:_authToken", "SKILL", "AWSKEY"]
+        {
+            assert_eq!(check_asked(OsStr::new(good)), Ok(()), "{good}");
+        }
+        for bad in ["*", "S*", "?", "SKILL_*", "A=b", "[A]", "'A'", "\u{17f}kill", "A;B", "A|B"] {
+            assert_eq!(check_asked(OsStr::new(bad)), Err(PassError::NotNames), "{bad}");
+        }
+        assert_eq!(check_asked(std::os::unix::ffi::OsStrExt::from_bytes(b"A,\xff")), Err(PassError::NotText));
     }
 
     proptest! {

@@ -30,6 +30,8 @@ pub struct Pace {
     pub token_margin: Duration,
     /// How long a token in a file lasts.
     pub file_token: Duration,
+    /// How long supervision may take from one step to the next before systemd's watchdog is told nothing any more.
+    pub progress: Duration,
     /// How long the process that handles files may take for a request of a few files.
     pub files: Duration,
 }
@@ -49,6 +51,7 @@ impl Default for Pace {
             termination: Duration::from_secs(30),
             token_margin: Duration::from_hours(24),
             file_token: Duration::from_hours(1),
+            progress: Duration::from_mins(10),
             files: Duration::from_secs(10),
         }
     }

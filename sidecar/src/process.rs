@@ -38,6 +38,8 @@ pub struct Launch<'a> {
     pub environment: BTreeMap<OsString, OsString>,
     /// When the token in its environment ends, in seconds since the Unix epoch.
     pub token_ends: Option<u64>,
+    /// The pool's generation of skill tokens when that one was asked for.
+    pub token_generation: Option<u64>,
 }
 
 /// A child.
@@ -58,7 +60,7 @@ impl Process {
     /// # Errors
     /// Those of starting a process, and of writing the record: the child is then ended.
     pub async fn start(launch: Launch<'_>, record: &Record) -> io::Result<Self> {
-        let Launch { launcher, drain, command, user, folder, environment, token_ends } = launch;
+        let Launch { launcher, drain, command, user, folder, environment, token_ends, token_generation } = launch;
         let start = Start { command, user, folder: &folder, environment: &environment };
         let (drain, output, errors) = Drain::start(drain)?;
         let (child, tree) = launcher.start(&start, output, errors).await?;
@@ -66,7 +68,7 @@ impl Process {
         let identity = Identity { pid, start_time, boot_id: boot_id().unwrap_or_default() };
         let cgroup = tree.cgroup().map(PathBuf::from);
         let (pool, uid) = (record.pool().to_owned(), user.uid());
-        let started = Started { identity, token_ends, pool, uid, session: pid, cgroup };
+        let started = Started { identity, token_ends, token_generation, pool, uid, session: pid, cgroup };
         let mut process = Self { started, tree, child: Some(child), drain: Some(drain) };
         if let Err(error) = record.write(&process.started) {
             process.end(Duration::ZERO).await;
@@ -105,6 +107,12 @@ impl Process {
     #[must_use]
     pub fn token_ends(&self) -> Option<u64> {
         self.started.token_ends
+    }
+
+    /// The pool's generation of skill tokens when that one was asked for; `None` where it was not known.
+    #[must_use]
+    pub fn token_generation(&self) -> Option<u64> {
+        self.started.token_generation
     }
 
     /// Waits until it has ended. Returns its exit code; `None` where a signal ended it, and for an adopted process, whose code

@@ -45,6 +45,9 @@ pub struct Started {
     pub identity: Identity,
     /// When its skill token ends, in seconds since the Unix epoch; `None` where it has none.
     pub token_ends: Option<u64>,
+    /// The pool's generation of skill tokens when that one was asked for; `None` where it was not known.
+    #[serde(default)]
+    pub token_generation: Option<u64>,
     /// The pool that it serves.
     pub pool: String,
     /// The user that it runs as.
@@ -97,6 +100,12 @@ impl Record {
     #[must_use]
     pub fn in_folder(folder: &Path, pool: &str) -> Self {
         Self { path: folder.join("openclaw-process.json"), pool: pool.to_owned() }
+    }
+
+    /// Whether there is one, whatever it says.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok()
     }
 
     /// The pool whose child is written down.
@@ -251,8 +260,15 @@ mod tests {
         let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
         let pid = stranger.id();
         let identity = Identity::of(pid).unwrap();
-        let started =
-            Started { identity, token_ends: Some(1), pool: "pool-1".to_owned(), uid, session: pid, cgroup: None };
+        let started = Started {
+            identity,
+            token_ends: Some(1),
+            token_generation: Some(2),
+            pool: "pool-1".to_owned(),
+            uid,
+            session: pid,
+            cgroup: None,
+        };
         record.write(&started).unwrap();
         assert_eq!(record.find(uid), None, "it leads no session");
         let old = Identity { start_time: started.identity.start_time + 1, ..started.identity.clone() };
@@ -269,6 +285,11 @@ mod tests {
             record.write(&other).unwrap();
             assert_eq!(record.find(uid), None, "{other:?}");
         }
+        // An older sidecar's.
+        let older = serde_json::to_string(&ended).unwrap().replace(r#""tokenGeneration":2,"#, "");
+        assert!(!older.contains("tokenGeneration"));
+        fs::write(&record.path, older).unwrap();
+        assert_eq!(record.find(uid), Some(Found::Ended(Started { token_generation: None, ..ended })));
         stranger.kill().unwrap();
         // Killed, and not waited for yet: a zombie.
         while started.identity.is_alive() {

@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
     rc::Rc,
     task::Poll,
+    time::Duration,
 };
 
 use nix::fcntl::OFlag;
@@ -21,6 +22,7 @@ use crate::{
     keeper::Keeper,
     launcher::Launcher,
     log,
+    notify::Notifier,
     openclaw::{OpenClaw, Version},
     own_program::OwnProgram,
     pace::Pace,
@@ -29,6 +31,7 @@ use crate::{
     program,
     record::Record,
     settings::{ChildSettings, Settings, SettingsErrors},
+    skill_token::Generation,
     supervisor::Supervisor,
     sync::Sync,
     token::Token,
@@ -146,11 +149,22 @@ fn start<Command: Iterator<Item = OsString>>(
             &[],
         );
     }
-    let _lock = lock(&mut settings)?;
+    let _lock = match lock(&mut settings)? {
+        Taken::Locked(lock) => lock,
+        Taken::ByAnother => {
+            return Err(format!(
+                "PORTCULLIS_RUN_DIR: another sidecar runs with {}: one pool has one sidecar, and two pools on a machine have a \
+                 folder each",
+                settings.run.display()
+            )
+            .into());
+        }
+    };
+    let notifier = Notifier::of(&environment);
     // What loses its parent falls to the sidecar, which ends it with the child that started it.
     nix::sys::prctl::set_child_subreaper(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(run(settings, token)))
+    runtime.block_on(LocalSet::new().run_until(run(settings, token, notifier)))
 }
 
 /// Refuses a child that could reach what is the sidecar's own.
@@ -163,8 +177,15 @@ pub(crate) fn refuse_what_child_could_reach(user: &User, token: Option<&Token>) 
     if faults.is_empty() { Ok(()) } else { Err(Failure::Settings(faults)) }
 }
 
-/// Takes the run folder for this sidecar alone, for as long as the file lives. Nothing else is touched before.
-fn lock(settings: &mut Settings) -> Result<File, Failure> {
+/// A run folder that was asked for.
+pub(crate) enum Taken {
+    /// It is this process's own for as long as the file lives.
+    Locked(File),
+    ByAnother,
+}
+
+/// Takes the run folder for this process alone. Nothing else is touched before.
+pub(crate) fn lock(settings: &mut Settings) -> Result<Taken, Failure> {
     let owner = nix::unistd::Uid::effective().as_raw();
     let folder = path::private_folder(&settings.run, owner).map_err(|fault| format!("PORTCULLIS_RUN_DIR: {fault}"))?;
     // Closed in each process that is started, as everything that the standard library opens.
@@ -173,18 +194,11 @@ fn lock(settings: &mut Settings) -> Result<File, Failure> {
     let lock = options.open(folder.join("lock"))?;
     match lock.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(format!(
-                "PORTCULLIS_RUN_DIR: another sidecar runs with {}: one pool has one sidecar, and two pools on a machine have a \
-                 folder each",
-                folder.display()
-            )
-            .into());
-        }
+        Err(TryLockError::WouldBlock) => return Ok(Taken::ByAnother),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
     settings.run = folder;
-    Ok(lock)
+    Ok(Taken::Locked(lock))
 }
 
 /// What handles the files of this child.
@@ -214,7 +228,26 @@ pub(crate) async fn check_folder_and_program(worker: &Worker, child: &ChildSetti
     }
 }
 
-async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
+/// How long an end takes at the longest beyond the time that the child is given: what remains is killed, and strays are.
+const END_MARGIN: Duration = Duration::from_secs(90);
+
+/// Tells systemd how the child is, whenever that changes.
+async fn tell_status(notifier: Rc<Notifier>, mut health: watch::Receiver<Health>) {
+    loop {
+        let status = match *health.borrow_and_update() {
+            Health::Active => "STATUS=active: OpenClaw answers",
+            Health::Degraded => "STATUS=degraded: OpenClaw is starting, or does not answer",
+            Health::Unhealthy => "STATUS=unhealthy: OpenClaw does not run",
+        };
+        notifier.send(&[status]);
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn run(settings: Settings, token: Token, notifier: Notifier) -> Result<(), Failure> {
+    let notifier = Rc::new(notifier);
     let pace = Pace { termination: settings.stop, ..Pace::default() };
     let child = settings.child;
     let uid = child.user.uid();
@@ -222,10 +255,12 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
     let (health, health_seen) = watch::channel(Health::Degraded);
     let (configured, configured_seen) = watch::channel(None);
     let (version, version_seen) = watch::channel(Version::NotYet);
+    let (generation, generation_seen) = watch::channel(Generation::NotYet);
     let stop = Rc::new(Notify::new());
     let folder = child.state.clone();
     let worker = worker(&child, &pace);
     check_folder_and_program(&worker, &child).await?;
+    let status = tell_status(Rc::clone(&notifier), health_seen.clone());
     let keeper = Rc::new(Keeper::new(worker, &child.state, &child.config, &settings.run));
     let supervisor = Supervisor {
         api: Rc::clone(&api),
@@ -243,11 +278,13 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
         prober: Prober::new(settings.gateway, &pace)?,
         health,
         configured: configured_seen,
+        generation: generation_seen,
         version,
+        notifier: Rc::clone(&notifier),
         stop: Rc::clone(&stop),
     };
-    let sync =
-        Sync { api, pace, address: settings.address, keeper, health: health_seen, version: version_seen, configured };
+    let (address, version) = (settings.address, version_seen);
+    let sync = Sync { api, pace, address, keeper, health: health_seen, version, generation, configured };
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()]
         .into_iter()
         .map(signal)
@@ -255,12 +292,16 @@ async fn run(settings: Settings, token: Token) -> Result<(), Failure> {
     let reaped = tokio::task::spawn_local(tree::keep_reaping(signal(SignalKind::child())?, tree::FORGOTTEN));
     let supervised = tokio::task::spawn_local(supervisor.run());
     let synced = tokio::task::spawn_local(sync.run());
+    notifier.send(&["READY=1"]);
+    let status = tokio::task::spawn_local(status);
     std::future::poll_fn(|context| {
         let is_received = ends.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
         if is_received { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
     log::info("stopping", &[]);
+    status.abort();
+    notifier.stopping(pace.termination + END_MARGIN);
     synced.abort();
     stop.notify_one();
     supervised.await?;

@@ -14,7 +14,7 @@ use portcullis_auth::PoolId;
 use portcullis_upstream::BaseUrl;
 
 use crate::{
-    environment::{SET, for_child},
+    environment::{PASS_SETTING, PassError, SET, check_asked, for_child},
     pace::Pace,
     path,
     user::{User, UserError},
@@ -64,7 +64,7 @@ pub struct ChildSettings {
     pub environment: BTreeMap<OsString, OsString>,
 }
 
-/// What is wrong with one setting. It holds no value.
+/// What is wrong with one setting. It holds no value but the names of variables.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each says itself")]
 pub enum SettingsError {
@@ -72,6 +72,8 @@ pub enum SettingsError {
     Missing(&'static str),
     #[error("{0} {1}")]
     Malformed(&'static str, &'static str),
+    #[error("PORTCULLIS_PASS_ENV: {0}")]
+    Passed(#[from] PassError),
     #[error("PORTCULLIS_CHILD_USER: {0}")]
     User(#[from] UserError),
     #[error(
@@ -191,6 +193,8 @@ impl ChildSettings {
             reader.errors.push(error);
             User::own()
         });
+        let asked = reader.raw(PASS_SETTING).map(check_asked).transpose();
+        reader.errors.extend(asked.err().map(SettingsError::from));
         let mut child = for_child(reader.environment.iter().cloned());
         child.extend(user.environment().map(|(name, value)| (name.into(), value.into())));
         child.extend(SET.map(|(name, value)| (name.into(), value.into())));
@@ -353,6 +357,12 @@ mod tests {
             ("PORTCULLIS_STOP_SECONDS", "301", "PORTCULLIS_STOP_SECONDS must be"),
             ("PORTCULLIS_STOP_SECONDS", "1.5", "PORTCULLIS_STOP_SECONDS must be"),
             ("PORTCULLIS_STOP_SECONDS", "-1", "PORTCULLIS_STOP_SECONDS must be"),
+            ("PORTCULLIS_PASS_ENV", "918273=x", "PORTCULLIS_PASS_ENV: must be names"),
+            (
+                "PORTCULLIS_PASS_ENV",
+                "X SKILL_API_TOKEN",
+                "PORTCULLIS_PASS_ENV: OpenClaw is never given SKILL_API_TOKEN",
+            ),
             ("HOME", "", "HOME is not set"),
         ] {
             let mut pairs: Vec<_> = LEAST.into_iter().filter(|(key, _)| *key != name).collect();

@@ -357,8 +357,10 @@ struct Caller {
 impl Caller {
     fn new(context: &Context) -> Result<Self, Failure> {
         let base = format!("{}/", context.api_url.trim_end_matches('/')).parse();
-        let base = base.map_err(|error| Failure::Usage(format!("{CONTEXT_FILE}: apiUrl {error}")))?;
-        let client = Client::builder().redirect(Policy::none()).timeout(TIMEOUT).user_agent("portcullis-skill").build();
+        let base: BaseUrl = base.map_err(|error| Failure::Usage(format!("{CONTEXT_FILE}: apiUrl {error}")))?;
+        // As the sidecar does it.
+        let client = if base.is_loopback() { Client::builder().no_proxy() } else { Client::builder() };
+        let client = client.redirect(Policy::none()).timeout(TIMEOUT).user_agent("portcullis-skill").build();
         let client =
             client.map_err(|_| Failure::Unavailable("the system's root certificates cannot be read".to_owned()))?;
         Ok(Self { client, base, token: token()? })

@@ -6,15 +6,17 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    api::{Api, Health},
+    api::{Api, ApiError, Health},
     keeper::Keeper,
     log,
+    notify::{Notifier, Progress},
     openclaw::{self, OpenClaw, Version},
-    pace::{MAXIMUM_RESTARTS, Moment, Pace, pause, unix_seconds},
+    pace::{Backoff, MAXIMUM_RESTARTS, Moment, Pace, pause, unix_seconds},
     probe::{Answer, Prober, Pulse},
     process::{Launch, Process},
     program,
     record::Record,
+    skill_token::{ChildToken, Generation},
     worker::{FileError, Ground},
 };
 
@@ -44,8 +46,12 @@ pub struct Supervisor {
     pub health: watch::Sender<Health>,
     /// Whether there is a configuration to start it with; sent again with each new one.
     pub configured: watch::Receiver<Option<u64>>,
+    /// The pool's generation of skill tokens.
+    pub generation: watch::Receiver<Generation>,
     /// Where the version of what is started is told.
     pub version: watch::Sender<Version>,
+    /// What systemd is told through.
+    pub notifier: Rc<Notifier>,
     /// Where the end is told.
     pub stop: Rc<Notify>,
 }
@@ -61,13 +67,25 @@ enum End {
     /// With this exit code, where it is known.
     Exited(Option<i32>),
     Unhealthy,
-    TokenEnds,
+    /// Its token ends soon, or is refused. This is the next child's.
+    TokenRenewed(ChildToken),
 }
 
 impl Supervisor {
-    /// Supervises until it is told to stop; the child has ended then.
-    pub async fn run(mut self) {
+    /// Supervises until it is told to stop; the child has ended then. As long as it makes progress, systemd's watchdog is told.
+    pub async fn run(self) {
+        let notifier = Rc::clone(&self.notifier);
+        let progress = Progress::new(&notifier, self.pace.progress);
+        tokio::select! {
+            () = self.supervise(&progress) => {}
+            () = progress.tell() => {}
+        }
+    }
+
+    async fn supervise(mut self, progress: &Progress<'_>) {
         let mut restarts = 0;
+        // A token for the next start, where one was issued before the child was ended for it.
+        let mut renewed = None;
         let stop = Rc::clone(&self.stop);
         // An adopted child has a version too, and the pool registers with it.
         tokio::select! {
@@ -76,6 +94,7 @@ impl Supervisor {
             () = stop.notified() => stop.notify_one(),
         }
         loop {
+            progress.step();
             let (ground, mut process) = match Process::adopt(&self.record, &self.openclaw.user).await {
                 Some(process) => {
                     log::info("adopted the running OpenClaw", &[("pid", process.id().into())]);
@@ -91,22 +110,24 @@ impl Supervisor {
                 }
                 None => {
                     tokio::select! {
-                        started = self.start() => started,
+                        started = self.start(renewed.take(), progress) => started,
                         () = stop.notified() => return,
                     }
                 }
             };
             let (began, restorations) = (Moment::now(), self.keeper.restorations());
             if let Some(process) = &mut process {
-                let end = self.watch(process, &mut Pulse::new(began)).await;
+                let end = self.watch(process, &mut Pulse::new(began), progress).await;
+                progress.step();
                 match end {
                     End::Stopped => {
                         process.end(self.pace.termination).await;
                         self.record.clear();
                         return;
                     }
-                    End::TokenEnds => {
-                        log::info("starting OpenClaw anew, before its token ends", &[]);
+                    End::TokenRenewed(token) => {
+                        log::info("starting OpenClaw anew with a new token", &[("pid", process.id().into())]);
+                        renewed = Some(token);
                         process.end(self.pace.termination).await;
                         self.record.clear();
                         continue;
@@ -139,7 +160,7 @@ impl Supervisor {
                         "OpenClaw refuses its configuration (exit code 78): it is started again once there is another one",
                         &[("version", (*self.configured.borrow()).into())],
                     );
-                    if !self.wait_for_other(ground.as_ref()).await {
+                    if !self.wait_for_other(ground.as_ref(), progress).await {
                         return;
                     }
                     restarts = 0;
@@ -152,7 +173,7 @@ impl Supervisor {
                     "OpenClaw was started too often: waiting for another configuration",
                     &[("restarts", MAXIMUM_RESTARTS.into())],
                 );
-                if !self.wait_for_other(ground.as_ref()).await {
+                if !self.wait_for_other(ground.as_ref(), progress).await {
                     return;
                 }
                 restarts = 0;
@@ -184,9 +205,10 @@ impl Supervisor {
 
     /// Waits until there is another configuration, or another `OpenClaw`, than the last start had; the pool is unhealthy
     /// meanwhile. `false` where it is told to stop.
-    async fn wait_for_other(&mut self, ground: Option<&Ground>) -> bool {
+    async fn wait_for_other(&mut self, ground: Option<&Ground>, progress: &Progress<'_>) -> bool {
         self.health.send_replace(Health::Unhealthy);
         loop {
+            progress.step();
             tokio::select! {
                 // A version that came while the child was starting counts as well: the start has seen the one before.
                 changed = self.configured.changed() => return changed.is_ok(),
@@ -215,41 +237,53 @@ impl Supervisor {
 
     /// Starts the child as soon as there is a configuration. Returns the ground that it was started on; `None` in place of the
     /// process where it could not be started.
-    async fn start(&mut self) -> (Option<Ground>, Option<Process>) {
+    async fn start(
+        &mut self,
+        renewed: Option<ChildToken>,
+        progress: &Progress<'_>,
+    ) -> (Option<Ground>, Option<Process>) {
         // The sender lives as long as the sidecar does.
-        let _ = self.configured.wait_for(Option::is_some).await;
+        while tokio::time::timeout(self.pace.plugins, self.configured.wait_for(Option::is_some)).await.is_err() {
+            progress.step();
+        }
         self.check_version().await;
-        self.wait_for_plugins().await;
+        self.wait_for_plugins(progress).await;
         let mut environment = self.openclaw.environment.clone();
-        let issued = tokio::time::timeout(TOKEN_PATIENCE, self.api.skill_token(TOKEN_LASTS)).await;
-        let token_ends = match issued {
-            Ok(Ok(token)) => {
-                environment.insert("SKILL_API_TOKEN".into(), token.expose_secret().into());
-                Some(unix_seconds() + TOKEN_LASTS.as_secs())
+        // Plugins may have been waited for since it was issued.
+        let renewed = renewed.filter(|token| !self.generation.borrow().refuses(token.generation));
+        let issued = match renewed {
+            Some(token) => Ok(token),
+            None => self.first_token().await,
+        };
+        let (token_ends, token_generation) = match issued {
+            Ok(issued) => {
+                environment.insert("SKILL_API_TOKEN".into(), issued.token.expose_secret().into());
+                (Some(issued.ends), issued.generation)
             }
             // Skills read the token in the file first, which is renewed as soon as the control plane answers.
-            Ok(Err(error)) => {
-                log::warn(
-                    "OpenClaw is started without a token in its environment",
-                    &[("because", error.to_string().into())],
-                );
-                None
-            }
-            Err(_) => {
-                log::warn(
-                    "OpenClaw is started without a token in its environment",
-                    &[("because", "it took too long".into())],
-                );
-                None
+            Err(because) => {
+                log::warn("OpenClaw is started without a token in its environment", &[("because", because.into())]);
+                (None, None)
             }
         };
         // Only now: a configuration that came while the token was waited for is the one that the child reads.
         self.configured.mark_unchanged();
+        progress.step();
         self.restore().await;
+        progress.step();
         let ground = self.ground().await;
         let OpenClaw { launcher, command, user, folder, .. } = &self.openclaw;
         let drain = self.keeper.worker().program();
-        let launch = Launch { launcher, drain, command, user, folder: folder.clone(), environment, token_ends };
+        let launch = Launch {
+            launcher,
+            drain,
+            command,
+            user,
+            folder: folder.clone(),
+            environment,
+            token_ends,
+            token_generation,
+        };
         match Process::start(launch, &self.record).await {
             Ok(process) => {
                 log::info("started OpenClaw", &[("pid", process.id().into())]);
@@ -258,6 +292,53 @@ impl Supervisor {
             Err(error) => {
                 log::warn("OpenClaw could not be started", &[("because", error.to_string().into())]);
                 (ground, None)
+            }
+        }
+    }
+
+    /// A token for the environment of a child that is about to be started.
+    async fn first_token(&self) -> Result<ChildToken, String> {
+        let mut generation = self.generation.clone();
+        // The first heartbeat is on its way. Without its answer a token that is good would be taken for an old one.
+        let _ = tokio::time::timeout(TOKEN_PATIENCE, generation.wait_for(|now| *now != Generation::NotYet)).await;
+        match tokio::time::timeout(TOKEN_PATIENCE, self.issue()).await {
+            Ok(issued) => issued.map_err(|error| error.to_string()),
+            Err(_) => Err("it took too long".to_owned()),
+        }
+    }
+
+    async fn issue(&self) -> Result<ChildToken, ApiError> {
+        // Before it is asked for: a generation that is raised meanwhile makes it old, whichever of both it has.
+        let generation = self.generation.borrow().known();
+        let ends = unix_seconds() + TOKEN_LASTS.as_secs();
+        Ok(ChildToken { token: self.api.skill_token(TOKEN_LASTS).await?, ends, generation })
+    }
+
+    /// A new token for the child, as soon as its own ends soon or is refused and there is another. Until then it runs on: an end
+    /// would mend nothing.
+    async fn renewed_token(&self, ends: Option<u64>, issued: Option<u64>) -> ChildToken {
+        let Some(ends) = ends else { return std::future::pending().await };
+        let ends = ends.saturating_sub(self.pace.token_margin.as_secs());
+        let mut generation = self.generation.clone();
+        let mut backoff = Backoff::new(self.pace.retry, self.pace.longest_retry);
+        loop {
+            let (now, is_over) = (*generation.borrow_and_update(), ends <= unix_seconds());
+            if !is_over && !now.refuses(issued) {
+                tokio::select! {
+                    changed = generation.changed() => if changed.is_err() { pause(self.pace.probe).await },
+                    () = pause(self.pace.probe) => {}
+                }
+                continue;
+            }
+            match self.issue().await {
+                Ok(token) => return token,
+                Err(error) => {
+                    let wait = backoff.next_wait();
+                    let mut facts = error.facts();
+                    facts.push(("againInSeconds", log::seconds(wait)));
+                    log::warn("no new token for OpenClaw, whose own ends soon or was revoked", &facts);
+                    pause(wait).await;
+                }
             }
         }
     }
@@ -286,9 +367,10 @@ impl Supervisor {
 
     /// Waits until all plugins that the configuration enables are installed. `OpenClaw` itself would try to install a missing
     /// one for more than a minute before it listens, or start without the platform.
-    async fn wait_for_plugins(&mut self) {
+    async fn wait_for_plugins(&mut self, progress: &Progress<'_>) {
         let mut told = Vec::new();
         loop {
+            progress.step();
             let missing = self.missing_plugins().await;
             if missing.is_empty() {
                 return;
@@ -345,12 +427,13 @@ impl Supervisor {
     }
 
     /// Watches a child until there is something to be done about it.
-    async fn watch(&self, process: &mut Process, pulse: &mut Pulse) -> End {
-        let token_ends = process.token_ends().map(|ends| ends.saturating_sub(self.pace.token_margin.as_secs()));
+    async fn watch(&self, process: &mut Process, pulse: &mut Pulse, progress: &Progress<'_>) -> End {
+        let renewed = self.renewed_token(process.token_ends(), process.token_generation());
         // Silence is how every start begins.
         let (pid, mut last) = (process.id(), Answer::Silent);
         let probing = async {
             loop {
+                progress.step();
                 let answer = self.prober.ask().await;
                 if last != answer {
                     let is_well = matches!(answer, Answer::Ready | Answer::Starting | Answer::Silent);
@@ -363,14 +446,12 @@ impl Supervisor {
                 if health == Health::Unhealthy {
                     return End::Unhealthy;
                 }
-                if token_ends.is_some_and(|ends| ends <= unix_seconds()) {
-                    return End::TokenEnds;
-                }
                 pause(self.pace.probe).await;
             }
         };
         tokio::select! {
             end = probing => end,
+            token = renewed => End::TokenRenewed(token),
             code = process.wait() => End::Exited(code),
             () = self.stop.notified() => End::Stopped,
         }

@@ -16,6 +16,7 @@ use crate::{
     log,
     openclaw::Version,
     pace::{Backoff, Moment, Pace, jittered, pause},
+    skill_token::Generation,
     worker::FileError,
 };
 
@@ -33,6 +34,8 @@ pub struct Sync {
     pub health: watch::Receiver<Health>,
     /// The version of the `OpenClaw` that is started.
     pub version: watch::Receiver<Version>,
+    /// Where the pool's generation of skill tokens is told.
+    pub generation: watch::Sender<Generation>,
     /// Where the version of a new configuration is told.
     pub configured: watch::Sender<Option<u64>>,
 }
@@ -73,8 +76,8 @@ struct Applied {
     templates: Option<u64>,
     /// The agents whose workspaces have them.
     with_templates: BTreeSet<String>,
-    /// When the token in the file was issued.
-    token: Option<Moment>,
+    /// When the token in the file was issued, and the pool's generation of then.
+    token: Option<(Moment, Option<u64>)>,
 }
 
 impl Applied {
@@ -116,6 +119,13 @@ impl Sync {
                     jittered(self.pace.heartbeat)
                 }
                 Err(error) => {
+                    self.generation.send_if_modified(|now| {
+                        let is_first = *now == Generation::NotYet;
+                        if is_first {
+                            *now = Generation::Unknown;
+                        }
+                        is_first
+                    });
                     // A pool that is not known, or not any more, makes itself known.
                     is_registered &= !error.is_not_found();
                     was_refused = true;
@@ -139,6 +149,8 @@ impl Sync {
             self.api.register(&report).await?;
         }
         let versions = self.api.heartbeat(&report, shared.last_seen.get()).await?;
+        let told = versions.skill_tokens_generation.map_or(Generation::Unknown, Generation::Known);
+        self.generation.send_if_modified(|now| std::mem::replace(now, told) != told);
         shared.versions.send_replace(Some(versions));
         Ok(())
     }
@@ -171,7 +183,16 @@ impl Sync {
                 Err(error) => {
                     let wait = backoff.next_wait();
                     tell("not up to date", error.facts(), wait);
-                    pause(wait).await;
+                    // Revoked tokens are replaced at once, whatever else fails.
+                    let generation = newest.and_then(|versions| versions.skill_tokens_generation);
+                    let is_raised = |newest: &Option<Versions>| {
+                        let now = newest.and_then(|versions| versions.skill_tokens_generation);
+                        now.is_some() && now != generation
+                    };
+                    tokio::select! {
+                        Ok(_) = versions.wait_for(is_raised) => {}
+                        () = pause(wait) => {}
+                    }
                 }
             }
         }
@@ -192,7 +213,7 @@ impl Sync {
         let restored = error.map_or(Ok(()), |error| Err(error.into()));
         let Some(versions) = versions else { return restored };
         // The token first: what starts next may need it.
-        let token = self.renew_token(applied).await;
+        let token = self.renew_token(applied, versions.skill_tokens_generation).await;
         let others = self.apply(applied, versions).await;
         shared.last_seen.set(applied.last_seen());
         restored.and(token).and(others)
@@ -294,15 +315,19 @@ impl Sync {
         Ok(())
     }
 
-    /// Renews the token in the file when half of its time is over.
-    async fn renew_token(&self, applied: &mut Applied) -> Result<(), SyncError> {
-        if applied.token.is_some_and(|issued| issued.age() < self.pace.file_token / 2) {
+    /// Renews the token in the file when half of its time is over, and when those of the pool were revoked. A control plane that
+    /// tells no generation changes nothing.
+    async fn renew_token(&self, applied: &mut Applied, generation: Option<u64>) -> Result<(), SyncError> {
+        let is_good = applied.token.is_some_and(|(issued, of)| {
+            issued.age() < self.pace.file_token / 2 && (generation.is_none() || generation == of)
+        });
+        if is_good {
             return Ok(());
         }
         let issued = Moment::now();
         let token = self.api.skill_token(self.pace.file_token).await?;
         self.keeper.keep_token(token).await?;
-        applied.token = Some(issued);
+        applied.token = Some((issued, generation));
         Ok(())
     }
 }

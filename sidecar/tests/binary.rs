@@ -6,6 +6,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     process::Command,
+    sync::{Arc, Mutex},
 };
 
 use portcullis_tests::{
@@ -15,6 +16,7 @@ use portcullis_tests::{
 use reqwest::Method;
 use serde_json::json;
 use support::{Gateway, Machine, is_alive, is_root, signal};
+use tokio::{io::AsyncReadExt, net::TcpListener};
 
 async fn prepared() -> (System, Gateway, Machine) {
     let system = System::start().await;
@@ -84,7 +86,10 @@ async fn the_pools_token_is_nowhere_that_the_child_could_look() {
         ("AWS_SECRET_ACCESS_KEY", "c4n4ry"),
         ("LD_PRELOAD_CANARY", "c4n4ry"),
         ("SOMETHING_ELSE", "c4n4ry"),
-        ("PORTCULLIS_PASS_ENV", "WANTED,AWS_SECRET_ACCESS_KEY,INTERNAL_API_TOKEN"),
+        ("PORTCULLIS_PASS_ENV", "WANTED"),
+        ("SKILL_API_TOKEN", "c4n4ry"),
+        ("NOTIFY_SOCKET", "c4n4ry"),
+        ("WATCHDOG_USEC", "600000000"),
         ("WANTED", "passed"),
     ] {
         machine.set(name, value);
@@ -148,6 +153,51 @@ async fn a_child_that_outlived_its_sidecar_is_adopted_and_ended_with_the_next() 
     second.terminate();
     assert!(second.wait().await.success());
     assert!(!is_alive(child));
+}
+
+#[tokio::test]
+async fn revoked_skill_tokens_are_replaced_in_the_file_and_in_a_running_and_an_adopted_child() {
+    let (system, _gateway, machine) = prepared().await;
+    put(&system, "/api/internal/pools/pool-1/secrets", json!({ "secrets": { "A_KEY": "c4n4ry" } })).await;
+    let revoke = async |kind: &str| {
+        let path = format!("/api/internal/pools/pool-1/{kind}");
+        let answer = send(system.internal(Method::DELETE, &path)).await;
+        assert!(answer.status == 200 || answer.status == 204, "{answer:?}");
+    };
+    let status = async |held: &str| {
+        let path = "/api/internal/secrets/maps?poolId=pool-1";
+        send(system.request(Method::GET, path).header("x-internal-token", held)).await.status
+    };
+    let has_good_tokens = async || {
+        let in_file = machine.text("skill-token").unwrap_or_default();
+        let in_child = machine.child_environment().remove("SKILL_API_TOKEN").unwrap_or_default();
+        status(&in_file).await == 200 && status(&in_child).await == 200
+    };
+    let first = machine.start();
+    let child = machine.wait_for_child().await;
+    eventually("both are good", async || has_good_tokens().await).await;
+
+    revoke("skill-tokens").await;
+    assert!(!has_good_tokens().await);
+    eventually("both are good again", async || has_good_tokens().await).await;
+    let second_child = machine.wait_for_child().await;
+    assert!(second_child != child && !is_alive(child));
+
+    // While the sidecar is away; its own token is revoked as well, and replaced by an operator.
+    first.kill();
+    revoke("runtime-tokens").await;
+    let path = "/api/internal/pools/pool-1/runtime-tokens";
+    let answer = send(system.internal(Method::POST, path).json(&json!({ "ttlSeconds": 3600 }))).await;
+    fs::write(&machine.environment["PORTCULLIS_TOKEN_FILE"], answer.json()["token"].as_str().unwrap()).unwrap();
+    let mut second = machine.start();
+    eventually("it is adopted", async || machine.log().contains("adopted")).await;
+    eventually("both are good again", async || has_good_tokens().await).await;
+    let third_child = machine.wait_for_child().await;
+    assert!(third_child != second_child && !is_alive(second_child));
+    let starts = machine.log().matches(r#""message":"started OpenClaw""#).count();
+    assert_eq!(starts, 3, "{}", machine.log());
+    second.terminate();
+    assert!(second.wait().await.success());
 }
 
 #[tokio::test]
@@ -259,6 +309,85 @@ async fn a_control_plane_that_is_away_keeps_nobody_from_starting_with_what_there
     assert_eq!(machine.text("openclaw.json").unwrap(), config);
     assert!(sidecar.is_running());
     drop(gateway);
+}
+
+/// A proxy that answers nobody, and the first lines that it is told.
+async fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let told = Arc::<Mutex<Vec<String>>>::default();
+    let lines = Arc::clone(&told);
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut head = vec![0; 4096];
+            let count = connection.read(&mut head).await.unwrap_or(0);
+            lines.lock().unwrap().push(String::from_utf8_lossy(&head[..count]).into_owned());
+        }
+    });
+    (address, told)
+}
+
+#[tokio::test]
+async fn a_control_plane_on_this_machine_is_called_through_no_proxy() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    let (proxy, told) = proxy().await;
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        machine.set(name, &proxy);
+    }
+    machine.set("NO_PROXY", "elsewhere.example.com");
+    let mut sidecar = machine.start();
+    machine.wait_for_child().await;
+    eventually("the gateway answers", async || machine.log().contains("OpenClaw is ready")).await;
+    sidecar.terminate();
+    assert!(sidecar.wait().await.success());
+    // Nobody listens there.
+    machine.set("PORTCULLIS_API_URL", "https://localhost:9");
+    let count = machine.log().matches("no heartbeat").count();
+    let _sidecar = machine.start();
+    eventually("it is tried", async || machine.log().matches("no heartbeat").count() > count).await;
+    assert_eq!(*told.lock().unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_control_plane_elsewhere_is_called_through_the_proxy_for_https_which_sees_no_token() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    let (proxy, told) = proxy().await;
+    machine.set("PORTCULLIS_API_URL", "https://control-plane.invalid");
+    machine.set("HTTPS_PROXY", &proxy);
+    let token = fs::read_to_string(&machine.environment["PORTCULLIS_TOKEN_FILE"]).unwrap();
+    let _sidecar = machine.start();
+    eventually("the proxy is asked", async || !told.lock().unwrap().is_empty()).await;
+    let told = told.lock().unwrap().concat();
+    assert!(told.starts_with("CONNECT control-plane.invalid:443 ") && !told.contains(&token), "{told}");
+}
+
+#[tokio::test]
+async fn the_fleets_token_is_not_passed_on_where_none_is_issued() {
+    let (_system, _gateway, mut machine) = prepared().await;
+    machine.set("SKILL_API_TOKEN", "c4n4ry");
+    machine.set("SKILL_API_TOKEN_PREVIOUS", "c4n4ry");
+    for asked in ["SKILL_API_TOKEN", "WANTED,skill_api_token", "SKILL_API_TOKEN_PREVIOUS\r\n", "\"SKILL_API_TOKEN\""] {
+        machine.set("PORTCULLIS_PASS_ENV", asked);
+        let mut sidecar = machine.start();
+        assert!(!sidecar.wait().await.success(), "{asked}");
+    }
+    assert_eq!(machine.log().matches("PORTCULLIS_PASS_ENV: OpenClaw is never given ").count(), 4, "{}", machine.log());
+    assert!(machine.child().is_none());
+    machine.prepare(&["slack"]).await.assert_fails("PORTCULLIS_PASS_ENV");
+    // With what an earlier run has left, it is started while the control plane is away.
+    machine.environment.remove("PORTCULLIS_PASS_ENV");
+    machine.set("PORTCULLIS_API_URL", "http://127.0.0.1:9");
+    fs::create_dir_all(machine.state()).unwrap();
+    fs::write(machine.state().join("openclaw.json"), "{}").unwrap();
+    if let Some(user) = machine.environment.get("PORTCULLIS_CHILD_USER").map(|user| user.parse().unwrap()) {
+        for path in [machine.state(), machine.state().join("openclaw.json")] {
+            std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
+        }
+    }
+    let _sidecar = machine.start();
+    machine.wait_for_child().await;
+    assert!(!machine.child_environment().contains_key("SKILL_API_TOKEN"));
+    assert!(!format!("{:?}", machine.child_environment()).contains("c4n4ry"));
 }
 
 #[tokio::test]

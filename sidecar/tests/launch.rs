@@ -71,6 +71,7 @@ async fn a_child_is_known_again_until_it_ends_and_what_it_left_ends_then() {
         folder: folder.path().to_owned(),
         environment: environment(),
         token_ends: Some(1),
+        token_generation: Some(2),
     };
     let process = Process::start(launch, &record).await.unwrap();
     let identity = Identity::of(process.id()).unwrap();
@@ -79,8 +80,8 @@ async fn a_child_is_known_again_until_it_ends_and_what_it_left_ends_then() {
     let left = left().unwrap();
     let Some(Found::Running(started)) = record.find(user.uid()) else { panic!("it is not found") };
     assert_eq!(
-        (started.identity.clone(), started.session, started.token_ends),
-        (identity.clone(), process.id(), Some(1))
+        (started.identity.clone(), started.session, started.token_ends, started.token_generation),
+        (identity.clone(), process.id(), Some(1), Some(2))
     );
     // As a sidecar that breaks: nothing is done for it.
     std::mem::forget(process);

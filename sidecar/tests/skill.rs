@@ -268,3 +268,15 @@ async fn a_control_plane_that_is_away_is_told_from_a_refusal() {
     machine.run(&["secrets", "get"]).await.assert_fails(2, "apiUrl must be an https URL");
     drop(machine.system);
 }
+
+#[tokio::test]
+async fn a_control_plane_on_this_machine_is_called_through_no_proxy() {
+    let mut machine = Machine::with_agents(&["agent"]).await;
+    // Nobody listens there.
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        machine.environment.insert(name, "http://127.0.0.1:9".to_owned());
+    }
+    machine.environment.insert("NO_PROXY", "elsewhere.example.com".to_owned());
+    let ran = machine.run(&["secrets", "get", "KEY"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+}

@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,7 @@ use portcullis_sidecar::{
     pace::{MAXIMUM_RESTARTS, Pace},
     probe::Prober,
     record::{Identity, Record},
+    skill_token::Generation,
     supervisor::Supervisor,
     token::Token,
     user::User,
@@ -58,6 +59,7 @@ struct World {
     keeper: Rc<Keeper>,
     health: watch::Receiver<Health>,
     configured: watch::Sender<Option<u64>>,
+    generation: watch::Sender<Generation>,
     version: watch::Receiver<Version>,
     stop: Rc<Notify>,
     task: JoinHandle<()>,
@@ -127,6 +129,7 @@ impl World {
         let (health, health_seen) = watch::channel(Health::Degraded);
         let (configured, configured_seen) = watch::channel(None);
         let (version, version_seen) = watch::channel(Version::NotYet);
+        let (generation, generation_seen) = watch::channel(Generation::Unknown);
         let stop = Rc::new(Notify::new());
         let api = Api::new(api.parse().unwrap(), "pool-1".to_owned(), Token::Held("token".into()));
         let program = OwnProgram::at(Path::new(env!("CARGO_BIN_EXE_portcullis-sidecar")), User::own());
@@ -151,10 +154,13 @@ impl World {
             prober: Prober::new(address, &pace).unwrap(),
             health,
             configured: configured_seen,
+            generation: generation_seen,
+            notifier: Rc::default(),
             stop: Rc::clone(&stop),
         };
         let task = tokio::task::spawn_local(supervisor.run());
-        Self { folder, keeper, health: health_seen, configured, version: version_seen, stop, task, probes }
+        let (health, version) = (health_seen, version_seen);
+        Self { folder, keeper, health, configured, generation, version, stop, task, probes }
     }
 
     /// The ids of all children so far.
@@ -435,20 +441,109 @@ async fn the_version_is_asked_for_anew_at_each_start() {
     LocalSet::new().run_until(test).await;
 }
 
-/// A control plane that issues a token at each request: `token-1`, `token-2`.
+/// A control plane that issues a token at each request: `token-1`, `token-2`; or none while it is broken.
+#[derive(Clone, Default)]
+struct Issuer {
+    requests: Arc<AtomicUsize>,
+    issued: Arc<AtomicUsize>,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl Issuer {
+    async fn start(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/", listener.local_addr().unwrap());
+        let issuer = self.clone();
+        let answer = async move |body: axum::Json<serde_json::Value>| {
+            assert_eq!(body["ttlSeconds"], 30 * 24 * 60 * 60);
+            issuer.requests.fetch_add(1, Ordering::Relaxed);
+            if issuer.is_broken.load(Ordering::Relaxed) {
+                return Err(StatusCode::SERVICE_UNAVAILABLE);
+            }
+            let number = 1 + issuer.issued.fetch_add(1, Ordering::Relaxed);
+            Ok(axum::Json(serde_json::json!({ "token": format!("token-{number}"), "expiresAt": "x" })))
+        };
+        #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+        let router = Router::new().route("/api/internal/pools/pool-1/skill-tokens", axum::routing::post(answer));
+        tokio::spawn(async { axum::serve(listener, router).await });
+        base
+    }
+}
+
 async fn issuing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}/", listener.local_addr().unwrap());
-    let issued = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let answer = async move |body: axum::Json<serde_json::Value>| {
-        assert_eq!(body["ttlSeconds"], 30 * 24 * 60 * 60);
-        let number = 1 + issued.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        axum::Json(serde_json::json!({ "token": format!("token-{number}"), "expiresAt": "x" }))
+    Issuer::default().start().await
+}
+
+/// Tells its token, and lives on.
+const TELLS_TOKEN: &str = "echo $$ >> starts; echo $SKILL_API_TOKEN >> tokens; exec sleep 600";
+
+#[tokio::test]
+async fn one_whose_token_was_revoked_is_started_anew_once_with_another() {
+    let test = async {
+        let issuer = Issuer::default();
+        let world = World::start_with_api(&["sh", "-c", TELLS_TOKEN], Mood::Ready, pace(), &issuer.start().await).await;
+        let tell = |generation| world.generation.send_replace(generation);
+        let tokens = || std::fs::read_to_string(world.folder.path().join("tokens")).unwrap_or_default();
+        world.configured.send_replace(Some(1));
+        world.wait_for(1).await;
+        for (told, starts) in [
+            // A control plane that tells none, and one whose first is told only now.
+            (Generation::Unknown, 1),
+            (Generation::Known(0), 1),
+            (Generation::Known(1), 2),
+            (Generation::Unknown, 2),
+            (Generation::Known(1), 2),
+            (Generation::Known(4), 3),
+            (Generation::Known(3), 4),
+        ] {
+            tell(told);
+            world.wait_for(starts).await;
+            let expected: Vec<String> = (1..=starts).map(|number| format!("token-{number}")).collect();
+            eventually("it has told its token", async || tokens().lines().eq(&expected)).await;
+            // Each heartbeat tells it again.
+            for _ in 0..5 {
+                tell(told);
+                world.wait_for_probes(3).await;
+            }
+            assert_eq!((world.starts().len(), issuer.requests.load(Ordering::Relaxed)), (starts, starts), "{told:?}");
+            assert!(world.starts().iter().rev().skip(1).all(|pid| !is_alive(*pid)), "two of them never run at once");
+        }
+        world.end().await;
     };
-    #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
-    let router = Router::new().route("/api/internal/pools/pool-1/skill-tokens", axum::routing::post(answer));
-    tokio::spawn(async { axum::serve(listener, router).await });
-    base
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn one_whose_token_was_revoked_runs_on_until_there_is_another() {
+    let test = async {
+        let issuer = Issuer::default();
+        let pace = Pace { retry: pace().probe, longest_retry: pace().probe, ..pace() };
+        let world = World::start_with_api(&["sh", "-c", TELLS_TOKEN], Mood::Ready, pace, &issuer.start().await).await;
+        world.configured.send_replace(Some(1));
+        world.wait_for(1).await;
+        issuer.is_broken.store(true, Ordering::Relaxed);
+        world.generation.send_replace(Generation::Known(1));
+        eventually("it is tried again", async || issuer.requests.load(Ordering::Relaxed) >= 5).await;
+        assert!(world.starts().len() == 1 && is_alive(world.starts()[0]));
+        issuer.is_broken.store(false, Ordering::Relaxed);
+        world.wait_for(2).await;
+        assert_eq!(world.end().await.len(), 2);
+
+        // With an hour between two tries there is one.
+        let pace = Pace { retry: Duration::from_hours(1), longest_retry: Duration::from_hours(1), ..pace };
+        let issuer = Issuer::default();
+        let world = World::start_with_api(&["sh", "-c", TELLS_TOKEN], Mood::Ready, pace, &issuer.start().await).await;
+        world.configured.send_replace(Some(1));
+        world.wait_for(1).await;
+        issuer.is_broken.store(true, Ordering::Relaxed);
+        for generation in 1..5 {
+            world.generation.send_replace(Generation::Known(generation));
+            world.wait_for_probes(5).await;
+        }
+        assert_eq!(issuer.requests.load(Ordering::Relaxed), 2);
+        assert_eq!(world.end().await.len(), 1);
+    };
+    LocalSet::new().run_until(test).await;
 }
 
 #[tokio::test]

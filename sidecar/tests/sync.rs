@@ -5,7 +5,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,7 @@ use portcullis_sidecar::{
     openclaw::Version,
     own_program::OwnProgram,
     pace::Pace,
+    skill_token::Generation,
     sync::Sync,
     token::Token,
     user::User,
@@ -59,6 +60,12 @@ struct ControlPlane {
     mood: Arc<Mutex<Mood>>,
     heartbeats: Arc<AtomicUsize>,
     others: Arc<AtomicUsize>,
+    /// How often a skill token was asked for.
+    tokens: Arc<AtomicUsize>,
+    /// Whether such a request is refused.
+    refuses_tokens: Arc<AtomicBool>,
+    /// The pool's generation of skill tokens; `None` from a control plane that tells none.
+    generation: Arc<Mutex<Option<u64>>>,
     /// What the newest heartbeat told.
     told: Arc<Mutex<Value>>,
     /// What the newest registration told.
@@ -87,13 +94,26 @@ async fn take(State(plane): State<ControlPlane>, request: Request) -> Response {
         let body = axum::body::to_bytes(request.into_body(), 1024 * 1024).await.unwrap();
         *told.lock().unwrap() = serde_json::from_slice(&body).unwrap();
     }
+    if path.ends_with("/skill-tokens") {
+        plane.tokens.fetch_add(1, Ordering::Relaxed);
+        if plane.refuses_tokens.load(Ordering::Relaxed) {
+            return (StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response();
+        }
+    }
     let mood = plane.mood.lock().unwrap().clone();
     match mood {
         Mood::Status(status) => (StatusCode::from_u16(status).unwrap(), "{}").into_response(),
         Mood::Lacking(_, lacking) if path.contains(lacking) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response()
         }
-        Mood::Well(version) | Mood::Lacking(version, _) => axum::Json(answer(&path, version)).into_response(),
+        Mood::Well(version) | Mood::Lacking(version, _) => {
+            let mut answer = answer(&path, version);
+            if let (true, Some(generation)) = (answer["token"].is_string(), *plane.generation.lock().unwrap()) {
+                answer["skillTokensGeneration"] = generation.into();
+                answer["token"] = format!("token-of-{generation}").into();
+            }
+            axum::Json(answer).into_response()
+        }
         Mood::Html => ([("content-type", "text/html")], "<html><body>200 OK</body></html>").into_response(),
         Mood::Half(version) => {
             let whole = answer(&path, version).to_string();
@@ -138,12 +158,20 @@ struct World {
 
 impl World {
     async fn start(mood: Mood) -> Self {
+        Self::start_at(mood, |_| {}).await
+    }
+
+    /// With a pace that `change` changes.
+    async fn start_at(mood: Mood, change: impl FnOnce(&mut Pace)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/", listener.local_addr().unwrap());
         let plane = ControlPlane {
             mood: Arc::new(Mutex::new(mood)),
             heartbeats: Arc::default(),
             others: Arc::default(),
+            tokens: Arc::default(),
+            refuses_tokens: Arc::default(),
+            generation: Arc::default(),
             told: Arc::default(),
             registered: Arc::default(),
         };
@@ -161,13 +189,16 @@ impl World {
         let worker = Worker::new(program, folder.path(), Duration::from_hours(1));
         let (config, run) = (folder.path().join("openclaw.json"), folder.path().join("run"));
         let keeper = Keeper::new(worker, folder.path(), &config, &run);
+        let mut pace = Pace { heartbeat: short, retry: short, longest_retry: 2 * short, ..Pace::default() };
+        change(&mut pace);
         let sync = Sync {
             api: Rc::new(api),
-            pace: Pace { heartbeat: short, retry: short, longest_retry: 2 * short, ..Pace::default() },
+            pace,
             address: Some("127.0.0.1:1".to_owned()),
             keeper: Rc::new(keeper),
             health: health_seen,
             version: version_seen,
+            generation: watch::Sender::new(Generation::NotYet),
             configured,
         };
         let task = tokio::task::spawn_local(sync.run());
@@ -287,6 +318,88 @@ async fn an_idle_pool_costs_one_request_a_heartbeat() {
         eventually("ten heartbeats", async || world.plane.heartbeats.load(Ordering::Relaxed) >= heartbeats + 10).await;
         // At the most the last of the first round.
         assert!(world.plane.others.load(Ordering::Relaxed) <= others + 1);
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_token_in_the_file_is_renewed_once_when_the_pools_generation_changes() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        let tokens = || world.plane.tokens.load(Ordering::Relaxed);
+        let heartbeats = async |count: usize| {
+            let enough = world.plane.heartbeats.load(Ordering::Relaxed) + count;
+            eventually("more heartbeats", async || world.plane.heartbeats.load(Ordering::Relaxed) >= enough).await;
+        };
+        let raise_to = |generation: Option<u64>| *world.plane.generation.lock().unwrap() = generation;
+        heartbeats(5).await;
+        assert_eq!(tokens(), 1, "a control plane that tells no generation changes nothing");
+        for (count, generation) in [(2, 0), (3, 1), (4, 7), (5, 6)] {
+            raise_to(Some(generation));
+            let token = format!("token-of-{generation}");
+            eventually("the token is new", async || world.read("skill-token").as_ref() == Some(&token)).await;
+            heartbeats(10).await;
+            assert_eq!(tokens(), count, "once for each change");
+        }
+        raise_to(None);
+        heartbeats(5).await;
+        assert_eq!(tokens(), 5);
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn revoked_tokens_are_replaced_whatever_else_fails_and_after_an_absence() {
+    let test = async {
+        // The waits after a failure are so long that a test would not end.
+        let hour = Duration::from_hours(1);
+        let world = World::start_at(Mood::Well(1), |pace| (pace.retry, pace.longest_retry) = (hour, hour)).await;
+        let is_of = async |generation: u64| {
+            let token = format!("token-of-{generation}");
+            eventually("the token is new", async || world.read("skill-token").as_ref() == Some(&token)).await;
+        };
+        world.wait_for(1).await;
+        *world.plane.generation.lock().unwrap() = Some(1);
+        is_of(1).await;
+        // Skills cannot be had: the files wait for an hour.
+        world.plane.be(Mood::Lacking(2, "/skills/"));
+        eventually("the configuration is new", async || world.version() == Some(2)).await;
+        for generation in [2, 3] {
+            *world.plane.generation.lock().unwrap() = Some(generation);
+            is_of(generation).await;
+        }
+        world.task.abort();
+
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        // Away, and with another generation back.
+        world.plane.be(Mood::Status(503));
+        world.wait_for_calls(3).await;
+        *world.plane.generation.lock().unwrap() = Some(4);
+        world.plane.be(Mood::Well(1));
+        let is_new = || world.read("skill-token").as_deref() == Some("token-of-4");
+        eventually("the token is new", async || is_new()).await;
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_renewal_that_fails_is_not_tried_at_each_heartbeat() {
+    let test = async {
+        let hour = Duration::from_hours(1);
+        let world = World::start_at(Mood::Well(1), |pace| (pace.retry, pace.longest_retry) = (hour, hour)).await;
+        world.wait_for(1).await;
+        world.plane.refuses_tokens.store(true, Ordering::Relaxed);
+        *world.plane.generation.lock().unwrap() = Some(1);
+        let tokens = || world.plane.tokens.load(Ordering::Relaxed);
+        eventually("it is tried", async || tokens() == 2).await;
+        let enough = world.plane.heartbeats.load(Ordering::Relaxed) + 20;
+        eventually("more heartbeats", async || world.plane.heartbeats.load(Ordering::Relaxed) >= enough).await;
+        assert_eq!(tokens(), 2);
         world.task.abort();
     };
     LocalSet::new().run_until(test).await;

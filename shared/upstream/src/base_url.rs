@@ -1,6 +1,6 @@
 //! Where an upstream is.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use reqwest::Url;
 
@@ -28,6 +28,18 @@ impl BaseUrl {
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// Whether it is on this machine: an address of `127.0.0.0/8` or `::1`, or a name of localhost (RFC 6761 §6.3). A proxy would
+    /// look for it elsewhere, and would see in the clear what http carries.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let name = host.strip_suffix('.').unwrap_or(host);
+        address.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+            || name == "localhost"
+            || name.ends_with(".localhost")
     }
 
     /// The URL of a method or path below it.
@@ -77,6 +89,23 @@ mod tests {
             "http://127.0.0.1.example.com/",
         ] {
             assert_eq!(bad.parse::<BaseUrl>(), Err(InvalidBaseUrl), "{bad}");
+        }
+        for (url, is_loopback) in [
+            ("http://127.0.0.1:1/", true),
+            ("http://[::1]/", true),
+            ("https://127.255.0.9/", true),
+            ("https://[::ffff:127.0.0.1]/", true),
+            ("https://LOCALHOST:8443/", true),
+            ("https://localhost./", true),
+            ("https://pool.localhost/", true),
+            ("https://2130706433/", true),
+            ("https://128.0.0.1/", false),
+            ("https://[::2]/", false),
+            ("https://localhost.example.com/", false),
+            ("https://notlocalhost/", false),
+            ("https://127.0.0.1.example.com/", false),
+        ] {
+            assert_eq!(url.parse::<BaseUrl>().unwrap().is_loopback(), is_loopback, "{url}");
         }
         let base: BaseUrl = "https://slack.com/api/".parse().unwrap();
         assert_eq!(base.join("auth.test").as_str(), "https://slack.com/api/auth.test");
