@@ -1,10 +1,20 @@
 //! Where `LiteLLM` has a master key, each pool has a virtual key of its own: made with its configuration, ended with the pool.
 //! The master key is in no pool, row, answer or log line.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use aws_types::SdkConfig;
+use local::database::sdk_config;
 use portcullis_openclaw::Configuration;
+use portcullis_runtime::{Platform, rotating::LOOK_AGAIN_AFTER, secrets::SecretSource};
 use portcullis_tests::{
     Answer, Fault, FaultProxy, StandInLiteLlm, System,
     lite_llm::Mood,
@@ -13,7 +23,8 @@ use portcullis_tests::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{net::TcpListener, task::JoinSet};
+use tower::ServiceExt;
 
 const REGISTER: &str = "/api/internal/pools/register";
 const HEARTBEAT: &str = "/api/internal/pools/heartbeat";
@@ -433,4 +444,66 @@ async fn a_key_whose_publication_lost_to_its_own_first_attempt_is_kept() {
     assert_eq!((given.0, keys(&lite_llm)), (1, vec![given.1.clone()]));
     assert_eq!(lite_llm.made_and_ended(), (1, 0));
     assert_eq!(key(&system, "pool-1").await, given);
+}
+
+/// A Secrets Manager with these secrets by their names, as far as a function asks it.
+async fn secrets_manager(secrets: Arc<Mutex<BTreeMap<String, String>>>) -> SdkConfig {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+    let router = axum::Router::new().fallback(async move |body: axum::body::Bytes| {
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let name = asked["SecretId"].as_str().unwrap();
+        match secrets.lock().unwrap().get(name).filter(|_| asked["VersionStage"] == "AWSCURRENT") {
+            Some(value) => (http::StatusCode::OK, json!({ "Name": name, "SecretString": value }).to_string()),
+            None => (http::StatusCode::BAD_REQUEST, json!({ "__type": "ResourceNotFoundException" }).to_string()),
+        }
+    });
+    tokio::spawn(async { axum::serve(listener, router).await });
+    sdk_config(&url)
+}
+
+#[tokio::test]
+async fn a_rotated_master_key_is_looked_up_again_before_a_pool_goes_without_a_key() {
+    let (lite_llm, system) = (StandInLiteLlm::start().await, System::start().await);
+    let models = |master: &str| json!({ "LITELLM_BASE_URL": lite_llm.url(), "LITELLM_MASTER_KEY": master }).to_string();
+    let names = ["configuration", "delivery-secrets", "pool-secrets", "runtime-tokens", "skill-tokens"];
+    let mut secrets: BTreeMap<_, _> = names.map(|name| (format!("/p/keys/{name}"), random_hex(32))).into();
+    secrets.insert("/p/internal-token".to_owned(), system.settings.internal_token.clone());
+    secrets.insert("/p/litellm".to_owned(), models(&lite_llm.master_key()));
+    let secrets = Arc::new(Mutex::new(secrets));
+    let source = SecretSource::secrets_manager(&secrets_manager(Arc::clone(&secrets)).await, "/p/");
+    let platform = Platform { secrets: Arc::new(source), ..system.stack.platform().clone() };
+    let function = internal::start(&platform).await.unwrap();
+    let call = async |method: &str, path: &str, body: Value| {
+        let request = http::Request::builder().method(method).uri(format!("/api/internal/pools{path}"));
+        let request = request.header("x-internal-token", &system.settings.internal_token);
+        let request =
+            request.header("content-type", "application/json").body(axum::body::Body::from(body.to_string())).unwrap();
+        let response = function.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 1_000_000).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let register =
+        async |pool: &str, status: &str| call("POST", "/register", json!({ "poolId": pool, "status": status })).await.0;
+    assert_eq!(register("pool-1", "active").await, 200);
+    assert_eq!(call("GET", "/pool-1/config", Value::Null).await.0, 200);
+
+    // The clock stays below the age at which a value is looked up without a reason.
+    for (pool, ended) in [("pool-2", "pool-1"), ("pool-3", "pool-2")] {
+        let master = format!("not-a-real-master-key-{}", random_hex(12));
+        lite_llm.rotate(&master);
+        secrets.lock().unwrap().insert("/p/litellm".to_owned(), models(&master));
+        assert_eq!(register(pool, "active").await, 200);
+        system.clock.advance(LOOK_AGAIN_AFTER);
+        if pool == "pool-3" {
+            // An end finds it out as well.
+            assert_eq!(register(ended, "terminated").await, 200);
+        }
+        let (status, config) = call("GET", &format!("/{pool}/config"), Value::Null).await;
+        assert_eq!(status, 200, "{config}");
+        assert!(keys(&lite_llm).contains(&key_in(&config).to_owned()));
+    }
+    assert_eq!(lite_llm.made_and_ended(), (3, 1));
 }
