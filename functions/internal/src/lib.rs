@@ -2,7 +2,7 @@
 //!
 //! One file an endpoint. This function seals secrets and issues bound tokens, and opens what a pool's configuration holds:
 //! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool, opens no skill's secret and
-//! reads nothing that Slack signs with.
+//! reads nothing that Slack signs with. Where `LiteLLM` has a master key, this function alone holds it.
 
 mod check_slack_tokens;
 mod config;
