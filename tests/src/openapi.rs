@@ -141,6 +141,7 @@ fn describe_errors(document: &mut Value) {
         ("415", "NotJson", "The body is not JSON"),
         ("429", "TooManyRequests", "The gateway holds the caller back"),
         ("500", "Internal", "The server failed"),
+        ("502", "UpstreamFailed", "A service that the server calls failed"),
         ("503", "Unavailable", "A dependency did not answer, or the server does not offer this"),
     ];
     let mut responses = Map::new();
@@ -169,6 +170,7 @@ fn error_response(status: &str) -> Value {
         "415" => "NotJson",
         "429" => "TooManyRequests",
         "500" => "Internal",
+        "502" => "UpstreamFailed",
         _ => "Unavailable",
     };
     json!({ "$ref": format!("#/components/responses/{name}") })

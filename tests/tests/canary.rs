@@ -7,7 +7,7 @@ mod tour;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis_runtime::logging::LineSink;
-use portcullis_tests::{logs, system::random_hex};
+use portcullis_tests::{StandInLiteLlm, logs, system::random_hex};
 
 use search::Canary;
 use tour::Tour;
@@ -26,6 +26,19 @@ async fn no_secret_stands_where_it_is_not_meant_to_be() {
     let found = tour.end().await;
     assert!(found.canaries > 30 && found.answers > 300 && found.lines > 300, "the tour was short: {found:?}");
     assert!(found.leaks.is_empty(), "{:#?}", found.leaks);
+}
+
+#[tokio::test]
+async fn the_models_master_key_and_the_keys_made_with_it_stand_nowhere_else_either() {
+    let lite_llm = StandInLiteLlm::start().await;
+    let mut tour = Tour::start_with_keys_of_pools(&lite_llm).await;
+    tour.models(&lite_llm).await;
+    tour.faults().await;
+    let found = tour.end().await;
+    assert!(found.canaries > 15 && found.answers > 100 && found.lines > 100, "the tour was short: {found:?}");
+    assert!(found.leaks.is_empty(), "{:#?}", found.leaks);
+    let (made, ended) = lite_llm.made_and_ended();
+    assert!(made >= 3 && ended >= 2, "keys were made and ended: {made} {ended}");
 }
 
 #[tokio::test]

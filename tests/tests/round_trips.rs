@@ -10,6 +10,8 @@
 //! | POST, DELETE skill-tokens: static token · bound token | 1 |
 //! | POST, DELETE runtime-tokens | 1 |
 //! | GET config/latest: not changed · changed · built anew | 1 · 2 · 4 |
+//! | the same where the pool's key to the models is made · replaced | 4 · 5 |
+//! | register, heartbeat: nothing but the end of a pool waits for `LiteLLM` | 1 |
 //! | GET config: built before | 2 |
 //! | GET config/versions/{version}: not changed · read | 1 · 2 |
 //! | GET skills/latest, GET workspace-templates/latest: not changed · read | 1 · 2 |
@@ -41,7 +43,7 @@ use std::{
 
 use portcullis_auth::Clock;
 use portcullis_tests::{
-    Fault, FaultProxy, Faulty, StandInSlack, System, seed, slack,
+    Fault, FaultProxy, Faulty, StandInLiteLlm, StandInSlack, System, seed, slack,
     slack_api::Saying,
     system::{Settings, eventually, send},
 };
@@ -192,6 +194,31 @@ async fn a_configuration_that_has_not_changed_is_told_in_one_round() {
     assert_eq!(told(&system, poll(&version).header("if-none-match", &tag)).await, (304, 3), "a version that it has");
     seed::bot(&system, "bot-2", &connected.pool).await;
     assert!(builds(told(&system, poll(&latest).header("if-none-match", &tag)).await), "changed");
+}
+
+#[tokio::test]
+async fn a_pools_own_key_to_the_models_takes_no_round_more_unless_one_is_replaced() {
+    let lite_llm = StandInLiteLlm::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut settings = Settings::random().with("LITELLM_MASTER_KEY", &lite_llm.master_key());
+    settings.data = Some(data.path().to_owned());
+    let latest = "/api/internal/pools/pool-1/config/latest";
+    for (end, most) in [("", 4), ("/v1", 5)] {
+        let settings = settings.clone().with("LITELLM_BASE_URL", &format!("{}{end}", lite_llm.url()));
+        let system = System::start_with(settings).await;
+        let body = json!({ "poolId": "pool-1" });
+        for path in [REGISTER, HEARTBEAT] {
+            assert_eq!(told(&system, system.internal(Method::POST, path).json(&body)).await, (200, 1), "{path}");
+        }
+        let (status, rounds) = told(&system, system.internal(Method::GET, latest)).await;
+        assert!(status == 200 && (most - 1..=most).contains(&rounds), "{status} {rounds}");
+        assert_eq!(told(&system, system.internal(Method::GET, latest)).await, (200, 2), "built before");
+        let tag = send(system.internal(Method::GET, latest)).await.header("etag").to_owned();
+        let again = system.internal(Method::GET, latest).header("if-none-match", &tag);
+        assert_eq!(told(&system, again).await, (304, 1), "not changed");
+        system.shutdown().await;
+    }
+    assert_eq!(lite_llm.made_and_ended(), (2, 1));
 }
 
 #[tokio::test]

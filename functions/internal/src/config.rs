@@ -4,6 +4,7 @@ pub mod answer;
 pub mod bare;
 pub mod generator;
 pub mod latest;
+pub mod models;
 pub mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,15 +15,19 @@ use portcullis_auth::{Generation, PoolId};
 use portcullis_openclaw::{BotRecord, ChannelRecord, Configuration, CredentialKind, Platform, PoolRecords, Reference};
 use portcullis_runtime::{ApiError, tier::Runtime};
 use portcullis_store::{
-    self as store, BotRecords, ChannelRecords, Credential, CredentialId, Pool, PoolConfiguration, PublishError,
-    Published, Snapshot, StoreError,
+    self as store, BotRecords, ChannelRecords, Credential, CredentialId, ModelsKey, ModelsKeyChange, Pool,
+    PoolConfiguration, PublishError, Published, Snapshot, StoreError,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::{
     App,
-    config::{answer::PoolSecrets, generator::Generator},
+    config::{
+        answer::PoolSecrets,
+        generator::Generator,
+        models::{Unpublished, reference_to},
+    },
     openclaw_version::dialect_of,
     pool_not_found,
 };
@@ -69,11 +74,29 @@ impl App {
     }
 
     /// The newest configuration of a pool that was read: what is stored, or, in three calls, what is built anew.
+    ///
+    /// A pool that lacks a key of its own to the models is given one, which takes calls to `LiteLLM` beside these. A key that
+    /// becomes no pool's is ended.
     pub async fn newest(
+        &self,
+        read: PoolConfiguration,
+        generator: &Generator,
+        generation: Option<Generation>,
+    ) -> Result<Current, ApiError> {
+        let (pool, mut unpublished) = (read.pool.id.clone(), None);
+        let current = self.stored_or_built(read, generator, generation, &mut unpublished).await;
+        if let Some(unpublished) = unpublished {
+            self.end_unpublished(&pool, unpublished).await;
+        }
+        current
+    }
+
+    async fn stored_or_built(
         &self,
         mut read: PoolConfiguration,
         generator: &Generator,
         generation: Option<Generation>,
+        unpublished: &mut Option<Unpublished>,
     ) -> Result<Current, ApiError> {
         for _ in 0..TRIES {
             let dialect = dialect_of(&read.pool)?;
@@ -83,24 +106,57 @@ impl App {
                 return Ok(Current { read, snapshot, configuration, known: None });
             }
             let pool = read.pool.id.clone();
-            let (records, secrets, kept_token) = tokio::try_join!(
+            let (records, secrets, kept_token, kept_key) = tokio::try_join!(
                 self.store.pool_records(&read.pool),
                 self.store.secrets_of_pool(&pool),
-                self.store.gateway_token(&read)
+                self.store.gateway_token(&read),
+                self.own_models_key(&read, generator)
             )?;
+            let mut built_of = pool_records(&read.pool, &records)?;
             let new_token = if kept_token.is_none() { Some(self.new_gateway_token()) } else { None };
-            let configuration = generator.build(&pool_records(&read.pool, &records, generator)?, dialect);
+            // Last, when nothing but the publication can fail any more.
+            if let Some(base_url) = generator.models_of_each_pool().filter(|_| kept_key.is_none()) {
+                *unpublished = Some(self.new_models_key(&read, base_url, unpublished.take()).await?);
+            }
+            let new_key = unpublished.as_ref().map(Unpublished::key).filter(|_| kept_key.is_none());
+            let (change, replaced) = models_key_change(&read, generator, new_key);
+            let is_new = new_key.is_some();
+            let key = kept_key.as_ref().or(new_key);
+            built_of.lite_llm = generator.lite_llm(key);
+            let own_key = key.map(|key| (reference_to(key), key.key.clone()));
+            let configuration = generator.build(&built_of, dialect);
             let (hash, bytes) = (configuration.hash(), configuration.to_bytes());
-            let published = self.store.publish_snapshot(&read, &name, hash, bytes, new_token.as_ref()).await;
+            let published = self.store.publish_snapshot(&read, &name, hash, bytes, new_token.as_ref(), change).await;
+            if let Some(unpublished) = unpublished.as_mut() {
+                unpublished.came_out(&published);
+            }
             if let Published::As(snapshot) = published.map_err(refuse)? {
+                if is_new {
+                    *unpublished = None;
+                }
+                self.end_replaced(&pool, &replaced).await;
                 let mut credentials = credentials(records);
                 credentials.extend(kept_token.or(new_token).map(|token| (Reference::Gateway, token)));
+                credentials.extend(own_key);
                 let known = Some(Filling { credentials, secrets: PoolSecrets(secrets) });
                 return Ok(Current { read, snapshot, configuration, known });
             }
             read = self.pool_configuration(&pool, generation).await?;
+            *unpublished = unpublished.take().and_then(|unpublished| unpublished.unless_of(&read));
         }
         Err(ApiError::unavailable("a pool changes faster than its configuration is built"))
+    }
+
+    /// The pool's own key to the models as they are set now.
+    async fn own_models_key(
+        &self,
+        read: &PoolConfiguration,
+        generator: &Generator,
+    ) -> Result<Option<ModelsKey>, StoreError> {
+        match generator.models_of_each_pool() {
+            Some(base_url) => self.store.models_key(read, base_url).await,
+            None => Ok(None),
+        }
     }
 
     fn new_gateway_token(&self) -> SecretString {
@@ -118,13 +174,15 @@ impl App {
     ) -> Result<Option<(Value, PoolSecrets)>, ApiError> {
         let filling = match current.known.take() {
             Some(filling) => filling,
-            None => match self.read_filling(current).await? {
+            None => match self.read_filling(current, generator).await? {
                 Some(filling) => filling,
                 None => return Ok(None),
             },
         };
         let credential = |reference: &Reference| match reference {
-            Reference::LiteLlm { revision } => generator.key_of(*revision),
+            Reference::LiteLlm { revision } if generator.models_of_each_pool().is_none() => {
+                generator.shared_key(*revision)
+            }
             _ => filling.credentials.get(reference).map(SecretString::expose_secret),
         };
         let config = current.configuration.fill(&credential).ok();
@@ -133,23 +191,26 @@ impl App {
 
     /// What may be filled into this pool's configurations today, whatever they name: the credentials of connected channels of the
     /// pool's own active bots. Two rounds of calls.
-    pub async fn filling_of_today(&self, read: &PoolConfiguration) -> Result<Filling, ApiError> {
-        let (records, secrets, gateway_token) = tokio::try_join!(
+    pub async fn filling_of_today(&self, read: &PoolConfiguration, generator: &Generator) -> Result<Filling, ApiError> {
+        let (records, secrets, gateway_token, models_key) = tokio::try_join!(
             self.store.pool_records(&read.pool),
             self.store.secrets_of_pool(&read.pool.id),
-            self.store.gateway_token(read)
+            self.store.gateway_token(read),
+            self.own_models_key(read, generator)
         )?;
         let mut credentials = credentials(records);
         credentials.extend(gateway_token.map(|token| (Reference::Gateway, token)));
+        credentials.extend(models_key.map(|key| (reference_to(&key), key.key)));
         Ok(Filling { credentials, secrets: PoolSecrets(secrets) })
     }
 
-    async fn read_filling(&self, current: &Current) -> Result<Option<Filling>, ApiError> {
+    async fn read_filling(&self, current: &Current, generator: &Generator) -> Result<Option<Filling>, ApiError> {
         let (ids, references) = channel_references(current.configuration.references());
-        let (found, secrets, gateway_token) = tokio::try_join!(
+        let (found, secrets, gateway_token, models_key) = tokio::try_join!(
             self.store.credentials(&ids),
             self.store.secrets_of_pool(&current.read.pool.id),
-            self.store.gateway_token(&current.read)
+            self.store.gateway_token(&current.read),
+            self.own_models_key(&current.read, generator)
         )?;
         let mut credentials = BTreeMap::new();
         for ((reference, revision), credential) in references.into_iter().zip(found) {
@@ -159,6 +220,7 @@ impl App {
             credentials.insert(reference, credential.value);
         }
         credentials.extend(gateway_token.map(|token| (Reference::Gateway, token)));
+        credentials.extend(models_key.map(|key| (reference_to(&key), key.key)));
         Ok(Some(Filling { credentials, secrets: PoolSecrets(secrets) }))
     }
 }
@@ -208,9 +270,30 @@ fn credentials(records: Vec<BotRecords>) -> BTreeMap<Reference, SecretString> {
     each.collect()
 }
 
-fn pool_records(pool: &Pool, records: &[BotRecords], generator: &Generator) -> Result<PoolRecords, ApiError> {
+/// What a publication makes of the pool's own key to the models, and the aliases of keys that are to be ended after it.
+fn models_key_change<'a>(
+    read: &PoolConfiguration,
+    generator: &Generator,
+    new_key: Option<&'a ModelsKey>,
+) -> (ModelsKeyChange<'a>, Vec<String>) {
+    let left_over = read.left_over_models_keys();
+    match new_key {
+        Some(key) => {
+            // What was left over has ended before this key was made.
+            let replaced = read.pool.models_key_aliases.iter().filter(|alias| !left_over.contains(alias));
+            (ModelsKeyChange::Set(key), replaced.cloned().collect())
+        }
+        None if generator.models_of_each_pool().is_some() => (ModelsKeyChange::Keep, left_over),
+        // They are warned of once, since only a master key could end them.
+        None if read.models_key_alias().is_some() => (ModelsKeyChange::Remove, read.pool.models_key_aliases.clone()),
+        None => (ModelsKeyChange::Keep, Vec::new()),
+    }
+}
+
+/// What a configuration is built of, still without models.
+fn pool_records(pool: &Pool, records: &[BotRecords]) -> Result<PoolRecords, ApiError> {
     let bots = records.iter().map(bot_record).collect::<Result<_, _>>()?;
-    Ok(PoolRecords { bots, bot_ids: pool.bots.clone(), lite_llm: generator.lite_llm() })
+    Ok(PoolRecords { bots, bot_ids: pool.bots.clone(), lite_llm: None })
 }
 
 fn bot_record(records: &BotRecords) -> Result<BotRecord, StoreError> {

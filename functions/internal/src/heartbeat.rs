@@ -95,6 +95,9 @@ pub async fn handle(
     };
     let versions = async { app.store.library_versions().await.map_err(ApiError::from) };
     let (pool, (skills_version, templates_version)) = tokio::try_join!(beat, versions)?;
+    if pool.status == PoolStatus::Terminated {
+        app.end_keys_of_terminated(&pool).await?;
+    }
     let generator = app.generator().name(openclaw_version::dialect_of(&pool)?);
     Ok(axum::Json(Response {
         ok: true,

@@ -2,7 +2,7 @@
 //!
 //! One file an endpoint. This function seals secrets and issues bound tokens, and opens what a pool's configuration holds:
 //! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool, opens no skill's secret and
-//! reads nothing that Slack signs with.
+//! reads nothing that Slack signs with. Where `LiteLLM` has a master key, this function alone holds it.
 
 mod check_slack_tokens;
 mod config;
@@ -38,7 +38,7 @@ use portcullis_runtime::{
     tier::{self, InternalGate, Mounted, Routes, Runtime},
 };
 use portcullis_store::{PoolError, Store, Table};
-use portcullis_upstream::{BaseUrl, Slack};
+use portcullis_upstream::{BaseUrl, LiteLlm, Slack};
 
 use config::generator::Generator;
 
@@ -60,6 +60,7 @@ struct App {
     networks: PoolNetworks,
     pool_state_dir: StateDir,
     lite_llm: Rotating<LiteLlmAccess>,
+    lite_llm_client: LiteLlm,
     slack: Slack,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
@@ -120,6 +121,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             networks: networks?,
             pool_state_dir: pool_state_dir?.unwrap_or_default(),
             lite_llm: lite_llm?,
+            lite_llm_client: LiteLlm::default(),
             slack: slack?,
             clock,
             randomness,

@@ -74,7 +74,11 @@ pub async fn handle(
         status: reported_status(&caller, request.status),
         openclaw: request.openclaw_version.map(openclaw_version::report),
     };
-    app.store.register(&request.pool_id, report, generation).await.map_err(|error| refuse(error, &request.pool_id))?;
+    let pool = app.store.register(&request.pool_id, report, generation).await;
+    let pool = pool.map_err(|error| refuse(error, &request.pool_id))?;
+    if pool.status == PoolStatus::Terminated {
+        app.end_keys_of_terminated(&pool).await?;
+    }
     Ok(axum::Json(Response { ok: true, pool_id: request.pool_id }))
 }
 

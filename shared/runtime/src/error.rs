@@ -130,6 +130,11 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Refused, "not_available", message)
     }
 
+    /// 502: a service that we call for the caller failed. `detail` is for the log alone.
+    pub fn bad_gateway(message: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, Kind::Unavailable, "upstream_failed", message).with_detail(detail)
+    }
+
     /// 503: something that we depend on did not answer in time. `detail` is for the log alone.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let message = "Temporarily unavailable; try again";

@@ -184,45 +184,84 @@ fn slack_signing_secret(json: &SecretString) -> Result<SigningSecret, String> {
 
 /// The models that pools speak through; `None` where none are set.
 #[derive(Debug)]
-pub struct LiteLlmAccess(pub Option<LiteLlmKey>);
+pub struct LiteLlmAccess(pub Option<LiteLlmModels>);
 
 /// Where models are, and the key to them.
 #[derive(Debug)]
-pub struct LiteLlmKey {
-    /// An http or https URL.
+pub struct LiteLlmModels {
+    /// An http or https URL; with a master key an https URL, or an http one to this machine.
     pub base_url: String,
     /// The key.
-    pub key: SecretString,
+    pub key: LiteLlmKey,
+}
+
+/// The key to models. `Debug` shows neither.
+#[derive(Debug)]
+pub enum LiteLlmKey {
+    /// `LITELLM_API_KEY`: all pools are given this one.
+    Shared(SecretString),
+    /// `LITELLM_MASTER_KEY`: each pool is given a virtual key of its own, made with this one, which no pool is given.
+    Master(SecretString),
 }
 
 impl FromSecret for LiteLlmAccess {
-    /// JSON `{"LITELLM_BASE_URL": "https://…", "LITELLM_API_KEY": "…"}`; `{}` for none.
+    /// JSON `{"LITELLM_BASE_URL": "https://…", "LITELLM_MASTER_KEY": "…"}`, or with `LITELLM_API_KEY`, which does not count
+    /// beside a master key; `{}` for none.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Fields {
             #[serde(rename = "LITELLM_BASE_URL")]
             base_url: Field,
             #[serde(rename = "LITELLM_API_KEY")]
-            key: Field,
+            api_key: Option<Field>,
+            #[serde(rename = "LITELLM_MASTER_KEY")]
+            master_key: Option<Field>,
         }
 
         let text = versions.current.expose_secret();
         if text == "{}" {
             return Ok(Self(None));
         }
-        let fields: Fields = serde_json::from_str(text)
-            .map_err(|_| r#"must be JSON with "LITELLM_BASE_URL" and "LITELLM_API_KEY", both or neither"#.to_owned())?;
-        one_word(&fields.key.0).map_err(|problem| format!("LITELLM_API_KEY {problem}"))?;
-        let access = LiteLlmKey { base_url: fields.base_url.0.expose_secret().to_owned(), key: fields.key.0 };
-        let is_web = access.base_url.starts_with("https://") || access.base_url.starts_with("http://");
-        if !is_web || access.base_url.chars().any(|character| character.is_control() || character == ' ') {
+        let what_it_must_be =
+            || r#"must be JSON with "LITELLM_BASE_URL" and "LITELLM_MASTER_KEY" or "LITELLM_API_KEY""#.to_owned();
+        let fields: Fields = serde_json::from_str(text).map_err(|_| what_it_must_be())?;
+        let base_url = fields.base_url.0.expose_secret().to_owned();
+        let is_web = base_url.starts_with("https://") || base_url.starts_with("http://");
+        if !is_web || base_url.chars().any(|character| character.is_control() || character == ' ') {
             return Err("LITELLM_BASE_URL must be an http or https URL".to_owned());
         }
-        if access.key.expose_secret().is_empty() {
-            return Err("LITELLM_API_KEY must not be empty".to_owned());
-        }
-        Ok(Self(Some(access)))
+        let key = if let Some(Field(key)) = fields.master_key {
+            models_key("LITELLM_MASTER_KEY", &key)?;
+            if !keeps_a_secret(&base_url) {
+                let why = "beside LITELLM_MASTER_KEY (http is for 127.0.0.1 and [::1] alone)";
+                return Err(format!("LITELLM_BASE_URL must be an https URL {why}"));
+            }
+            LiteLlmKey::Master(key)
+        } else {
+            let Field(key) = fields.api_key.ok_or_else(what_it_must_be)?;
+            models_key("LITELLM_API_KEY", &key)?;
+            LiteLlmKey::Shared(key)
+        };
+        Ok(Self(Some(LiteLlmModels { base_url, key })))
     }
+}
+
+/// Refuses what is no key to models: an empty text, or one that no HTTP header can carry.
+fn models_key(name: &str, key: &SecretString) -> Result<(), String> {
+    let text = one_word(key).map_err(|problem| format!("{name} {problem}"))?;
+    match text {
+        "" => Err(format!("{name} must not be empty")),
+        text if text.chars().any(char::is_control) => Err(format!("{name} must hold no control character")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether what is sent to this URL stays secret on its way, and the URL is of a form that another path can be put to.
+fn keeps_a_secret(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let is_plain = !url.contains(['@', '?', '#']);
+    let is_here = matches!(uri.host(), Some("127.0.0.1" | "[::1]"));
+    is_plain && uri.host().is_some_and(|host| !host.is_empty()) && (uri.scheme_str() == Some("https") || is_here)
 }
 
 #[cfg(test)]
@@ -250,6 +289,42 @@ mod tests {
         ] {
             let refusal = lite_llm(wrong).expect_err(wrong);
             assert!(!refusal.contains("918273"));
+        }
+    }
+
+    #[test]
+    fn a_master_key_wins_and_goes_to_this_machine_or_through_tls() {
+        let is_master = |base_url: &str, keys: &[(&str, &str)]| {
+            let mut fields = serde_json::json!({ "LITELLM_BASE_URL": base_url });
+            for (name, key) in keys {
+                fields[name] = (*key).into();
+            }
+            let current = fields.to_string().into();
+            let access = LiteLlmAccess::from_secret(&SecretVersions { current, derive: None, previous: None })?;
+            let models = access.0.expect("models are set");
+            assert!(!format!("{models:?}").contains("918273"));
+            Ok::<_, String>(matches!(models.key, LiteLlmKey::Master(_)))
+        };
+        let (shared, master) = (("LITELLM_API_KEY", "918273-a"), ("LITELLM_MASTER_KEY", "918273-m"));
+        for url in ["https://models.example.com/v1", "http://127.0.0.1:4000", "http://[::1]:4000/v1/"] {
+            assert_eq!(is_master(url, &[master]), Ok(true), "{url}");
+            assert_eq!(is_master(url, &[shared, master]), Ok(true), "{url}");
+            assert_eq!(is_master(url, &[shared]), Ok(false), "{url}");
+        }
+        for url in [
+            "http://models.example.com",
+            "https://u:918273@models.example.com",
+            "https://m.example.com?918273",
+            "https://",
+        ] {
+            let refusal = is_master(url, &[shared, master]).expect_err(url);
+            assert!(refusal.contains("LITELLM_BASE_URL") && !refusal.contains("918273"), "{refusal}");
+        }
+        assert_eq!(is_master("http://models.example.com", &[shared]), Ok(false));
+        for wrong in ["", "918273 m", "918273\u{7f}m"] {
+            let refusal = is_master("https://models.example.com", &[shared, ("LITELLM_MASTER_KEY", wrong)]);
+            let refusal = refusal.expect_err("a key that is none");
+            assert!(refusal.contains("LITELLM_MASTER_KEY") && !refusal.contains("918273"), "{refusal}");
         }
     }
 

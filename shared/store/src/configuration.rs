@@ -6,6 +6,7 @@
 //! records. So a snapshot is of one moment, one builder wins, and versions count 1, 2, 3.
 
 mod credentials;
+mod models_key;
 mod records;
 mod snapshots;
 
@@ -17,8 +18,11 @@ use crate::{
     Pool, PoolError, PoolStatus, Store, StoreError, Table, attribute::Item, backoff::Backoff, batch::RowKey, row::Row,
 };
 pub use credentials::{Credential, CredentialId, CredentialKind};
+pub use models_key::{ModelsKey, ModelsKeyChange};
 pub use records::{BotRecords, ChannelRecords};
 pub use snapshots::{PublishError, Published, Snapshot};
+
+use models_key::SealedModelsKey;
 
 /// A pool and its newest snapshot, which belong together.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub struct PoolConfiguration {
     /// Its newest snapshot; `None` before the first, and after the pool was terminated.
     pub newest: Option<Snapshot>,
     gateway_token: Option<Vec<u8>>,
+    models_key: Option<SealedModelsKey>,
 }
 
 impl PoolConfiguration {
@@ -40,7 +45,8 @@ impl PoolConfiguration {
     fn new(item: &Item, newest: Option<Snapshot>) -> Result<Self, StoreError> {
         let row = Row::new(Table::Pools, item)?;
         let gateway_token = if row.has("gatewayToken") { Some(row.bytes("gatewayToken")?.to_vec()) } else { None };
-        Ok(Self { pool: Pool::from_item(item)?, newest, gateway_token })
+        let models_key = SealedModelsKey::of(&row)?;
+        Ok(Self { pool: Pool::from_item(item)?, newest, gateway_token, models_key })
     }
 
     /// Whether the snapshot that was read beside the pool's row is the one that the row means.

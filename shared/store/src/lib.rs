@@ -54,8 +54,8 @@ pub use client::{
     OPERATION_TIMEOUT, client, client_with,
 };
 pub use configuration::{
-    BotRecords, ChannelRecords, Credential, CredentialId, CredentialKind, PoolConfiguration, PublishError, Published,
-    Snapshot,
+    BotRecords, ChannelRecords, Credential, CredentialId, CredentialKind, ModelsKey, ModelsKeyChange,
+    PoolConfiguration, PublishError, Published, Snapshot,
 };
 pub use delivery_target::{DeliveryTarget, PoolGuesses};
 pub use error::StoreError;

@@ -102,6 +102,8 @@ pub struct Pool {
     pub runtime_generation: Generation,
     /// Its bots, in the order of their ids.
     pub bots: Vec<BotId>,
+    /// Aliases of the keys to models that were made for it and may be alive: the one that it uses, and those left over.
+    pub models_key_aliases: Vec<String>,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// When its row last changed.
@@ -175,6 +177,7 @@ impl Pool {
             skill_generation: Generation(row.parsed("skillGeneration")?),
             runtime_generation: Generation(row.parsed("runtimeGeneration")?),
             bots: row.set("bots")?,
+            models_key_aliases: row.set("modelsKeyAliases")?,
             created_at: row.time("createdAt")?,
             updated_at: row.time("updatedAt")?,
         })

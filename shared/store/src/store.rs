@@ -82,6 +82,12 @@ impl Store {
         Ok(())
     }
 
+    /// What the tables' names start with: it tells this installation from others.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.inner.prefix
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.inner.client
     }

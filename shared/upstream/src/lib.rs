@@ -6,11 +6,13 @@
 #![warn(missing_docs)]
 
 mod base_url;
+mod lite_llm;
 mod slack;
 
 use std::time::Duration;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
+pub use lite_llm::{LiteLlm, LiteLlmAdmin, LiteLlmError};
 pub use slack::{Conversation, Slack, SlackError};
 
 /// How long a call may take, from its first byte to its answer's last.

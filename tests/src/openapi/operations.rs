@@ -19,6 +19,9 @@ pub struct Operation {
 const BODY: &[&str] = &["400", "413", "415"];
 const BOUND: &[&str] = &["400", "403", "404", "413", "415"];
 const PATH: &[&str] = &["400", "403", "404"];
+/// Of what makes or ends a pool's key at `LiteLLM`.
+const BOUND_MODELS: &[&str] = &["400", "403", "404", "413", "415", "502"];
+const PATH_MODELS: &[&str] = &["400", "403", "404", "502"];
 const PREVIEW: &[&str] = &["400", "403", "404", "409", "413", "415"];
 
 #[rustfmt::skip]
@@ -30,17 +33,17 @@ pub const OPERATIONS: &[Operation] = &[
         description: "Takes an event of the app that one connected channel belongs to, signed with that channel's secret. The answer comes once the event is durably queued.",
         answer: "The event is queued, or the challenge of a URL verification", request: r#"{"type":"event_callback","team_id":"T0123456789","api_app_id":"A0123456789","event_id":"Ev0123456789","event":{"type":"message","channel":"C0123456789","user":"U0123456789","text":"hello","ts":"1800014400.000100","event_ts":"1800014400.000100"}}"#, statuses: &["400", "413"] },
     Operation { method: "post", path: "/api/internal/pools/register", id: "registerPool", summary: "Register a pool",
-        description: "Makes a pool known, or updates where it is. With a bound token the pool must be known, and `terminated` is recorded as `draining`.",
-        answer: "The pool is registered", request: r#"{"poolId":"pool-1","podIp":"10.0.0.7","openclawVersion":"2026.9.6","status":"active"}"#, statuses: BOUND },
+        description: "Makes a pool known, or updates where it is. With a bound token the pool must be known, and `terminated` is recorded as `draining`. A pool that is terminated loses its key to the models; 502 says that LiteLLM has not ended it and that the call is to be repeated.",
+        answer: "The pool is registered", request: r#"{"poolId":"pool-1","podIp":"10.0.0.7","openclawVersion":"2026.9.6","status":"active"}"#, statuses: BOUND_MODELS },
     Operation { method: "post", path: "/api/internal/pools/heartbeat", id: "sendHeartbeat", summary: "Send a heartbeat",
         description: "Tells that a pool is alive. The answer holds the versions of all that the pool keeps, so that it fetches only what changed.",
-        answer: "The pool's versions and revisions", request: r#"{"poolId":"pool-1","status":"active","lastSeenVersion":3,"openclawVersion":"2026.9.6"}"#, statuses: BOUND },
+        answer: "The pool's versions and revisions", request: r#"{"poolId":"pool-1","status":"active","lastSeenVersion":3,"openclawVersion":"2026.9.6"}"#, statuses: BOUND_MODELS },
     Operation { method: "get", path: "/api/internal/pools/{poolId}/config", id: "getPoolConfig", summary: "Get a pool's openclaw.json",
         description: "Returns the configuration alone, in the dialect of the OpenClaw that the pool named.",
-        answer: "The configuration", request: "", statuses: PATH },
+        answer: "The configuration", request: "", statuses: PATH_MODELS },
     Operation { method: "get", path: "/api/internal/pools/{poolId}/config/latest", id: "getLatestPoolConfig", summary: "Get a pool's newest configuration",
         description: "Returns the newest configuration with the pool's secrets of scope `pool`. A version exists only where something changed.",
-        answer: "The configuration, its version and the pool's secrets", request: "", statuses: PATH },
+        answer: "The configuration, its version and the pool's secrets", request: "", statuses: PATH_MODELS },
     Operation { method: "get", path: "/api/internal/pools/{poolId}/config/versions/{version}", id: "getPoolConfigVersion", summary: "Get one version of a pool's configuration",
         description: "Returns a version, filled only with credentials that are the pool's today.",
         answer: "The configuration of that version and the pool's secrets", request: "", statuses: PATH },
@@ -243,5 +246,6 @@ pub const CODES: &[&str] = &[
     "unauthorized",
     "unavailable",
     "unsupported_media_type",
+    "upstream_failed",
     "validation_failed",
 ];

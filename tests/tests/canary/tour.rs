@@ -3,7 +3,8 @@
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use portcullis_auth::Clock;
 use portcullis_tests::{
-    Answer, Behaviour, Fault, FaultProxy, System,
+    Answer, Behaviour, Fault, FaultProxy, StandInLiteLlm, System,
+    lite_llm::Mood,
     routes::{Body, Prepared, Tier, calls},
     slack,
     system::{Settings, eventually, random_hex, send},
@@ -17,6 +18,9 @@ use super::search::Canary;
 const SECRETS: &str = "/api/internal/pools/pool-1/secrets";
 const EVENTS: &str = "/api/slack/events";
 const LATEST: &str = "/api/internal/pools/pool-1/config/latest";
+
+/// What a pool has in place of the shared key where `LiteLLM` has a master key.
+const POOLS_OWN_KEY: &str = "the pool's own key to the models";
 
 /// What was found at the end.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ fn meant_at(path: &str) -> &'static [&'static str] {
             "the gateway's token",
             "LITELLM_BASE_URL",
             "LITELLM_API_KEY",
+            POOLS_OWN_KEY,
             "POOL_KEY",
         ]
     } else if path.contains("/secrets/") {
@@ -67,14 +72,24 @@ struct Seen {
 }
 
 impl Tour {
+    /// With models that all pools have one key to.
     pub async fn start() -> Self {
+        let models = Settings::random().with("LITELLM_BASE_URL", &format!("https://{}.example.com", random_hex(12)));
+        Box::pin(Self::start_with(models.with("LITELLM_API_KEY", &random_hex(24)))).await
+    }
+
+    /// With models that each pool has a key of its own to.
+    pub async fn start_with_keys_of_pools(lite_llm: &StandInLiteLlm) -> Self {
+        let models = Settings::random().with("LITELLM_BASE_URL", &lite_llm.url());
+        Box::pin(Self::start_with(models.with("LITELLM_MASTER_KEY", &lite_llm.master_key()))).await
+    }
+
+    async fn start_with(settings: Settings) -> Self {
         let database = System::start().await;
         let proxy = FaultProxy::start(database.database()).await;
-        let mut settings = Settings::random()
+        let mut settings = settings
             .with("INTERNAL_API_TOKEN_PREVIOUS", &random_hex(24))
-            .with("SKILL_API_TOKEN_PREVIOUS", &random_hex(24))
-            .with("LITELLM_BASE_URL", &format!("https://{}.example.com", random_hex(12)))
-            .with("LITELLM_API_KEY", &random_hex(24));
+            .with("SKILL_API_TOKEN_PREVIOUS", &random_hex(24));
         settings.database = Some(proxy.sdk_config());
         let prepared = Prepared::new(System::start_with(settings).await).await;
         let mut tour = Self { prepared, proxy, database, canaries: Vec::new(), answers: Vec::new() };
@@ -121,8 +136,14 @@ impl Tour {
         let answer = self.send("GET config", request, meant_at(LATEST)).await.json();
         let token = answer["config"]["gateway"]["auth"]["token"].as_str().expect("a gateway's token");
         self.watch("the gateway's token", token);
+        let has_own_key = self.system().settings.others.contains_key("LITELLM_MASTER_KEY");
+        if has_own_key {
+            let key = answer["config"]["models"]["providers"]["litellm"]["apiKey"].as_str().expect("a key to models");
+            self.watch(POOLS_OWN_KEY, key);
+        }
         let text = answer.to_string();
-        for name in meant_at(LATEST).iter().filter(|name| **name != "POOL_KEY") {
+        let missing = ["POOL_KEY", if has_own_key { "LITELLM_API_KEY" } else { POOLS_OWN_KEY }];
+        for name in meant_at(LATEST).iter().filter(|name| !missing.contains(name)) {
             let canary = self.canaries.iter().find(|canary| canary.name == *name);
             assert!(canary.expect("is watched").found_in(&text).is_some(), "{name} is not in {text}");
         }
@@ -384,6 +405,36 @@ impl Tour {
             update.clone().expression_attribute_values(":value", value).send().await.unwrap();
             let request = self.system().skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1");
             assert_eq!(self.send("a damaged row", request, &[]).await.status, 500);
+        }
+    }
+
+    /// A `LiteLLM` that fails, loses answers and does not know the master key, while keys are made and ended.
+    pub async fn models(&mut self, lite_llm: &StandInLiteLlm) {
+        let register = "/api/internal/pools/register";
+        let latest = "/api/internal/pools/pool-9/config/latest";
+        for mood in [Mood::Failing, Mood::LosingAnswers, Mood::EndingNone, Mood::Well] {
+            for rotated in [true, false] {
+                lite_llm.be(mood);
+                let master = lite_llm.master_key();
+                if rotated {
+                    lite_llm.rotate("another master key");
+                }
+                for status in ["active", "terminated"] {
+                    let body = json!({ "poolId": "pool-9", "status": status });
+                    self.send("a report", self.system().internal(Method::POST, register).json(&body), &[]).await;
+                    let answer = send(self.system().internal(Method::GET, latest)).await;
+                    let (status, key) = (answer.status.as_u16(), answer.body);
+                    if status != 200 {
+                        let text = String::from_utf8_lossy(&key).into_owned();
+                        self.answers.push(Seen { what: "a key that is not made".to_owned(), text, meant: Vec::new() });
+                        continue;
+                    }
+                    let key: Value = serde_json::from_slice(&key).expect("JSON");
+                    let key = key["config"]["models"]["providers"]["litellm"]["apiKey"].as_str().expect("a key");
+                    self.watch("another pool's own key", key);
+                }
+                lite_llm.rotate(&master);
+            }
         }
     }
 

@@ -2,27 +2,47 @@
 
 use portcullis_crypto::{Digest, Keyring};
 use portcullis_openclaw::{Configuration, Dialect, GENERATOR_VERSION, LiteLlm, PoolRecords, StateDir, build};
-use portcullis_runtime::secrets::LiteLlmAccess;
-use secrecy::ExposeSecret;
+use portcullis_runtime::secrets::{LiteLlmAccess, LiteLlmKey};
+use portcullis_store::ModelsKey;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::models::revision_of;
 
 /// What the fingerprint of a key is derived under.
 const PURPOSE: &str = "portcullis litellm key fingerprint";
 
 /// Everything besides a pool's records that decides what its configuration is.
 pub struct Generator {
-    lite_llm: Option<(LiteLlm, secrecy::SecretString)>,
+    models: Models,
     state_dir: StateDir,
+}
+
+/// Where models are, and whose key to them a configuration names.
+enum Models {
+    None,
+    /// All pools have this key.
+    Shared(LiteLlm, SecretString),
+    /// Each pool has a key of its own.
+    OfEachPool {
+        base_url: String,
+    },
 }
 
 impl Generator {
     /// The generator of now. A key's fingerprint is keyed, so that it tells nothing of the key to who reads the tables.
     pub fn new(access: &LiteLlmAccess, keyring: &Keyring, state_dir: StateDir) -> Self {
-        let lite_llm = access.0.as_ref().map(|access| {
-            let mac = keyring.derive_current(PURPOSE).1.sign(access.key.expose_secret().as_bytes());
-            let fingerprint = mac.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
-            (LiteLlm { base_url: access.base_url.clone(), key_revision: fingerprint }, access.key.clone())
+        let models = access.0.as_ref().map_or(Models::None, |models| {
+            let base_url = models.base_url.clone();
+            match &models.key {
+                LiteLlmKey::Master(_) => Models::OfEachPool { base_url },
+                LiteLlmKey::Shared(key) => {
+                    let mac = keyring.derive_current(PURPOSE).1.sign(key.expose_secret().as_bytes());
+                    let fingerprint = mac.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+                    Models::Shared(LiteLlm { base_url, key_revision: fingerprint }, key.clone())
+                }
+            }
         });
-        Self { lite_llm, state_dir }
+        Self { models, state_dir }
     }
 
     /// Name of the generator for pools of this dialect. A snapshot of another name is built anew: another builder's version,
@@ -34,9 +54,14 @@ impl Generator {
             settings.push(self.state_dir.as_str().as_bytes());
         }
         let key_revision;
-        if let Some((models, _)) = &self.lite_llm {
-            key_revision = models.key_revision.to_be_bytes();
-            settings.extend([models.base_url.as_bytes(), key_revision.as_slice()]);
+        match &self.models {
+            Models::None => {}
+            Models::Shared(models, _) => {
+                key_revision = models.key_revision.to_be_bytes();
+                settings.extend([models.base_url.as_bytes(), key_revision.as_slice()]);
+            }
+            // Neither the master key nor any pool's: a pool's key changes with its configuration alone.
+            Models::OfEachPool { base_url } => settings.extend([base_url.as_bytes(), b"a key of each pool"]),
         }
         if !settings.is_empty() {
             name.push('-');
@@ -50,26 +75,46 @@ impl Generator {
         build(records, dialect, &self.state_dir)
     }
 
-    /// The models that are set.
-    pub fn lite_llm(&self) -> Option<LiteLlm> {
-        self.lite_llm.as_ref().map(|(models, _)| models.clone())
+    /// The models' address, where each pool is to have a key of its own to them.
+    pub fn models_of_each_pool(&self) -> Option<&str> {
+        match &self.models {
+            Models::OfEachPool { base_url } => Some(base_url),
+            Models::None | Models::Shared(..) => None,
+        }
     }
 
-    /// The models' key, where its fingerprint is this.
-    pub fn key_of(&self, revision: u64) -> Option<&str> {
-        let (_, key) = self.lite_llm.as_ref().filter(|(models, _)| models.key_revision == revision)?;
-        Some(key.expose_secret())
+    /// The models that a configuration names, with the pool's own key where each pool has one.
+    pub fn lite_llm(&self, own_key: Option<&ModelsKey>) -> Option<LiteLlm> {
+        match &self.models {
+            Models::None => None,
+            Models::Shared(models, _) => Some(models.clone()),
+            Models::OfEachPool { base_url } => {
+                own_key.map(|key| LiteLlm { base_url: base_url.clone(), key_revision: revision_of(key) })
+            }
+        }
+    }
+
+    /// The key that all pools have, where its fingerprint is this.
+    pub fn shared_key(&self, revision: u64) -> Option<&str> {
+        match &self.models {
+            Models::Shared(models, key) if models.key_revision == revision => Some(key.expose_secret()),
+            _ => None,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use portcullis_runtime::secrets::LiteLlmKey;
+    use portcullis_runtime::secrets::LiteLlmModels;
 
     use super::*;
 
     fn generator(base_url: &str, key: &str, state_dir: &str) -> Generator {
-        let access = LiteLlmAccess(Some(LiteLlmKey { base_url: base_url.to_owned(), key: key.into() }));
+        generator_with(base_url, LiteLlmKey::Shared(key.into()), state_dir)
+    }
+
+    fn generator_with(base_url: &str, key: LiteLlmKey, state_dir: &str) -> Generator {
+        let access = LiteLlmAccess(Some(LiteLlmModels { base_url: base_url.to_owned(), key }));
         Generator::new(&access, &Keyring::from_single_key(&"01".repeat(32)).unwrap(), state_dir.parse().unwrap())
     }
 
@@ -80,13 +125,18 @@ mod tests {
             &Keyring::from_single_key(&"01".repeat(32)).unwrap(),
             StateDir::default(),
         );
-        assert_eq!(none.lite_llm(), None);
+        assert_eq!(none.lite_llm(None), None);
         for dialect in Dialect::ALL {
             let name = |base_url, key| generator(base_url, key, "/data").name(dialect);
             assert_eq!(name("https://a", "key"), name("https://a", "key"));
             assert_ne!(name("https://a", "key"), name("https://b", "key"));
             assert_ne!(name("https://a", "key"), name("https://a", "another"));
             assert_ne!(name("https://a", "key"), none.name(dialect));
+            let master =
+                |base_url, key: &str| generator_with(base_url, LiteLlmKey::Master(key.into()), "/data").name(dialect);
+            assert_eq!(master("https://a", "key"), master("https://a", "another"));
+            assert_ne!(master("https://a", "key"), master("https://b", "key"));
+            assert_ne!(master("https://a", "key"), name("https://a", "key"));
         }
     }
 
@@ -101,8 +151,20 @@ mod tests {
     #[test]
     fn a_key_is_given_for_its_own_fingerprint_alone() {
         let generator = generator("https://a", "key", "/data");
-        let revision = generator.lite_llm().unwrap().key_revision;
-        assert_eq!(generator.key_of(revision), Some("key"));
-        assert_eq!(generator.key_of(revision + 1), None);
+        let revision = generator.lite_llm(None).unwrap().key_revision;
+        assert_eq!(generator.shared_key(revision), Some("key"));
+        assert_eq!(generator.shared_key(revision + 1), None);
+    }
+
+    #[test]
+    fn a_master_key_is_named_and_given_to_no_pool() {
+        let generator = generator_with("https://a", LiteLlmKey::Master("master".into()), "/data");
+        assert_eq!(generator.lite_llm(None), None);
+        let own =
+            |alias: &str| ModelsKey { alias: alias.to_owned(), base_url: "https://a".to_owned(), key: "k".into() };
+        let revision = |alias| generator.lite_llm(Some(&own(alias))).unwrap().key_revision;
+        assert_eq!(revision("one"), revision("one"));
+        assert_ne!(revision("one"), revision("other"));
+        assert_eq!(generator.shared_key(revision("one")), None);
     }
 }

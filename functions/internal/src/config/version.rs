@@ -42,9 +42,10 @@ pub async fn handle(
     let configuration = unpacked(&snapshot)?;
     // Whether the pool may have what an old version names is decided by today's rows: a channel may be disconnected, its bot
     // another pool's, a credential replaced.
-    let known = Some(app.filling_of_today(&read).await?);
+    let generator = app.generator();
+    let known = Some(app.filling_of_today(&read, &generator).await?);
     let mut current = Current { read, snapshot, configuration, known };
-    let filled = app.filled(&mut current, &app.generator()).await?;
+    let filled = app.filled(&mut current, &generator).await?;
     let (config, secrets) = filled.ok_or_else(|| not_found(&pool, version))?;
     if has(&parts.headers, &tag) {
         return etag::not_modified(&tag);

@@ -1,7 +1,7 @@
 //! The known settings, and the closest one to a misspelt name.
 
 /// Every setting that a function or this program reads.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 25] = [
     "AWS_REGION",
     "COMMIT_HASH",
     "DEAD_LETTER_QUEUE_URL",
@@ -15,6 +15,7 @@ const KNOWN: [&str; 24] = [
     "INTERNAL_TOKEN_MODE",
     "LITELLM_API_KEY",
     "LITELLM_BASE_URL",
+    "LITELLM_MASTER_KEY",
     "POOL_CIDRS",
     "POOL_STATE_DIR",
     "RUST_LOG",

@@ -9,7 +9,7 @@ use portcullis_auth::PoolId;
 use portcullis_crypto::{Digest, Domain};
 use secrecy::SecretString;
 
-use super::{PoolConfiguration, gateway_token_cell};
+use super::{ModelsKeyChange, PoolConfiguration, gateway_token_cell};
 use crate::{
     PoolStatus, Store, StoreError, Table,
     attribute::{Item, SCHEMA, attributes, bytes, names, number, schema, text, time},
@@ -102,6 +102,8 @@ impl Store {
     /// Publishes a configuration that was built by `generator` of records that were read after `read`: one call. It gets the
     /// next version, unless it is the newest one unchanged. `gateway_token` becomes the pool's where it has none yet.
     ///
+    /// A publication that is [`Published::Overtaken`] has changed nothing; after [`StoreError::Unavailable`] it may have.
+    ///
     /// # Errors
     /// [`PublishError`].
     pub async fn publish_snapshot(
@@ -111,6 +113,7 @@ impl Store {
         hash: Digest,
         config: Vec<u8>,
         gateway_token: Option<&SecretString>,
+        models_key: ModelsKeyChange<'_>,
     ) -> Result<Published, PublishError> {
         if config.len() > MAXIMUM_SNAPSHOT_BYTES {
             return Err(PublishError::TooLarge(config.len()));
@@ -122,7 +125,7 @@ impl Store {
             config,
             created_at: self.now(),
         });
-        let mut actions = vec![self.update_built_for(read, generator, snapshot.version, gateway_token)?];
+        let mut actions = vec![self.update_built_for(read, generator, snapshot.version, gateway_token, models_key)?];
         if unchanged.is_none() {
             // The condition on the pool's row decides for both.
             for version in [snapshot.version.to_string().as_str(), NEWEST] {
@@ -145,6 +148,7 @@ impl Store {
         generator: &str,
         version: u64,
         gateway_token: Option<&SecretString>,
+        models_key: ModelsKeyChange<'_>,
     ) -> Result<TransactWriteItem, StoreError> {
         let mut update =
             "SET #configVersion = :version, #configRevision = :revision, #configGenerator = :generator".to_owned();
@@ -165,6 +169,12 @@ impl Store {
             condition.push_str(" AND attribute_not_exists(#gatewayToken)");
             let sealed = self.seal(Domain::Configuration, &gateway_token_cell(&read.pool.id), token)?;
             values.extend(attributes([(":gatewayToken", sealed)]));
+        }
+        if let Some(clauses) = self.models_key_clauses(read, models_key)? {
+            update.push_str(clauses.set);
+            update.push_str(clauses.remove);
+            condition.push_str(clauses.condition);
+            values.extend(clauses.values);
         }
         let update = Update::builder()
             .table_name(self.table_name(Table::Pools))

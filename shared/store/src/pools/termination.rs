@@ -1,4 +1,5 @@
-//! The end of a pool: it loses its secrets and its configurations, then its tokens.
+//! The end of a pool: it loses its secrets and its configurations, then its tokens. The aliases of its keys to models stay on
+//! its row, since only the caller can end those keys.
 //!
 //! Three steps, each of which may be repeated: the row is marked `terminated` and `purging`; the pool's secrets and
 //! snapshots are deleted page by page; the mark `purging` is taken away and both generations are raised. The tokens go last, so that a
@@ -91,7 +92,8 @@ impl Store {
 
     async fn end_purge(&self, pool: &PoolId) -> Result<(), PoolError> {
         let condition = "#schema = :schema AND attribute_exists(#purging)";
-        let update = "SET #updatedAt = :now REMOVE #purging, #configRevision, #configGenerator, #gatewayToken \
+        let update = "SET #updatedAt = :now REMOVE #purging, #configRevision, #configGenerator, #gatewayToken, \
+            #modelsKey, #modelsKeyAlias, #modelsKeyUrl \
             ADD #skillGeneration :one, #runtimeGeneration :one, #secretsRevision :one";
         let request = self
             .client()

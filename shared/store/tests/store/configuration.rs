@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use portcullis_crypto::Digest;
 use portcullis_store::{
-    BotStatus, ChannelStatus, CredentialId, CredentialKind, PoolConfiguration, PoolStatus, PublishError, Published,
-    Snapshot, Store, StoreError, Table, round_trips::counted,
+    BotStatus, ChannelStatus, CredentialId, CredentialKind, ModelsKey, ModelsKeyChange, PoolConfiguration, PoolStatus,
+    PublishError, Published, Snapshot, Store, StoreError, Table, round_trips::counted,
 };
 use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
@@ -19,7 +19,7 @@ async fn read(store: &Store) -> PoolConfiguration {
 
 async fn publish(store: &Store, read: &PoolConfiguration, config: &str) -> Published {
     let hash = Digest::of(config.as_bytes());
-    store.publish_snapshot(read, GENERATOR, hash, config.into(), None).await.expect("no failure")
+    store.publish_snapshot(read, GENERATOR, hash, config.into(), None, ModelsKeyChange::Keep).await.expect("no failure")
 }
 
 fn snapshot(published: Published) -> Snapshot {
@@ -108,12 +108,19 @@ async fn the_gateway_token_is_made_once_and_sealed() {
     let first = read(&world.store).await;
     assert!(world.store.gateway_token(&first).await.unwrap().is_none());
     let (hash, token) = (Digest::of(b"one"), "gateway token".into());
-    world.store.publish_snapshot(&first, GENERATOR, hash, b"one".into(), Some(&token)).await.unwrap();
+    world
+        .store
+        .publish_snapshot(&first, GENERATOR, hash, b"one".into(), Some(&token), ModelsKeyChange::Keep)
+        .await
+        .unwrap();
 
     let second = read(&world.store).await;
     let kept = world.store.gateway_token(&second).await.unwrap().unwrap();
     assert_eq!(kept.expose_secret(), "gateway token");
-    let again = world.store.publish_snapshot(&second, GENERATOR, hash, b"one".into(), Some(&"other".into())).await;
+    let again = world
+        .store
+        .publish_snapshot(&second, GENERATOR, hash, b"one".into(), Some(&"other".into()), ModelsKeyChange::Keep)
+        .await;
     assert_eq!(again, Ok(Published::Overtaken));
 
     let key = item([("id", text("pool-1"))]);
@@ -139,10 +146,16 @@ async fn a_configuration_too_large_for_a_row_is_refused_before_it_is_written() {
     let world = World::with_pool().await;
     let before = read(&world.store).await;
     let config = vec![b'x'; 380_001];
-    let refused = world.store.publish_snapshot(&before, GENERATOR, Digest::of(&config), config, None).await;
+    let refused = world
+        .store
+        .publish_snapshot(&before, GENERATOR, Digest::of(&config), config, None, ModelsKeyChange::Keep)
+        .await;
     assert_eq!(refused, Err(PublishError::TooLarge(380_001)));
     let config = vec![b'x'; 380_000];
-    let taken = world.store.publish_snapshot(&before, GENERATOR, Digest::of(&config), config, None).await;
+    let taken = world
+        .store
+        .publish_snapshot(&before, GENERATOR, Digest::of(&config), config, None, ModelsKeyChange::Keep)
+        .await;
     assert_eq!(snapshot(taken.unwrap()).version, 1);
 }
 
@@ -238,4 +251,105 @@ async fn a_termination_that_failed_half_way_is_ended_before_a_configuration_is_r
     assert!(anew.newest.is_none());
     assert_eq!(world.count(Table::PoolConfigSnapshots).await, 0);
     assert_eq!(snapshot(publish(&world.store, &anew, "two").await).version, 2);
+}
+
+fn models_key(alias: &str, base_url: &str) -> ModelsKey {
+    ModelsKey { alias: alias.to_owned(), base_url: base_url.to_owned(), key: format!("the key of {alias}").into() }
+}
+
+async fn publish_key(store: &Store, read: &PoolConfiguration, config: &str, key: ModelsKeyChange<'_>) -> Published {
+    let hash = Digest::of(config.as_bytes());
+    store.publish_snapshot(read, GENERATOR, hash, config.into(), None, key).await.expect("no failure")
+}
+
+const MODELS: &str = "https://models.example.com";
+
+/// The key that the pool has to the models there, as its alias and its text.
+async fn key_at(store: &Store, base_url: &str) -> Option<(String, String)> {
+    let key = store.models_key(&read(store).await, base_url).await.unwrap()?;
+    Some((key.alias, key.key.expose_secret().to_owned()))
+}
+
+#[tokio::test]
+async fn a_key_to_models_is_sealed_for_its_pool_and_good_for_one_address() {
+    let world = World::with_bot().await;
+    let first = read(&world.store).await;
+    assert_eq!(first.models_key_alias(), None);
+    let key = models_key("a-1", MODELS);
+    let (published, calls) = counted(publish_key(&world.store, &first, "one", ModelsKeyChange::Set(&key))).await;
+    assert_eq!((snapshot(published).version, calls), (1, 1));
+    assert_eq!(key_at(&world.store, MODELS).await, Some(("a-1".to_owned(), "the key of a-1".to_owned())));
+    assert_eq!(key_at(&world.store, "https://elsewhere.example.com").await, None);
+
+    let mut row = world.engine.row(Table::Pools, item([("id", text("pool-1"))])).await.unwrap();
+    assert!(!format!("{row:?}").contains("the key of"));
+    row.insert("id".to_owned(), text("pool-2"));
+    world.engine.put(Table::Pools, row).await;
+    let mut moved = world.engine.row(Table::PoolConfigSnapshots, newest_key("pool-1")).await.unwrap();
+    moved.insert("pool".to_owned(), text("pool-2"));
+    world.engine.put(Table::PoolConfigSnapshots, moved).await;
+    let stolen = world.store.pool_configuration(&"pool-2".parse().unwrap()).await.unwrap().unwrap();
+    let opened = world.store.models_key(&stolen, MODELS).await;
+    assert!(matches!(opened, Err(StoreError::Unopened { table: "pools", .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn one_key_of_those_that_race_becomes_the_pools() {
+    let world = World::with_bot().await;
+    let early = read(&world.store).await;
+    let (one, other) = (models_key("a-1", MODELS), models_key("a-2", MODELS));
+    publish_key(&world.store, &early, "one", ModelsKeyChange::Set(&one)).await;
+    assert_eq!(publish_key(&world.store, &early, "two", ModelsKeyChange::Set(&other)).await, Published::Overtaken);
+    assert_eq!(key_at(&world.store, MODELS).await.unwrap().0, "a-1");
+    assert_eq!(read(&world.store).await.pool.models_key_aliases, ["a-1"]);
+}
+
+#[tokio::test]
+async fn a_key_that_was_replaced_or_removed_is_left_over_until_it_is_forgotten() {
+    let world = World::with_bot().await;
+    let (one, other) = (models_key("a-1", MODELS), models_key("a-2", "https://elsewhere.example.com"));
+    publish_key(&world.store, &read(&world.store).await, "one", ModelsKeyChange::Set(&one)).await;
+    assert!(read(&world.store).await.left_over_models_keys().is_empty());
+    publish_key(&world.store, &read(&world.store).await, "two", ModelsKeyChange::Set(&other)).await;
+    let now = read(&world.store).await;
+    assert_eq!((now.left_over_models_keys(), now.pool.models_key_aliases.len()), (vec!["a-1".to_owned()], 2));
+    world.store.forget_models_keys(&pool(), &["a-1".to_owned()]).await.unwrap();
+    assert_eq!(read(&world.store).await.pool.models_key_aliases, ["a-2"]);
+
+    publish_key(&world.store, &read(&world.store).await, "three", ModelsKeyChange::Remove).await;
+    let now = read(&world.store).await;
+    assert_eq!(now.models_key_alias(), None);
+    assert_eq!(now.left_over_models_keys(), ["a-2"]);
+    world.store.forget_models_keys(&pool(), &["a-2".to_owned()]).await.unwrap();
+    assert!(read(&world.store).await.pool.models_key_aliases.is_empty());
+    world.store.forget_models_keys(&pool(), &["a-2".to_owned()]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_terminated_pool_loses_its_key_and_keeps_the_alias_to_end_it_by() {
+    let world = World::with_bot().await;
+    publish_key(&world.store, &read(&world.store).await, "one", ModelsKeyChange::Set(&models_key("a-1", MODELS))).await;
+    world.store.terminate(&pool()).await.unwrap();
+    let row = world.engine.row(Table::Pools, item([("id", text("pool-1"))])).await.unwrap();
+    for attribute in ["modelsKey", "modelsKeyAlias", "modelsKeyUrl"] {
+        assert!(!row.contains_key(attribute), "{attribute}");
+    }
+    world.register(PoolStatus::Active).await;
+    assert_eq!(read(&world.store).await.left_over_models_keys(), ["a-1"]);
+    // Whoever sets a new key has ended what was left over.
+    publish_key(&world.store, &read(&world.store).await, "two", ModelsKeyChange::Set(&models_key("a-2", MODELS))).await;
+    assert_eq!(read(&world.store).await.pool.models_key_aliases, ["a-2"]);
+}
+
+#[tokio::test]
+async fn a_key_that_was_ruled_out_is_never_published() {
+    let world = World::with_bot().await;
+    let early = read(&world.store).await;
+    let key = models_key("a-1", MODELS);
+    assert_eq!(world.store.rule_out_models_key(&pool(), "a-1").await, Ok(true));
+    assert_eq!(publish_key(&world.store, &early, "one", ModelsKeyChange::Set(&key)).await, Published::Overtaken);
+    // One that is the pool's is not ruled out.
+    publish_key(&world.store, &read(&world.store).await, "one", ModelsKeyChange::Set(&key)).await;
+    assert_eq!(world.store.rule_out_models_key(&pool(), "a-1").await, Ok(false));
+    assert_eq!(world.store.rule_out_models_key(&pool(), "a-2").await, Ok(true));
 }

@@ -1,0 +1,190 @@
+//! `LiteLLM`'s keys: a stand-in that keeps virtual keys as `LiteLLM` does.
+//!
+//! Source: `LiteLLM`, "Virtual Keys", and its `key_management_endpoints.py`.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Router,
+    body::to_bytes,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::system::random_hex;
+
+/// How the stand-in takes calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// It carries calls out.
+    Well,
+    /// It answers 500 and does nothing.
+    Failing,
+    /// It makes no key, and ends those that it has.
+    MakingNone,
+    /// It makes keys, and ends none.
+    EndingNone,
+    /// It carries calls out, and answers 500.
+    LosingAnswers,
+}
+
+struct Shared {
+    master_key: String,
+    mood: Mood,
+    /// The living keys by their aliases.
+    living: BTreeMap<String, Living>,
+    made: usize,
+    ended: usize,
+}
+
+/// A living key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Living {
+    /// The key.
+    pub key: String,
+    /// The pool that it was made for.
+    pub pool: String,
+}
+
+/// A `LiteLLM` proxy with a database of keys.
+pub struct StandInLiteLlm {
+    address: SocketAddr,
+    shared: Arc<Mutex<Shared>>,
+    server: JoinHandle<()>,
+}
+
+fn locked(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl StandInLiteLlm {
+    /// Starts one that has no keys yet.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a listener has an address");
+        let shared = Arc::new(Mutex::new(Shared {
+            master_key: format!("not-a-real-master-key-{}", random_hex(12)),
+            mood: Mood::Well,
+            living: BTreeMap::new(),
+            made: 0,
+            ended: 0,
+        }));
+        #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+        let router = Router::new().fallback(take).with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("the stand-in serves");
+        });
+        Self { address, shared, server }
+    }
+
+    /// What `LITELLM_BASE_URL` is set to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What `LITELLM_MASTER_KEY` is set to.
+    #[must_use]
+    pub fn master_key(&self) -> String {
+        locked(&self.shared).master_key.clone()
+    }
+
+    /// From now on this is the master key.
+    pub fn rotate(&self, master_key: &str) {
+        master_key.clone_into(&mut locked(&self.shared).master_key);
+    }
+
+    /// From now on it takes calls like this.
+    pub fn be(&self, mood: Mood) {
+        locked(&self.shared).mood = mood;
+    }
+
+    /// The keys that live, in the order of their aliases.
+    #[must_use]
+    pub fn living(&self) -> Vec<Living> {
+        locked(&self.shared).living.values().cloned().collect()
+    }
+
+    /// The aliases of the keys that live.
+    #[must_use]
+    pub fn aliases(&self) -> Vec<String> {
+        locked(&self.shared).living.keys().cloned().collect()
+    }
+
+    /// How many keys it has made, and how many it has ended.
+    #[must_use]
+    pub fn made_and_ended(&self) -> (usize, usize) {
+        let shared = locked(&self.shared);
+        (shared.made, shared.ended)
+    }
+}
+
+impl Drop for StandInLiteLlm {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn error(status: StatusCode, message: &str) -> Response {
+    let error = json!({ "message": message, "type": "a_type", "param": "None", "code": status.as_str() });
+    (status, axum::Json(json!({ "error": error }))).into_response()
+}
+
+async fn take(State(shared): State<Arc<Mutex<Shared>>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, 10_000).await.expect("a small body");
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut shared = locked(&shared);
+    assert!(parts.method == http::Method::POST && parts.uri.query().is_none(), "{parts:?}");
+    if token != format!("Bearer {}", shared.master_key) {
+        return error(StatusCode::UNAUTHORIZED, "Authentication Error, Invalid proxy server token passed");
+    }
+    let answer = match parts.uri.path() {
+        "/key/generate" if !matches!(shared.mood, Mood::Failing | Mood::MakingNone) => shared.generate(&body),
+        "/key/delete" if !matches!(shared.mood, Mood::Failing | Mood::EndingNone) => shared.delete(&body),
+        "/key/generate" | "/key/delete" => error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error."),
+        _ => (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response(),
+    };
+    if shared.mood == Mood::LosingAnswers {
+        return error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error.");
+    }
+    answer
+}
+
+impl Shared {
+    fn generate(&mut self, body: &Value) -> Response {
+        let alias = body["key_alias"].as_str().expect("an alias");
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-/.@".contains(letter);
+        let ends = alias.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+        assert!(alias.len() <= 255 && alias.chars().all(is_plain) && ends, "{alias} is an alias");
+        assert_eq!(body["key_type"], "llm_api", "a pool's key calls models alone");
+        if self.living.contains_key(alias) {
+            return error(StatusCode::BAD_REQUEST, "Key with alias already exists. Unique key aliases are required.");
+        }
+        let key = format!("sk-not-a-real-key-{}", random_hex(12));
+        let pool = body["metadata"]["portcullis_pool"].as_str().expect("a pool").to_owned();
+        self.living.insert(alias.to_owned(), Living { key: key.clone(), pool });
+        self.made += 1;
+        axum::Json(json!({ "key": key, "key_alias": alias, "expires": null, "user_id": null })).into_response()
+    }
+
+    fn delete(&mut self, body: &Value) -> Response {
+        let aliases = body["key_aliases"].as_array().expect("aliases");
+        let before = self.living.len();
+        self.living.retain(|alias, _| !aliases.contains(&json!(alias)));
+        let ended = before - self.living.len();
+        self.ended += ended;
+        if ended == 0 {
+            return error(StatusCode::NOT_FOUND, "{'error': 'No keys found'}");
+        }
+        axum::Json(json!({ "deleted_keys": aliases })).into_response()
+    }
+}
