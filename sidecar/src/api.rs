@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::Timestamp;
 use portcullis_openclaw::FilePath;
 use portcullis_upstream::BaseUrl;
 use reqwest::{
@@ -15,7 +14,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    pace::unix_seconds,
     refusal::Refusal,
     token::{Token, TokenError},
 };
@@ -119,15 +117,6 @@ pub struct Versions {
     pub templates_version: u64,
     /// The pool's generation of skill tokens. A token of another one is refused. `None`: an older control plane's answer.
     pub skill_tokens_generation: Option<u64>,
-}
-
-/// A token for skills.
-#[derive(Debug)]
-pub struct IssuedToken {
-    /// The token.
-    pub token: SecretString,
-    /// When it ends, in seconds since the Unix epoch.
-    pub ends: u64,
 }
 
 /// A pool's configuration.
@@ -287,24 +276,17 @@ impl Api {
         self.tagged(&["api", "internal", "workspace-templates", "latest"], tag).await
     }
 
-    /// A token for the pool's skills that lasts this long, or as long as the pool's own token where that ends sooner.
+    /// A token for the pool's skills that lasts this long.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn skill_token(&self, lasting: Duration) -> Result<IssuedToken, ApiError> {
+    pub async fn skill_token(&self, lasting: Duration) -> Result<SecretString, ApiError> {
         #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
         struct Issued {
             token: SecretString,
-            expires_at: String,
         }
-        let asked = unix_seconds();
         let body = json!({ "ttlSeconds": lasting.as_secs() });
-        let path = ["api", "internal", "pools", &self.pool, "skill-tokens"];
-        let Issued { token, expires_at } = self.post(&path, &body).await?;
-        let longest = asked.saturating_add(lasting.as_secs());
-        let told = expires_at.parse::<Timestamp>().ok().and_then(|end| u64::try_from(end.as_second()).ok());
-        Ok(IssuedToken { token, ends: told.map_or(longest, |told| told.min(longest)) })
+        Ok(self.post::<Issued>(&["api", "internal", "pools", &self.pool, "skill-tokens"], &body).await?.token)
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, ApiError> {

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    api::{Api, ApiError, Health, IssuedToken},
+    api::{Api, ApiError, Health},
     keeper::Keeper,
     log,
     notify::{Notifier, Progress},
@@ -310,20 +310,20 @@ impl Supervisor {
     async fn issue(&self) -> Result<ChildToken, ApiError> {
         // Before it is asked for: a generation that is raised meanwhile makes it old, whichever of both it has.
         let generation = self.generation.borrow().known();
-        let IssuedToken { token, ends } = self.api.skill_token(TOKEN_LASTS).await?;
-        Ok(ChildToken { token, ends, generation })
+        let ends = unix_seconds() + TOKEN_LASTS.as_secs();
+        Ok(ChildToken { token: self.api.skill_token(TOKEN_LASTS).await?, ends, generation })
     }
 
-    /// A new token for the child, as soon as its own ends soon or is refused and there is another that ends later. Until then it runs
-    /// on: an end would mend nothing.
+    /// A new token for the child, as soon as its own ends soon or is refused and there is another. Until then it runs on: an end
+    /// would mend nothing.
     async fn renewed_token(&self, ends: Option<u64>, issued: Option<u64>) -> ChildToken {
         let Some(ends) = ends else { return std::future::pending().await };
-        let margin = self.pace.token_margin.as_secs();
+        let ends = ends.saturating_sub(self.pace.token_margin.as_secs());
         let mut generation = self.generation.clone();
         let mut backoff = Backoff::new(self.pace.retry, self.pace.longest_retry);
         loop {
-            let is_refused = generation.borrow_and_update().refuses(issued);
-            if !is_refused && unix_seconds() < ends.saturating_sub(margin) {
+            let (now, is_over) = (*generation.borrow_and_update(), ends <= unix_seconds());
+            if !is_over && !now.refuses(issued) {
                 tokio::select! {
                     changed = generation.changed() => if changed.is_err() { pause(self.pace.probe).await },
                     () = pause(self.pace.probe) => {}
@@ -331,11 +331,6 @@ impl Supervisor {
                 continue;
             }
             match self.issue().await {
-                // None ends later than the pool's own token: another start would gain nothing before that was replaced.
-                Ok(token) if !is_refused && token.ends < ends.saturating_add(margin / 2) => tokio::select! {
-                    changed = generation.changed() => if changed.is_err() { pause(self.pace.probe).await },
-                    () = pause(self.pace.file_token / 2) => {}
-                },
                 Ok(token) => return token,
                 Err(error) => {
                     let wait = backoff.next_wait();

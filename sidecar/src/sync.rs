@@ -4,7 +4,6 @@ use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
-    time::Duration,
 };
 
 use portcullis_openclaw::FilePath;
@@ -12,18 +11,14 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    api::{AgentMeta, Api, ApiError, Configuration, Health, IssuedToken, Report, Tagged, Versions},
+    api::{AgentMeta, Api, ApiError, Configuration, Health, Report, Tagged, Versions},
     keeper::{Keeper, Restored},
     log,
     openclaw::Version,
-    pace::{Backoff, Moment, Pace, jittered, pause, unix_seconds},
+    pace::{Backoff, Moment, Pace, jittered, pause},
     skill_token::Generation,
     worker::FileError,
 };
-
-/// How long a token in the file is taken to last at the least: one of a pool whose own token ends now is not asked for again and
-/// again.
-const SHORTEST_TOKEN: Duration = Duration::from_mins(1);
 
 /// Keeps the pool known to the control plane, and its files as the control plane has them.
 pub struct Sync {
@@ -81,16 +76,8 @@ struct Applied {
     templates: Option<u64>,
     /// The agents whose workspaces have them.
     with_templates: BTreeSet<String>,
-    token: Option<FileToken>,
-}
-
-/// The token in the file.
-#[derive(Clone, Copy)]
-struct FileToken {
-    issued: Moment,
-    lasts: Duration,
-    /// The pool's generation when it was issued.
-    generation: Option<u64>,
+    /// When the token in the file was issued, and the pool's generation of then.
+    token: Option<(Moment, Option<u64>)>,
 }
 
 impl Applied {
@@ -331,19 +318,16 @@ impl Sync {
     /// Renews the token in the file when half of its time is over, and when those of the pool were revoked. A control plane that
     /// tells no generation changes nothing.
     async fn renew_token(&self, applied: &mut Applied, generation: Option<u64>) -> Result<(), SyncError> {
-        let is_good = applied.token.is_some_and(|token| {
-            let is_young = token.issued.age() < token.lasts / 2;
-            is_young && (generation.is_none() || generation == token.generation)
+        let is_good = applied.token.is_some_and(|(issued, of)| {
+            issued.age() < self.pace.file_token / 2 && (generation.is_none() || generation == of)
         });
         if is_good {
             return Ok(());
         }
         let issued = Moment::now();
-        let IssuedToken { token, ends } = self.api.skill_token(self.pace.file_token).await?;
-        // It ends sooner where the pool's own token does.
-        let lasts = Duration::from_secs(ends.saturating_sub(unix_seconds())).min(self.pace.file_token);
+        let token = self.api.skill_token(self.pace.file_token).await?;
         self.keeper.keep_token(token).await?;
-        applied.token = Some(FileToken { issued, lasts: lasts.max(SHORTEST_TOKEN), generation });
+        applied.token = Some((issued, generation));
         Ok(())
     }
 }
