@@ -201,7 +201,7 @@ os.execv("{1}", ["portcullis-sidecar", "launch-as-told-on-stdin"])
     let seen = || std::fs::read_to_string(folder.path().join("seen")).unwrap();
     assert_eq!(seen(), "True True");
     assert!(record.find(user.uid()).is_some());
-    process.end(Duration::from_secs(60)).await;
+    process.end(Duration::from_mins(1)).await;
     record.clear();
     // What does not become a child is not written down for longer.
     let command = words(&["./no-such-program"]);
