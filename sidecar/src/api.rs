@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
+    pace::unix_seconds,
     refusal::Refusal,
+    skill_token::Issued,
     token::{Token, TokenError},
 };
 
@@ -276,17 +278,24 @@ impl Api {
         self.tagged(&["api", "internal", "workspace-templates", "latest"], tag).await
     }
 
-    /// A token for the pool's skills that lasts this long.
+    /// A token for the pool's skills that lasts this long, or until the pool's own token ends.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn skill_token(&self, lasting: Duration) -> Result<SecretString, ApiError> {
+    pub async fn skill_token(&self, lasting: Duration) -> Result<Issued, ApiError> {
         #[derive(Deserialize)]
-        struct Issued {
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
             token: SecretString,
+            #[serde(default)]
+            expires_at: Value,
         }
         let body = json!({ "ttlSeconds": lasting.as_secs() });
-        Ok(self.post::<Issued>(&["api", "internal", "pools", &self.pool, "skill-tokens"], &body).await?.token)
+        let latest = unix_seconds() + lasting.as_secs();
+        let answer: Answer = self.post(&["api", "internal", "pools", &self.pool, "skill-tokens"], &body).await?;
+        let told = answer.expires_at.as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok());
+        let ends = told.map_or(latest, |end| u64::try_from(end.as_second()).unwrap_or(0).min(latest));
+        Ok(Issued { token: answer.token, ends })
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, ApiError> {

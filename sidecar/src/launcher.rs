@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How long a start may take, up to the child's own program.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The longest report of a stage, in bytes.
 const REPORT_LIMIT: u64 = 64 * 1024;
@@ -79,6 +79,21 @@ impl Launcher {
     /// # Errors
     /// Those of starting a process, and what the stage could not do.
     pub async fn start(&self, start: &Start<'_>, output: Stdio, errors: Stdio) -> io::Result<(Child, Tree)> {
+        self.start_noted(start, output, errors, |_| Ok(())).await
+    }
+
+    /// The same, and `note` is called before the stage has its orders. Where the sidecar is killed before that, the stage ends
+    /// itself for want of them; afterwards, the program is noted already. Where `note` fails, nothing is started.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`], and of `note`.
+    pub async fn start_noted(
+        &self,
+        start: &Start<'_>,
+        output: Stdio,
+        errors: Stdio,
+        note: impl FnOnce(&Tree) -> io::Result<()>,
+    ) -> io::Result<(Child, Tree)> {
         let cgroup = Cgroup::create();
         let task = Task::Launch {
             cgroup: cgroup.as_ref().map(|cgroup| cgroup.folder().into()),
@@ -108,6 +123,11 @@ impl Launcher {
             }
         };
         let mut tree = Tree::new(leader, start.user.uid(), cgroup);
+        if let Err(error) = note(&tree) {
+            drop(channel);
+            tree.end().await;
+            return Err(error);
+        }
         let told = tokio::time::timeout(PATIENCE, converse(channel, &orders)).await;
         let failure = match told {
             Ok(Ok(said)) => said.into_iter().find_map(|said| match said {

@@ -8,7 +8,7 @@ use tokio::process::Child;
 use crate::{
     cgroup::Cgroup,
     drain::Drain,
-    launcher::{Launcher, Start},
+    launcher::{Launcher, PATIENCE, Start},
     log,
     own_program::OwnProgram,
     pace::pause,
@@ -20,6 +20,21 @@ use crate::{
 
 /// How often a process that is not our child is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How often a process is looked at that is about to become a child.
+const LAUNCH_LOOK: Duration = Duration::from_millis(20);
+
+/// The record of a start that is not finished. Where it is broken off, its process is ended, and forgotten then.
+struct Unfinished<'a>(&'a Record);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        // A sidecar that breaks leaves its child to the next.
+        if !std::thread::panicking() {
+            self.0.clear();
+        }
+    }
+}
 
 /// What is to be started.
 #[derive(Debug)]
@@ -55,7 +70,7 @@ pub struct Process {
 
 impl Process {
     /// Starts a child in a session of its own, without input, and with a drain that reads its output. The record names it before
-    /// this returns.
+    /// its program runs: a sidecar that is killed at any moment leaves no child that the next one does not know.
     ///
     /// # Errors
     /// Those of starting a process, and of writing the record: the child is then ended.
@@ -63,23 +78,37 @@ impl Process {
         let Launch { launcher, drain, command, user, folder, environment, token_ends, token_generation } = launch;
         let start = Start { command, user, folder: &folder, environment: &environment };
         let (drain, output, errors) = Drain::start(drain)?;
-        let (child, tree) = launcher.start(&start, output, errors).await?;
-        let (pid, start_time) = (tree.id(), tree.start_time());
-        let identity = Identity { pid, start_time, boot_id: boot_id().unwrap_or_default() };
-        let cgroup = tree.cgroup().map(PathBuf::from);
-        let (pool, uid) = (record.pool().to_owned(), user.uid());
-        let started = Started { identity, token_ends, token_generation, pool, uid, session: pid, cgroup };
-        let mut process = Self { started, tree, child: Some(child), drain: Some(drain) };
-        if let Err(error) = record.write(&process.started) {
+        let started = |tree: &Tree| {
+            let (pid, start_time) = (tree.id(), tree.start_time());
+            let identity = Identity { pid, start_time, boot_id: boot_id().unwrap_or_default() };
+            let cgroup = tree.cgroup().map(PathBuf::from);
+            let (pool, uid) = (record.pool().to_owned(), user.uid());
+            Started { identity, token_ends, token_generation, pool, uid, session: pid, cgroup }
+        };
+        let unfinished = Unfinished(record);
+        let (child, tree) = launcher.start_noted(&start, output, errors, |tree| record.write(&started(tree))).await?;
+        let has_cgroup = tree.cgroup().is_some();
+        let mut process = Self { started: started(&tree), tree, child: Some(child), drain: Some(drain) };
+        // One that could not be entered is forgotten: the record must not name it.
+        let outcome = if has_cgroup { Ok(()) } else { record.write(&process.started) };
+        if let Err(error) = outcome {
             process.end(Duration::ZERO).await;
             return Err(error);
         }
+        std::mem::forget(unfinished);
         Ok(process)
     }
 
     /// The child that a sidecar before this one started and that still runs. Where it has ended, what it started ends now.
     pub async fn adopt(record: &Record, user: &User) -> Option<Self> {
         let uid = user.uid();
+        // One that has its orders and is not the child yet. It ends itself where it has none.
+        let launched = async {
+            while record.is_launching() {
+                pause(LAUNCH_LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, launched).await;
         let (is_running, started) = match record.find(uid)? {
             Found::Running(started) => (true, started),
             Found::Ended(started) => (false, started),

@@ -16,6 +16,7 @@ use crate::{
     cgroup::Cgroup,
     log,
     proc::{Rights, Stat},
+    stage,
 };
 
 /// The longest record, in bytes.
@@ -144,6 +145,16 @@ impl Record {
             return None;
         }
         Some(if started.identity.is_alive() { Found::Running(started) } else { Found::Ended(started) })
+    }
+
+    /// Whether the process that is written down is still the stage that becomes the child.
+    #[must_use]
+    pub fn is_launching(&self) -> bool {
+        let started = read(&self.path).ok().and_then(|text| serde_json::from_slice::<Started>(&text).ok());
+        started.is_some_and(|Started { identity, .. }| {
+            let words = fs::read(format!("/proc/{}/cmdline", identity.pid)).unwrap_or_default();
+            words.split(|byte| *byte == 0).nth(1) == Some(stage::ARGUMENT.as_bytes()) && identity.is_alive()
+        })
     }
 
     /// Why a record is not believed.

@@ -34,6 +34,16 @@ impl Generation {
     }
 }
 
+/// A token as it was issued.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The token.
+    pub token: SecretString,
+    /// When it ends, in seconds since the Unix epoch: when it was asked to, or sooner, as no token outlives the one that it was
+    /// asked for with.
+    pub ends: u64,
+}
+
 /// A token for the child's environment.
 #[derive(Clone, Debug)]
 pub struct ChildToken {

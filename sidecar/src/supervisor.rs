@@ -16,7 +16,7 @@ use crate::{
     process::{Launch, Process},
     program,
     record::Record,
-    skill_token::{ChildToken, Generation},
+    skill_token::{ChildToken, Generation, Issued},
     worker::{FileError, Ground},
 };
 
@@ -310,20 +310,22 @@ impl Supervisor {
     async fn issue(&self) -> Result<ChildToken, ApiError> {
         // Before it is asked for: a generation that is raised meanwhile makes it old, whichever of both it has.
         let generation = self.generation.borrow().known();
-        let ends = unix_seconds() + TOKEN_LASTS.as_secs();
-        Ok(ChildToken { token: self.api.skill_token(TOKEN_LASTS).await?, ends, generation })
+        let Issued { token, ends } = self.api.skill_token(TOKEN_LASTS).await?;
+        Ok(ChildToken { token, ends, generation })
     }
 
-    /// A new token for the child, as soon as its own ends soon or is refused and there is another. Until then it runs on: an end
-    /// would mend nothing.
+    /// A new token for the child, as soon as its own is refused and there is another, or its own ends soon and there is one that
+    /// lasts longer by the margin. Until then it runs on: an end would mend nothing, and where the pool's own token is short-lived
+    /// the child would be started anew all day. Its skills read the file first.
     async fn renewed_token(&self, ends: Option<u64>, issued: Option<u64>) -> ChildToken {
         let Some(ends) = ends else { return std::future::pending().await };
-        let ends = ends.saturating_sub(self.pace.token_margin.as_secs());
+        let margin = self.pace.token_margin;
         let mut generation = self.generation.clone();
         let mut backoff = Backoff::new(self.pace.retry, self.pace.longest_retry);
         loop {
-            let (now, is_over) = (*generation.borrow_and_update(), ends <= unix_seconds());
-            if !is_over && !now.refuses(issued) {
+            let is_refused = generation.borrow_and_update().refuses(issued);
+            let is_over = ends.saturating_sub(margin.as_secs()) <= unix_seconds();
+            if !is_over && !is_refused {
                 tokio::select! {
                     changed = generation.changed() => if changed.is_err() { pause(self.pace.probe).await },
                     () = pause(self.pace.probe) => {}
@@ -331,7 +333,11 @@ impl Supervisor {
                 continue;
             }
             match self.issue().await {
-                Ok(token) => return token,
+                Ok(token) if is_refused || token.ends >= ends.saturating_add(margin.as_secs()) => return token,
+                Ok(_) => tokio::select! {
+                    Ok(_) = generation.wait_for(|now| now.refuses(issued)) => {}
+                    () = pause(margin / 24) => {}
+                },
                 Err(error) => {
                     let wait = backoff.next_wait();
                     let mut facts = error.facts();

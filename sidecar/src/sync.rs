@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
+    time::Duration,
 };
 
 use portcullis_openclaw::FilePath;
@@ -15,8 +16,8 @@ use crate::{
     keeper::{Keeper, Restored},
     log,
     openclaw::Version,
-    pace::{Backoff, Moment, Pace, jittered, pause},
-    skill_token::Generation,
+    pace::{Backoff, Moment, Pace, jittered, pause, unix_seconds},
+    skill_token::{Generation, Issued},
     worker::FileError,
 };
 
@@ -61,6 +62,19 @@ impl SyncError {
     }
 }
 
+/// The shortest time that a token in the file is taken to last.
+const SHORTEST: Duration = Duration::from_mins(2);
+
+/// The token in the file.
+#[derive(Clone, Copy)]
+struct FileToken {
+    issued: Moment,
+    /// How long it is left there.
+    good_for: Duration,
+    /// The pool's generation when it was asked for.
+    generation: Option<u64>,
+}
+
 /// What is on the disk.
 #[derive(Default)]
 struct Applied {
@@ -76,8 +90,8 @@ struct Applied {
     templates: Option<u64>,
     /// The agents whose workspaces have them.
     with_templates: BTreeSet<String>,
-    /// When the token in the file was issued, and the pool's generation of then.
-    token: Option<(Moment, Option<u64>)>,
+    /// The token in the file.
+    token: Option<FileToken>,
 }
 
 impl Applied {
@@ -156,7 +170,7 @@ impl Sync {
     }
 
     /// Waits, but not past a change of the child's health, which the control plane should know of.
-    async fn wait(&self, wait: std::time::Duration) {
+    async fn wait(&self, wait: Duration) {
         let mut health = self.health.clone();
         health.mark_unchanged();
         tokio::select! {
@@ -315,28 +329,49 @@ impl Sync {
         Ok(())
     }
 
-    /// Renews the token in the file when half of its time is over, and when those of the pool were revoked. A control plane that
+    /// Renews the token in the file when half of its time is over, and at once when those of the pool were revoked. A control plane that
     /// tells no generation changes nothing.
     async fn renew_token(&self, applied: &mut Applied, generation: Option<u64>) -> Result<(), SyncError> {
-        let is_good = applied.token.is_some_and(|(issued, of)| {
-            issued.age() < self.pace.file_token / 2 && (generation.is_none() || generation == of)
+        let is_good = applied.token.is_some_and(|token| {
+            token.issued.age() < token.good_for && (generation.is_none() || generation == token.generation)
         });
         if is_good {
             return Ok(());
         }
         let issued = Moment::now();
-        let token = self.api.skill_token(self.pace.file_token).await?;
+        let Issued { token, ends } = self.api.skill_token(self.pace.file_token).await?;
         self.keeper.keep_token(token).await?;
-        applied.token = Some((issued, generation));
+        let good_for = good_for(Duration::from_secs(ends.saturating_sub(unix_seconds())), self.pace.file_token);
+        applied.token = Some(FileToken { issued, good_for, generation });
         Ok(())
     }
+}
+
+/// How long a token is left in the file that still lasts this long: half of that. One that ends with the pool's own is not asked for
+/// again and again as that end comes near.
+fn good_for(lasts: Duration, asked: Duration) -> Duration {
+    lasts.max(SHORTEST).min(asked) / 2
 }
 
 fn pretty(value: &serde_json::Value) -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(value).map(|text| text + "\n")
 }
 
-fn tell(message: &str, mut facts: Vec<(&'static str, Value)>, wait: std::time::Duration) {
+fn tell(message: &str, mut facts: Vec<(&'static str, Value)>, wait: Duration) {
     facts.push(("againInSeconds", log::seconds(wait)));
     log::warn(message, &facts);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_renewed_at_half_of_the_time_that_it_lasts() {
+        let hour = Duration::from_hours(1);
+        for (lasts, expected) in [(60, 30), (10, 5), (1, 1), (0, 1), (600, 30)] {
+            assert_eq!(good_for(Duration::from_mins(lasts), hour), Duration::from_mins(expected), "{lasts} minutes");
+        }
+        assert_eq!(good_for(Duration::ZERO, Duration::from_secs(2)), Duration::from_secs(1));
+    }
 }

@@ -3,6 +3,9 @@
 //! Every launched process leads a session of its own (see [`crate::stage`]). A process cannot enter another session, and so
 //! none of its descendants is ever in the sidecar's, where the sidecar's own helpers are. As a child subreaper the sidecar becomes
 //! the parent of every descendant whose own parent has ended.
+//!
+//! One kind of process is not found: of an adopted child without a cgroup of its own, a descendant that left the session and lost
+//! its parent before the adoption. Nothing that the kernel tells of it names the child, and a guess could end another's process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

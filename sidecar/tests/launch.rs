@@ -1,6 +1,6 @@
 //! What a launched process keeps, and what becomes of what it starts; in this process.
 
-use std::{collections::BTreeMap, ffi::OsString, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, io::Write, process::Stdio, time::Duration};
 
 use portcullis_sidecar::{
     launcher::{Launcher, Start},
@@ -8,7 +8,7 @@ use portcullis_sidecar::{
     own_program::OwnProgram,
     proc::Stat,
     process::{Launch, Process},
-    record::{Found, Identity, Record},
+    record::{Found, Identity, Record, Started},
     tree,
     user::User,
 };
@@ -157,4 +157,111 @@ async fn a_zombie_that_nobody_waits_for_is_reaped_and_an_exit_code_that_is_waite
     assert_eq!(child.wait().await.unwrap().code(), Some(7));
     tree.end().await;
     reaping.abort();
+}
+
+#[tokio::test]
+async fn a_child_is_written_down_before_its_stage_has_any_orders() {
+    let _alone = alone().await;
+    let folder = tempfile::tempdir().unwrap();
+    let record = Record::in_folder(folder.path(), "pool-1");
+    let user = User::own();
+    // It looks as soon as the first byte of the orders is there, and then becomes the stage.
+    let script = format!(
+        r#"#!/usr/bin/env python3
+import json, os, socket
+with socket.socket(fileno=os.dup(0)) as orders:
+    has_orders = orders.recv(1, socket.MSG_PEEK) != b""
+try:
+    noted = json.load(open("{0}/openclaw-process.json"))["identity"]["pid"] == os.getpid()
+except OSError:
+    noted = False
+open("{0}/seen", "w").write(f"{{has_orders}} {{noted}}")
+os.execv("{1}", ["portcullis-sidecar", "launch-as-told-on-stdin"])
+"#,
+        folder.path().display(),
+        env!("CARGO_BIN_EXE_portcullis-sidecar")
+    );
+    let program = folder.path().join("launcher");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut environment = environment();
+    environment.insert("A".into(), "b".into());
+    let launch = |command| Launch {
+        launcher: Box::leak(Box::new(Launcher::at(&program))),
+        drain: Box::leak(Box::new(OwnProgram::at(env!("CARGO_BIN_EXE_portcullis-sidecar").as_ref(), User::own()))),
+        command,
+        user: &user,
+        folder: folder.path().to_owned(),
+        environment: environment.clone(),
+        token_ends: None,
+        token_generation: None,
+    };
+    let command = words(&["sleep", "600"]);
+    let mut process = Process::start(launch(&command), &record).await.unwrap();
+    let seen = || std::fs::read_to_string(folder.path().join("seen")).unwrap();
+    assert_eq!(seen(), "True True");
+    assert!(record.find(user.uid()).is_some());
+    process.end(Duration::from_mins(1)).await;
+    record.clear();
+    // What does not become a child is not written down for longer.
+    let command = words(&["./no-such-program"]);
+    Process::start(launch(&command), &record).await.unwrap_err();
+    assert_eq!((seen().as_str(), record.exists()), ("True True", false));
+    // And one that is broken off has ended.
+    let command = words(&["sleep", "600"]);
+    let mut start = std::pin::pin!(Process::start(launch(&command), &record));
+    tokio::select! {
+        biased;
+        _ = &mut start => panic!("it has not even been polled for long"),
+        () = async { while !record.exists() { tokio::task::yield_now().await } } => {}
+    }
+    let noted = std::fs::read_to_string(folder.path().join("openclaw-process.json")).unwrap();
+    let pid = serde_json::from_str::<serde_json::Value>(&noted).unwrap()["identity"]["pid"].as_u64().unwrap();
+    start.set(Process::start(launch(&command), &record));
+    assert!(!record.exists());
+    eventually("it has ended", async || Identity::of(u32::try_from(pid).unwrap()).is_none()).await;
+}
+
+#[tokio::test]
+async fn a_child_whose_sidecar_was_killed_during_the_start_is_adopted_once_it_is_there() {
+    let _alone = alone().await;
+    let folder = tempfile::tempdir().unwrap();
+    let record = Record::in_folder(folder.path(), "pool-1");
+    let user = User::own();
+    let stage = || {
+        let (ours, its) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar"));
+        command.arg("launch-as-told-on-stdin").env_clear().stdin(Stdio::from(std::os::fd::OwnedFd::from(its)));
+        let process = command.spawn().unwrap();
+        let (identity, session) = (Identity::of(process.id()).unwrap(), process.id());
+        let (pool, uid) = ("pool-1".to_owned(), user.uid());
+        record
+            .write(&Started { identity, token_ends: None, token_generation: None, pool, uid, session, cgroup: None })
+            .unwrap();
+        (ours, process)
+    };
+    let bytes = |text: &str| serde_json::json!({ "Unix": text.as_bytes() });
+    let orders = serde_json::json!({ "user": null, "task": { "Launch": {
+        "cgroup": null, "folder": bytes("/"), "command": [bytes("/bin/sleep"), bytes("600")], "environment": [],
+    } } });
+    let orders = orders.to_string();
+
+    let (mut channel, mut process) = stage();
+    eventually("it is the stage", async || record.is_launching()).await;
+    let hand_over = async {
+        tokio::task::yield_now().await;
+        channel.write_all(orders.as_bytes()).unwrap();
+        drop(channel);
+    };
+    let (adopted, ()) = tokio::join!(Process::adopt(&record, &user), hand_over);
+    assert_eq!(adopted.map(|adopted| adopted.id()), Some(process.id()), "it is waited for");
+    process.kill().unwrap();
+    process.wait().unwrap();
+
+    // Of one whose orders broke off nothing is left.
+    let (mut channel, mut process) = stage();
+    channel.write_all(&orders.as_bytes()[..40]).unwrap();
+    drop(channel);
+    assert!(!process.wait().unwrap().success());
+    assert!(Process::adopt(&record, &user).await.is_none() && !record.exists());
 }

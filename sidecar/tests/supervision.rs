@@ -447,6 +447,8 @@ struct Issuer {
     requests: Arc<AtomicUsize>,
     issued: Arc<AtomicUsize>,
     is_broken: Arc<AtomicBool>,
+    /// How many of the first tokens end in an hour, as the pool's own does.
+    short: usize,
 }
 
 impl Issuer {
@@ -461,17 +463,15 @@ impl Issuer {
                 return Err(StatusCode::SERVICE_UNAVAILABLE);
             }
             let number = 1 + issuer.issued.fetch_add(1, Ordering::Relaxed);
-            Ok(axum::Json(serde_json::json!({ "token": format!("token-{number}"), "expiresAt": "x" })))
+            let hours = if number <= issuer.short { 1 } else { 30 * 24 };
+            let ends = portcullis_sidecar::pace::timestamp() + Duration::from_hours(hours);
+            Ok(axum::Json(serde_json::json!({ "token": format!("token-{number}"), "expiresAt": ends.to_string() })))
         };
         #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
         let router = Router::new().route("/api/internal/pools/pool-1/skill-tokens", axum::routing::post(answer));
         tokio::spawn(async { axum::serve(listener, router).await });
         base
     }
-}
-
-async fn issuing() -> String {
-    Issuer::default().start().await
 }
 
 /// Tells its token, and lives on.
@@ -549,29 +549,36 @@ async fn one_whose_token_was_revoked_runs_on_until_there_is_another() {
 #[tokio::test]
 async fn one_is_started_anew_with_a_new_token_before_its_own_ends() {
     let test = async {
-        // Of the token's 30 days, all are the margin.
-        let pace = Pace { token_margin: Duration::from_hours(30 * 24), ..pace() };
-        let script = "echo $$ >> starts; echo $SKILL_API_TOKEN >> tokens; exec sleep 600";
-        let world = World::start_with_api(&["sh", "-c", script], Mood::Ready, pace, &issuing().await).await;
+        // The first ends in an hour, which is less than the margin.
+        let issuer = Issuer { short: 1, ..Issuer::default() };
+        let world = World::start_with_api(&["sh", "-c", TELLS_TOKEN], Mood::Ready, pace(), &issuer.start().await).await;
         world.configured.send_replace(Some(1));
-        world.wait_for(3).await;
+        world.wait_for(2).await;
         let first = world.starts()[0];
         assert!(!is_alive(first), "two of them never run at once");
         let tokens = || std::fs::read_to_string(world.folder.path().join("tokens")).unwrap_or_default();
-        eventually("two have told their tokens", async || tokens().lines().count() >= 2).await;
-        let told = tokens();
-        let told: Vec<&str> = told.lines().collect();
-        assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{told:?}");
-        world.end().await;
+        eventually("both have told their tokens", async || tokens() == "token-1\ntoken-2\n").await;
+        // With the other's 30 days, it runs on.
+        world.wait_for_probes(10).await;
+        assert_eq!(world.end().await.len(), 2);
+    };
+    LocalSet::new().run_until(test).await;
+}
 
-        // With the margin that there is, it runs on.
-        let pace = Pace { token_margin: Pace::default().token_margin, ..pace };
-        let world = World::start_with_api(&["sh", "-c", script], Mood::Ready, pace, &issuing().await).await;
-        let mut health = world.health.clone();
+#[tokio::test]
+async fn one_is_not_started_anew_for_a_token_that_ends_as_soon() {
+    let test = async {
+        let issuer = Issuer { short: usize::MAX, ..Issuer::default() };
+        let world = World::start_with_api(&["sh", "-c", TELLS_TOKEN], Mood::Ready, pace(), &issuer.start().await).await;
         world.configured.send_replace(Some(1));
-        health.wait_for(|health| *health == Health::Active).await.unwrap();
         world.wait_for(1).await;
-        assert_eq!(world.end().await.len(), 1);
+        eventually("another was asked for", async || issuer.requests.load(Ordering::Relaxed) == 2).await;
+        world.wait_for_probes(20).await;
+        assert_eq!((world.starts().len(), issuer.requests.load(Ordering::Relaxed)), (1, 2), "once, for now");
+        // Where its own is revoked, it is.
+        world.generation.send_replace(Generation::Known(1));
+        world.wait_for(2).await;
+        assert_eq!(world.end().await.len(), 2);
     };
     LocalSet::new().run_until(test).await;
 }
