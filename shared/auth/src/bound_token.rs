@@ -58,11 +58,6 @@ impl SkillNames {
     pub fn contains(&self, skill: &SkillName) -> bool {
         self.0.contains(skill)
     }
-
-    /// The names in order.
-    pub fn iter(&self) -> impl Iterator<Item = &SkillName> {
-        self.0.iter()
-    }
 }
 
 impl TryFrom<BTreeSet<SkillName>> for SkillNames {
@@ -237,6 +232,7 @@ impl Kind {
         let mac = key.sign(token.as_bytes());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(mac, &mut token);
+        debug_assert_eq!(token.len(), length, "it has grown");
         token.into()
     }
 

@@ -13,3 +13,25 @@ impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
         (**self).now()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    struct Fixed(Timestamp);
+
+    impl Clock for Fixed {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_shared_clock_tells_its_own_time() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        assert_eq!(Arc::new(Fixed(now)).now(), now);
+        assert_eq!((Arc::new(Fixed(now)) as Arc<dyn Clock>).now(), now);
+    }
+}

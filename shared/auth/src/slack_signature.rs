@@ -44,12 +44,6 @@ impl SigningSecret {
         Self(secret)
     }
 
-    /// The secret itself, to be sealed.
-    #[must_use]
-    pub fn expose_secret(&self) -> &SecretString {
-        &self.0
-    }
-
     /// The value for [`SIGNATURE_HEADER`] of `body` signed at `timestamp`, the text of [`TIMESTAMP_HEADER`].
     #[must_use]
     pub fn sign(&self, timestamp: &str, body: &[u8]) -> String {

@@ -129,6 +129,7 @@ mod tests {
     fn a_value_put_back_counts_as_the_current_one_after_its_end_as_the_previous_one() {
         let token = StaticToken::new(NEW).unwrap().with_previous(NEW, Some(NOW)).unwrap();
         assert!(token.accepts(NEW.as_bytes(), NOW + 1.hour()));
+        assert!(token.accepts(NEW.as_bytes(), NOW - 1.hour()), "and before");
     }
 
     #[test]
