@@ -129,7 +129,7 @@ impl InProcess {
         store.register(&pool, report, None).await.expect("the pool registers");
         let bot = NewBot {
             id: "bot-demo".parse().expect("a bot's id"),
-            user: "user-demo".to_owned(),
+            user: "user-demo".parse().ok(),
             name: "Demo".to_owned(),
             slug: "demo".to_owned(),
             pool: Some(pool),

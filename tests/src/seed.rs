@@ -68,7 +68,7 @@ pub async fn bot(system: &System, id: &str, pool: &PoolId) -> BotId {
     let id: BotId = id.parse().expect("a test's bot has a valid id");
     let bot = NewBot {
         id: id.clone(),
-        user: "user-1".to_owned(),
+        user: "user-1".parse().ok(),
         name: format!("Bot {id}"),
         slug: id.to_string(),
         pool: Some(pool.clone()),

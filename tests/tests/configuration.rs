@@ -400,7 +400,7 @@ async fn what_people_write_is_read_as_it_is_written() {
     let hostile = "${SKILL_API_TOKEN} $${X} \" \\ {\"credential\":1} 🦀 é";
     let bot = NewBot {
         id: "bot-1".parse().unwrap(),
-        user: "user-1".to_owned(),
+        user: "user-1".parse().ok(),
         name: hostile.to_owned(),
         slug: "bot-1".to_owned(),
         pool: Some(pool.clone()),

@@ -235,7 +235,7 @@ impl Demo {
         let store = store(&self.caller.platform).await?;
         let bot = NewBot {
             id: BOT.parse().map_err(failed)?,
-            user: "user-demo".to_owned(),
+            user: "user-demo".parse().ok(),
             name: "Demo".to_owned(),
             slug: "demo".to_owned(),
             pool: Some(POOL.parse().map_err(failed)?),

@@ -15,6 +15,6 @@ pub mod static_token;
 
 pub use bound_token::{BoundTokenError, Generation, RuntimeGrant, SkillGrant, SkillNames, SkillSet, TooManySkills};
 pub use clock::Clock;
-pub use names::{BotId, ChannelId, InvalidName, LibraryName, PoolId, SkillFolder, SkillName, TemplateName};
+pub use names::{BotId, ChannelId, InvalidName, LibraryName, PoolId, SkillFolder, SkillName, TemplateName, UserId};
 pub use slack_signature::{SignatureError, SignedHeaders, SigningSecret};
 pub use static_token::{StaticToken, TokenTooShort};

@@ -88,6 +88,14 @@ name!(
 );
 
 name!(
+    /// A person's account: 1–128 characters, none of them a control character.
+    UserId,
+    "a user's id",
+    "1 to 128 characters, none of them a control character",
+    is_opaque_id
+);
+
+name!(
     /// A skill: 1–64 of `a-z`, `0-9`, `-` and `_`.
     SkillName,
     "a skill's name",

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::Timestamp;
-use portcullis_auth::{BotId, ChannelId, PoolId};
+use portcullis_auth::{BotId, ChannelId, PoolId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -72,8 +72,8 @@ impl FromStr for BotStatus {
 pub struct Bot {
     /// Its id.
     pub id: BotId,
-    /// Its owner's id.
-    pub user: String,
+    /// Id of its owner; `None` for a bot that an operator made for nobody yet.
+    pub user: Option<UserId>,
     /// Its name, as people read it.
     pub name: String,
     /// Its name in paths.
@@ -99,8 +99,8 @@ pub struct Bot {
 pub struct NewBot {
     /// Its id.
     pub id: BotId,
-    /// Its owner's id.
-    pub user: String,
+    /// Id of its owner; `None` for a bot that an operator made for nobody yet.
+    pub user: Option<UserId>,
     /// Its name, as people read it.
     pub name: String,
     /// Its name in paths.
@@ -146,7 +146,7 @@ impl Bot {
         let row = Row::new(TABLE, item)?;
         Ok(Self {
             id: row.parsed("id")?,
-            user: row.text("user")?.to_owned(),
+            user: row.optional_parsed("user")?,
             name: row.text("name")?.to_owned(),
             slug: row.text("slug")?.to_owned(),
             pool: row.optional_parsed("pool")?,
@@ -210,7 +210,6 @@ impl Store {
         let mut row = attributes([
             (SCHEMA, schema()),
             ("id", text(&bot.id)),
-            ("user", text(&bot.user)),
             ("name", text(&bot.name)),
             ("slug", text(&bot.slug)),
             ("status", text(bot.status)),
@@ -218,6 +217,7 @@ impl Store {
             ("createdAt", time(bot.created_at)),
             ("updatedAt", time(bot.updated_at)),
         ]);
+        row.extend(bot.user.iter().map(|user| ("user".to_owned(), text(user))));
         row.extend(bot.pool.iter().map(|pool| ("pool".to_owned(), text(pool))));
         row.extend(bot.system_prompt.iter().map(|prompt| ("systemPrompt".to_owned(), text(prompt))));
         let put = Put::builder()

@@ -49,7 +49,7 @@ pub async fn fill(
     store.put_secrets(&pool, &changes).await?;
     let new_bot = NewBot {
         id: bot.clone(),
-        user: "user-1".to_owned(),
+        user: "user-1".parse().ok(),
         name: "Bot".to_owned(),
         slug: "bot-1".to_owned(),
         pool: Some(pool),
@@ -86,7 +86,7 @@ pub async fn pool_of(
         let bot: BotId = format!("bot-{number}-of-{bots}").parse()?;
         let new_bot = NewBot {
             id: bot.clone(),
-            user: "user-1".to_owned(),
+            user: "user-1".parse().ok(),
             name: format!("Bot {number}"),
             slug: bot.to_string(),
             pool: Some(pool.clone()),

@@ -93,7 +93,7 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
         Order::Bot { bot, pool, model } => {
             let bot = NewBot {
                 id: bot.parse()?,
-                user: "user-1".to_owned(),
+                user: "user-1".parse().ok(),
                 name: format!("Bot {bot}"),
                 slug: bot,
                 pool: Some(pool.parse()?),

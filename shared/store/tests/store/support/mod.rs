@@ -172,7 +172,7 @@ pub fn channel() -> ChannelId {
 pub fn new_bot(id: &str) -> NewBot {
     NewBot {
         id: id.parse().expect("a bot's id"),
-        user: "user-1".to_owned(),
+        user: "user-1".parse().ok(),
         name: "Bot".to_owned(),
         slug: id.to_owned(),
         pool: Some(pool()),
