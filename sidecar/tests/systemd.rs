@@ -132,13 +132,13 @@ async fn the_watchdog_hears_of_a_sidecar_that_runs_and_not_of_one_that_hangs() {
 
     // Of another process's watchdog it knows nothing.
     machine.set("WATCHDOG_PID", "1");
+    systemd.look();
+    systemd.told.clear();
     let mut sidecar = machine.start();
-    machine.wait_for_child().await;
+    systemd.wait_for("READY=1").await;
     sidecar.terminate();
     assert!(sidecar.wait().await.success());
-    systemd.look();
-    let last = systemd.told.iter().rposition(|told| told.contains("READY=1")).unwrap();
-    assert!(!systemd.told[last..].concat().contains("WATCHDOG=1"));
+    assert!(!systemd.is_told("WATCHDOG=1"));
 }
 
 /// Runs `portcullis-sidecar end` to its end.
