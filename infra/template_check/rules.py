@@ -18,10 +18,20 @@ SECRET_READERS = {
     "SkillTokenSecret": {"SkillsFunction"},
     "SlackSecret": {"SlackFunction"},
     "LiteLlmSecret": {"InternalFunction"},
+    "SessionSecret": {"AuthFunction"},
 }
 
 # Tables whose rows end: DESIGN §5, the ones marked with a time to live.
-ENDING_TABLES = {"ChatSessionsTable", "EventLogTable", "FeedbackTable", "SkillsTable", "WorkspaceTemplatesTable"}
+ENDING_TABLES = {
+    "AuthSessionsTable",
+    "ChatSessionsTable",
+    "EventLogTable",
+    "FeedbackTable",
+    "SkillsTable",
+    "ThrottlesTable",
+    "VerificationsTable",
+    "WorkspaceTemplatesTable",
+}
 
 
 def of_type(template: dict, kind: str) -> Iterator[tuple[str, dict, dict]]:
@@ -308,7 +318,8 @@ def alarms_reach_someone(template: dict):
             for target in names(dimension["Value"]):
                 watched.add((target, alarm["MetricName"]))
     for name, _, _ in of_type(template, "AWS::Lambda::Function"):
-        for metric in ("Errors", "Throttles", "SealedValueUnopened"):
+        holds_keys = any(name in readers for secret, readers in SECRET_READERS.items() if secret.endswith("Keys"))
+        for metric in ("Errors", "Throttles", *(["SealedValueUnopened"] if holds_keys else [])):
             if (name, metric) not in watched:
                 yield f"{name}: no alarm on {metric}"
 

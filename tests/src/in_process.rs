@@ -97,6 +97,7 @@ impl InProcess {
             environment,
             aws,
             queue: Some(Arc::new(RecordingQueue::default())),
+            mailer: None,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             randomness: Arc::new(SystemRandomness),
             metrics: Metrics::new("test", Arc::clone(&clock) as Arc<dyn Clock>, None),

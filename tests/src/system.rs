@@ -48,6 +48,8 @@ pub struct Settings {
     pub skill_token: String,
     /// `SLACK_SIGNING_SECRET`.
     pub slack_signing_secret: String,
+    /// Secret that session cookies are signed with.
+    pub session_secret: String,
     /// Any others.
     pub others: BTreeMap<String, String>,
     /// The folder of its database; `None` for memory.
@@ -67,6 +69,7 @@ impl Settings {
             internal_token: random_hex(24),
             skill_token: random_hex(24),
             slack_signing_secret: random_hex(16),
+            session_secret: random_hex(32),
             // Nobody listens there: no test reaches Slack.
             others: BTreeMap::from([("SLACK_API_URL".to_owned(), "http://127.0.0.1:9/api/".to_owned())]),
             data: None,
@@ -97,6 +100,7 @@ impl Settings {
             ("INTERNAL_API_TOKEN", &self.internal_token),
             ("SKILL_API_TOKEN", &self.skill_token),
             ("SLACK_SIGNING_SECRET", &self.slack_signing_secret),
+            ("BETTER_AUTH_SECRET", &self.session_secret),
         ];
         let others = self.others.iter().map(|(name, value)| (name.as_str(), value));
         secrets

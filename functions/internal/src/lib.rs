@@ -130,7 +130,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     })?;
     lambda::warm_up(&app.store, Table::Pools).await;
     let (mounted, documents) = (mount(Arc::new(app), &gate), Documents::new(OPENAPI));
-    Ok(front::serve_with("internal", platform, commit_hash.as_deref(), DEADLINE, mounted, Some(documents)))
+    let extras = front::Extras { documents: Some(documents), ..front::Extras::default() };
+    Ok(front::serve_with("internal", platform, commit_hash.as_deref(), DEADLINE, mounted, extras))
 }
 
 fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {

@@ -35,6 +35,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::mailbox::Mailbox;
+
 pub use routing::{DEFAULT_ROUTE, InvalidRoute, RoutingTable};
 
 /// The largest body that API Gateway takes, in bytes. Source: Amazon API Gateway, "Quotas for HTTP APIs".
@@ -113,10 +115,12 @@ struct Front {
     functions: BTreeMap<String, Router>,
     limits: Limits,
     watcher: Option<Watcher>,
+    mailbox: Option<Arc<Mailbox>>,
 }
 
 impl Gateway {
-    /// Serves `functions` on `listener` as `table` says, and tells each answered request to `watcher`.
+    /// Serves `functions` on `listener` as `table` says, and `mailbox` where it is given, and tells each answered request to
+    /// `watcher`.
     ///
     /// # Errors
     /// Where the listener has no address.
@@ -126,10 +130,11 @@ impl Gateway {
         functions: BTreeMap<String, Router>,
         limits: Limits,
         watcher: Option<Watcher>,
+        mailbox: Option<Arc<Mailbox>>,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let front = Arc::new(Front { table, functions, limits, watcher });
+        let front = Arc::new(Front { table, functions, limits, watcher, mailbox });
         let acceptor = tokio::spawn(accept(listener, front, stop.clone()));
         Ok(Self { address, stop, acceptor })
     }
@@ -212,6 +217,9 @@ impl Front {
     }
 
     async fn pass(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
+        if let Some(answer) = self.mailbox.as_ref().and_then(|mailbox| mailbox.answer(&request)) {
+            return answer;
+        }
         let Some(name) = self.table.function(request.method(), request.uri().path()) else {
             return own(StatusCode::NOT_FOUND, "Not Found");
         };

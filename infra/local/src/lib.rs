@@ -10,6 +10,7 @@ pub mod database;
 mod deliveries;
 pub mod demo;
 pub mod gateway;
+pub mod mailbox;
 pub mod queue;
 pub mod running;
 pub mod secrets;

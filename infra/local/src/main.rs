@@ -113,7 +113,13 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     // From the start on, so that nobody who ends it early is passed over.
     let mut end = End::listen()?;
     let (watcher, requests) = arguments.demo.then(mpsc::unbounded_channel).unzip();
-    let options = Options { port: arguments.port, data: arguments.data.clone(), watcher, ..Options::new(settings) };
+    let options = Options {
+        port: arguments.port,
+        data: arguments.data.clone(),
+        mailbox: Some(folder.join("mailbox")),
+        watcher,
+        ..Options::new(settings)
+    };
     let stack = match Stack::start(options).await {
         Err(StackError::Settings(error)) => return Err(greeting::settings_problems(error.problems(), &sources).into()),
         outcome => outcome?,

@@ -37,7 +37,8 @@ const KEY_FILE: &str = "encryption-key-id";
 const ENCRYPTION_KEYS: &str = "ENCRYPTION_KEYS";
 const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";
 /// What every start needs.
-const NEEDED: [&str; 4] = [ENCRYPTION_KEY, "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "SLACK_SIGNING_SECRET"];
+const NEEDED: [&str; 5] =
+    [ENCRYPTION_KEY, "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "SLACK_SIGNING_SECRET", "BETTER_AUTH_SECRET"];
 /// What the demonstration needs besides.
 const NEEDED_BY_DEMO: [&str; 2] = ["DEMO_SLACK_SIGNING_SECRET", "DEMO_DELIVERY_SECRET"];
 /// The bits of a file's mode that let others in.

@@ -1,6 +1,12 @@
 //! Everything started together: database, queue, functions, gateway and relay.
 
-use std::{collections::BTreeMap, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_types::SdkConfig;
@@ -11,6 +17,7 @@ use portcullis_crypto::Randomness;
 use portcullis_runtime::{
     Platform, SystemClock, SystemRandomness,
     logging::LineSink,
+    mail::Mailer,
     metrics::Metrics,
     queue::{EventQueue, QueueError},
     secrets::SecretSource,
@@ -27,6 +34,7 @@ use crate::{
     database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
     gateway::{Gateway, InvalidRoute, Limits, RoutingTable, Watcher},
+    mailbox::Mailbox,
     queue::TableQueue,
     secrets::{self, SettingsFileError},
     template::{TEMPLATE, Template, TemplateError},
@@ -53,6 +61,8 @@ pub struct Options {
     pub randomness: Arc<dyn Randomness>,
     /// How far indexes are behind their tables: not at all, unless a test wants to see what becomes of it.
     pub index_lag: SignedDuration,
+    /// The folder that mail is kept in; `None` keeps it in memory.
+    pub mailbox: Option<PathBuf>,
     /// Where metrics are written; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
     /// Where each answered request is told.
@@ -73,6 +83,7 @@ impl Options {
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             index_lag: SignedDuration::ZERO,
+            mailbox: None,
             metrics: None,
             watcher: None,
             patience: 1,
@@ -139,15 +150,18 @@ impl Stack {
         let template = Template::parse(TEMPLATE)?;
         let table = RoutingTable::new(&template.routes)?;
         let (database, aws) = database(&options)?;
-        let environment = with_defaults(options.environment);
+        let address = listener.local_addr().map_err(|problem| StackError::Port { port, problem })?;
+        let environment = with_defaults(options.environment, address);
         let client = portcullis_store::client_with(&aws, &ClientOptions::with_patience(options.patience));
         create_tables(&client, prefix_of(&environment), &template.tables).await?;
         let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
+        let mailbox = Arc::new(Mailbox::new(options.mailbox, Arc::clone(&options.clock)));
         let platform = Platform {
             secrets: Arc::new(SecretSource::Environment(environment.clone())),
             environment,
             aws,
             queue: Some(Arc::clone(&queue) as Arc<dyn EventQueue>),
+            mailer: Some(Arc::clone(&mailbox) as Arc<dyn Mailer>),
             metrics: Metrics::new("local", Arc::clone(&options.clock), options.metrics),
             clock: options.clock,
             randomness: options.randomness,
@@ -157,9 +171,9 @@ impl Stack {
         let lag = IndexLag { clock: Arc::clone(&platform.clock), lag: options.index_lag };
         let lag = (!options.index_lag.is_zero()).then_some(lag);
         let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
-        let gateway =
-            Gateway::start(listener, table, functions, Limits::with_patience(options.patience), options.watcher)
-                .map_err(|problem| StackError::Port { port, problem })?;
+        let limits = Limits::with_patience(options.patience);
+        let gateway = Gateway::start(listener, table, functions, limits, options.watcher, Some(mailbox))
+            .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
         Ok(Self { gateway, deliveries, database, access, platform, queue })
     }
@@ -223,8 +237,12 @@ fn database(options: &Options) -> Result<(Option<Database>, SdkConfig), StackErr
 }
 
 /// What this machine needs not be told; no secret is among it.
-fn with_defaults(mut environment: BTreeMap<String, SecretString>) -> BTreeMap<String, SecretString> {
-    for (name, value) in [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", POOL_CIDRS)] {
+fn with_defaults(
+    mut environment: BTreeMap<String, SecretString>,
+    address: SocketAddr,
+) -> BTreeMap<String, SecretString> {
+    let here = format!("http://{address}");
+    for (name, value) in [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", POOL_CIDRS), ("BETTER_AUTH_URL", &here)] {
         environment.entry(name.to_owned()).or_insert_with(|| value.into());
     }
     environment
@@ -276,6 +294,7 @@ async fn start_functions(
     for access in access {
         let (name, platform) = (access.function().to_owned(), for_function(platform, access, lag));
         let started = match name.as_str() {
+            "auth" => auth::start(&platform).await,
             "internal" => internal::start(&platform).await,
             "skills" => skills::start(&platform).await,
             "slack" => slack::start(&platform).await,

@@ -498,6 +498,7 @@ Resources:
         let tables: Vec<_> = template.tables.iter().map(|table| table.name.as_str()).collect();
         for name in [
             "artifacts",
+            "auth_sessions",
             "bots",
             "channel_credentials",
             "channels",
@@ -508,6 +509,9 @@ Resources:
             "pool_secrets",
             "pools",
             "skills",
+            "throttles",
+            "users",
+            "verifications",
             "webhook_routes",
             "workspace_templates",
         ] {
@@ -515,13 +519,14 @@ Resources:
         }
         let expiring: Vec<_> = template.tables.iter().filter(|table| table.ttl_attribute.is_some()).collect();
         assert!(expiring.iter().any(|table| table.name == "event_log"));
-        assert_eq!(template.functions.len(), 4, "{:?}", template.functions);
+        assert_eq!(template.functions.len(), 5, "{:?}", template.functions);
         for (path, function) in [
             ("/api/slack/events", "slack"),
             ("/api/slack/events/{channelId}", "slack"),
             ("/api/internal/pools/register", "internal"),
             ("/api/internal/secrets/{skillName}", "skills"),
             ("/health", "internal"),
+            ("/api/auth/sign-in/email", "auth"),
         ] {
             let route = template.routes.iter().find(|route| route.path == path);
             assert_eq!(

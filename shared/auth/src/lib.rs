@@ -1,4 +1,4 @@
-//! Who is calling: Slack's signatures, static tokens and tokens bound to a pool.
+//! Who is calling: Slack's signatures, static tokens, tokens bound to a pool, passwords and session cookies.
 //!
 //! Everything here is a pure function of its arguments: the clock is passed in, nothing is read and nothing is stored.
 //! This crate decides whether a credential is genuine and what it is for; it never decides what a route needs, and it
@@ -9,12 +9,20 @@
 mod agent_id;
 pub mod bound_token;
 mod clock;
+mod email;
 mod names;
+pub mod password;
+pub mod session_token;
 pub mod slack_signature;
 pub mod static_token;
 
 pub use bound_token::{BoundTokenError, Generation, RuntimeGrant, SkillGrant, SkillNames, SkillSet, TooManySkills};
 pub use clock::Clock;
-pub use names::{BotId, ChannelId, InvalidName, LibraryName, PoolId, SkillFolder, SkillName, TemplateName, UserId};
+pub use email::{Email, InvalidEmail};
+pub use names::{
+    BotId, ChannelId, InvalidName, LibraryName, PoolId, SessionId, SkillFolder, SkillName, TemplateName, UserId,
+};
+pub use password::{Password, PasswordError, PasswordHash};
+pub use session_token::{SessionCookie, SessionSecret, SessionToken};
 pub use slack_signature::{SignatureError, SignedHeaders, SigningSecret};
 pub use static_token::{StaticToken, TokenTooShort};

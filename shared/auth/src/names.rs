@@ -96,6 +96,20 @@ name!(
 );
 
 name!(
+    /// A browser's session: the SHA-256 of its token as 64 lower-case hex digits. It names the session and opens nothing.
+    SessionId,
+    "a session's id",
+    "64 hex digits in lower case",
+    |text| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+);
+
+impl SessionId {
+    pub(crate) fn of_digest(digest: &portcullis_crypto::Digest) -> Self {
+        Self(digest.to_hex())
+    }
+}
+
+name!(
     /// A skill: 1–64 of `a-z`, `0-9`, `-` and `_`.
     SkillName,
     "a skill's name",

@@ -1,6 +1,6 @@
 //! The one shape of an error, and the one table from what went wrong to what the caller is told.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
@@ -24,6 +24,7 @@ pub struct ApiError {
     fields: BTreeMap<String, String>,
     detail: Option<Box<str>>,
     kind: Kind,
+    retry_after: Option<u64>,
 }
 
 /// What the front counts and logs an error as.
@@ -64,7 +65,7 @@ pub(crate) struct ErrorBody<'a> {
 
 impl ApiError {
     fn new(status: StatusCode, kind: Kind, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), fields: BTreeMap::new(), detail: None, kind }
+        Self { status, code, message: message.into(), fields: BTreeMap::new(), detail: None, kind, retry_after: None }
     }
 
     /// 400: the request cannot be carried out as it is.
@@ -91,6 +92,28 @@ impl ApiError {
     #[must_use]
     pub fn forbidden(message: &'static str) -> Self {
         Self::new(StatusCode::FORBIDDEN, Kind::Refused, "forbidden", message)
+    }
+
+    /// 403 with a code of its own.
+    #[must_use]
+    pub fn forbidden_as(code: &'static str, message: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Kind::Refused, code, message)
+    }
+
+    /// 401 with a code of its own.
+    #[must_use]
+    pub fn unauthenticated_as(code: &'static str, message: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Kind::Unauthenticated, code, message)
+    }
+
+    /// 429: the caller may try again after `wait`.
+    #[must_use]
+    pub fn too_many_requests(wait: Duration) -> Self {
+        let message = "Too many requests. Please try again later.";
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, Kind::Refused, "TOO_MANY_REQUESTS", message);
+        // Whole seconds, so that a caller who waits as long as told is not early.
+        error.retry_after = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        error
     }
 
     /// 404: not there, or not the caller's.
@@ -177,6 +200,11 @@ impl IntoResponse for ApiError {
         let mut response = self.status.into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            // better-auth's own name of the header.
+            response.headers_mut().insert("x-retry-after", HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Refusal {
             code: self.code,

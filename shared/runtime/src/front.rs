@@ -1,6 +1,6 @@
 //! The router that Lambda and this machine serve alike, and what holds for each of its answers.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -25,10 +25,11 @@ use serde_json::json;
 use tracing::Instrument;
 
 use crate::{
-    ApiError, Platform,
+    ApiError, Platform, cors,
     documents::Documents,
     error::{ErrorBody, Kind, Refusal},
     metrics::{Metric, Metrics},
+    origins::Origins,
     tier::Mounted,
 };
 
@@ -49,6 +50,7 @@ struct Front {
     randomness: Arc<dyn Randomness>,
     metrics: Metrics,
     deadline: Duration,
+    has_codes_in_capitals: bool,
 }
 
 /// Makes a function's router of its mounted routes, with `GET /health` and `GET /health/{function}` as its public ones.
@@ -61,17 +63,28 @@ pub fn serve(
     deadline: Duration,
     mounted: impl IntoIterator<Item = Mounted>,
 ) -> Router {
-    serve_with(function, platform, commit_hash, deadline, mounted, None)
+    serve_with(function, platform, commit_hash, deadline, mounted, Extras::default())
 }
 
-/// As [`serve`], with the API's description as public routes: `GET /openapi.json` and `GET /docs`.
+/// What some functions serve beside their routes.
+#[derive(Default)]
+pub struct Extras {
+    /// The API's description, as public routes: `GET /openapi.json` and `GET /docs`.
+    pub documents: Option<Documents>,
+    /// Origins whose pages may call, with credentials.
+    pub origins: Option<Arc<Origins>>,
+    /// Whether codes of errors are written in capitals, as better-auth's clients know them.
+    pub has_codes_in_capitals: bool,
+}
+
+/// As [`serve`], with extras.
 pub fn serve_with(
     function: &'static str,
     platform: &Platform,
     commit_hash: Option<&str>,
     deadline: Duration,
     mounted: impl IntoIterator<Item = Mounted>,
-    documents: Option<Documents>,
+    extras: Extras,
 ) -> Router {
     let front = Front {
         function,
@@ -79,16 +92,20 @@ pub fn serve_with(
         randomness: Arc::clone(&platform.randomness),
         metrics: platform.metrics.clone(),
         deadline: deadline * platform.patience,
+        has_codes_in_capitals: extras.has_codes_in_capitals,
     };
     let mut router = public(function, commit_hash);
-    if let Some(documents) = documents {
+    if let Some(documents) = extras.documents {
         router = router.merge(described(Arc::new(documents)));
     }
     for mounted in mounted {
         router = router.merge(mounted.router);
     }
     #[expect(clippy::disallowed_methods, reason = "the 404 gives nothing away")]
-    let router = router.fallback(async || ApiError::not_found("Not found"));
+    let mut router = router.fallback(async || ApiError::not_found("Not found"));
+    if let Some(origins) = extras.origins {
+        router = router.layer(cors::layer(origins));
+    }
     router.layer(middleware::from_fn_with_state(front, answer))
 }
 
@@ -164,7 +181,7 @@ async fn answer(State(front): State<Front>, mut request: Request, next: Next) ->
     } else {
         line!(info);
     }
-    finish(response, refusal, &id)
+    finish(response, refusal, &id, front.has_codes_in_capitals)
 }
 
 impl Front {
@@ -179,7 +196,7 @@ impl Front {
 }
 
 /// Gives an answer its headers, and an error its body.
-fn finish(response: Response, refusal: Option<Refusal>, id: &str) -> Response {
+fn finish(response: Response, refusal: Option<Refusal>, id: &str, has_codes_in_capitals: bool) -> Response {
     let (mut parts, mut body) = response.into_parts();
     // What is no refusal of ours but an error all the same is a rejection of the framework's, in plain text.
     let refusal = refusal.or_else(|| {
@@ -192,8 +209,9 @@ fn finish(response: Response, refusal: Option<Refusal>, id: &str) -> Response {
         })
     });
     if let Some(refusal) = refusal {
-        let error =
-            ErrorBody { message: &refusal.message, code: refusal.code, fields: &refusal.fields, request_id: id };
+        let code =
+            if has_codes_in_capitals { refusal.code.to_ascii_uppercase().into() } else { Cow::Borrowed(refusal.code) };
+        let error = ErrorBody { message: &refusal.message, code: &code, fields: &refusal.fields, request_id: id };
         body = serde_json::to_vec(&error).map_or_else(|_| Body::empty(), Body::from);
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         parts.headers.remove(http::header::CONTENT_LENGTH);

@@ -10,6 +10,7 @@
 
 pub mod aws;
 pub mod causes;
+mod cors;
 pub mod documents;
 pub mod error;
 pub mod etag;
@@ -18,9 +19,11 @@ pub mod front;
 pub mod json;
 pub mod lambda;
 pub mod logging;
+pub mod mail;
 pub mod metrics;
 pub mod network;
 pub mod openapi;
+pub mod origins;
 pub mod params;
 mod platform;
 pub mod queue;

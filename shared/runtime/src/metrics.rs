@@ -43,12 +43,16 @@ pub enum Metric {
     EventDeadLettered,
     /// A secret could not be looked up again; the last good value serves on.
     SecretLookupFailed,
+    /// A password was hashed, to be kept or to be compared.
+    PasswordHashed,
+    /// A mail was not taken for delivery.
+    MailFailed,
     /// A handler panicked.
     Panic,
 }
 
 impl Metric {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::SealedValueUnopened,
         Self::DependencyUnavailable,
         Self::Unauthenticated,
@@ -61,6 +65,8 @@ impl Metric {
         Self::DeliveryFailed,
         Self::EventDeadLettered,
         Self::SecretLookupFailed,
+        Self::PasswordHashed,
+        Self::MailFailed,
         Self::Panic,
     ];
 
@@ -80,6 +86,8 @@ impl Metric {
             Self::DeliveryFailed => "DeliveryFailed",
             Self::EventDeadLettered => "EventDeadLettered",
             Self::SecretLookupFailed => "SecretLookupFailed",
+            Self::PasswordHashed => "PasswordHashed",
+            Self::MailFailed => "MailFailed",
             Self::Panic => "Panic",
         }
     }

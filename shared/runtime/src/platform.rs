@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     SystemClock, SystemRandomness, aws,
     logging::{self, Format, StandardOutput},
+    mail::Mailer,
     metrics::Metrics,
     queue::EventQueue,
     secrets::SecretSource,
@@ -26,6 +27,8 @@ pub struct Platform {
     pub secrets: Arc<SecretSource>,
     /// The queue of accepted events; `None`: SQS, as `EVENT_QUEUE_URL` says.
     pub queue: Option<Arc<dyn EventQueue>>,
+    /// What takes mail; `None`: SES, as `MAIL_FROM` says.
+    pub mailer: Option<Arc<dyn Mailer>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The random generator.
@@ -55,7 +58,17 @@ impl Platform {
         let function = environment.get("AWS_LAMBDA_FUNCTION_NAME").map_or("-", ExposeSecret::expose_secret);
         let metrics = Metrics::new(function, Arc::clone(&clock), Some(sink));
         let randomness = Arc::new(SystemRandomness);
-        Self { environment, aws, secrets: Arc::new(secrets), queue: None, clock, randomness, metrics, patience: 1 }
+        Self {
+            environment,
+            aws,
+            secrets: Arc::new(secrets),
+            queue: None,
+            mailer: None,
+            clock,
+            randomness,
+            metrics,
+            patience: 1,
+        }
     }
 
     /// Whether this runs on AWS, where secrets come from Secrets Manager and no pool lives on loopback.

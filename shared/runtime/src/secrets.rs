@@ -5,7 +5,7 @@ mod source;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use portcullis_auth::{SignedHeaders, SigningSecret, StaticToken};
+use portcullis_auth::{SessionSecret, SignedHeaders, SigningSecret, StaticToken};
 use portcullis_crypto::{Domain, Keyring};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -28,6 +28,8 @@ pub enum SecretId {
     Slack,
     /// The models that pools speak through; it may be missing.
     LiteLlm,
+    /// What session cookies are signed with.
+    Session,
 }
 
 impl SecretId {
@@ -46,12 +48,13 @@ impl SecretId {
             Self::SkillToken => "skill-token",
             Self::Slack => "slack",
             Self::LiteLlm => "litellm",
+            Self::Session => "session",
         }
     }
 
     /// Whether the value before the last rotation counts for a while.
     fn has_previous(self) -> bool {
-        matches!(self, Self::InternalToken | Self::SkillToken | Self::Slack)
+        matches!(self, Self::InternalToken | Self::SkillToken | Self::Slack | Self::Session)
     }
 }
 
@@ -100,6 +103,25 @@ impl FromSecret for StaticToken {
             Err(error) if valid_until.is_some() => {
                 tracing::warn!(%error, "a token's previous value is none and does not count");
                 Ok(token)
+            }
+            Err(error) => Err(format!("the previous value {error}")),
+        }
+    }
+}
+
+impl FromSecret for SessionSecret {
+    fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
+        let secret = Self::new(one_word(&versions.current)?).map_err(|error| error.to_string())?;
+        let Some((previous, valid_until)) = &versions.previous else { return Ok(secret) };
+        let both = one_word(previous).and_then(|previous| {
+            secret.clone().with_previous(previous, *valid_until).map_err(|error| error.to_string())
+        });
+        match both {
+            Ok(both) => Ok(both),
+            // As of a token's previous value.
+            Err(error) if valid_until.is_some() => {
+                tracing::warn!(%error, "the session secret's previous value is malformed and does not count");
+                Ok(secret)
             }
             Err(error) => Err(format!("the previous value {error}")),
         }

@@ -7,14 +7,16 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use portcullis_auth::StaticToken;
+use portcullis_auth::{Email, SessionCookie, SessionSecret, StaticToken};
 use portcullis_crypto::{Domain, Keyring};
 use portcullis_store::{ClientOptions, Store};
 use secrecy::ExposeSecret;
 
 use crate::{
     Platform, aws,
+    mail::{Mailer, SesMailer},
     network::PoolNetworks,
+    origins::{BaseOrigin, OriginList, Origins},
     queue::{EventQueue, SqsQueue},
     rotating::{Rotating, StoreKeys},
     secrets::{FromSecret, LiteLlmAccess, SecretId, SlackApp},
@@ -140,6 +142,48 @@ impl<'a> SettingsReader<'a> {
     /// The models that pools speak through, where they are set.
     pub fn lite_llm(&self) -> impl Future<Output = Result<Rotating<LiteLlmAccess>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::LiteLlm)
+    }
+
+    /// What session cookies are signed with.
+    pub fn session_secret(&self) -> impl Future<Output = Result<Rotating<SessionSecret>, String>> + use<'a> {
+        Self::secret(self.platform, SecretId::Session)
+    }
+
+    /// Origins whose pages may use the session cookie: `BETTER_AUTH_URL`, `WEB_URL` (the same where it is not set) and
+    /// `TRUSTED_ORIGINS`.
+    pub fn origins(&mut self) -> Result<Arc<Origins>, Noted> {
+        let api: Result<BaseOrigin, Noted> = self.required("BETTER_AUTH_URL");
+        let web: Result<Option<BaseOrigin>, Noted> = self.optional("WEB_URL");
+        let others: Result<Option<OriginList>, Noted> = self.optional("TRUSTED_ORIGINS");
+        let api = api?;
+        if self.platform.is_on_aws() && !api.is_secure() {
+            return self.note("BETTER_AUTH_URL", Err("must be an https URL"));
+        }
+        let web = web?.unwrap_or_else(|| api.clone());
+        Ok(Arc::new(Origins::new(api, web, others?.unwrap_or_default())))
+    }
+
+    /// The session cookie of the API at `origins`; `COOKIE_DOMAIN` shares it with the domain's other hosts.
+    pub fn session_cookie(&mut self, origins: &Result<Arc<Origins>, Noted>) -> Result<SessionCookie, Noted> {
+        let domain: Option<String> = self.optional("COOKIE_DOMAIN")?;
+        let api = origins.as_ref().map_err(|noted| *noted)?.api();
+        if let Some(domain) = &domain {
+            let host = api.url().host_str().unwrap_or_default();
+            let is_above = host == domain || host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.ends_with('.'));
+            if !is_above || !domain.contains('.') || domain.starts_with('.') {
+                return self.note("COOKIE_DOMAIN", Err("must be BETTER_AUTH_URL's host or a domain above it"));
+            }
+        }
+        Ok(SessionCookie::new(api.is_secure(), domain))
+    }
+
+    /// What takes mail: the platform's own, else SES from `MAIL_FROM`.
+    pub fn mailer(&mut self) -> Result<Arc<dyn Mailer>, Noted> {
+        if let Some(mailer) = &self.platform.mailer {
+            return Ok(Arc::clone(mailer));
+        }
+        let from: Email = self.required("MAIL_FROM")?;
+        Ok(Arc::new(SesMailer::new(&self.platform.aws, from)))
     }
 
     /// Notes where two tiers share a token: a skill could then do what the operator does.

@@ -5,6 +5,7 @@
 //! [`crate::front::serve`]. `clippy.toml` forbids axum's own ways of mounting everywhere else.
 
 mod bearer;
+mod browser;
 mod internal;
 mod skill;
 mod slack;
@@ -22,6 +23,7 @@ use tower::{Layer, Service};
 
 use crate::ApiError;
 
+pub use browser::{Browser, BrowserGate, User, browser, client_address, user};
 pub use internal::{InternalGate, Operator, Runtime, internal, operator, registration};
 pub use skill::{Skill, SkillCaller, SkillGate, skill};
 pub use slack::{SignedRequest, SlackGate, slack};
@@ -137,6 +139,8 @@ macro_rules! taken_as_caller {
 taken_as_caller!(Operator);
 taken_as_caller!(Runtime);
 taken_as_caller!(Skill);
+taken_as_caller!(Browser);
+taken_as_caller!(User);
 
 /// Passes a request on with its caller, or answers the refusal.
 async fn admit<C: Clone + Send + Sync + 'static>(

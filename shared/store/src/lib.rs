@@ -9,6 +9,7 @@
 
 mod artifacts;
 mod attribute;
+mod auth_sessions;
 mod backoff;
 mod batch;
 mod bot_access;
@@ -33,12 +34,19 @@ mod slack_id;
 mod stalled_pools;
 mod store;
 mod table;
+mod throttles;
+mod users;
+mod verifications;
 mod webhook_routes;
 
 pub use artifacts::{
     Artifact, ArtifactChange, ArtifactError, ArtifactSource, ArtifactStatus, ArtifactType, DomainCheck,
     InvalidArtifactSource, InvalidArtifactStatus, InvalidArtifactType, InvalidPreviewUrl, NewArtifact, PreviewOwner,
     PreviewUrl, PutArtifactError, SessionRef,
+};
+pub use auth_sessions::{
+    AuthSession, MAXIMUM_SESSIONS, NewAuthSession, OpenSessionError, SESSION_LIFETIME, SESSION_LIFETIME_AT_MOST,
+    SESSION_SLIDES_EVERY,
 };
 pub use bot_access::{BotAccessError, BotReach};
 pub use bots::{Bot, BotStatus, CreateBotError, InvalidBotStatus, MAXIMUM_BOTS, NewBot, SetBotStatusError};
@@ -77,6 +85,11 @@ pub use slack_id::{InvalidSlackId, SlackId};
 pub use stalled_pools::Stall;
 pub use store::Store;
 pub use table::Table;
+pub use throttles::{
+    Counted, FAILURES_ARE_KEPT_FOR, FIRST_WAIT, FREE_FAILURES, Failures, LONGEST_WAIT, ThrottleSubject,
+};
+pub use users::{Login, NewUser, ProfileChange, SignInAttempt, SignedUp, User, UserError};
+pub use verifications::{CODE_TRIES, NewVerification, Verification, VerificationError};
 pub use webhook_routes::WebhookRoute;
 
 /// The largest count that is kept, since JavaScript holds no larger one exactly: 2^53 − 1.

@@ -22,6 +22,10 @@ pub enum Table {
     Artifacts,
     Feedback,
     EventLog,
+    Users,
+    AuthSessions,
+    Verifications,
+    Throttles,
 }
 
 impl Table {
@@ -42,13 +46,25 @@ impl Table {
             Self::Artifacts => "artifacts",
             Self::Feedback => "feedback",
             Self::EventLog => "event_log",
+            Self::Users => "users",
+            Self::AuthSessions => "auth_sessions",
+            Self::Verifications => "verifications",
+            Self::Throttles => "throttles",
         }
     }
 
     /// The attributes of its key: the partition key, then the sort key where it has one.
     pub(crate) const fn key(self) -> &'static [&'static str] {
         match self {
-            Self::Pools | Self::Bots | Self::Channels | Self::ChatSessions | Self::Artifacts => &["id"],
+            Self::Pools
+            | Self::Bots
+            | Self::Channels
+            | Self::ChatSessions
+            | Self::Artifacts
+            | Self::AuthSessions
+            | Self::Verifications => &["id"],
+            Self::Users => &["key"],
+            Self::Throttles => &["subject"],
             Self::Feedback => &["bot", "time"],
             Self::PoolConfigSnapshots => &["pool", "version"],
             Self::PoolSecrets => &["pool", "scopeName"],

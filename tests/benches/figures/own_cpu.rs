@@ -117,6 +117,7 @@ fn platform(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> Pl
         environment,
         aws,
         queue: Some(Arc::new(Nowhere)),
+        mailer: None,
         metrics: Metrics::new("figures", clock.clone(), Some(sink)),
         clock,
         randomness: Arc::new(SystemRandomness),

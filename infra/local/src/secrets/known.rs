@@ -1,12 +1,16 @@
 //! The known settings, and the closest one to a misspelt name.
 
 /// Every setting that a function or this program reads.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 32] = [
     "AWS_REGION",
     "COMMIT_HASH",
     "DEAD_LETTER_QUEUE_URL",
     "DEMO_DELIVERY_SECRET",
     "DEMO_SLACK_SIGNING_SECRET",
+    "BETTER_AUTH_SECRET",
+    "BETTER_AUTH_SECRET_PREVIOUS",
+    "BETTER_AUTH_URL",
+    "COOKIE_DOMAIN",
     "ENCRYPTION_KEY",
     "ENCRYPTION_KEYS",
     "EVENT_QUEUE_URL",
@@ -16,6 +20,7 @@ const KNOWN: [&str; 25] = [
     "LITELLM_API_KEY",
     "LITELLM_BASE_URL",
     "LITELLM_MASTER_KEY",
+    "MAIL_FROM",
     "POOL_CIDRS",
     "POOL_STATE_DIR",
     "RUST_LOG",
@@ -27,6 +32,8 @@ const KNOWN: [&str; 25] = [
     "SLACK_SIGNING_SECRET",
     "SLACK_SIGNING_SECRET_PREVIOUS",
     "TABLE_PREFIX",
+    "TRUSTED_ORIGINS",
+    "WEB_URL",
 ];
 /// Maximum edit distance.
 const DISTANCE: usize = 3;

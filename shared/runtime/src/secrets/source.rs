@@ -106,6 +106,7 @@ fn variables(id: SecretId) -> &'static [&'static str] {
         SecretId::InternalToken => &["INTERNAL_API_TOKEN"],
         SecretId::SkillToken => &["SKILL_API_TOKEN"],
         SecretId::Slack => &["SLACK_SIGNING_SECRET"],
+        SecretId::Session => &["BETTER_AUTH_SECRET"],
         SecretId::LiteLlm => &["LITELLM_BASE_URL", "LITELLM_API_KEY", "LITELLM_MASTER_KEY"],
     }
 }

@@ -1,0 +1,68 @@
+//! `POST /api/auth/sign-up/email`: makes an account that is to be verified.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::{Email, Password};
+use portcullis_runtime::{ApiError, fields::optional, front, json::Json};
+use portcullis_store::{NewUser, SignedUp, User};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::{PersonName, Picture};
+use crate::{App, answer, error, mails, verification};
+
+/// A person who signs up.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Request {
+    name: PersonName,
+    email: String,
+    password: SecretString,
+    #[serde(default, deserialize_with = "optional")]
+    image: Option<Picture>,
+    #[serde(default, rename = "callbackURL")]
+    callback_url: Option<String>,
+}
+
+/// The account. There is no session until the address is verified.
+#[derive(Serialize)]
+pub(crate) struct Response {
+    token: Option<()>,
+    user: answer::User,
+}
+
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
+    let password = Password::chosen(request.password.expose_secret()).map_err(error::refuse_password)?;
+    let callback = app.callback(request.callback_url.as_deref())?;
+    let new = NewUser {
+        id: front::new_request_id(&*app.randomness).parse().map_err(|_| ApiError::internal("a UUID is an id"))?,
+        email: email.clone(),
+        name: request.name.0,
+        image: request.image.map(|image| image.0),
+        password: Some(app.hasher.hash(password).await?),
+        email_verified: false,
+        created_at: None,
+    };
+    // The mails of an address are bounded. A sign-up that could not be told of changes nothing, or it would make worthless what
+    // was mailed before; its answer is the same, so that a stranger learns nothing.
+    if app.take_mail(&email).await?.is_some() {
+        tracing::warn!("a sign-up was left alone: its address has had its mails of this hour");
+        return Ok(axum::Json(Response { token: None, user: User::unsaved(new, app.now()).into() }));
+    }
+    let user = match app.store.sign_up(&new).await? {
+        SignedUp::Made { user, credential_revision } => {
+            verification::send(&app, &user.id, &email, credential_revision, callback.as_ref()).await?;
+            user
+        }
+        SignedUp::Taken => {
+            app.send(mails::already_signed_up(email, app.origins.web().url().as_str())).await?;
+            User::unsaved(new, app.now())
+        }
+    };
+    Ok(axum::Json(Response { token: None, user: user.into() }))
+}

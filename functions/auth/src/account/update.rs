@@ -1,0 +1,44 @@
+//! `POST /api/auth/update-user`: changes the name or the picture.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_runtime::{ApiError, json::Json, tier::User};
+use portcullis_store::ProfileChange;
+use serde::{Deserialize, Deserializer};
+
+use super::{PersonName, Picture};
+use crate::{App, answer::Status, error};
+
+/// What changes; what is absent stays.
+#[derive(Deserialize)]
+pub(crate) struct Request {
+    name: Option<PersonName>,
+    #[serde(default, deserialize_with = "present")]
+    image: Option<Option<Picture>>,
+    email: Option<String>,
+}
+
+/// Tells a `null`, which takes the picture away, from an absent field.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Picture>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    caller: User,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Status>, ApiError> {
+    if request.email.is_some() {
+        return Err(ApiError::bad_request("EMAIL_CAN_NOT_BE_UPDATED", "Email can not be updated"));
+    }
+    let change = ProfileChange {
+        name: request.name.map(|name| name.0),
+        image: request.image.map(|image| image.map(|image| image.0)),
+    };
+    if change == ProfileChange::default() {
+        return Err(ApiError::bad_request("NO_FIELDS_TO_UPDATE", "No fields to update"));
+    }
+    app.store.change_profile(&caller.id, &change).await.map_err(error::refuse_user)?;
+    Ok(Status::done())
+}

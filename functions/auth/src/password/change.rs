@@ -1,0 +1,51 @@
+//! `POST /api/auth/change-password`: sets another password and ends all sessions but the one that asks, which gets a new token.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::HeaderMap;
+use portcullis_auth::{Password, SessionId};
+use portcullis_runtime::{
+    ApiError,
+    json::Json,
+    tier::{Browser, User},
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::{App, answer, error, mails, password, session};
+
+/// The password that is and the one that shall be. `revokeOtherSessions` is taken and decides nothing: they always end, since
+/// a password is most often changed when somebody else knows it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Request {
+    current_password: SecretString,
+    new_password: SecretString,
+}
+
+/// The new session.
+#[derive(Serialize)]
+pub(crate) struct Response {
+    token: SessionId,
+    user: answer::User,
+}
+
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    caller: User,
+    browser: Browser,
+    Json(request): Json<Request>,
+) -> Result<(HeaderMap, axum::Json<Response>), ApiError> {
+    let new = Password::chosen(request.new_password.expose_secret()).map_err(error::refuse_password)?;
+    let (_, login) = password::check(&app, &caller.id, &request.current_password, browser.address).await?;
+    let hash = app.hasher.hash(new).await?;
+    let (token, session) = session::new(&app, &caller.id, &browser, caller.session.is_remembered);
+    let user = app.store.change_password(&login, &hash, &session).await.map_err(error::refuse_user)?;
+    let reset = app.origins.web().url().as_str();
+    if let Err(error) = app.send(mails::password_changed(user.email.clone(), reset)).await {
+        tracing::warn!(?error, "nobody was told that a password has changed");
+    }
+    let cookie = session::cookie(&app, &token, session.is_remembered);
+    Ok((answer::set_cookie(&cookie)?, axum::Json(Response { token: session.id, user: user.into() })))
+}

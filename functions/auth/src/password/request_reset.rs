@@ -1,0 +1,55 @@
+//! `POST /api/auth/request-password-reset`: mails a link that sets a new password.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::Email;
+use portcullis_runtime::{ApiError, json::Json};
+use portcullis_store::NewVerification;
+use serde::{Deserialize, Serialize};
+
+use crate::{App, error, mails, password::RESET, verification::LINK_LIFETIME};
+
+/// Whose password, and the page that asks for the new one.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Request {
+    email: String,
+    redirect_to: Option<String>,
+}
+
+/// The same for an address that has no account.
+#[derive(Serialize)]
+pub(crate) struct Response {
+    status: bool,
+    message: &'static str,
+}
+
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
+    let page = request.redirect_to.as_deref().filter(|text| !text.is_empty()).unwrap_or("/reset-password");
+    let invalid = || ApiError::forbidden_as("INVALID_REDIRECT_URL", "Invalid redirectURL");
+    let mut page = app.origins.redirect_target(page).ok_or_else(invalid)?;
+    if let Some(wait) = app.take_mail(&email).await? {
+        return Err(ApiError::too_many_requests(wait));
+    }
+    if let Some(login) = app.store.login(&email).await? {
+        let (token, id) = app.link_token(RESET);
+        let new = NewVerification {
+            id,
+            code: None,
+            user: login.user,
+            email: email.clone(),
+            credential_revision: login.credential_revision,
+            lifetime: LINK_LIFETIME,
+        };
+        app.store.put_verification(&new).await?;
+        page.query_pairs_mut().append_pair("token", &token);
+        app.send(mails::password_reset(email, page.as_str())).await?;
+    }
+    let message = "If this email exists in our system, check your email for the reset link";
+    Ok(axum::Json(Response { status: true, message }))
+}

@@ -1,0 +1,40 @@
+//! `POST /api/auth/reset-password`: sets a new password by a mailed link, which works once, and ends all sessions.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::Password;
+use portcullis_runtime::{ApiError, json::Json};
+use portcullis_store::VerificationError;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::{App, answer::Status, error, link_digest, password::RESET};
+
+/// The link's token and the password that shall be.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Request {
+    new_password: SecretString,
+    token: SecretString,
+}
+
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Status>, ApiError> {
+    let password = Password::chosen(request.new_password.expose_secret()).map_err(error::refuse_password)?;
+    // Before the hash: a stranger's token costs no computation.
+    let link = app.store.find_link(link_digest(RESET, request.token.expose_secret())).await.map_err(refuse)?;
+    let hash = app.hasher.hash(password).await?;
+    app.store.reset_password(&link, &hash).await.map_err(refuse)?;
+    Ok(Status::done())
+}
+
+/// Which of the reasons it is, is not told.
+fn refuse(error: VerificationError) -> ApiError {
+    match error {
+        VerificationError::Store(error) => error.into(),
+        _ => ApiError::bad_request("INVALID_TOKEN", "Invalid token"),
+    }
+}

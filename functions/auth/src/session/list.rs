@@ -1,0 +1,15 @@
+//! `GET /api/auth/list-sessions`: the account's signed-in browsers, the newest first.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_runtime::{ApiError, tier::User};
+
+use crate::{App, answer::Session};
+
+pub(crate) async fn handle(State(app): State<Arc<App>>, caller: User) -> Result<axum::Json<Vec<Session>>, ApiError> {
+    let user = app.store.user(&caller.id).await?.ok_or_else(|| ApiError::unauthenticated("Unauthorized"))?;
+    let mut sessions = app.store.sessions_of(&user).await?;
+    sessions.sort_by_key(|session| std::cmp::Reverse(session.created_at));
+    Ok(axum::Json(sessions.into_iter().map(Session::from).collect()))
+}

@@ -1,0 +1,40 @@
+//! `POST /api/auth/revoke-session`, `revoke-sessions` and `revoke-other-sessions`: end sessions of the account at once.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::SessionId;
+use portcullis_runtime::{ApiError, json::Json, tier::User};
+use serde::Deserialize;
+
+use crate::{App, answer::Status, error};
+
+/// A session by its id, as `list-sessions` tells it.
+#[derive(Deserialize)]
+pub(crate) struct Request {
+    token: String,
+}
+
+/// Ends one session. One that is not the account's is no error, as in better-auth: it would tell which ids there are.
+pub(crate) async fn one(
+    State(app): State<Arc<App>>,
+    caller: User,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Status>, ApiError> {
+    if let Ok(id) = request.token.parse::<SessionId>() {
+        app.store.end_sessions(&caller.id, |one| *one == id).await.map_err(error::refuse_user)?;
+    }
+    Ok(Status::done())
+}
+
+/// Ends all sessions, the caller's own among them.
+pub(crate) async fn all(State(app): State<Arc<App>>, caller: User) -> Result<axum::Json<Status>, ApiError> {
+    app.store.end_sessions(&caller.id, |_| true).await.map_err(error::refuse_user)?;
+    Ok(Status::done())
+}
+
+/// Ends all sessions but the caller's own.
+pub(crate) async fn others(State(app): State<Arc<App>>, caller: User) -> Result<axum::Json<Status>, ApiError> {
+    app.store.end_sessions(&caller.id, |one| one != caller.session_id()).await.map_err(error::refuse_user)?;
+    Ok(Status::done())
+}

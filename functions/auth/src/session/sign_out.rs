@@ -1,0 +1,26 @@
+//! `POST /api/auth/sign-out`: ends the browser's session and takes the cookie away.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::HeaderMap;
+use portcullis_runtime::{ApiError, tier::Browser};
+use portcullis_store::UserError;
+
+use crate::{App, answer};
+
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    browser: Browser,
+) -> Result<(HeaderMap, axum::Json<answer::Success>), ApiError> {
+    if let Some(token) = &browser.token {
+        let id = token.id();
+        if let Some(session) = app.store.auth_session(&id).await? {
+            match app.store.end_sessions(&session.user, |one| *one == id).await {
+                Ok(()) | Err(UserError::NotFound) => {}
+                Err(UserError::Store(error)) => return Err(error.into()),
+            }
+        }
+    }
+    Ok((answer::set_cookie(&app.cookie.expire())?, answer::Success::done()))
+}

@@ -1,0 +1,36 @@
+//! `POST /api/auth/email-otp/send-verification-otp`: mails a new code for an address.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::Email;
+use portcullis_runtime::{ApiError, json::Json};
+use serde::Deserialize;
+
+use super::new_code;
+use crate::{App, answer::Success, error, mails};
+
+/// The address and what the code is for.
+#[derive(Deserialize)]
+pub(crate) struct Request {
+    email: String,
+    r#type: String,
+}
+
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Success>, ApiError> {
+    let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
+    if request.r#type != "email-verification" {
+        return Err(ApiError::bad_request("INVALID_OTP_TYPE", "Invalid OTP type: only email-verification is offered"));
+    }
+    if let Some(wait) = app.take_mail(&email).await? {
+        return Err(ApiError::too_many_requests(wait));
+    }
+    if let Some(login) = app.store.login(&email).await?.filter(|login| !login.email_verified) {
+        let code = new_code(&app, &login.user, &email, login.credential_revision).await?;
+        app.send(mails::code(email, &code)).await?;
+    }
+    Ok(Success::done())
+}

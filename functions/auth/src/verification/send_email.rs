@@ -1,0 +1,34 @@
+//! `POST /api/auth/send-verification-email`: mails a new code and link for an address that is not verified.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::Email;
+use portcullis_runtime::{ApiError, json::Json};
+use serde::Deserialize;
+
+use crate::{App, answer::Status, error, verification};
+
+/// The address, and where the link leads on to.
+#[derive(Deserialize)]
+pub(crate) struct Request {
+    email: String,
+    #[serde(default, rename = "callbackURL")]
+    callback_url: Option<String>,
+}
+
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Status>, ApiError> {
+    let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
+    let callback = app.callback(request.callback_url.as_deref())?;
+    if let Some(wait) = app.take_mail(&email).await? {
+        return Err(ApiError::too_many_requests(wait));
+    }
+    // The answer is the same where there is nothing to verify: it does not tell who has an account.
+    if let Some(login) = app.store.login(&email).await?.filter(|login| !login.email_verified) {
+        verification::send(&app, &login.user, &email, login.credential_revision, callback.as_ref()).await?;
+    }
+    Ok(Status::done())
+}

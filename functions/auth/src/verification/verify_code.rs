@@ -1,0 +1,38 @@
+//! `POST /api/auth/email-otp/verify-email`: verifies an address by a mailed code, which has three tries.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::Email;
+use portcullis_runtime::{ApiError, json::Json};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::{code_digest, code_id};
+use crate::{App, answer, error};
+
+/// Address and code.
+#[derive(Deserialize)]
+pub(crate) struct Request {
+    email: String,
+    otp: SecretString,
+}
+
+/// The verified account. There is no session: signing in needs the password.
+#[derive(Serialize)]
+pub(crate) struct Response {
+    status: bool,
+    token: Option<()>,
+    user: answer::User,
+}
+
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
+    let code = code_digest(&app, &email, request.otp.expose_secret().trim());
+    let found = app.store.try_code(code_id(&email), code).await.map_err(error::refuse_code)?;
+    let user = app.store.verify_email(&found).await.map_err(error::refuse_code)?;
+    Ok(axum::Json(Response { status: true, token: None, user: user.into() }))
+}

@@ -1,0 +1,305 @@
+//! Passwords: which ones are allowed, and the hashes that they are checked against.
+//!
+//! A hash costs tens of milliseconds of CPU and 19 MiB on purpose; a caller runs it off the request's thread and bounds how
+//! many run at once.
+
+use std::fmt;
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher, PasswordVerifier, phc},
+};
+use portcullis_crypto::{Randomness, constant_time_eq};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use unicode_normalization::UnicodeNormalization;
+
+/// Fewest characters of a new password. Source: better-auth's `minPasswordLength`, NIST SP 800-63B §5.1.1.2.
+pub const MINIMUM_LENGTH: usize = 8;
+/// Most characters of a password. Source: better-auth's `maxPasswordLength`.
+pub const MAXIMUM_LENGTH: usize = 128;
+
+/// Memory of one Argon2id computation in KiB. Source: OWASP, "Password Storage Cheat Sheet", Argon2id m=19456, t=2, p=1.
+pub const ARGON2_MEMORY_KIB: u32 = 19_456;
+const ARGON2_PASSES: u32 = 2;
+const ARGON2_LANES: u32 = 1;
+/// Random bytes of a salt. Source: RFC 9106 §3.1.
+const SALT_LENGTH: usize = 16;
+
+/// The most common passwords that are long enough to be allowed at all, in lower case and in the order of their bytes.
+///
+/// Source: the list of 20,000 that Royce Williams compiled from leaked passwords and that Django ships, without those of fewer
+/// than 8 characters and those that were decoded wrongly.
+const COMMON_PASSWORDS: &str = include_str!("common_passwords.txt");
+
+/// Reason why a text is refused as a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// Fewer than [`MINIMUM_LENGTH`] characters.
+    #[error("the password has fewer than {MINIMUM_LENGTH} characters")]
+    TooShort,
+    /// More than [`MAXIMUM_LENGTH`] characters.
+    #[error("the password has more than {MAXIMUM_LENGTH} characters")]
+    TooLong,
+    /// One of the passwords that are tried first.
+    #[error("the password is one of the most common ones")]
+    Common,
+}
+
+/// A password as a person typed it, in Unicode normalization form KC, so that it counts however a keyboard composes it.
+#[derive(Clone)]
+pub struct Password(SecretString);
+
+impl Password {
+    /// Accepts a password that somebody wants to have from now on.
+    ///
+    /// # Errors
+    /// [`PasswordError`].
+    pub fn chosen(text: &str) -> Result<Self, PasswordError> {
+        let password = Self::presented(text)?;
+        if text.chars().count() < MINIMUM_LENGTH {
+            return Err(PasswordError::TooShort);
+        }
+        if password.is_common() { Err(PasswordError::Common) } else { Ok(password) }
+    }
+
+    /// Accepts a password that is to be compared with one that is there already: it may be from before a rule.
+    ///
+    /// # Errors
+    /// [`PasswordError::TooLong`].
+    pub fn presented(text: &str) -> Result<Self, PasswordError> {
+        if text.chars().nth(MAXIMUM_LENGTH).is_some() {
+            return Err(PasswordError::TooLong);
+        }
+        Ok(Self(text.nfkc().collect::<String>().into()))
+    }
+
+    fn is_common(&self) -> bool {
+        let lower = Zeroizing::new(self.0.expose_secret().to_lowercase());
+        contains_line(COMMON_PASSWORDS, &lower)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Password(..)")
+    }
+}
+
+/// Searches lines that are sorted by their bytes, without a copy of them.
+fn contains_line(sorted: &str, wanted: &str) -> bool {
+    let mut rest = sorted;
+    loop {
+        let middle = rest.len() / 2;
+        let bytes = rest.as_bytes();
+        let start = bytes.iter().take(middle).rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let end = bytes.iter().skip(start).position(|byte| *byte == b'\n').map_or(rest.len(), |length| start + length);
+        let Some(line) = rest.get(start..end).filter(|line| !line.is_empty()) else { return false };
+        rest = match wanted.cmp(line) {
+            std::cmp::Ordering::Equal => return true,
+            std::cmp::Ordering::Less => rest.get(..start).unwrap_or_default(),
+            std::cmp::Ordering::Greater => rest.get(end + 1..).unwrap_or_default(),
+        };
+    }
+}
+
+/// Hash of a password, as it is stored: a PHC string of Argon2id, or what better-auth stores of scrypt.
+#[derive(Clone)]
+pub struct PasswordHash(SecretString);
+
+/// A stored text that is no hash of a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is neither a PHC string of Argon2id nor salt:key of scrypt in hex digits")]
+pub struct InvalidPasswordHash;
+
+/// Outcome of comparing a password with a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another password's hash.
+    Wrong,
+    /// The password's hash.
+    Right,
+    /// The password's hash, of another kind or with weaker parameters than new ones have: it is to be replaced.
+    Outdated,
+}
+
+impl PasswordHash {
+    /// Hashes a password with Argon2id and a random salt.
+    ///
+    /// # Errors
+    /// [`HashFailed`], where the memory cannot be had.
+    pub fn of(password: &Password, randomness: &dyn Randomness) -> Result<Self, HashFailed> {
+        let mut salt = [0; SALT_LENGTH];
+        randomness.fill(&mut salt);
+        let hash = argon2()?.hash_password_with_salt(password.as_bytes(), &salt).map_err(|_| HashFailed)?;
+        Ok(Self(hash.to_string().into()))
+    }
+
+    /// Accepts a stored hash.
+    ///
+    /// # Errors
+    /// [`InvalidPasswordHash`].
+    pub fn parse(text: &str) -> Result<Self, InvalidPasswordHash> {
+        let is_argon2id = phc::PasswordHash::new(text).is_ok_and(|hash| hash.algorithm.as_str() == "argon2id");
+        let is_hash = is_argon2id || scrypt_parts(text).is_some();
+        if is_hash { Ok(Self(text.into())) } else { Err(InvalidPasswordHash) }
+    }
+
+    /// Compares a password with the hash.
+    ///
+    /// # Errors
+    /// [`HashFailed`].
+    pub fn verify(&self, password: &Password) -> Result<Verdict, HashFailed> {
+        let stored = self.0.expose_secret();
+        if let Some((salt, key)) = scrypt_parts(stored) {
+            let derived = better_auth_scrypt(password, salt)?;
+            return Ok(if constant_time_eq(&*derived, &key) { Verdict::Outdated } else { Verdict::Wrong });
+        }
+        let hash = phc::PasswordHash::new(stored).map_err(|_| HashFailed)?;
+        match argon2()?.verify_password(password.as_bytes(), &hash) {
+            Ok(()) if has_current_parameters(&hash) => Ok(Verdict::Right),
+            Ok(()) => Ok(Verdict::Outdated),
+            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
+            Err(_) => Err(HashFailed),
+        }
+    }
+
+    /// The text that is stored.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PasswordHash(..)")
+    }
+}
+
+/// The computation did not come to an end: its memory cannot be had, or the stored hash names parameters that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the password's hash could not be computed")]
+pub struct HashFailed;
+
+fn argon2() -> Result<Argon2<'static>, HashFailed> {
+    let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None).map_err(|_| HashFailed)?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+fn has_current_parameters(hash: &phc::PasswordHash) -> bool {
+    let is = |name: &str, value: u32| hash.params.get_decimal(name) == Some(value);
+    is("m", ARGON2_MEMORY_KIB) && is("t", ARGON2_PASSES) && is("p", ARGON2_LANES)
+}
+
+const SCRYPT_KEY_LENGTH: usize = 64;
+
+/// Salt and key of a hash that better-auth made: `salt:key` in hex digits, of which the salt is used as its digits.
+fn scrypt_parts(text: &str) -> Option<(&str, [u8; SCRYPT_KEY_LENGTH])> {
+    let (salt, key) = text.split_once(':')?;
+    let is_salt = (16..=128).contains(&salt.len()) && salt.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut bytes = [0; SCRYPT_KEY_LENGTH];
+    hex::decode_to_slice(key, &mut bytes).ok().filter(|()| is_salt).map(|()| (salt, bytes))
+}
+
+/// Key that better-auth derives. Source: npm `@better-auth/utils`, `password`: scrypt with N=16384, r=16, p=1, 64 bytes.
+fn better_auth_scrypt(password: &Password, salt: &str) -> Result<Zeroizing<[u8; SCRYPT_KEY_LENGTH]>, HashFailed> {
+    let params = scrypt::Params::new(14, 16, 1).map_err(|_| HashFailed)?;
+    let mut key = Zeroizing::new([0; SCRYPT_KEY_LENGTH]);
+    scrypt::scrypt(password.as_bytes(), salt.as_bytes(), &params, &mut *key).map_err(|_| HashFailed)?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Zeros;
+
+    impl Randomness for Zeros {
+        fn fill(&self, destination: &mut [u8]) {
+            destination.fill(0);
+        }
+    }
+
+    #[test]
+    fn a_password_has_8_to_128_characters_of_any_script() {
+        assert_eq!(Password::chosen("1a!4567").unwrap_err(), PasswordError::TooShort);
+        assert!(Password::chosen("1a!45678").is_ok());
+        assert!(Password::chosen(&"密".repeat(128)).is_ok());
+        assert_eq!(Password::chosen(&"密".repeat(129)).unwrap_err(), PasswordError::TooLong);
+        assert_eq!(Password::presented(&"x".repeat(129)).unwrap_err(), PasswordError::TooLong);
+        assert!(Password::presented("").is_ok(), "one that is compared may be from before a rule");
+    }
+
+    #[test]
+    fn a_common_password_is_refused_in_any_case_and_composition() {
+        for common in ["password", "PassWord", "12345678", "qwertyuiop", "ｐａｓｓｗｏｒｄ", "iloveyou"] {
+            assert_eq!(Password::chosen(common).unwrap_err(), PasswordError::Common, "{common}");
+        }
+        assert!(Password::chosen("correct horse battery staple").is_ok());
+    }
+
+    #[test]
+    fn the_search_finds_each_line_and_nothing_else() {
+        let lines: Vec<_> = COMMON_PASSWORDS.lines().collect();
+        assert!(lines.len() > 8_000 && lines.is_sorted());
+        for line in &lines {
+            assert!(contains_line(COMMON_PASSWORDS, line), "{line}");
+        }
+        for absent in ["", "a", "~~~~~~~~~~~", "password\npassword1", "\u{10ffff}"] {
+            assert!(!contains_line(COMMON_PASSWORDS, absent), "{absent}");
+        }
+        assert!(!contains_line("", "a") && contains_line("a", "a") && contains_line("a\nb", "b"));
+    }
+
+    #[test]
+    fn a_hash_is_of_its_password_alone_however_that_is_composed() {
+        let hash = PasswordHash::of(&Password::chosen("caf\u{e9} au lait").unwrap(), &Zeros).unwrap();
+        assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.expose());
+        let verify = |text: &str| hash.verify(&Password::presented(text).unwrap()).unwrap();
+        assert_eq!(verify("caf\u{e9} au lait"), Verdict::Right);
+        assert_eq!(verify("cafe\u{301} au lait"), Verdict::Right);
+        assert_eq!(verify("cafe au lait"), Verdict::Wrong);
+        assert_eq!(PasswordHash::parse(hash.expose()).unwrap().expose(), hash.expose());
+    }
+
+    #[test]
+    fn a_hash_with_weaker_parameters_counts_and_is_outdated() {
+        let weak = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+        let weak = weak.hash_password_with_salt(b"a long password", &[7; 16]).unwrap().to_string();
+        let weak = PasswordHash::parse(&weak).unwrap();
+        assert_eq!(weak.verify(&Password::presented("a long password").unwrap()), Ok(Verdict::Outdated));
+        assert_eq!(weak.verify(&Password::presented("another password").unwrap()), Ok(Verdict::Wrong));
+    }
+
+    /// Made by npm `@better-auth/utils` 0.5.1, `hashPassword("pässword ﬁne")`.
+    const SCRYPT: &str = "ef327b35ff081b3b977b76e39a3479f0:8bd328e0509cddff923d6ed76f76e0d01458c9900beb3990a44eaf2a66f81993d9f841bfd86cbc7828fce0d02e9340f6f088d443e349c279ca4efd8aedc81af2";
+
+    #[test]
+    fn a_hash_that_better_auth_made_counts_and_is_outdated() {
+        let hash = PasswordHash::parse(SCRYPT).unwrap();
+        assert_eq!(hash.verify(&Password::presented("pässword ﬁne").unwrap()), Ok(Verdict::Outdated));
+        assert_eq!(hash.verify(&Password::presented("pässword fine").unwrap()), Ok(Verdict::Outdated));
+        assert_eq!(hash.verify(&Password::presented("password fine").unwrap()), Ok(Verdict::Wrong));
+    }
+
+    #[test]
+    fn what_is_no_hash_is_refused() {
+        let key = "ab".repeat(64);
+        for wrong in ["", ":", "$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAA", &format!("xyz:{key}"), &key, "a:b"]
+        {
+            assert_eq!(PasswordHash::parse(wrong).unwrap_err(), InvalidPasswordHash, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn neither_is_printed() {
+        let password = Password::chosen("918273 and more").unwrap();
+        let hash = PasswordHash::of(&password, &Zeros).unwrap();
+        assert_eq!(format!("{password:?} {hash:?}"), "Password(..) PasswordHash(..)");
+    }
+}

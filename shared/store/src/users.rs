@@ -1,0 +1,170 @@
+//! `users`: accounts.
+//!
+//! An account is two rows, written together: `email#ADDRESS` holds what a sign-in needs (the password's hash, whether the
+//! address is verified), so that one read finds it, and `id#USER` holds the profile and the ids of the account's sessions. An
+//! address is one account's because its row is put on the condition that there is none.
+
+mod change;
+mod delete;
+mod sign_up;
+mod verify;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use portcullis_auth::{Email, PasswordHash, SessionId, UserId};
+
+use crate::{
+    Store, StoreError, Table, ThrottleSubject,
+    attribute::{Item, text},
+    batch::RowKey,
+    row::Row,
+    throttles::Failures,
+};
+pub use change::{ProfileChange, UserError};
+pub use sign_up::{NewUser, SignedUp};
+
+pub(crate) const TABLE: Table = Table::Users;
+
+/// Profile of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// Its address.
+    pub email: Email,
+    /// Its name, as people read it.
+    pub name: String,
+    /// URL of its picture, or the picture as a `data:` URL.
+    pub image: Option<String>,
+    /// Whether somebody has shown that they read mail to the address.
+    pub email_verified: bool,
+    /// Ids of its sessions, in their order; of some the rows may be gone.
+    pub sessions: Vec<SessionId>,
+    /// Raised by each change of the row: a change that was decided by a read is made on the condition of it.
+    pub(crate) revision: u64,
+    /// Time at which it signed up.
+    pub created_at: Timestamp,
+    /// Time of its last change.
+    pub updated_at: Timestamp,
+}
+
+/// What a sign-in needs of an account.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Id of the account.
+    pub user: UserId,
+    /// Hash of its password; an account that was imported may have none.
+    pub password: Option<PasswordHash>,
+    /// Whether the address is verified: until then nobody signs in.
+    pub email_verified: bool,
+    /// Raised whenever the password changes: what was mailed before counts no longer.
+    pub credential_revision: u64,
+}
+
+/// What [`Store::begin_sign_in`] reads.
+#[derive(Clone, Debug)]
+pub struct SignInAttempt {
+    /// The account of the address; `None` where there is none.
+    pub login: Option<Login>,
+    /// The longest time that a subject must wait; `None` where the attempt is allowed.
+    pub wait: Option<std::time::Duration>,
+}
+
+pub(crate) fn id_key(user: &UserId) -> String {
+    format!("id#{user}")
+}
+
+pub(crate) fn email_key(email: &Email) -> String {
+    format!("email#{email}")
+}
+
+impl User {
+    /// The account that `new` would make, which is not kept.
+    #[must_use]
+    pub fn unsaved(new: NewUser, now: Timestamp) -> Self {
+        Self {
+            id: new.id,
+            email: new.email,
+            name: new.name,
+            image: new.image,
+            email_verified: new.email_verified,
+            sessions: Vec::new(),
+            revision: 1,
+            created_at: new.created_at.unwrap_or(now),
+            updated_at: now,
+        }
+    }
+
+    pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
+        let row = Row::new(TABLE, item)?;
+        Ok(Self {
+            id: row.parsed("id")?,
+            email: row.parsed("email")?,
+            name: row.text("name")?.to_owned(),
+            image: row.optional_text("image")?.map(str::to_owned),
+            email_verified: row.boolean("emailVerified")?,
+            sessions: row.set("sessions")?,
+            revision: row.parsed("revision")?,
+            created_at: row.time("createdAt")?,
+            updated_at: row.time("updatedAt")?,
+        })
+    }
+}
+
+impl Login {
+    pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
+        let row = Row::new(TABLE, item)?;
+        let password = row.optional_text("passwordHash")?.map(PasswordHash::parse).transpose();
+        Ok(Self {
+            user: row.parsed("user")?,
+            password: password.map_err(|_| row.malformed("passwordHash"))?,
+            email_verified: row.boolean("emailVerified")?,
+            credential_revision: row.parsed("revision")?,
+        })
+    }
+}
+
+impl Store {
+    /// Reads what decides on a sign-in: the account of an address and the failures of `subjects`. One call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin_sign_in(
+        &self,
+        email: &Email,
+        subjects: &[ThrottleSubject],
+    ) -> Result<SignInAttempt, StoreError> {
+        let mut keys = vec![RowKey::new(TABLE, [&email_key(email)])];
+        keys.extend(subjects.iter().map(ThrottleSubject::key));
+        let mut rows = self.get_rows(&keys).await?.into_iter();
+        let login = rows.next().flatten().as_ref().map(Login::from_item).transpose()?;
+        let now = self.now();
+        let mut wait = None;
+        for row in rows {
+            wait = wait.max(Failures::read(row.as_ref(), now)?.wait(now));
+        }
+        Ok(SignInAttempt { login, wait })
+    }
+
+    /// What a sign-in needs of the account of an address, read consistently.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn login(&self, email: &Email) -> Result<Option<Login>, StoreError> {
+        let item = self.get_row(TABLE, [("key", text(email_key(email)))]).await?;
+        item.as_ref().map(Login::from_item).transpose()
+    }
+
+    /// An account, read consistently.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn user(&self, user: &UserId) -> Result<Option<User>, StoreError> {
+        let item = self.get_row(TABLE, [("key", key(user))]).await?;
+        item.as_ref().map(User::from_item).transpose()
+    }
+}
+
+pub(crate) fn key(user: &UserId) -> AttributeValue {
+    text(id_key(user))
+}
