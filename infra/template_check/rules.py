@@ -21,7 +21,7 @@ SECRET_READERS = {
 }
 
 # Tables whose rows end: DESIGN §5, the ones marked with a time to live.
-ENDING_TABLES = {"ChatSessionsTable", "EventLogTable", "FeedbackTable", "SkillsTable", "WorkspaceTemplatesTable"}
+ENDING_TABLES = {"ChannelCredentialsTable", "ChatSessionsTable", "EventLogTable", "FeedbackTable", "SkillsTable", "WorkspaceTemplatesTable"}
 
 
 def of_type(template: dict, kind: str) -> Iterator[tuple[str, dict, dict]]:

@@ -77,7 +77,7 @@ impl Store {
         let mut opener = self.opener();
         let mut credentials = Vec::with_capacity(ids.len());
         for (id, item) in ids.iter().zip(rows) {
-            credentials.push(match item {
+            credentials.push(match item.map(|item| self.unexpired(item)).transpose()?.flatten() {
                 None => None,
                 Some(item) => Some(id.open(&mut opener, &item).await?),
             });
