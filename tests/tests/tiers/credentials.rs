@@ -7,7 +7,7 @@ use portcullis_auth::{Clock, Generation, RuntimeGrant, SkillGrant, SkillSet};
 use portcullis_crypto::Keyring;
 use portcullis_tests::{
     System,
-    routes::{Prepared, Route, Tier},
+    routes::{Call, Prepared, Route, Tier},
     seed, slack,
     system::{random_hex, send},
 };
