@@ -45,15 +45,11 @@ pub fn signed_form(system: &System, path: &str, secret: &str, form: &str, at: Ti
 /// The form of an interaction: its JSON, every byte of it escaped that may be.
 #[must_use]
 pub fn payload_form(payload: &Value) -> String {
-    let escaped = payload.to_string().bytes().fold(String::new(), |mut form, byte| {
-        if byte.is_ascii_alphanumeric() {
-            form.push(char::from(byte));
-        } else {
-            form.push_str(&format!("%{byte:02X}"));
-        }
-        form
-    });
-    format!("payload={escaped}")
+    let escaped = |byte: u8| {
+        if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    let escaped: Vec<String> = payload.to_string().bytes().map(escaped).collect();
+    format!("payload={}", escaped.concat())
 }
 
 /// A click on a button in a message, as Slack sends it. `number` makes its trigger its own.

@@ -53,7 +53,7 @@ pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result
 async fn end_channel(app: &App, channel: &ChannelId, end: ChannelEnd, happened_at: Timestamp) -> Result<(), ApiError> {
     match app.store.end_channel(channel, end, happened_at).await {
         Ok(EndOutcome::Ended(status)) => {
-            tracing::warn!(%channel, %status, "the channel has ended, and its bot token is deleted")
+            tracing::warn!(%channel, %status, "the channel has ended, and its bot token is deleted");
         }
         Ok(EndOutcome::AlreadyEnded) => tracing::info!(%channel, "the channel had ended before"),
         Ok(EndOutcome::ConnectedSince) => {

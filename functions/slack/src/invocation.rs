@@ -43,7 +43,7 @@ impl FormBody {
     pub fn of_interaction(raw: &[u8]) -> Self {
         Self::read(raw, |form| {
             let payload = text::readable(form.get("payload")?.as_bytes())?.into_owned();
-            Payload::parse(&payload).map(|payload| payload.into_invocation())
+            Payload::parse(&payload).map(Payload::into_invocation)
         })
     }
 
@@ -226,8 +226,8 @@ mod tests {
     use super::*;
 
     fn interaction(json: &str) -> FormBody {
-        let encoded: String = json.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        FormBody::of_interaction(format!("payload={encoded}").as_bytes())
+        let encoded: Vec<String> = json.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        FormBody::of_interaction(format!("payload={}", encoded.concat()).as_bytes())
     }
 
     fn command(form: &str) -> FormBody {

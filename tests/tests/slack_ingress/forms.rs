@@ -134,7 +134,7 @@ async fn a_signed_form_that_is_none_of_slacks_is_a_400_and_unsigned_it_is_a_401(
         (COMMANDS, "two teams", format!("team_id=T0TWO&{}", command(&connected, 1))),
         (COMMANDS, "a field twice that is not read", format!("{}&x=1&x=1", command(&connected, 1))),
         (COMMANDS, "not UTF-8", format!("{}&x=%ff", command(&connected, 1))),
-        (COMMANDS, "1,001 fields", (0..1001).map(|number| format!("n{number}=&")).collect()),
+        (COMMANDS, "1,001 fields", (0..1001).map(|number| format!("n{number}=&")).collect::<Vec<_>>().concat()),
     ];
     for (path, what, body) in bodies {
         let path = format!("{path}/{}", connected.channel);
