@@ -24,6 +24,7 @@ SECRET_READERS = {
 # Tables whose rows end: DESIGN §5, the ones marked with a time to live.
 ENDING_TABLES = {
     "AuthSessionsTable",
+    "ChannelCredentialsTable",
     "ChatSessionsTable",
     "EventLogTable",
     "FeedbackTable",

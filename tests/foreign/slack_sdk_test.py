@@ -5,10 +5,13 @@ import hmac
 import itertools
 import json
 import time
+from urllib.parse import urlencode
 
 import pytest
 import requests
 from slack_sdk.signature import SignatureVerifier
+
+from conftest import PATIENCE
 
 ids = itertools.count(1)
 
@@ -63,6 +66,35 @@ def test_what_the_sdk_signs_is_delivered_once_and_the_sdk_takes_what_the_relay_s
     assert SignatureVerifier(stack.settings["DEMO_DELIVERY_SECRET"]).is_valid_request(delivery.body, delivery.headers)
     for other in ("DEMO_SLACK_SIGNING_SECRET", "SLACK_SIGNING_SECRET"):
         assert not SignatureVerifier(stack.settings[other]).is_valid_request(delivery.body, delivery.headers)
+
+
+def form(fields: dict) -> bytes:
+    return urlencode({"team_id": "T00DEMO", "api_app_id": "A00DEMO", "channel_id": "C00FORM"} | fields).encode()
+
+
+def interaction(**payload) -> bytes:
+    return urlencode({"payload": json.dumps({
+        "type": "block_actions", "team": {"id": "T00DEMO"}, "api_app_id": "A00DEMO", "channel": {"id": "C00FORM"},
+    } | payload)}).encode()
+
+
+@pytest.mark.parametrize("path, body", [
+    ("/api/slack/interactions", interaction(trigger_id="1.form", text="é & = + 🔒")),
+    ("/api/slack/interactions/channel-demo", interaction(trigger_id="2.form")),
+    ("/api/slack/commands", form({"command": "/gate", "text": "é & = + 🔒", "trigger_id": "3.form"})),
+    ("/api/slack/commands/channel-demo", form({"command": "/gate", "trigger_id": "4.form"})),
+])
+def test_the_sdk_takes_what_the_relay_signs_of_a_form(stack, send, pool, path, body):
+    headers = signed(stack.settings["DEMO_SLACK_SIGNING_SECRET"], body)
+    headers["content-type"] = "application/x-www-form-urlencoded"
+    answer = send(body, headers, path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    while (delivery := pool.arrived.get(timeout=PATIENCE)).body != body:
+        pass
+    assert (delivery.path, delivery.headers["content-type"]) == ("/slack/events/slack-A00DEMO-T00DEMO", headers["content-type"])
+    assert SignatureVerifier(stack.settings["DEMO_DELIVERY_SECRET"]).is_valid_request(delivery.body, delivery.headers)
+    assert not SignatureVerifier(stack.settings["DEMO_SLACK_SIGNING_SECRET"]).is_valid_request(delivery.body, delivery.headers)
+    assert refused(send(body, headers | {"x-slack-signature": "v0=" + "0" * 64}, path))
 
 
 def test_a_raw_utf_8_body_is_taken_and_delivered_to_the_byte(send, pool):

@@ -33,7 +33,7 @@ pub fn document() -> Value {
         { "name": "public", "description": "Anybody." },
     ]);
     document["components"]["securitySchemes"] = security_schemes();
-    add_channel_route(&mut document);
+    add_other_routes_of_slack(&mut document);
     add_public_routes(&mut document);
     document["components"]["headers"] = json!({
         "RequestId": { "description": "The request's id, as in the log.", "schema": { "type": "string" } },
@@ -86,13 +86,17 @@ fn security_schemes() -> Value {
     })
 }
 
-fn add_channel_route(document: &mut Value) {
-    let mut of_channel = document["paths"]["/api/slack/events"].clone();
-    if let Some(parameters) = of_channel["post"].get_mut("parameters").and_then(Value::as_array_mut) {
-        parameters
-            .insert(0, json!({ "name": "channelId", "in": "path", "required": true, "schema": { "type": "string" } }));
+/// Slash commands have interactions' handler, and each path has one of a channel's own beside it.
+fn add_other_routes_of_slack(document: &mut Value) {
+    document["paths"]["/api/slack/commands"] = document["paths"]["/api/slack/interactions"].clone();
+    for path in ["/api/slack/events", "/api/slack/interactions", "/api/slack/commands"] {
+        let mut of_channel = document["paths"][path].clone();
+        if let Some(parameters) = of_channel["post"].get_mut("parameters").and_then(Value::as_array_mut) {
+            let id = json!({ "name": "channelId", "in": "path", "required": true, "schema": { "type": "string" } });
+            parameters.insert(0, id);
+        }
+        document["paths"][format!("{path}/{{channelId}}")] = of_channel;
     }
-    document["paths"]["/api/slack/events/{channelId}"] = of_channel;
 }
 
 fn add_public_routes(document: &mut Value) {
@@ -241,7 +245,9 @@ fn describe(operation: &mut Value, words: &Operation) {
     if !words.request.is_empty() {
         let example: Value = serde_json::from_str(&words.request.replace("\\#", "#"))
             .unwrap_or_else(|error| panic!("the example of {}: {error}", words.id));
-        operation["requestBody"]["content"]["application/json"]["example"] = example;
+        let contents = operation["requestBody"]["content"].as_object_mut();
+        let media_type = contents.and_then(|contents| contents.values_mut().next()).expect("a body has a media type");
+        media_type["example"] = example;
     }
     let tier = operation["tags"][0].as_str().expect("an operation has a tier").to_owned();
     operation["security"] = match tier.as_str() {

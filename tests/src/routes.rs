@@ -86,6 +86,18 @@ pub enum Body {
     Json(&'static str),
     /// A Slack event.
     Event,
+    /// A click on a button in Slack.
+    Interaction,
+    /// A slash command of Slack.
+    Command,
+}
+
+impl Body {
+    /// Whether it is signed by Slack.
+    #[must_use]
+    pub fn is_signed(self) -> bool {
+        matches!(self, Self::Event | Self::Interaction | Self::Command)
+    }
 }
 
 const HEALTH: Body = Body::None;
@@ -144,6 +156,18 @@ pub const ROUTES: &[Route] = &[
     route("/health/slack", Tier::Public, &[call("GET", "/health/slack", HEALTH, 200)]),
     route("/api/slack/events", Tier::Slack, &[call("POST", "/api/slack/events", EVENTS, 200)]),
     route("/api/slack/events/{channelId}", Tier::Slack, &[call("POST", "/api/slack/events/channel-1", EVENTS, 200)]),
+    route("/api/slack/interactions", Tier::Slack, &[call("POST", "/api/slack/interactions", Body::Interaction, 200)]),
+    route(
+        "/api/slack/interactions/{channelId}",
+        Tier::Slack,
+        &[call("POST", "/api/slack/interactions/channel-1", Body::Interaction, 200)],
+    ),
+    route("/api/slack/commands", Tier::Slack, &[call("POST", "/api/slack/commands", Body::Command, 200)]),
+    route(
+        "/api/slack/commands/{channelId}",
+        Tier::Slack,
+        &[call("POST", "/api/slack/commands/channel-1", Body::Command, 200)],
+    ),
     route(
         "/api/internal/pools/register",
         Tier::Registration,
@@ -290,11 +314,13 @@ impl Prepared {
     /// The call with no credential, by another method.
     pub fn with_method(&self, call: &Call, method: Method) -> RequestBuilder {
         let request = self.system.request(method, call.path);
-        let request = request.header("content-type", "application/json");
+        let is_form = matches!(call.body, Body::Interaction | Body::Command);
+        let content_type = if is_form { "application/x-www-form-urlencoded" } else { "application/json" };
+        let request = request.header("content-type", content_type);
         match call.body {
             Body::None => request,
             Body::Json(text) => request.body(text),
-            Body::Event => request.body(self.event()),
+            Body::Event | Body::Interaction | Body::Command => request.body(self.signed_body(call)),
         }
     }
 
@@ -311,7 +337,7 @@ impl Prepared {
         let settings = &self.system.settings;
         match route.tier {
             Tier::Public => self.with_method(call, method),
-            Tier::Slack => self.sign(self.with_method(call, method), &self.connected.signing_secret),
+            Tier::Slack => self.sign(self.with_method(call, method), call, &self.connected.signing_secret),
             Tier::Skill => self.with_method(call, method).header("x-internal-token", &settings.skill_token),
             Tier::Registration | Tier::Operator | Tier::Runtime => {
                 self.with_method(call, method).header("x-internal-token", &settings.internal_token)
@@ -327,17 +353,26 @@ impl Prepared {
         self.authorized_with_method(route, call, call.method.parse().expect("the table's methods are methods"))
     }
 
-    /// Signs the event of [`Body::Event`].
-    pub fn sign(&self, request: RequestBuilder, secret: &str) -> RequestBuilder {
+    /// Signs a call's body as Slack does.
+    pub fn sign(&self, request: RequestBuilder, call: &Call, secret: &str) -> RequestBuilder {
         let timestamp = self.system.clock.now().as_second().to_string();
         request
-            .header("x-slack-signature", slack::signature(secret, &timestamp, self.event().as_bytes()))
+            .header("x-slack-signature", slack::signature(secret, &timestamp, self.signed_body(call).as_bytes()))
             .header("x-slack-request-timestamp", timestamp)
     }
 
-    /// The event of [`Body::Event`].
+    /// What Slack sends in a call.
+    ///
+    /// # Panics
+    /// Where the call's body is not Slack's.
     #[must_use]
-    pub fn event(&self) -> String {
-        slack::message(&self.connected.team, &self.connected.app, "C0GENERAL", 1).to_string()
+    pub fn signed_body(&self, call: &Call) -> String {
+        let (team, app) = (&self.connected.team, &self.connected.app);
+        match call.body {
+            Body::Event => slack::message(team, app, "C0GENERAL", 1).to_string(),
+            Body::Interaction => slack::payload_form(&slack::click(team, app, "C0GENERAL", 1)),
+            Body::Command => slack::command(team, app, "C0GENERAL", 1),
+            Body::None | Body::Json(_) => unreachable!("{} is not Slack's", call.path),
+        }
     }
 }

@@ -4,6 +4,8 @@
 mod content;
 #[path = "delivery/destination.rs"]
 mod destination;
+#[path = "delivery/invocations.rs"]
+mod invocations;
 #[path = "delivery/redrive.rs"]
 mod redrive;
 #[path = "delivery/refusals.rs"]

@@ -125,7 +125,8 @@ impl Functions {
         let response = self.router(function).await.oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        (Some(status), serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{name}: {error}")))
+        let json = || serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{name}: {error}"));
+        (Some(status), if body.is_empty() { Value::Null } else { json() })
     }
 }
 

@@ -95,6 +95,16 @@ async fn no_role_allows_what_its_function_never_does() {
     let limited = slack::signed(system, "/api/slack/events", secret, limited, system.clock.now());
     assert_eq!(send(limited).await.status, 200);
 
+    // An app is uninstalled.
+    let gone = seed::channel(system, "channel-3", &bots[0], &prepared.connected.pool, "T0GONE", "A0GONE").await;
+    let uninstalled = json!({
+        "type": "event_callback", "team_id": gone.team, "api_app_id": gone.app, "event_time": system.clock.now().as_second(),
+        "event": { "type": "app_uninstalled" },
+    });
+    let secret = &gone.signing_secret;
+    let uninstalled = slack::signed(system, "/api/slack/events", secret, uninstalled.to_string(), system.clock.now());
+    assert_eq!(send(uninstalled).await.status, 200);
+
     // Slack tells of one token that it is revoked, and of a conversation's name.
     slack_api.converse("C0GENERAL", json!({ "name": "general" }));
     slack_api.say(&platform.bot_token, Saying::Error("token_revoked"));

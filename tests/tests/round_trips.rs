@@ -28,6 +28,7 @@
 //! | Slack event: channel cached / not cached | 0 / 2, + 1 queue write |
 //! | Slack event on its channel's own path: channel cached / not cached | 0 / 1, + 1 queue write |
 //! | Slack event of an unknown team: remembered / not | 0 / 1 |
+//! | Slack interaction or slash command: as an event | 0 / 2, + 1 queue write |
 //! | health, and whatever is not authenticated | 0 |
 //!
 //! The figures are those of each request's log line; that the line tells the truth is seen from a proxy before the database.
@@ -322,6 +323,23 @@ async fn a_slack_event_costs_two_rounds_where_its_channel_is_not_cached_and_none
 }
 
 #[tokio::test]
+async fn an_interaction_and_a_command_cost_what_an_event_costs() {
+    let system = System::start().await;
+    let (connected, pool) = seed::connected(&system).await;
+    let (team, app) = (&connected.team, &connected.app);
+    let form = |path: &str, form: &str| {
+        let (secret, now) = (&connected.signing_secret, system.clock.now());
+        slack::signed_form(&system, path, secret, form, now)
+    };
+    let click = |number| slack::payload_form(&slack::click(team, app, "C0GENERAL", number));
+    assert_eq!(told(&system, form("/api/slack/interactions", &click(1))).await, (200, 2), "not cached");
+    assert_eq!(told(&system, form("/api/slack/interactions", &click(2))).await, (200, 0), "cached");
+    assert_eq!(told(&system, form("/api/slack/commands", &slack::command(team, app, "C1", 3))).await, (200, 0));
+    assert_eq!(told(&system, form("/api/slack/interactions/channel-1", &click(4))).await, (200, 1), "by its id");
+    pool.wait_for(4).await;
+}
+
+#[tokio::test]
 async fn an_unknown_team_costs_one_round_and_then_none_for_ten_seconds() {
     let system = System::start().await;
     let (connected, _pool) = seed::connected(&system).await;
@@ -347,6 +365,8 @@ async fn who_is_not_let_in_costs_the_store_nothing() {
         (Method::POST, HEARTBEAT),
         (Method::POST, "/api/internal/pools/pool-1/skill-tokens"),
         (Method::POST, "/api/slack/events"),
+        (Method::POST, "/api/slack/interactions"),
+        (Method::POST, "/api/slack/commands"),
     ] {
         let request = with_token(&system, "not-the-token", method, path).json(&json!({}));
         assert_eq!(told(&system, request).await, (401, 0), "{path}");

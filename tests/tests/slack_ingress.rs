@@ -4,16 +4,22 @@
 mod bodies;
 #[path = "slack_ingress/channels.rs"]
 mod channels;
+#[path = "slack_ingress/ends.rs"]
+mod ends;
+#[path = "slack_ingress/forms.rs"]
+mod forms;
 #[path = "slack_ingress/headers.rs"]
 mod headers;
 #[path = "slack_ingress/traffic.rs"]
 mod traffic;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use jiff::{Timestamp, ToSpan};
 use portcullis_auth::Clock;
 use portcullis_runtime::metrics::Metric;
+use portcullis_store::Table;
 use portcullis_tests::{
     Answer, StandInPool, System,
     seed::{self, Connected},
@@ -51,6 +57,18 @@ fn raw(system: &System, timestamp: Option<&[u8]>, signature: Option<&[u8]>, body
         }
     }
     request
+}
+
+/// All rows of a table.
+async fn items_of(system: &System, table: Table) -> Vec<HashMap<String, AttributeValue>> {
+    let scan = Client::new(&system.stack.platform().aws).scan().consistent_read(true);
+    let rows = scan.table_name(format!("portcullis-local-{}", table.name())).send().await;
+    rows.expect("the table is read").items.unwrap_or_default()
+}
+
+/// The number of a table's rows.
+async fn rows_of(system: &System, table: Table) -> usize {
+    items_of(system, table).await.len()
 }
 
 #[tokio::test]

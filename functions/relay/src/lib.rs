@@ -19,7 +19,7 @@ use portcullis_runtime::{
     Platform, lambda,
     metrics::{Metric, Metrics},
     network::PoolNetworks,
-    queue::{EventQueue, QueueError, QueuedEvent, ReceivedMessage},
+    queue::{EventKind, EventQueue, QueueError, QueuedEvent, ReceivedMessage},
     settings::{SettingsError, SettingsReader},
 };
 use portcullis_store::{PoolGuesses, Store, Table};
@@ -29,6 +29,12 @@ use crate::{deliver::Outcome, post::Poster, slow_pools::SlowPools};
 
 /// How long an event is tried before it is moved to the dead-letter queue.
 pub const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
+
+/// How long an interaction or a slash command is tried: its `trigger_id` has expired after 3 s, and its `response_url`, the
+/// last means to answer the user, after this time.
+///
+/// Source: Slack, "Handling user interaction", "Message responses": "up to 5 times within 30 minutes".
+pub const INVOCATION_LIFETIME: Duration = Duration::from_mins(30);
 
 /// How long one try may take: less than the function's time-out of 30 s by what it takes to defer the message after it.
 pub const DEADLINE: Duration = Duration::from_secs(25);
@@ -112,7 +118,11 @@ impl Relay {
             return self.dead_letter(message).await;
         };
         // Before another try: a pool that hangs would else keep an old event going for ever.
-        if is_past_giving_up(message, self.clock.now()) {
+        if event.kind == EventKind::Invocation && is_older_than(INVOCATION_LIFETIME, message, self.clock.now()) {
+            let reason = "the interaction or slash command can't be answered any more";
+            return self.drop(event, reason);
+        }
+        if is_older_than(GIVE_UP_AFTER, message, self.clock.now()) {
             tracing::error!(channel = %event.channel, "not delivered within 24 hours");
             return self.dead_letter(message).await;
         }
@@ -131,11 +141,7 @@ impl Relay {
                 tracing::info!(channel = %event.channel, "was delivered before");
                 Settlement::Remove
             }
-            Outcome::Dropped(reason) => {
-                self.metrics.count(Metric::EventsDropped);
-                tracing::warn!(channel = %event.channel, reason, "dropped");
-                Settlement::Remove
-            }
+            Outcome::Dropped(reason) => self.drop(event, reason),
             Outcome::Failed(reason) => {
                 self.metrics.count(Metric::DeliveryFailed);
                 let next_try = backoff::delay(message.receive_count).as_secs();
@@ -147,6 +153,12 @@ impl Relay {
                 self.dead_letter(message).await
             }
         }
+    }
+
+    fn drop(&self, event: &QueuedEvent, reason: &'static str) -> Settlement {
+        self.metrics.count(Metric::EventsDropped);
+        tracing::warn!(channel = %event.channel, reason, "dropped");
+        Settlement::Remove
     }
 
     async fn defer(&self, message: &ReceivedMessage) -> Settlement {
@@ -172,8 +184,8 @@ impl Relay {
     }
 }
 
-fn is_past_giving_up(message: &ReceivedMessage, now: Timestamp) -> bool {
-    now.duration_since(message.sent_at).unsigned_abs() >= GIVE_UP_AFTER && now > message.sent_at
+fn is_older_than(age: Duration, message: &ReceivedMessage, now: Timestamp) -> bool {
+    now.duration_since(message.sent_at).unsigned_abs() >= age && now > message.sent_at
 }
 
 fn report(error: &QueueError, what: &str) {

@@ -4,22 +4,11 @@
 //! Source: Slack, "The Events API", "Event callback" and "Authorizations",
 //! <https://docs.slack.dev/apis/events-api/>.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use jiff::Timestamp;
+use portcullis_store::{ChannelEnd, SlackId};
+use serde::Deserialize;
 
-use portcullis_runtime::json::text;
-use portcullis_store::SlackId;
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, Visitor},
-};
-use serde_json::value::RawValue;
-
-/// The longest id that is taken, in characters. Slack's own have some 20; a longer one than this would be refused by the
-/// store behind the queue, at each try.
-const LONGEST_ID: usize = 255;
-
-/// A string of the body. Values of other types count as absent: some event types have objects where others have ids.
-type Text<'a> = Option<Cow<'a, str>>;
+use crate::lenient::{Object, Text, are_bounded, has_elements, is_true, object, objects, string, whole_number};
 
 /// The outer event. A key that is read and stands there twice makes the body malformed.
 #[derive(Debug, Deserialize)]
@@ -36,6 +25,8 @@ pub struct Body<'a> {
     api_app_id: Text<'a>,
     #[serde(borrow, default, deserialize_with = "string")]
     pub event_id: Text<'a>,
+    #[serde(default, deserialize_with = "whole_number")]
+    event_time: Option<i64>,
     #[serde(borrow, default, deserialize_with = "objects")]
     authorizations: Vec<Authorization<'a>>,
     #[serde(borrow, default)]
@@ -87,6 +78,15 @@ pub struct Event<'a> {
     message: Option<Nested<'a>>,
     #[serde(borrow, default, deserialize_with = "object")]
     previous_message: Option<Nested<'a>>,
+    #[serde(default, deserialize_with = "object")]
+    tokens: Option<RevokedTokens>,
+}
+
+/// The tokens that `tokens_revoked` is about, by their type. Each is a list of ids of users.
+#[derive(Debug, Deserialize)]
+struct RevokedTokens {
+    #[serde(default, deserialize_with = "has_elements")]
+    bot: bool,
 }
 
 /// When a message was last edited.
@@ -151,6 +151,11 @@ impl<'a> Body<'a> {
         self.kind.as_deref() == Some("app_rate_limited")
     }
 
+    /// When the event happened.
+    pub fn happened_at(&self) -> Option<Timestamp> {
+        Timestamp::from_second(self.event_time?).ok()
+    }
+
     /// Whether the body names the workspace and the app that it comes from.
     pub fn names_its_origin(&self) -> bool {
         self.team_id.is_some() && self.api_app_id.is_some()
@@ -185,11 +190,26 @@ impl<'a> Body<'a> {
         if let Some(event) = self.event() {
             ids.extend(event.ids());
         }
-        ids.into_iter().flatten().all(|id| id.chars().nth(LONGEST_ID).is_none())
+        are_bounded(ids.into_iter().map(|id| id.as_deref()))
     }
 }
 
 impl<'a> Event<'a> {
+    /// Whether the event tells of the app's tokens or of its installation, which the control plane keeps: a pool has no use
+    /// for it.
+    pub fn is_about_the_installation(&self) -> bool {
+        matches!(self.kind.as_deref(), Some("app_uninstalled" | "tokens_revoked"))
+    }
+
+    /// How the channel ends with this event. Tokens of users (`oauth`) are none of ours.
+    pub fn channel_end(&self) -> Option<ChannelEnd> {
+        match self.kind.as_deref()? {
+            "app_uninstalled" => Some(ChannelEnd::Uninstalled),
+            "tokens_revoked" if self.tokens.as_ref().is_some_and(|tokens| tokens.bot) => Some(ChannelEnd::TokenRevoked),
+            _ => None,
+        }
+    }
+
     fn nested(&self) -> impl Iterator<Item = &Nested<'a>> {
         self.message.iter().chain(&self.previous_message)
     }
@@ -257,58 +277,6 @@ impl<'a> Event<'a> {
 
 fn reply<'b>(ts: &Text<'_>, thread_ts: &'b Text<'_>, parent_user_id: &Text<'_>) -> Option<&'b str> {
     thread_ts.as_deref().filter(|thread| parent_user_id.is_some() || ts.as_deref() != Some(*thread))
-}
-
-/// A JSON object, and nothing else: serde's derive alone would take an array for a struct, by the order of its fields.
-#[derive(Debug)]
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
-    }
-}
-
-struct ObjectVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(de::value::MapAccessDeserializer::new(map))
-    }
-}
-
-/// Reads a string; a value of another type counts as absent, whatever is in it.
-fn string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
-    let literal = <&RawValue>::deserialize(deserializer)?.get();
-    Ok(literal.starts_with('"').then(|| text::unescaped(literal)))
-}
-
-/// Reads an object; a value of another type counts as absent.
-fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let literal = <&RawValue>::deserialize(deserializer)?.get();
-    if literal.starts_with('{') { serde_json::from_str(literal).map(Some).map_err(de::Error::custom) } else { Ok(None) }
-}
-
-/// Reads the objects of a list; elements and lists of another type count as absent.
-fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    let literal = <&RawValue>::deserialize(deserializer)?.get();
-    if !literal.starts_with('[') {
-        return Ok(Vec::new());
-    }
-    let elements: Vec<&RawValue> = serde_json::from_str(literal).map_err(de::Error::custom)?;
-    let objects = elements.into_iter().map(RawValue::get).filter(|element| element.starts_with('{'));
-    objects.map(|element| serde_json::from_str(element).map_err(de::Error::custom)).collect()
-}
-
-/// Whether a value is `true`; anything else counts as `false`.
-fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(<&RawValue>::deserialize(deserializer)?.get() == "true")
 }
 
 #[cfg(test)]

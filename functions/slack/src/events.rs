@@ -6,10 +6,17 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use portcullis_runtime::{ApiError, front::RequestId, metrics::Metric, openapi, queue::NewMessage};
+use jiff::Timestamp;
+use portcullis_auth::ChannelId;
+use portcullis_runtime::{ApiError, metrics::Metric, openapi};
+use portcullis_store::{ChannelEnd, ChannelError, EndOutcome};
 use serde_json::json;
 
-use crate::{App, identity::Queued, verify::Verified};
+use crate::{
+    App,
+    queueing::request_id,
+    verify::{Verified, take_verified},
+};
 
 #[utoipa::path(
     post,
@@ -25,12 +32,9 @@ use crate::{App, identity::Queued, verify::Verified};
     security(("slackSignature" = [])),
 )]
 pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result<Response, ApiError> {
-    // Taken, not cloned: an event holds its body.
-    let verified = request.extensions_mut().remove::<Verified>();
-    let verified = verified.ok_or_else(|| ApiError::internal("the route is not behind its tier"))?;
-    match verified {
-        Verified::Challenge(challenge) => Ok(axum::Json(json!({ "challenge": challenge })).into_response()),
-        Verified::ForNobody => Ok(accepted()),
+    match take_verified(&mut request)? {
+        Verified::Challenge(challenge) => return Ok(axum::Json(json!({ "challenge": challenge })).into_response()),
+        Verified::Nothing => {}
         Verified::RateLimited(channel) => {
             app.metrics.count(Metric::AppRateLimited);
             tracing::warn!(%channel, "Slack holds back events: the app exceeded its rate limit");
@@ -38,33 +42,25 @@ pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result
                 // Slack repeats the notice each minute, and the metric has counted this one.
                 tracing::warn!(%error, %channel, "the channel's status does not show its rate limit yet");
             }
-            Ok(accepted())
         }
-        Verified::Event(queued) => {
-            let request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
-            let message = message(*queued, request_id.unwrap_or_default())?;
-            // Whether the queue is away or refuses, to Slack it is the same: it is to send the event again.
-            app.queue.send(&message).await.map_err(|error| ApiError::unavailable(error.to_string()))?;
-            let (key, now) = (*message.deduplication.as_bytes(), app.clock.now());
-            if app.queued.get(&key, now).is_some() {
-                app.metrics.count(Metric::EventRepeated);
-                tracing::info!("deduplicated: the event was queued before");
-            } else {
-                app.queued.insert(key, (), now);
-                app.metrics.count(Metric::EventAccepted);
-            }
-            Ok(accepted())
-        }
+        Verified::Ended(channel, end, happened_at) => end_channel(&app, &channel, end, happened_at).await?,
+        Verified::Event(queued) => app.queue_event(*queued, request_id(&request)).await?,
     }
+    Ok(axum::Json(json!({ "ok": true })).into_response())
 }
 
-fn message(queued: Queued, request_id: String) -> Result<NewMessage, ApiError> {
-    let Queued { mut event, conversation } = queued;
-    event.request_id = request_id;
-    let (body, payload) = event.to_message().map_err(|error| ApiError::internal(error.to_string()))?;
-    Ok(NewMessage { group: conversation, deduplication: event.identity, body, payload })
-}
-
-fn accepted() -> Response {
-    axum::Json(json!({ "ok": true })).into_response()
+/// Ends a channel. A failure is a 503, so that Slack sends the event again.
+async fn end_channel(app: &App, channel: &ChannelId, end: ChannelEnd, happened_at: Timestamp) -> Result<(), ApiError> {
+    match app.store.end_channel(channel, end, happened_at).await {
+        Ok(EndOutcome::Ended(status)) => {
+            tracing::warn!(%channel, %status, "the channel has ended, and its bot token is deleted");
+        }
+        Ok(EndOutcome::AlreadyEnded) => tracing::info!(%channel, "the channel had ended before"),
+        Ok(EndOutcome::ConnectedSince) => {
+            tracing::info!(%channel, "the channel has been connected anew since, and stays as it is");
+        }
+        Err(ChannelError::NotFound) => tracing::info!(%channel, "the channel is no more"),
+        Err(ChannelError::Store(error)) => return Err(error.into()),
+    }
+    Ok(())
 }

@@ -2,10 +2,16 @@
 
 use bytes::Bytes;
 use portcullis_crypto::Digest;
-use portcullis_runtime::queue::{ConversationKind, MessageFacts, QueuedEvent};
+use portcullis_runtime::queue::{ConversationKind, EventKind, MessageFacts, QueuedEvent};
 use portcullis_store::Channel;
 
-use crate::body::{Body, Event};
+use crate::{
+    body::{Body, Event},
+    invocation::Invocation,
+};
+
+/// The content type of every interaction and slash command: the pool's parser goes by it.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// An event that is ready to be queued.
 #[derive(Clone)]
@@ -24,28 +30,57 @@ pub fn identify(channel: &Channel, body: &Body<'_>, raw: &Bytes, content_type: &
         .and_then(|event| occurrence(ours, event))
         .or_else(|| body.event_id.as_deref().map(|id| digest("event_id", &[ours, id])))
         // Events with neither `event_ts` nor `event_id` are deduplicated by their raw bytes.
-        .unwrap_or_else(|| Digest::of_parts(&[b"body", ours.as_bytes(), raw]));
-    let slack_channel = event.and_then(Event::slack_channel);
-    let conversation = match slack_channel {
-        Some(slack_channel) => {
-            let thread = event.and_then(Event::thread).unwrap_or_default();
-            digest("conversation", &[ours, slack_channel, thread])
-        }
-        // A conversation of its own: a shared one would have every event without a Slack channel wait behind the first
-        // that the pool refuses.
-        None => identity,
-    };
+        .unwrap_or_else(|| of_raw_body(ours, raw));
+    let place = event.and_then(|event| Some((event.slack_channel()?, event.thread())));
     Queued {
+        conversation: conversation(ours, place, identity),
         event: QueuedEvent {
             channel: channel.id.clone(),
             bot: channel.bot.clone(),
             request_id: String::new(),
             identity,
+            kind: EventKind::Event,
             message: event.and_then(|event| message_facts(ours, event)),
             content_type: content_type.to_owned(),
             body: raw.clone(),
         },
-        conversation,
+    }
+}
+
+/// Makes the queue's message of an interaction or a slash command.
+pub fn identify_invocation(channel: &Channel, invocation: &Invocation, raw: &Bytes) -> Queued {
+    let ours = channel.id.as_str();
+    let identity = match invocation.trigger() {
+        Some(trigger) => digest("trigger_id", &[ours, trigger]),
+        None => of_raw_body(ours, raw),
+    };
+    let place = invocation.slack_channel().map(|slack_channel| (slack_channel, invocation.thread()));
+    Queued {
+        conversation: conversation(ours, place, identity),
+        event: QueuedEvent {
+            channel: channel.id.clone(),
+            bot: channel.bot.clone(),
+            request_id: String::new(),
+            identity,
+            kind: EventKind::Invocation,
+            message: None,
+            content_type: FORM.to_owned(),
+            body: raw.clone(),
+        },
+    }
+}
+
+fn of_raw_body(ours: &str, raw: &Bytes) -> Digest {
+    Digest::of_parts(&[b"body", ours.as_bytes(), raw])
+}
+
+/// The conversation of a Slack channel and a thread in it.
+fn conversation(ours: &str, place: Option<(&str, Option<&str>)>, identity: Digest) -> Digest {
+    match place {
+        Some((slack_channel, thread)) => digest("conversation", &[ours, slack_channel, thread.unwrap_or_default()]),
+        // A conversation of its own: a shared one would have every event without a Slack channel wait behind the first
+        // that the pool refuses.
+        None => identity,
     }
 }
 

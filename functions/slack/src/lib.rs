@@ -1,4 +1,5 @@
-//! Slack's webhooks come in: `/api/slack/events` and `/api/slack/events/{channelId}`.
+//! Slack's webhooks come in: `/api/slack/events`, `/api/slack/interactions` and `/api/slack/commands`, each also with a
+//! channel's id.
 //!
 //! A request is read once, its channel is found, its signature verified over the raw bytes, and only then is it acted on,
 //! for that channel alone. What is accepted lies durably in the queue before Slack gets its 200. This function reaches no
@@ -8,7 +9,12 @@ mod body;
 mod cache;
 mod channels;
 mod events;
+mod form;
 mod identity;
+mod invocation;
+mod invocations;
+mod lenient;
+mod queueing;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -25,7 +31,11 @@ use portcullis_runtime::{
 };
 use portcullis_store::{Store, Table};
 
-use crate::{cache::Cache, channels::Channels, verify::Gate};
+use crate::{
+    cache::Cache,
+    channels::Channels,
+    verify::{Door, Gate, Verifier},
+};
 
 /// How long an answer may take. Slack gives up after 3 s; the whole answer takes at most 2.5 s, so this leaves room for the way back.
 pub const DEADLINE: Duration = Duration::from_millis(2300);
@@ -57,11 +67,11 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let store = settings.store([(domain, &keyring)]);
     let queue = settings.queue();
     let commit_hash = settings.commit_hash();
-    let (gate, app, commit_hash) = settings.finish(|| {
+    let (verifier, app, commit_hash) = settings.finish(|| {
         let clock: Arc<dyn Clock> = Arc::clone(&platform.clock);
         let store = store?;
         let channels = Channels::new(store.clone(), Arc::clone(&clock));
-        let gate = Gate::new(channels, slack_app?, clock, &*platform.randomness);
+        let verifier = Verifier::new(channels, slack_app?, clock, &*platform.randomness);
         let app = App {
             store,
             queue: queue?,
@@ -69,17 +79,28 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             clock: Arc::clone(&platform.clock),
             queued: Cache::new(QUEUED_CAPACITY, DEDUPLICATION_WINDOW),
         };
-        Ok((gate, app, commit_hash?))
+        Ok((verifier, app, commit_hash?))
     })?;
     tokio::join!(lambda::warm_up(&app.store, Table::WebhookRoutes), app.queue.warm_up());
-    let routes = Routes::new()
+    let (verifier, app) = (Arc::new(verifier), Arc::new(app));
+    let behind = |door: Door, routes: Routes<Arc<App>>| {
+        tier::slack(Arc::new(Gate::new(Arc::clone(&verifier), door)), Arc::clone(&app), routes)
+    };
+    let events = Routes::new()
         .at("/api/slack/events", routing::post(events::handle))
         .at("/api/slack/events/{channelId}", routing::post(events::handle));
-    let mounted = [tier::slack(Arc::new(gate), Arc::new(app), routes)];
+    let interactions = Routes::new()
+        .at("/api/slack/interactions", routing::post(invocations::handle))
+        .at("/api/slack/interactions/{channelId}", routing::post(invocations::handle));
+    let commands = Routes::new()
+        .at("/api/slack/commands", routing::post(invocations::handle))
+        .at("/api/slack/commands/{channelId}", routing::post(invocations::handle));
+    let mounted =
+        [behind(Door::Events, events), behind(Door::Interactions, interactions), behind(Door::Commands, commands)];
     Ok(front::serve("slack", platform, commit_hash.as_deref(), DEADLINE, mounted))
 }
 
 /// What the `OpenAPI` document says of this function.
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(events::handle))]
+#[openapi(paths(events::handle, invocations::handle))]
 pub struct Described;

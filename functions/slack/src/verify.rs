@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::extract::Request;
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
+use jiff::Timestamp;
 use portcullis_auth::{ChannelId, Clock, SignedHeaders, SigningSecret, slack_signature};
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{
@@ -13,11 +15,13 @@ use portcullis_runtime::{
     secrets::SlackApp,
     tier::{SignedRequest, SlackGate},
 };
+use portcullis_store::{ChannelEnd, StoreError};
 
 use crate::{
-    body::Body,
+    body::{Body, Installation},
     channels::{Channels, KnownChannel},
-    identity::{Queued, identify},
+    identity::{Queued, identify, identify_invocation},
+    invocation::FormBody,
 };
 
 /// What a verified request is.
@@ -25,17 +29,52 @@ use crate::{
 pub enum Verified {
     /// Slack asks whether we are there: this is to be sent back.
     Challenge(String),
-    /// An event for one of our channels, ready to be queued.
+    /// An event, an interaction or a slash command for one of our channels, ready to be queued.
     Event(Box<Queued>),
     /// Slack holds back events of this channel's app because there were too many. The notice is for the control plane:
     /// a pool has no use for it.
     RateLimited(ChannelId),
-    /// Genuine, and for none of our channels: the platform's app in a workspace that is no longer connected.
-    ForNobody,
+    /// Slack tells that this channel's bot token or its app is gone.
+    Ended(ChannelId, ChannelEnd, Timestamp),
+    /// Genuine, and nothing is to be done: the platform's app in a workspace that is no longer connected, a look at the
+    /// endpoint's certificate, or a notice of users' tokens.
+    Nothing,
+}
+
+/// A path's kind of body.
+#[derive(Clone, Copy, Debug)]
+pub enum Door {
+    Events,
+    Interactions,
+    Commands,
+}
+
+/// Verifies the requests of one door.
+pub struct Gate {
+    verifier: Arc<Verifier>,
+    door: Door,
+}
+
+impl Gate {
+    pub fn new(verifier: Arc<Verifier>, door: Door) -> Self {
+        Self { verifier, door }
+    }
+}
+
+impl SlackGate for Gate {
+    type Event = Verified;
+
+    async fn verify(&self, request: SignedRequest) -> Result<Verified, ApiError> {
+        match self.door {
+            Door::Events => self.verifier.verify_event(request).await,
+            Door::Interactions => self.verifier.verify_form(request, FormBody::of_interaction).await,
+            Door::Commands => self.verifier.verify_form(request, FormBody::of_command).await,
+        }
+    }
 }
 
 /// Verifies requests against channels' secrets and the platform's own.
-pub struct Gate {
+pub struct Verifier {
     channels: Channels,
     slack_app: Rotating<SlackApp>,
     clock: Arc<dyn Clock>,
@@ -44,7 +83,7 @@ pub struct Gate {
     nobodys: SigningSecret,
 }
 
-impl Gate {
+impl Verifier {
     pub fn new(
         channels: Channels,
         slack_app: Rotating<SlackApp>,
@@ -70,37 +109,41 @@ impl Gate {
         own.is_none() && is_platforms
     }
 
+    /// The channel that a request claims to come from: that of its path, else that of its body.
+    async fn find(
+        &self,
+        named: Option<&str>,
+        installations: &[Installation],
+    ) -> Result<Option<Arc<KnownChannel>>, StoreError> {
+        match named {
+            Some(named) => match named.parse::<ChannelId>() {
+                Ok(id) => self.channels.by_id(id).await,
+                Err(_) => Ok(None),
+            },
+            None => self.channels.by_first_installation(installations).await,
+        }
+    }
+
     async fn is_signed_by_platform(&self, signed: &SignedHeaders<'_>, raw: &Bytes) -> bool {
         let now = self.clock.now();
         self.slack_app.trusted().await.has_signed(signed, raw, now)
             || self.slack_app.look_again().await.has_signed(signed, raw, now)
     }
-}
 
-impl SlackGate for Gate {
-    type Event = Verified;
-
-    async fn verify(&self, request: SignedRequest) -> Result<Verified, ApiError> {
+    async fn verify_event(&self, request: SignedRequest) -> Result<Verified, ApiError> {
         let SignedRequest { channel: named, headers, body: raw } = request;
         let signed = signed_headers(&headers, &*self.clock)?;
         let text = text::readable(&raw);
         let body = text.as_deref().and_then(Body::parse);
         let installations = body.as_ref().map(Body::installations).unwrap_or_default();
-        let known = match &named {
-            Some(named) => match named.parse::<ChannelId>() {
-                Ok(id) => self.channels.by_id(id).await?,
-                Err(_) => None,
-            },
-            None => self.channels.by_first_installation(&installations).await?,
-        };
-
+        let known = self.find(named.as_deref(), &installations).await?;
         if !self.is_genuine(known.as_deref(), &signed, &raw).await {
             return Err(unauthorized());
         }
         let Some(known) = known else {
             return match genuine(body, text.as_deref())? {
                 body if body.is_url_verification() => challenge(&body),
-                body if body.names_its_origin() => Ok(Verified::ForNobody),
+                body if body.names_its_origin() => Ok(Verified::Nothing),
                 _ => Err(ApiError::bad_request("missing_origin", "team_id and api_app_id are required")),
             };
         };
@@ -116,9 +159,53 @@ impl SlackGate for Gate {
         if body.is_rate_limit_notice() {
             return Ok(Verified::RateLimited(channel.id.clone()));
         }
+        if let Some(event) = body.event().filter(|event| event.is_about_the_installation()) {
+            let Some(end) = event.channel_end() else { return Ok(Verified::Nothing) };
+            // Without its time, an event from before the channel was connected anew would end it.
+            let happened_at = body.happened_at();
+            let happened_at =
+                happened_at.ok_or_else(|| ApiError::bad_request("malformed_json", "event_time is required"))?;
+            return Ok(Verified::Ended(channel.id.clone(), end, happened_at));
+        }
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let queued = identify(channel, &body, &raw, content_type.unwrap_or("application/json"));
         Ok(Verified::Event(Box::new(queued)))
+    }
+
+    async fn verify_form(
+        &self,
+        request: SignedRequest,
+        read: impl FnOnce(&[u8]) -> FormBody + Send,
+    ) -> Result<Verified, ApiError> {
+        let SignedRequest { channel: named, headers, body: raw } = request;
+        let signed = signed_headers(&headers, &*self.clock)?;
+        let body = read(&raw);
+        let known = self.find(named.as_deref(), &body.installations()).await?;
+        if !self.is_genuine(known.as_deref(), &signed, &raw).await {
+            return Err(unauthorized());
+        }
+        let invocation = match body {
+            FormBody::Invocation(invocation) => invocation,
+            FormBody::SslCheck => return Ok(Verified::Nothing),
+            FormBody::Malformed => {
+                return Err(ApiError::bad_request("malformed_form", "The body is not the form that Slack sends"));
+            }
+        };
+        if !invocation.has_bounded_ids() {
+            return Err(ApiError::bad_request("malformed_form", "An id in the body is longer than 255 characters"));
+        }
+        let Some(known) = known else {
+            return if invocation.names_its_origin() {
+                Ok(Verified::Nothing)
+            } else {
+                let missing = "A team and api_app_id are required but on a channel's own path";
+                Err(ApiError::bad_request("missing_origin", missing))
+            };
+        };
+        if !invocation.is_of(&known.channel) {
+            return Err(unauthorized());
+        }
+        Ok(Verified::Event(Box::new(identify_invocation(&known.channel, &invocation, &raw))))
     }
 }
 
@@ -157,4 +244,10 @@ fn unauthorized() -> ApiError {
 
 fn malformed() -> ApiError {
     ApiError::bad_request("malformed_json", "The body is not the JSON object that Slack sends")
+}
+
+/// Takes what the tier has verified. Taken, not cloned: an event holds its body.
+pub fn take_verified(request: &mut Request) -> Result<Verified, ApiError> {
+    let verified = request.extensions_mut().remove::<Verified>();
+    verified.ok_or_else(|| ApiError::internal("the route is not behind its tier"))
 }

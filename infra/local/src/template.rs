@@ -523,6 +523,7 @@ Resources:
         for (path, function) in [
             ("/api/slack/events", "slack"),
             ("/api/slack/events/{channelId}", "slack"),
+            ("/api/slack/commands", "slack"),
             ("/api/internal/pools/register", "internal"),
             ("/api/internal/secrets/{skillName}", "skills"),
             ("/health", "internal"),

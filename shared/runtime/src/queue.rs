@@ -12,7 +12,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_crypto::Digest;
 
-pub use event::{ConversationKind, MessageFacts, QueuedEvent, UnreadableEvent};
+pub use event::{ConversationKind, EventKind, MessageFacts, QueuedEvent, UnreadableEvent};
 pub use sqs::{PAYLOAD_ATTRIBUTE, SqsQueue};
 
 /// How long a queue remembers a deduplication id. Source: Amazon SQS, "Exactly-once processing in Amazon SQS".

@@ -1,13 +1,14 @@
 //! `channel_credentials`: what a connected channel is spoken to and verified with, sealed.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, TransactWriteItem, Update};
+use jiff::Timestamp;
 use portcullis_auth::{ChannelId, SigningSecret};
 use portcullis_crypto::{Cell, Domain};
 use secrecy::SecretString;
 
 use crate::{
     Store, StoreError, Table,
-    attribute::{Item, attributes, names, number, schema, text, time},
+    attribute::{Item, attributes, epoch_seconds, names, number, schema, text, time},
     row::Row,
     store::built,
 };
@@ -94,6 +95,53 @@ impl Store {
         Ok(TransactWriteItem::builder().delete(built(delete.build())?).build())
     }
 
+    /// The action that deletes a credential's value, on the condition that it was sealed before `time_of_end` or is not there. The
+    /// row stays with its revision, so that no revision ever names two values.
+    pub(crate) fn delete_value_sealed_before(
+        &self,
+        channel: &ChannelId,
+        kind: Kind,
+        time_of_end: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let update = "SET #schema = :schema REMOVE #value";
+        let condition = "attribute_not_exists(#updatedAt) OR #updatedAt < :end";
+        let update = Update::builder()
+            .table_name(self.table_name(TABLE))
+            .set_key(Some(key(channel, kind)))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[update, condition]))
+            .set_expression_attribute_values(Some(attributes([(":schema", schema()), (":end", time(time_of_end))])));
+        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+
+    /// The action that lets a credential end at a time.
+    pub(crate) fn expire_credential(
+        &self,
+        channel: &ChannelId,
+        kind: Kind,
+        ends: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
+        // Where there is no such credential this leaves a row without a value, which counts as none and ends as well.
+        let update = "SET #schema = :schema, #expiresAt = :ends";
+        let update = Update::builder()
+            .table_name(self.table_name(TABLE))
+            .set_key(Some(key(channel, kind)))
+            .update_expression(update)
+            .set_expression_attribute_names(names(&[update]))
+            .set_expression_attribute_values(Some(attributes([(":schema", schema()), (":ends", epoch_seconds(ends))])));
+        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+
+    /// The row of a credential that counts: `None` for one that has ended, which TTL may not have deleted yet, or that has
+    /// lost its value.
+    pub(crate) fn unexpired(&self, item: Item) -> Result<Option<Item>, StoreError> {
+        let row = Row::new(TABLE, &item)?;
+        let has_ended = row.optional_parsed::<i64>("expiresAt")?.is_some_and(|ends| ends <= self.now().as_second());
+        let counts = row.has("value") && !has_ended;
+        Ok(counts.then_some(item))
+    }
+
     /// The row of one of a channel's credentials, still sealed.
     pub(crate) async fn credential_row(&self, channel: &ChannelId, kind: Kind) -> Result<Option<Item>, StoreError> {
         self.get_row(TABLE, [("channel", text(channel)), ("kind", text(kind.as_str()))]).await
@@ -112,4 +160,5 @@ impl Store {
     }
 }
 
-const SEAL: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now ADD #revision :one";
+// A credential that is replaced has no end any more.
+const SEAL: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now REMOVE #expiresAt ADD #revision :one";

@@ -1,6 +1,7 @@
 //! `channels`: each bot's connected channels.
 
 mod connect;
+mod end;
 
 use std::{fmt, str::FromStr};
 
@@ -15,11 +16,11 @@ use crate::{
     backoff::Backoff,
     channel_credentials::Kind,
     error::{CallError, Condition},
-    revision::{BotChange, PoolChange},
     row::Row,
     store::built,
 };
 pub use connect::{ConnectError, NewSlackChannel};
+pub use end::{ChannelEnd, ENDED_SECRET_RETENTION, EndOutcome};
 
 const TABLE: Table = Table::Channels;
 
@@ -145,8 +146,8 @@ impl Store {
     }
 
     /// A channel and the secret that Slack signs its own app's events with, read side by side: none for a channel of the
-    /// platform's app, whose secret is in no row. `None` where the channel is not there, or lacks the secret that it needs:
-    /// nothing can then be verified.
+    /// platform's app, whose secret is in no row. `None` where the channel is not there, or lacks the secret that it needs,
+    /// an expired one among them: nothing can then be verified.
     ///
     /// # Errors
     /// [`StoreError`], also where the secret does not open.
@@ -156,6 +157,7 @@ impl Store {
     ) -> Result<Option<(Channel, Option<SigningSecret>)>, StoreError> {
         let kind = Kind::SigningSecret;
         let (known, credential) = tokio::try_join!(self.get_channel(channel), self.credential_row(channel, kind))?;
+        let credential = credential.map(|row| self.unexpired(row)).transpose()?.flatten();
         Ok(match (known, credential) {
             // A copy from before is of no account: it would outlive a rotation.
             (Some(known), _) if known.platform_app => Some((known, None)),
@@ -224,14 +226,7 @@ impl Store {
             if let Some(revision) = bot_token {
                 actions.push(self.check_bot_token(channel, revision)?);
             }
-            // A deleted bot is in no configuration.
-            let bot = self.get_bot(&known.bot).await?.filter(|bot| bot.status != crate::BotStatus::Deleted);
-            if let Some(bot) = bot {
-                actions.push(self.change_bot(&bot, BotChange::Nothing)?);
-                if let Some(pool) = &bot.pool {
-                    actions.push(self.raise_pool_revision(pool, PoolChange::RevisionAlone)?);
-                }
-            }
+            actions.extend(self.raise_revision_of_bots_pool(&known.bot).await?);
             match self.transact_write(actions).await {
                 Ok(()) => return Ok(true),
                 Err(CallError::Conditions(conditions))

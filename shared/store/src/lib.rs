@@ -51,7 +51,8 @@ pub use auth_sessions::{
 pub use bot_access::{BotAccessError, BotReach};
 pub use bots::{Bot, BotStatus, CreateBotError, InvalidBotStatus, MAXIMUM_BOTS, NewBot, SetBotStatusError};
 pub use channels::{
-    Channel, ChannelError, ChannelStatus, ConnectError, InvalidChannelStatus, MAXIMUM_CHANNELS, NewSlackChannel,
+    Channel, ChannelEnd, ChannelError, ChannelStatus, ConnectError, ENDED_SECRET_RETENTION, EndOutcome,
+    InvalidChannelStatus, MAXIMUM_CHANNELS, NewSlackChannel,
 };
 pub use chat_sessions::{
     ChatId, InvalidChatId, InvalidSessionStatus, MAXIMUM_METADATA_BYTES, MessageSeen, NewSession, Resolution,

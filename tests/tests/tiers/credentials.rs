@@ -7,7 +7,7 @@ use portcullis_auth::{Clock, Generation, RuntimeGrant, SkillGrant, SkillSet};
 use portcullis_crypto::Keyring;
 use portcullis_tests::{
     System,
-    routes::{Prepared, Route, Tier},
+    routes::{Call, Prepared, Route, Tier},
     seed, slack,
     system::{random_hex, send},
 };
@@ -117,11 +117,11 @@ impl Foreign {
 }
 
 /// All that must not open a tier's routes.
-pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, route: &Route) -> Vec<Foreign> {
+pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, route: &Route, call: &Call) -> Vec<Foreign> {
     let tier = route.tier;
     match tier {
         Tier::Public => Vec::new(),
-        Tier::Slack => foreign_to_slack(prepared, tokens),
+        Tier::Slack => foreign_to_slack(prepared, tokens, call),
         _ => {
             let mut all = Vec::new();
             for (what, headers) in malformed(&prepared.system, tier) {
@@ -235,11 +235,11 @@ fn well_formed<'a>(
 }
 
 /// What does not make a request Slack's; the suite `slack_ingress` has all that can be wrong with a signature.
-fn foreign_to_slack(prepared: &Prepared, tokens: &Tokens) -> Vec<Foreign> {
+fn foreign_to_slack(prepared: &Prepared, tokens: &Tokens, call: &Call) -> Vec<Foreign> {
     let settings = &prepared.system.settings;
     let now = prepared.system.clock.now().as_second();
     let sign = |secret: &str, at: i64| {
-        let signature = slack::signature(secret, &at.to_string(), prepared.event().as_bytes());
+        let signature = slack::signature(secret, &at.to_string(), prepared.signed_body(call).as_bytes());
         vec![("x-slack-signature", signature), ("x-slack-request-timestamp", at.to_string())]
     };
     let own = &prepared.connected.signing_secret;

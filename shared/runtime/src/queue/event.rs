@@ -26,6 +26,9 @@ pub struct QueuedEvent {
     pub request_id: String,
     /// The idempotency key of the event within our channel.
     pub identity: Digest,
+    /// Whether a user waits for it.
+    #[serde(default, skip_serializing_if = "EventKind::is_event")]
+    pub kind: EventKind,
     /// The conversation of a message event; `None` for other events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageFacts>,
@@ -34,6 +37,24 @@ pub struct QueuedEvent {
     /// The raw body, to the byte. It travels beside the JSON, not in it.
     #[serde(skip)]
     pub body: Bytes,
+}
+
+/// A kind of request of Slack's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EventKind {
+    /// An event of the Events API, which is of use however late it comes.
+    #[default]
+    Event,
+    /// An interaction or a slash command, of which the means to answer the user expire.
+    Invocation,
+}
+
+impl EventKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_event(&self) -> bool {
+        *self == Self::Event
+    }
 }
 
 /// The conversation of a message event, with Slack's own ids.
@@ -157,6 +178,7 @@ mod tests {
             bot: "bot-1".parse().unwrap(),
             request_id: "r".repeat(64),
             identity: Digest::of(b"event"),
+            kind: EventKind::Invocation,
             message: Some(MessageFacts {
                 slack_channel: "\u{fffe}\u{1f600}\"\\\u{0}".to_owned(),
                 kind: ConversationKind::Direct { user: "\u{ffff}".repeat(255) },

@@ -56,12 +56,16 @@ impl CredentialId {
         RowKey::new(Table::ChannelCredentials, [self.channel.as_str(), self.kind.stored().as_str()])
     }
 
-    pub(super) async fn open(&self, opener: &mut Opener<'_>, item: &Item) -> Result<Credential, StoreError> {
+    /// Opens the credential of a row; `None` where its value was deleted, since its channel has ended.
+    pub(super) async fn open(&self, opener: &mut Opener<'_>, item: &Item) -> Result<Option<Credential>, StoreError> {
         let row = Row::new(Table::ChannelCredentials, item)?;
+        if !row.has("value") {
+            return Ok(None);
+        }
         let place = cell(&self.channel, self.kind.stored());
         let (domain, table) = (self.kind.stored().domain(), Table::ChannelCredentials.name());
         let value = opener.open(domain, table, &place, row.bytes("value")?).await?;
-        Ok(Credential { revision: row.parsed("revision")?, value })
+        Ok(Some(Credential { revision: row.parsed("revision")?, value }))
     }
 }
 
@@ -79,7 +83,7 @@ impl Store {
         for (id, item) in ids.iter().zip(rows) {
             credentials.push(match item {
                 None => None,
-                Some(item) => Some(id.open(&mut opener, &item).await?),
+                Some(item) => id.open(&mut opener, &item).await?,
             });
         }
         Ok(credentials)

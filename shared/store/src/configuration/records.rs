@@ -56,7 +56,8 @@ impl Store {
                 for kind in CredentialKind::ALL {
                     let id = CredentialId { channel: id.clone(), kind };
                     if let Some(item) = rows.next().flatten() {
-                        credentials.push((kind, id.open(&mut opener, &item).await?));
+                        let credential = id.open(&mut opener, &item).await?;
+                        credentials.extend(credential.map(|credential| (kind, credential)));
                     }
                 }
                 let connected = channel.filter(|channel| channel.status == ChannelStatus::Connected);

@@ -1,0 +1,127 @@
+//! Ending a channel because its platform says that its token or its app is gone.
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+use jiff::{SignedDuration, Timestamp};
+use portcullis_auth::{BotId, ChannelId};
+
+use super::{ChannelError, ChannelStatus};
+use crate::{
+    BotStatus, Store, StoreError,
+    backoff::Backoff,
+    channel_credentials::Kind,
+    error::{CallError, Condition},
+    revision::{BotChange, PoolChange},
+};
+
+/// How long the secret that a customer's own app signs with is kept after the channel's end: what Slack still sends can
+/// then be told from forgery.
+pub const ENDED_SECRET_RETENTION: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// How a channel ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelEnd {
+    /// Its bot token was revoked.
+    TokenRevoked,
+    /// Its app was uninstalled.
+    Uninstalled,
+}
+
+/// What came of an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndOutcome {
+    /// The channel has this status now, and no bot token.
+    Ended(ChannelStatus),
+    /// The channel had ended in this way, or in a stronger one.
+    AlreadyEnded,
+    /// The bot token was sealed after the end happened: the channel has been connected anew since.
+    ConnectedSince,
+}
+
+impl ChannelEnd {
+    /// The status of a channel that had another one before. The platform tells of both ends in either order, and that the
+    /// app is gone says more.
+    fn status_after(self, before: ChannelStatus) -> ChannelStatus {
+        match self {
+            Self::TokenRevoked if before != ChannelStatus::Disconnected => ChannelStatus::Error,
+            Self::TokenRevoked | Self::Uninstalled => ChannelStatus::Disconnected,
+        }
+    }
+}
+
+impl Store {
+    /// Ends a channel as of `happened_at`, a time of whole seconds: sets its status, deletes its bot token, lets the secret
+    /// that verifies its app's requests expire after [`ENDED_SECRET_RETENTION`], and raises its bot's pool's revision, in
+    /// one transaction. A channel whose bot token was sealed after that second stays as it is.
+    ///
+    /// # Errors
+    /// [`ChannelError`]; nothing was written but where it is [`StoreError::Unavailable`], when it may have been.
+    pub async fn end_channel(
+        &self,
+        channel: &ChannelId,
+        end: ChannelEnd,
+        happened_at: Timestamp,
+    ) -> Result<EndOutcome, ChannelError> {
+        let mut backoff = Backoff::of_race();
+        loop {
+            let token = self.credential_row(channel, Kind::BotToken);
+            let (known, token) = tokio::try_join!(self.get_channel(channel), token)?;
+            let known = known.ok_or(ChannelError::NotFound)?;
+            let status = end.status_after(known.status);
+            let has_token = token.is_some_and(|row| row.contains_key("value"));
+            if status == known.status && !has_token {
+                return Ok(EndOutcome::AlreadyEnded);
+            }
+            let mut actions = vec![
+                self.update_channel_status(&known, status)?,
+                self.delete_value_sealed_before(channel, Kind::BotToken, next_second(happened_at))?,
+            ];
+            if !known.platform_app {
+                let ends = self.now().saturating_add(ENDED_SECRET_RETENTION).unwrap_or(Timestamp::MAX);
+                actions.push(self.expire_credential(channel, Kind::SigningSecret, ends)?);
+            }
+            actions.extend(self.raise_revision_of_bots_pool(&known.bot).await?);
+            match self.transact_write(actions).await {
+                Ok(()) => return Ok(EndOutcome::Ended(status)),
+                Err(CallError::Conditions(conditions)) => match conditions.get(1) {
+                    Some(Condition::Failed(_)) => return Ok(EndOutcome::ConnectedSince),
+                    // The channel changed or went away, or its bot was deleted or moved, since they were read.
+                    _ => self.wait_after_race(&mut backoff).await?,
+                },
+                Err(CallError::Store(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The actions that hold a channel's bot where it is and raise its pool's revision; none where the bot is deleted, since
+    /// it is then in no configuration.
+    pub(super) async fn raise_revision_of_bots_pool(&self, bot: &BotId) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let bot = self.get_bot(bot).await?.filter(|bot| bot.status != BotStatus::Deleted);
+        let Some(bot) = bot else { return Ok(Vec::new()) };
+        let mut actions = vec![self.change_bot(&bot, BotChange::Nothing)?];
+        if let Some(pool) = &bot.pool {
+            actions.push(self.raise_pool_revision(pool, PoolChange::RevisionAlone)?);
+        }
+        Ok(actions)
+    }
+}
+
+/// The platform's times have no fraction: what happened within a second may have happened at its end.
+fn next_second(time: Timestamp) -> Timestamp {
+    time.saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_uninstalled_app_outweighs_a_revoked_token_in_either_order() {
+        use ChannelStatus::{Connected, Disconnected, Error, Pending};
+        for before in [Connected, Error, Pending] {
+            assert_eq!(ChannelEnd::TokenRevoked.status_after(before), Error);
+            assert_eq!(ChannelEnd::Uninstalled.status_after(before), Disconnected);
+        }
+        assert_eq!(ChannelEnd::TokenRevoked.status_after(Disconnected), Disconnected);
+        assert_eq!(ChannelEnd::Uninstalled.status_after(Disconnected), Disconnected);
+    }
+}
