@@ -25,6 +25,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::BotToken, Self::SigningSecret, Self::DeliverySecret];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BotToken => "bot_token",
@@ -88,6 +90,29 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
+    /// The action that seals a credential where the channel has none of this kind; one that is there stays as it is.
+    pub(crate) fn seal_missing_credential(
+        &self,
+        channel: &ChannelId,
+        kind: Kind,
+        secret: &SecretString,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let condition = "attribute_not_exists(#channel) OR #schema = :schema";
+        let update = Update::builder()
+            .table_name(self.table_name(TABLE))
+            .set_key(Some(key(channel, kind)))
+            .update_expression(SEAL_MISSING)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[SEAL_MISSING, condition]))
+            .set_expression_attribute_values(Some(attributes([
+                (":schema", schema()),
+                (":value", self.seal(kind.domain(), &cell(channel, kind), secret)?),
+                (":now", time(self.now())),
+                (":one", number(1)),
+            ])));
+        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+
     /// The action that deletes a credential, whether it is there or not.
     pub(crate) fn delete_credential(&self, channel: &ChannelId, kind: Kind) -> Result<TransactWriteItem, StoreError> {
         let delete = Delete::builder().table_name(self.table_name(TABLE)).set_key(Some(key(channel, kind)));
@@ -113,3 +138,6 @@ impl Store {
 }
 
 const SEAL: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now ADD #revision :one";
+
+const SEAL_MISSING: &str = "SET #schema = if_not_exists(#schema, :schema), #value = if_not_exists(#value, :value), \
+    #updatedAt = if_not_exists(#updatedAt, :now), #revision = if_not_exists(#revision, :one)";

@@ -1,6 +1,8 @@
 //! `channels`: each bot's connected channels.
 
 mod connect;
+mod delete;
+mod list;
 
 use std::{fmt, str::FromStr};
 
@@ -19,7 +21,7 @@ use crate::{
     row::Row,
     store::built,
 };
-pub use connect::{ConnectError, NewSlackChannel};
+pub use connect::{ConnectError, NewSlackChannel, SigningSource};
 
 const TABLE: Table = Table::Channels;
 
