@@ -21,6 +21,7 @@ pub mod logging;
 pub mod metrics;
 pub mod network;
 pub mod openapi;
+pub mod paging;
 pub mod params;
 mod platform;
 pub mod queue;

@@ -83,6 +83,25 @@ pub enum SetBotStatusError {
     Store(#[from] StoreError),
 }
 
+impl<T> Change<T> {
+    /// The change of another type.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Self::Keep => Change::Keep,
+            Self::Remove => Change::Remove,
+            Self::Set(value) => Change::Set(change(value)),
+        }
+    }
+
+    /// The value that is set.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Self::Keep | Self::Remove => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
 impl<T: Clone> Change<T> {
     fn applied_to(&self, known: Option<&T>) -> Option<T> {
         match self {
