@@ -8,7 +8,7 @@ ON_EVERY_RESOURCE = {("RelayRole", "LambdaMakesNetworkInterfaces")}
 
 # Who may read which secret: DESIGN §3 and §4, "each function only its own".
 SECRET_READERS = {
-    "SigningSecretKeys": {"SlackFunction"},
+    "SigningSecretKeys": {"InternalFunction", "SlackFunction"},
     "DeliverySecretKeys": {"InternalFunction", "RelayFunction"},
     "ConfigurationKeys": {"InternalFunction"},
     "PoolSecretKeys": {"InternalFunction", "SkillsFunction"},

@@ -26,7 +26,7 @@ use portcullis_runtime::{
     queue::{EventQueue, NewMessage, QueueFuture, ReceivedMessage},
     secrets::SecretSource,
 };
-use portcullis_store::{FixedKeys, NewBot, NewSlackChannel, PoolAddress, PoolReport, PoolStatus, Store};
+use portcullis_store::{FixedKeys, NewBot, NewSlackChannel, PoolAddress, PoolReport, PoolStatus, SigningSource, Store};
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -136,6 +136,7 @@ impl InProcess {
             pool: Some(pool),
             model_id: "demo-model".to_owned(),
             system_prompt: None,
+            paused: false,
         };
         let bot = store.create_bot(bot).await.expect("the bot is made").id;
         let channel = NewSlackChannel {
@@ -146,8 +147,8 @@ impl InProcess {
             team_name: None,
             bot_user_id: None,
             bot_token: None,
-            signing_secret: Some(signing_secret.into()),
-            delivery_secret: delivery_secret.into(),
+            signing: SigningSource::Own(signing_secret.into()),
+            delivery_secret: Some(delivery_secret.into()),
         };
         store.connect_slack_channel(channel).await.expect("the channel is connected");
     }

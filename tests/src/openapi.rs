@@ -47,6 +47,8 @@ pub fn document() -> Value {
     }
     for name in [
         "ArtifactChange",
+        "BotSettings",
+        "ChannelSettings",
         "DomainQuestion",
         "Feedback",
         "Heartbeat",
@@ -140,7 +142,7 @@ fn describe_errors(document: &mut Value) {
         ("403", "Forbidden", "The credential is not valid for this pool, bot or skill"),
         ("404", "NotFound", "There is no such thing, or it is not the caller's"),
         ("405", "MethodNotAllowed", "The path does not take this method"),
-        ("409", "Conflict", "The preview URL is another session's"),
+        ("409", "Conflict", "Another has what is asked for"),
         ("413", "TooLarge", "The body is too large"),
         ("415", "NotJson", "The body is not JSON"),
         ("429", "TooManyRequests", "The gateway holds the caller back"),
@@ -240,7 +242,8 @@ fn describe(operation: &mut Value, words: &Operation) {
         let name = parameter["name"].as_str().expect("a parameter has a name").to_owned();
         let (description, example) = words_of(&name).unwrap_or_else(|| panic!("parameter {name} has no words"));
         parameter["description"] = json!(description);
-        parameter["example"] = if words.path.contains("workspace-templates") { json!("AGENTS.md") } else { example };
+        let is_template = name == "name" && words.path.contains("workspace-templates");
+        parameter["example"] = if is_template { json!("AGENTS.md") } else { example };
     }
     if !words.request.is_empty() {
         let example: Value = serde_json::from_str(&words.request.replace("\\#", "#"))

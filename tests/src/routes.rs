@@ -117,6 +117,10 @@ const FEEDBACK: Body = Body::Json(r#"{"content":"Well done","agentId":"bot-1"}"#
 
 const SKILL: Body = Body::Json(r##"{"content":"# Maps","files":{"run.sh":"echo"}}"##);
 const TEMPLATE: Body = Body::Json(r##"{"content":"# Agents","writeMode":"seed"}"##);
+const BOT: Body = Body::Json(r#"{"name":"Another bot","poolId":"pool-1","modelId":"a-model"}"#);
+const CHANNEL: Body = Body::Json(
+    r#"{"botId":"bot-1","channelType":"slack","teamId":"T0PUT","appId":"A0PUT","signingSecret":"not-a-secret-of-slack"}"#,
+);
 const LIBRARY_LIMIT: usize = 4 * 1024 * 1024;
 
 const fn call(method: &'static str, path: &'static str, body: Body, status: u16) -> Call {
@@ -181,7 +185,10 @@ pub const ROUTES: &[Route] = &[
     route(
         "/api/internal/pools/{poolId}/secrets",
         Tier::Operator,
-        &[call("PUT", "/api/internal/pools/pool-1/secrets", SECRET, 200)],
+        &[
+            call("PUT", "/api/internal/pools/pool-1/secrets", SECRET, 200),
+            call("GET", "/api/internal/pools/pool-1/secrets", Body::None, 200),
+        ],
     ),
     route(
         "/api/internal/pools/{poolId}/skill-tokens",
@@ -225,16 +232,58 @@ pub const ROUTES: &[Route] = &[
         Tier::Runtime,
         &[call("POST", "/api/internal/pools/pool-1/check-slack-tokens", Body::None, 200)],
     ),
-    route("/api/internal/skills/{name}", Tier::Operator, &[call("PUT", "/api/internal/skills/maps", SKILL, 200)])
-        .takes(LIBRARY_LIMIT),
+    route(
+        "/api/internal/skills/{name}",
+        Tier::Operator,
+        &[
+            call("PUT", "/api/internal/skills/maps", SKILL, 200),
+            call("DELETE", "/api/internal/skills/no-skill", Body::None, 404),
+        ],
+    )
+    .takes(LIBRARY_LIMIT),
+    route("/api/internal/skills", Tier::Operator, &[call("GET", "/api/internal/skills", Body::None, 200)]),
     route("/api/internal/skills/latest", Tier::Runtime, &[call("GET", "/api/internal/skills/latest", Body::None, 200)])
         .serves_every_pool(),
     route(
         "/api/internal/workspace-templates/{name}",
         Tier::Operator,
-        &[call("PUT", "/api/internal/workspace-templates/AGENTS.md", TEMPLATE, 200)],
+        &[
+            call("PUT", "/api/internal/workspace-templates/AGENTS.md", TEMPLATE, 200),
+            call("DELETE", "/api/internal/workspace-templates/NONE.md", Body::None, 404),
+        ],
     )
     .takes(LIBRARY_LIMIT),
+    route(
+        "/api/internal/workspace-templates",
+        Tier::Operator,
+        &[call("GET", "/api/internal/workspace-templates", Body::None, 200)],
+    ),
+    route("/api/internal/pools", Tier::Operator, &[call("GET", "/api/internal/pools", Body::None, 200)]),
+    route(
+        "/api/internal/pools/{poolId}",
+        Tier::Operator,
+        &[call("GET", "/api/internal/pools/pool-1", Body::None, 200)],
+    ),
+    route("/api/internal/bots", Tier::Operator, &[call("GET", "/api/internal/bots", Body::None, 200)]),
+    route(
+        "/api/internal/bots/{botId}",
+        Tier::Operator,
+        &[
+            call("PUT", "/api/internal/bots/bot-2", BOT, 200),
+            call("GET", "/api/internal/bots/bot-1", Body::None, 200),
+            call("DELETE", "/api/internal/bots/no-bot", Body::None, 404),
+        ],
+    ),
+    route("/api/internal/channels", Tier::Operator, &[call("GET", "/api/internal/channels", Body::None, 200)]),
+    route(
+        "/api/internal/channels/{channelId}",
+        Tier::Operator,
+        &[
+            call("PUT", "/api/internal/channels/channel-put", CHANNEL, 200),
+            call("GET", "/api/internal/channels/channel-1", Body::None, 200),
+            call("DELETE", "/api/internal/channels/no-channel", Body::None, 404),
+        ],
+    ),
     route(
         "/api/internal/workspace-templates/latest",
         Tier::Runtime,

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use portcullis_auth::{BotId, ChannelId, PoolId};
-use portcullis_store::{NewBot, NewSlackChannel, SlackId, Table};
+use portcullis_store::{NewBot, NewSlackChannel, SigningSource, SlackId, Table};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::json;
@@ -74,6 +74,7 @@ pub async fn bot(system: &System, id: &str, pool: &PoolId) -> BotId {
         pool: Some(pool.clone()),
         model_id: "a-model".to_owned(),
         system_prompt: None,
+        paused: false,
     };
     system.store().create_bot(bot).await.expect("the bot is created");
     id
@@ -121,8 +122,12 @@ async fn connect(
         team_name: Some("A team".to_owned()),
         bot_user_id: Some("U0BOT".to_owned()),
         bot_token: Some(SecretString::from(connected.bot_token.as_str())),
-        signing_secret: (!platform_app).then(|| SecretString::from(connected.signing_secret.as_str())),
-        delivery_secret: SecretString::from(connected.delivery_secret.as_str()),
+        signing: if platform_app {
+            SigningSource::Platform
+        } else {
+            SigningSource::Own(SecretString::from(connected.signing_secret.as_str()))
+        },
+        delivery_secret: Some(SecretString::from(connected.delivery_secret.as_str())),
     };
     system.store().connect_slack_channel(channel).await.expect("the channel is connected");
     connected

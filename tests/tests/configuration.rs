@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use portcullis_openclaw::Configuration;
-use portcullis_store::{BotStatus, ChannelStatus, NewBot, NewSlackChannel, Table};
+use portcullis_store::{BotStatus, ChannelStatus, NewBot, NewSlackChannel, SigningSource, Table};
 use portcullis_tests::{
     Answer, System, seed,
     system::{Settings, send},
@@ -201,8 +201,8 @@ async fn a_channel_without_a_bot_token_is_in_no_dialects_configuration() {
         team_name: None,
         bot_user_id: None,
         bot_token: None,
-        signing_secret: Some("a-signing-secret".into()),
-        delivery_secret: "a-delivery-secret".into(),
+        signing: SigningSource::Own("a-signing-secret".into()),
+        delivery_secret: Some("a-delivery-secret".into()),
     };
     system.store().connect_slack_channel(without_token).await.unwrap();
     for openclaw in ["2026.3.7", "2026.9.6"] {
@@ -406,6 +406,7 @@ async fn what_people_write_is_read_as_it_is_written() {
         pool: Some(pool.clone()),
         model_id: "a-model".to_owned(),
         system_prompt: Some(hostile.to_owned()),
+        paused: false,
     };
     let id = bot.id.clone();
     system.store().create_bot(bot).await.unwrap();

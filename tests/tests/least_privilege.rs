@@ -117,6 +117,22 @@ async fn no_role_allows_what_its_function_never_does() {
     })
     .await;
 
+    // A bot that gets an owner, with a channel of its own; both go again.
+    let owned = json!({ "name": "A bot", "poolId": "pool-1", "modelId": "a-model", "ownerId": "user-7" });
+    assert_eq!(send(system.internal(Method::PUT, "/api/internal/bots/bot-7").json(&owned)).await.status, 200);
+    for (channel, team) in [("channel-7", "T7"), ("channel-8", "T8")] {
+        let path = format!("/api/internal/channels/{channel}");
+        let connected = json!({
+            "botId": "bot-7", "channelType": "slack", "teamId": team, "appId": "A7", "botToken": "not-a-token",
+            "signingSecret": "not-a-secret-of-slack",
+        });
+        assert_eq!(send(system.internal(Method::PUT, &path).json(&connected)).await.status, 200);
+    }
+    for path in ["channels/channel-7", "bots/bot-7", "skills/maps", "workspace-templates/AGENTS.md"] {
+        let answer = send(system.internal(Method::DELETE, &format!("/api/internal/{path}"))).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+
     // A secret that is deleted, and a pool that ends with all that it has.
     let delete = json!({ "secrets": { "A_KEY": null } });
     let put = system.internal(Method::PUT, "/api/internal/pools/pool-1/secrets");

@@ -25,6 +25,11 @@
 //! | PATCH artifacts: static token · bound token | 2 · 3 |
 //! | POST artifacts/check-domain | 1 |
 //! | POST feedback of a bot | 2 |
+//! | PUT bots: new · again · moved; PUT channels: new · again | 2 |
+//! | DELETE bots: without channels · with channels | 2 · 4 |
+//! | GET bots/{botId}, pools/{poolId}; lists of pools, bots, secrets, skills, templates | 1 |
+//! | GET channels/{channelId}; list of channels | 2 |
+//! | DELETE channels · skills, workspace-templates | 3 · 2 |
 //! | Slack event: channel cached / not cached | 0 / 2, + 1 queue write |
 //! | Slack event on its channel's own path: channel cached / not cached | 0 / 1, + 1 queue write |
 //! | Slack event of an unknown team: remembered / not | 0 / 1 |
@@ -337,6 +342,51 @@ async fn an_interaction_and_a_command_cost_what_an_event_costs() {
     assert_eq!(told(&system, form("/api/slack/commands", &slack::command(team, app, "C1", 3))).await, (200, 0));
     assert_eq!(told(&system, form("/api/slack/interactions/channel-1", &click(4))).await, (200, 1), "by its id");
     pool.wait_for(4).await;
+}
+
+#[tokio::test]
+async fn an_operator_waits_for_few_rounds() {
+    let system = System::start().await;
+    for pool in ["pool-1", "pool-2"] {
+        seed::pool(&system, pool, None).await;
+    }
+    let bot = |pool: &str| json!({ "name": "A bot", "poolId": pool, "modelId": "a-model", "ownerId": "user-1" });
+    let channel = json!({
+        "botId": "bot-1", "channelType": "slack", "teamId": "T1", "appId": "A1", "signingSecret": "not-a-secret-of-slack",
+    });
+    let skill = json!({ "content": "# Maps" });
+    for (method, path, body, rounds) in [
+        (Method::PUT, "bots/bot-1", bot("pool-1"), 2),
+        (Method::PUT, "bots/bot-1", bot("pool-1"), 2),
+        (Method::PUT, "bots/bot-1", bot("pool-2"), 2),
+        (Method::PUT, "bots/bot-2", bot("pool-2"), 2),
+        (Method::PUT, "channels/channel-1", channel.clone(), 2),
+        (Method::PUT, "channels/channel-1", channel.clone(), 2),
+        (Method::PUT, "skills/maps", skill, 2),
+        (Method::GET, "bots/bot-1", Value::Null, 1),
+        (Method::GET, "channels/channel-1", Value::Null, 2),
+        (Method::GET, "pools/pool-1", Value::Null, 1),
+        (Method::GET, "pools", Value::Null, 1),
+        (Method::GET, "bots", Value::Null, 1),
+        (Method::GET, "channels", Value::Null, 2),
+        (Method::GET, "pools/pool-1/secrets", Value::Null, 1),
+        (Method::GET, "skills", Value::Null, 1),
+        (Method::GET, "workspace-templates", Value::Null, 1),
+        (Method::DELETE, "skills/maps", Value::Null, 2),
+        (Method::DELETE, "channels/channel-1", Value::Null, 3),
+        (Method::DELETE, "bots/bot-1", Value::Null, 2),
+    ] {
+        let request = system.internal(method.clone(), &format!("/api/internal/{path}")).json(&body);
+        let expected = if path == "bots/bot-2" { 409 } else { 200 };
+        assert_eq!(told(&system, request).await, (expected, rounds), "{method} {path}");
+    }
+    let mut another = channel;
+    another["botId"] = json!("bot-3");
+    let of_another = system.internal(Method::PUT, "/api/internal/bots/bot-3").json(&bot("pool-1"));
+    assert_eq!(told(&system, of_another).await, (200, 2), "the slug is free");
+    let connect = system.internal(Method::PUT, "/api/internal/channels/channel-3").json(&another);
+    assert_eq!(told(&system, connect).await, (200, 2));
+    assert_eq!(told(&system, system.internal(Method::DELETE, "/api/internal/bots/bot-3")).await, (200, 4));
 }
 
 #[tokio::test]

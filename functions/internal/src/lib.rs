@@ -1,15 +1,18 @@
-//! What a pool's runtime does: `/api/internal/*` behind the internal token.
+//! What a pool's runtime and the operator do: `/api/internal/*` behind the internal token.
 //!
 //! One file an endpoint. This function seals secrets and issues bound tokens, and opens what a pool's configuration holds:
-//! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool, opens no skill's secret and
-//! reads nothing that Slack signs with. Where `LiteLLM` has a master key, this function alone holds it.
+//! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool and opens no skill's secret.
+//! What a customer's Slack app signs with it seals for the operator and never opens. Where `LiteLLM` has a master key, this function alone holds it.
 
+mod bots;
+mod channels;
 mod check_slack_tokens;
 mod config;
 mod heartbeat;
 mod library;
 mod openclaw_version;
 mod pool_path;
+mod pools;
 mod put_secrets;
 mod register;
 mod runtime_tokens;
@@ -83,7 +86,8 @@ impl App {
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mut settings = SettingsReader::new(platform);
-    let (configuration, deliveries, secrets, runtime_tokens, skill_tokens, token, lite_llm) = tokio::join!(
+    let (signing, configuration, deliveries, secrets, runtime_tokens, skill_tokens, token, lite_llm) = tokio::join!(
+        settings.keyring(Domain::SigningSecrets),
         settings.keyring(Domain::Configuration),
         settings.keyring(Domain::DeliverySecrets),
         settings.keyring(Domain::PoolSecrets),
@@ -92,7 +96,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         settings.internal_token(),
         settings.lite_llm(),
     );
-    let configuration = settings.secret_outcome(configuration);
+    let (signing, configuration) = (settings.secret_outcome(signing), settings.secret_outcome(configuration));
     let (deliveries, secrets) = (settings.secret_outcome(deliveries), settings.secret_outcome(secrets));
     let runtime_tokens = settings.secret_outcome(runtime_tokens);
     let skill_tokens = settings.secret_outcome(skill_tokens);
@@ -100,6 +104,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let lite_llm = settings.secret_outcome(lite_llm);
     let mode = settings.internal_token_mode();
     let store = settings.store([
+        (Domain::SigningSecrets, &signing),
         (Domain::Configuration, &configuration),
         (Domain::DeliverySecrets, &deliveries),
         (Domain::PoolSecrets, &secrets),
@@ -137,13 +142,30 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
 fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
     let registration = Routes::new().at("/api/internal/pools/register", routing::post(register::handle));
     let operator = Routes::new()
-        .at("/api/internal/pools/{poolId}/secrets", routing::put(put_secrets::handle))
+        .at("/api/internal/pools/{poolId}/secrets", routing::put(put_secrets::handle).get(pools::list_secrets::handle))
         .at(
             "/api/internal/pools/{poolId}/runtime-tokens",
             routing::post(runtime_tokens::issue).delete(runtime_tokens::revoke),
         )
-        .at("/api/internal/skills/{name}", routing::put(library::put_skill::handle))
-        .at("/api/internal/workspace-templates/{name}", routing::put(library::put_template::handle));
+        .at("/api/internal/pools", routing::get(pools::list::handle))
+        .at("/api/internal/pools/{poolId}", routing::get(pools::get::handle))
+        .at("/api/internal/bots", routing::get(bots::list::handle))
+        .at(
+            "/api/internal/bots/{botId}",
+            routing::put(bots::put::handle).get(bots::get::handle).delete(bots::delete::handle),
+        )
+        .at("/api/internal/channels", routing::get(channels::list::handle))
+        .at(
+            "/api/internal/channels/{channelId}",
+            routing::put(channels::put::handle).get(channels::get::handle).delete(channels::delete::handle),
+        )
+        .at("/api/internal/skills", routing::get(library::list::skills))
+        .at("/api/internal/skills/{name}", routing::put(library::put_skill::handle).delete(library::delete::skill))
+        .at("/api/internal/workspace-templates", routing::get(library::list::templates))
+        .at(
+            "/api/internal/workspace-templates/{name}",
+            routing::put(library::put_template::handle).delete(library::delete::template),
+        );
     let runtime = Routes::new()
         .at("/api/internal/pools/heartbeat", routing::post(heartbeat::handle))
         .at(
@@ -180,6 +202,12 @@ fn pool_not_found(pool: &portcullis_auth::PoolId) -> ApiError {
     ApiError::not_found(format!("Pool {pool} not found"))
 }
 
+/// It is deleted.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+struct Deleted {
+    ok: bool,
+}
+
 /// What the `OpenAPI` document says of this function.
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -197,8 +225,23 @@ fn pool_not_found(pool: &portcullis_auth::PoolId) -> ApiError {
         config::bare::handle,
         config::latest::handle,
         config::version::handle,
+        pools::list::handle,
+        pools::get::handle,
+        pools::list_secrets::handle,
+        bots::list::handle,
+        bots::put::handle,
+        bots::get::handle,
+        bots::delete::handle,
+        channels::list::handle,
+        channels::put::handle,
+        channels::get::handle,
+        channels::delete::handle,
+        library::list::skills,
         library::put_skill::handle,
+        library::delete::skill,
+        library::list::templates,
         library::put_template::handle,
+        library::delete::template,
         library::latest_skills::handle,
         library::latest_templates::handle,
         sessions::handle,

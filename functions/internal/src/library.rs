@@ -1,8 +1,10 @@
 //! Skills and workspace templates: what the operator stores once and every pool copies.
 
+pub mod delete;
 mod front_matter;
 pub mod latest_skills;
 pub mod latest_templates;
+pub mod list;
 pub mod put_skill;
 pub mod put_template;
 
@@ -30,7 +32,7 @@ pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 const MAXIMUM_STORED_BYTES: usize = 1024 * 1024 + 512 * 1024;
 
 /// Whether pools are to have a document.
-#[derive(Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[schema(as = LibraryStatus)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {

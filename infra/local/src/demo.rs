@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use portcullis_auth::{Clock, SigningSecret};
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{Platform, settings::SettingsReader};
-use portcullis_store::{CreateBotError, NewBot, NewSlackChannel, Store};
+use portcullis_store::{CreateBotError, NewBot, NewSlackChannel, SigningSource, Store};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle, time::timeout};
@@ -241,6 +241,7 @@ impl Demo {
             pool: Some(POOL.parse().map_err(failed)?),
             model_id: "none".to_owned(),
             system_prompt: None,
+            paused: false,
         };
         match store.create_bot(bot).await {
             Ok(_) | Err(CreateBotError::AlreadyExists) => {}
@@ -255,8 +256,8 @@ impl Demo {
             bot_user_id: None,
             // Made up: an account without one is left out of the configuration.
             bot_token: Some(format!("not-a-slack-token-{}", self.caller.random_text()).into()),
-            signing_secret: Some(setting(&self.caller.platform, "DEMO_SLACK_SIGNING_SECRET")?),
-            delivery_secret: setting(&self.caller.platform, "DEMO_DELIVERY_SECRET")?,
+            signing: SigningSource::Own(setting(&self.caller.platform, "DEMO_SLACK_SIGNING_SECRET")?),
+            delivery_secret: Some(setting(&self.caller.platform, "DEMO_DELIVERY_SECRET")?),
         };
         store.connect_slack_channel(channel).await.map(drop).map_err(failed)
     }

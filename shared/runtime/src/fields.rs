@@ -1,10 +1,12 @@
 //! Fields that several endpoints take, each checked once, where it is read.
 
+pub mod bot;
+
 use std::fmt;
 
 use jiff::Timestamp;
 use portcullis_auth::BotId;
-use portcullis_store::{MAXIMUM_COUNT, MAXIMUM_METADATA_BYTES};
+use portcullis_store::{Change, MAXIMUM_COUNT, MAXIMUM_METADATA_BYTES};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, DeserializeOwned},
@@ -36,6 +38,21 @@ pub fn optional<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D)
         return Ok(None);
     }
     serde_json::from_str(raw.get()).map(Some).map_err(|error| de::Error::custom(json::without_position(&error)))
+}
+
+/// Reads a field that can be removed: `null` removes it, the empty text counts as absent.
+///
+/// # Errors
+/// Those of `T`.
+pub fn change<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Change<T>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    match raw.get() {
+        "null" => Ok(Change::Remove),
+        "\"\"" => Ok(Change::Keep),
+        text => serde_json::from_str(text)
+            .map(Change::Set)
+            .map_err(|error| de::Error::custom(json::without_position(&error))),
+    }
 }
 
 /// A time of RFC 3339.

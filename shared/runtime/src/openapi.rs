@@ -68,6 +68,32 @@ pub enum PoolStatus {
     Terminated,
 }
 
+/// Whether a bot answers.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum BotStatus {
+    Active,
+    Paused,
+    Deleted,
+}
+
+/// Whether a channel works.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum ChannelStatus {
+    Pending,
+    Connected,
+    Disconnected,
+    Error,
+}
+
+/// An id that Slack gave out.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "T0123456789")]
+pub struct SlackId(pub String);
+
 /// Whether a conversation goes on.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]

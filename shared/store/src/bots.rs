@@ -1,21 +1,26 @@
 //! `bots`: each bot's owner, pool, status and channels.
 
+mod create;
+mod delete;
+mod guards;
+mod list;
+mod slug_claim;
+mod update;
+
 use std::{fmt, str::FromStr};
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::Timestamp;
 use portcullis_auth::{BotId, ChannelId, PoolId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    PoolStatus, Store, StoreError, Table,
-    attribute::{Item, SCHEMA, attributes, names, schema, text, time},
-    backoff::Backoff,
-    error::{CallError, Condition},
-    revision::{BotChange, PoolChange},
+    Store, StoreError, Table,
+    attribute::{Item, text},
     row::Row,
-    store::built,
 };
+pub use create::{CreateBotError, NewBot};
+pub use delete::DeleteBotError;
+pub use update::{BotUpdate, Change, SetBotStatusError, UpdateBotError};
 
 const TABLE: Table = Table::Bots;
 
@@ -94,53 +99,6 @@ pub struct Bot {
     pub updated_at: Timestamp,
 }
 
-/// A bot to be made; it is active from the start.
-#[derive(Clone, Debug)]
-pub struct NewBot {
-    /// Its id.
-    pub id: BotId,
-    /// Id of its owner; `None` for a bot that an operator made for nobody yet.
-    pub user: Option<UserId>,
-    /// Its name, as people read it.
-    pub name: String,
-    /// Its name in paths.
-    pub slug: String,
-    /// The pool that it is to run in.
-    pub pool: Option<PoolId>,
-    /// The model that it speaks with.
-    pub model_id: String,
-    /// What its owner tells the model.
-    pub system_prompt: Option<String>,
-}
-
-/// Why a bot was not made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CreateBotError {
-    /// There is a bot of this id.
-    #[error("the bot exists already")]
-    AlreadyExists,
-    /// There is no such pool, or it is terminated.
-    #[error("the pool is not known")]
-    PoolNotFound,
-    /// The pool has [`MAXIMUM_BOTS`].
-    #[error("the pool has its limit of {MAXIMUM_BOTS} bots")]
-    TooManyBots,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a bot's status was not set.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SetBotStatusError {
-    /// There is no such bot, or it is deleted.
-    #[error("the bot is not known")]
-    NotFound,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Bot {
     pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(TABLE, item)?;
@@ -160,24 +118,6 @@ impl Bot {
     }
 }
 
-impl NewBot {
-    fn into_bot(self, now: Timestamp) -> Bot {
-        Bot {
-            id: self.id,
-            user: self.user,
-            name: self.name,
-            slug: self.slug,
-            pool: self.pool,
-            status: BotStatus::Active,
-            model_id: self.model_id,
-            system_prompt: self.system_prompt,
-            channels: Vec::new(),
-            created_at: now,
-            updated_at: now,
-        }
-    }
-}
-
 impl Store {
     /// The bot's row, read consistently. A deleted bot is still there, as deleted.
     ///
@@ -187,86 +127,4 @@ impl Store {
         let item = self.get_row(TABLE, [("id", text(bot))]).await?;
         item.as_ref().map(Bot::from_item).transpose()
     }
-
-    /// Makes a bot, adds it to its pool's and raises the pool's revision: one transaction.
-    ///
-    /// # Errors
-    /// [`CreateBotError`].
-    pub async fn create_bot(&self, bot: NewBot) -> Result<Bot, CreateBotError> {
-        let bot = bot.into_bot(self.now());
-        let mut actions = vec![self.put_new_bot(&bot)?];
-        if let Some(pool) = &bot.pool {
-            actions.push(self.raise_pool_revision(pool, PoolChange::AddBot(&bot.id))?);
-        }
-        match self.transact_write(actions).await {
-            Ok(()) => Ok(bot),
-            Err(CallError::Conditions(conditions)) => Err(why_not_created(&conditions)),
-            Err(CallError::Store(error)) => Err(error.into()),
-        }
-    }
-
-    fn put_new_bot(&self, bot: &Bot) -> Result<TransactWriteItem, StoreError> {
-        let condition = "attribute_not_exists(#id)";
-        let mut row = attributes([
-            (SCHEMA, schema()),
-            ("id", text(&bot.id)),
-            ("name", text(&bot.name)),
-            ("slug", text(&bot.slug)),
-            ("status", text(bot.status)),
-            ("modelId", text(&bot.model_id)),
-            ("createdAt", time(bot.created_at)),
-            ("updatedAt", time(bot.updated_at)),
-        ]);
-        row.extend(bot.user.iter().map(|user| ("user".to_owned(), text(user))));
-        row.extend(bot.pool.iter().map(|pool| ("pool".to_owned(), text(pool))));
-        row.extend(bot.system_prompt.iter().map(|prompt| ("systemPrompt".to_owned(), text(prompt))));
-        let put = Put::builder()
-            .table_name(self.table_name(TABLE))
-            .set_item(Some(row))
-            .condition_expression(condition)
-            .set_expression_attribute_names(names(&[condition]));
-        Ok(TransactWriteItem::builder().put(built(put.build())?).build())
-    }
-
-    /// Pauses a bot, lets it answer again or deletes it, and raises its pool's revision, in one transaction. Deleting
-    /// is for good, and takes the bot from its pool's.
-    ///
-    /// # Errors
-    /// [`SetBotStatusError`].
-    pub async fn set_bot_status(&self, bot: &BotId, status: BotStatus) -> Result<(), SetBotStatusError> {
-        let pool_change =
-            if status == BotStatus::Deleted { PoolChange::RemoveBot(bot) } else { PoolChange::RevisionAlone };
-        let mut backoff = Backoff::of_race();
-        loop {
-            let known = self.get_bot(bot).await?.filter(|bot| bot.status != BotStatus::Deleted);
-            let known = known.ok_or(SetBotStatusError::NotFound)?;
-            let mut actions = vec![self.change_bot(&known, BotChange::Status(status))?];
-            if let Some(pool) = &known.pool {
-                actions.push(self.raise_pool_revision(pool, pool_change)?);
-            }
-            match self.transact_write(actions).await {
-                Ok(()) => return Ok(()),
-                // It was deleted or moved since it was read.
-                Err(CallError::Conditions(_)) => self.wait_after_race(&mut backoff).await?,
-                Err(CallError::Store(error)) => return Err(error.into()),
-            }
-        }
-    }
-}
-
-/// Which condition of the two actions of [`Store::create_bot`] did not hold.
-fn why_not_created(conditions: &[Condition]) -> CreateBotError {
-    match conditions {
-        [Condition::Failed(_), ..] => CreateBotError::AlreadyExists,
-        [_, Condition::Failed(Some(pool))] if !pool.is_empty() => match pool_status(pool) {
-            Ok(PoolStatus::Terminated) => CreateBotError::PoolNotFound,
-            Ok(_) => CreateBotError::TooManyBots,
-            Err(error) => error.into(),
-        },
-        _ => CreateBotError::PoolNotFound,
-    }
-}
-
-fn pool_status(item: &Item) -> Result<PoolStatus, StoreError> {
-    Row::new(Table::Pools, item)?.parsed("status")
 }

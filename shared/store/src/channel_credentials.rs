@@ -26,6 +26,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::BotToken, Self::SigningSecret, Self::DeliverySecret];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BotToken => "bot_token",
@@ -86,6 +88,43 @@ impl Store {
                 (":now", time(self.now())),
                 (":one", number(1)),
             ])));
+        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+
+    /// The action that seals a credential where the channel has none of this kind; one that is there stays as it is.
+    pub(crate) fn seal_missing_credential(
+        &self,
+        channel: &ChannelId,
+        kind: Kind,
+        secret: &SecretString,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let condition = "attribute_not_exists(#channel) OR #schema = :schema";
+        let update = Update::builder()
+            .table_name(self.table_name(TABLE))
+            .set_key(Some(key(channel, kind)))
+            .update_expression(SEAL_MISSING)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[SEAL_MISSING, condition]))
+            .set_expression_attribute_values(Some(attributes([
+                (":schema", schema()),
+                (":value", self.seal(kind.domain(), &cell(channel, kind), secret)?),
+                (":now", time(self.now())),
+                (":one", number(1)),
+            ])));
+        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+
+    /// The action that keeps a credential that was to end, on the condition that it has not ended.
+    pub(crate) fn keep_credential(&self, channel: &ChannelId, kind: Kind) -> Result<TransactWriteItem, StoreError> {
+        let update = "REMOVE #expiresAt";
+        let condition = "attribute_exists(#value) AND (attribute_not_exists(#expiresAt) OR #expiresAt > :now)";
+        let update = Update::builder()
+            .table_name(self.table_name(TABLE))
+            .set_key(Some(key(channel, kind)))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[update, condition]))
+            .expression_attribute_values(":now", epoch_seconds(self.now()));
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
@@ -162,3 +201,6 @@ impl Store {
 
 // A credential that is replaced has no end any more.
 const SEAL: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now REMOVE #expiresAt ADD #revision :one";
+
+const SEAL_MISSING: &str = "SET #schema = if_not_exists(#schema, :schema), #value = if_not_exists(#value, :value), \
+    #updatedAt = if_not_exists(#updatedAt, :now), #revision = if_not_exists(#revision, :one)";

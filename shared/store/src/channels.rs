@@ -1,7 +1,9 @@
 //! `channels`: each bot's connected channels.
 
 mod connect;
+mod delete;
 mod end;
+mod list;
 
 use std::{fmt, str::FromStr};
 
@@ -19,7 +21,7 @@ use crate::{
     row::Row,
     store::built,
 };
-pub use connect::{ConnectError, NewSlackChannel};
+pub use connect::{ConnectError, NewSlackChannel, SigningSource};
 pub use end::{ChannelEnd, ENDED_SECRET_RETENTION, EndOutcome};
 
 const TABLE: Table = Table::Channels;

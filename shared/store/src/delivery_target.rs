@@ -8,13 +8,14 @@ use std::{
 use portcullis_auth::{BotId, ChannelId, PoolId, SigningSecret};
 
 use crate::{
-    Bot, Channel, Pool, Stall, Store, StoreError, Table, batch::RowKey, channel_credentials::Kind, stalled_pools,
+    Bot, BotStatus, Channel, Pool, Stall, Store, StoreError, Table, batch::RowKey, channel_credentials::Kind,
+    stalled_pools,
 };
 
 /// The destination of an event.
 #[derive(Debug)]
 pub struct DeliveryTarget {
-    /// The channel with its delivery secret; `None` where there is no such channel.
+    /// The channel with its delivery secret; `None` where there is no such channel, or its bot is deleted.
     pub channel: Option<(Channel, SigningSecret)>,
     /// The bot, which may be deleted; `None` where there never was one.
     pub bot: Option<Bot>,
@@ -88,7 +89,11 @@ impl Store {
         let (pool, stall) = (pool_rows.next().flatten(), pool_rows.next().flatten());
         let pool = pool.as_ref().map(Pool::from_item).transpose()?;
         let stall = stall.map(|item| Stall::from_item(&item, self.now())).transpose()?.flatten();
-        let Some(known) = known else { return Ok(DeliveryTarget { channel: None, bot, pool, stall }) };
+        // A deleted bot's channels count as gone, whose credentials went with it.
+        let is_deleted = bot.as_ref().is_some_and(|bot| bot.status == BotStatus::Deleted);
+        let Some(known) = known.filter(|_| !is_deleted) else {
+            return Ok(DeliveryTarget { channel: None, bot, pool, stall });
+        };
         let missing = StoreError::Malformed { table: Table::ChannelCredentials.name(), attribute: "value" };
         let credential = credential.ok_or(missing)?;
         let secret = self.open_signing_secret(channel, kind, &credential).await?;

@@ -25,6 +25,7 @@ mod event_log;
 mod feedback;
 mod keys;
 mod library;
+mod page;
 mod pool_secrets;
 mod pools;
 mod revision;
@@ -49,10 +50,13 @@ pub use auth_sessions::{
     SESSION_SLIDES_EVERY,
 };
 pub use bot_access::{BotAccessError, BotReach};
-pub use bots::{Bot, BotStatus, CreateBotError, InvalidBotStatus, MAXIMUM_BOTS, NewBot, SetBotStatusError};
+pub use bots::{
+    Bot, BotStatus, BotUpdate, Change, CreateBotError, DeleteBotError, InvalidBotStatus, MAXIMUM_BOTS, NewBot,
+    SetBotStatusError, UpdateBotError,
+};
 pub use channels::{
     Channel, ChannelEnd, ChannelError, ChannelStatus, ConnectError, ENDED_SECRET_RETENTION, EndOutcome,
-    InvalidChannelStatus, MAXIMUM_CHANNELS, NewSlackChannel,
+    InvalidChannelStatus, MAXIMUM_CHANNELS, NewSlackChannel, SigningSource,
 };
 pub use chat_sessions::{
     ChatId, InvalidChatId, InvalidSessionStatus, MAXIMUM_METADATA_BYTES, MessageSeen, NewSession, Resolution,
@@ -72,11 +76,13 @@ pub use event_log::{EVENT_RETENTION, Lease};
 pub use feedback::{FEEDBACK_RETENTION, NewFeedback};
 pub use keys::{FixedKeys, KeySource, KeyringFuture};
 pub use library::{
-    Contents, Document, Library, MAXIMUM_ACTIVE_BYTES, MAXIMUM_ANSWER_BYTES, MAXIMUM_DOCUMENTS, PutDocumentError,
+    Contents, DeleteDocumentError, Document, DocumentSummary, Library, MAXIMUM_ACTIVE_BYTES, MAXIMUM_ANSWER_BYTES,
+    MAXIMUM_DOCUMENTS, PutDocumentError,
 };
+pub use page::Page;
 pub use pool_secrets::{
     InvalidScope, InvalidSecretName, MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES,
-    MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SecretChange, SecretName,
+    MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SecretChange, SecretEntry, SecretName,
 };
 pub use pools::{
     DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, OpenClawReport, Pool, PoolAddress,

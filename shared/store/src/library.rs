@@ -5,6 +5,7 @@
 //! to read. One transaction writes a document's pieces, turns `contents` to them and lets the replaced ones expire: a reader
 //! finds the old or the new, never half, and nothing that is named ever expires.
 
+mod delete;
 mod put;
 
 use std::{collections::BTreeMap, str::FromStr};
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use portcullis_auth::LibraryName;
 use portcullis_crypto::Digest;
 
+pub use delete::DeleteDocumentError;
 pub use put::{Document, PutDocumentError};
 
 use crate::{
@@ -70,6 +72,19 @@ pub struct Contents {
     entries: BTreeMap<LibraryName, Entry>,
 }
 
+/// What is known of a document without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentSummary {
+    /// Its name.
+    pub name: LibraryName,
+    /// Whether pools have it.
+    pub is_active: bool,
+    /// How many bytes of [`MAXIMUM_ACTIVE_BYTES`] it takes.
+    pub bytes: usize,
+    /// The digest of what it holds.
+    pub digest: Digest,
+}
+
 /// A document, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
@@ -89,6 +104,16 @@ impl Contents {
         let parts: Vec<&[u8]> =
             self.active().flat_map(|(name, entry)| [name.as_str().as_bytes(), entry.digest.as_bytes()]).collect();
         Digest::of_parts(&parts)
+    }
+
+    /// All documents in the order of their names, inactive ones too.
+    pub fn documents(&self) -> impl Iterator<Item = DocumentSummary> {
+        self.entries.iter().map(|(name, entry)| DocumentSummary {
+            name: name.clone(),
+            is_active: entry.is_active,
+            bytes: entry.bytes,
+            digest: entry.digest,
+        })
     }
 
     fn active(&self) -> impl Iterator<Item = (&LibraryName, &Entry)> {

@@ -3,6 +3,7 @@
 //! The sort key is `<scope>#<NAME>`, so that one query reads one scope. Beside them each pool has one row, `#usage`,
 //! that counts names and bytes by scope.
 
+mod list;
 mod names;
 mod put;
 mod usage;
@@ -19,6 +20,7 @@ use crate::{
     keys::Opener,
     row::Row,
 };
+pub use list::SecretEntry;
 pub use names::{InvalidScope, InvalidSecretName, Scope, SecretName};
 pub use put::{
     MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES, MAXIMUM_VALUE_LENGTH,

@@ -1,6 +1,7 @@
 //! `pools`: each pool's status, address, revisions, token generations and bots' ids.
 
 mod address;
+mod list;
 mod report;
 mod termination;
 

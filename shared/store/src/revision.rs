@@ -14,6 +14,8 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) enum PoolChange<'a> {
     RevisionAlone,
+    /// Refused where the pool is terminated.
+    Hold,
     /// Refused where the pool is terminated or has its limit of bots.
     AddBot(&'a BotId),
     RemoveBot(&'a BotId),
@@ -22,9 +24,9 @@ pub(crate) enum PoolChange<'a> {
 /// What becomes of a bot.
 #[derive(Clone, Copy)]
 pub(crate) enum BotChange<'a> {
-    Status(BotStatus),
     /// Refused where the bot has its limit of channels, unless this is one of them.
     AddChannel(&'a ChannelId),
+    RemoveChannel(&'a ChannelId),
     /// Nothing: the action only holds the bot where it is.
     Nothing,
 }
@@ -41,6 +43,10 @@ impl Store {
         let mut values = attributes([(":schema", schema()), (":now", time(self.now())), (":one", number(1))]);
         match change {
             PoolChange::RevisionAlone => {}
+            PoolChange::Hold => {
+                condition.push_str(" AND #status <> :terminated");
+                values.extend(attributes([(":terminated", text(PoolStatus::Terminated))]));
+            }
             PoolChange::AddBot(bot) => {
                 update.push_str(", #bots :bots");
                 condition.push_str(
@@ -83,10 +89,6 @@ impl Store {
         }
         match change {
             BotChange::Nothing => {}
-            BotChange::Status(status) => {
-                update.push_str(", #status = :status");
-                values.extend(attributes([(":status", text(status))]));
-            }
             BotChange::AddChannel(channel) => {
                 update.push_str(" ADD #channels :channels");
                 condition.push_str(
@@ -98,6 +100,10 @@ impl Store {
                     (":channel", text(channel)),
                     (":maximum", size(MAXIMUM_CHANNELS)),
                 ]));
+            }
+            BotChange::RemoveChannel(channel) => {
+                update.push_str(" DELETE #channels :channels");
+                values.extend(attributes([(":channels", text_set([channel]))]));
             }
         }
         let update = Update::builder()

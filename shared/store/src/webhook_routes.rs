@@ -1,6 +1,6 @@
 //! `webhook_routes`: which of our channels a platform's event is for.
 
-use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem};
 use portcullis_auth::{BotId, ChannelId};
 
 use crate::{
@@ -63,5 +63,17 @@ impl Store {
             .expression_attribute_values(":channel", text(&channel.id))
             .return_values_on_condition_check_failure(AllOld);
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
+    }
+
+    /// The action that deletes a channel's route, where it is this channel's or not there.
+    pub(crate) fn delete_route(&self, channel: &Channel) -> Result<TransactWriteItem, StoreError> {
+        let condition = "attribute_not_exists(#route) OR #channel = :channel";
+        let delete = Delete::builder()
+            .table_name(self.table_name(TABLE))
+            .key("route", text(key(&channel.team_id, &channel.app_id)))
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[condition]))
+            .expression_attribute_values(":channel", text(&channel.id));
+        Ok(TransactWriteItem::builder().delete(built(delete.build())?).build())
     }
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use portcullis_auth::{BotId, ChannelId, PoolId};
 use portcullis_crypto::Keyring;
 use portcullis_runtime::{SystemClock, SystemRandomness};
-use portcullis_store::{FixedKeys, NewBot, NewSlackChannel, PoolReport, PoolStatus, Scope, SecretChange, Store};
+use portcullis_store::{
+    FixedKeys, NewBot, NewSlackChannel, PoolReport, PoolStatus, Scope, SecretChange, SigningSource, Store,
+};
 use portcullis_tests::system::random_hex;
 use secrecy::SecretString;
 
@@ -55,6 +57,7 @@ pub async fn fill(
         pool: Some(pool),
         model_id: "a-model".to_owned(),
         system_prompt: None,
+        paused: false,
     };
     store.create_bot(new_bot).await?;
     let signing_secret = random_hex(16);
@@ -66,8 +69,8 @@ pub async fn fill(
         team_name: None,
         bot_user_id: None,
         bot_token: None,
-        signing_secret: Some(SecretString::from(signing_secret.as_str())),
-        delivery_secret: SecretString::from(random_hex(32)),
+        signing: SigningSource::Own(SecretString::from(signing_secret.as_str())),
+        delivery_secret: Some(SecretString::from(random_hex(32))),
     };
     store.connect_slack_channel(channel).await?;
     Ok(signing_secret)
@@ -92,6 +95,7 @@ pub async fn pool_of(
             pool: Some(pool.clone()),
             model_id: "a-model".to_owned(),
             system_prompt: Some("You help people with what they ask for, and say so where you cannot.".to_owned()),
+            paused: false,
         };
         store.create_bot(new_bot).await?;
         let secret = || SecretString::from(random_hex(32));
@@ -103,8 +107,8 @@ pub async fn pool_of(
             team_name: None,
             bot_user_id: None,
             bot_token: Some(secret()),
-            signing_secret: Some(secret()),
-            delivery_secret: secret(),
+            signing: SigningSource::Own(secret()),
+            delivery_secret: Some(secret()),
         };
         store.connect_slack_channel(channel).await?;
     }

@@ -16,7 +16,7 @@ use portcullis_runtime::{
     logging::{self, Format, LineSink},
     settings::SettingsReader,
 };
-use portcullis_store::{BotStatus, NewBot, NewSlackChannel, Store, Table};
+use portcullis_store::{BotStatus, NewBot, NewSlackChannel, SigningSource, Store, Table};
 use portcullis_tests::child::{Orders, Ready};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -99,6 +99,7 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
                 pool: Some(pool.parse()?),
                 model_id: model,
                 system_prompt: None,
+                paused: false,
             };
             store.create_bot(bot).await?;
             Ok(json!({}))
@@ -116,8 +117,8 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
                 team_name: None,
                 bot_user_id: Some(bot_user),
                 bot_token: Some(bot_token),
-                signing_secret: Some(signing_secret),
-                delivery_secret,
+                signing: SigningSource::Own(signing_secret),
+                delivery_secret: Some(delivery_secret),
             };
             let channel = store.connect_slack_channel(channel).await?;
             Ok(json!({ "account": channel.account_id }))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use portcullis_auth::Clock;
 use portcullis_runtime::metrics::Metric;
 use portcullis_store::{
-    ChannelStatus, CredentialId, CredentialKind, ENDED_SECRET_RETENTION, NewSlackChannel, SlackId, Table,
+    ChannelStatus, CredentialId, CredentialKind, ENDED_SECRET_RETENTION, NewSlackChannel, SigningSource, SlackId, Table,
 };
 use portcullis_tests::{
     Fault, Faulty, System,
@@ -64,8 +64,8 @@ async fn connect_again(system: &System, of: &Connected) {
         team_name: None,
         bot_user_id: None,
         bot_token: Some(secret("another-token")),
-        signing_secret: Some(secret(&of.signing_secret)),
-        delivery_secret: secret(&of.delivery_secret),
+        signing: SigningSource::Own(secret(&of.signing_secret)),
+        delivery_secret: Some(secret(&of.delivery_secret)),
     };
     system.store().connect_slack_channel(channel).await.expect("it is connected");
 }

@@ -1,13 +1,13 @@
 //! Connecting a Slack channel to a bot.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::Timestamp;
 use portcullis_auth::{BotId, ChannelId};
 use secrecy::SecretString;
 
 use super::{Channel, ChannelStatus, MAXIMUM_CHANNELS, TABLE};
 use crate::{
-    BotStatus, SlackId, Store, StoreError,
+    Bot, BotStatus, SlackId, Store, StoreError,
     attribute::{SCHEMA, attributes, names, schema, text, time},
     backoff::Backoff,
     channel_credentials::Kind,
@@ -15,6 +15,9 @@ use crate::{
     revision::{BotChange, PoolChange},
     store::built,
 };
+
+/// How many random bytes a delivery secret has; it is written in hex.
+const DELIVERY_SECRET_BYTES: usize = 32;
 
 /// A Slack channel to be connected, or connected again with other credentials.
 #[derive(Clone, Debug)]
@@ -27,16 +30,28 @@ pub struct NewSlackChannel {
     pub team_id: SlackId,
     /// The app.
     pub app_id: SlackId,
-    /// The team's name.
+    /// The team's name; where absent, the one that is stored stays.
     pub team_name: Option<String>,
-    /// The bot's user on Slack.
+    /// The bot's user on Slack; where absent, the one that is stored stays.
     pub bot_user_id: Option<String>,
     /// What the bot speaks with; where absent, the one that is stored stays.
     pub bot_token: Option<SecretString>,
-    /// What Slack signs the events of a customer's own app with; `None` for the platform's app, whose secret is in no row.
-    pub signing_secret: Option<SecretString>,
-    /// What deliveries to the bot's pool are signed with.
-    pub delivery_secret: SecretString,
+    /// What verifies the events of its app.
+    pub signing: SigningSource,
+    /// What deliveries to the bot's pool are signed with; where absent, the one that is stored stays, and a channel that has
+    /// none gets a random one.
+    pub delivery_secret: Option<SecretString>,
+}
+
+/// What the events of a channel's app are verified with.
+#[derive(Clone, Debug)]
+pub enum SigningSource {
+    /// The platform's own signing secret, which is in no row.
+    Platform,
+    /// The secret of a customer's own app.
+    Own(SecretString),
+    /// Whichever of the two the channel has already.
+    Stored,
 }
 
 /// Why a channel was not connected.
@@ -54,70 +69,81 @@ pub enum ConnectError {
     /// The team and app are connected to another channel.
     #[error("this team and app are connected to another channel")]
     RouteTaken,
+    /// The channel has no signing secret, or the one that it had has ended with it: nothing says what its events are verified
+    /// with.
+    #[error("the channel needs a signing secret")]
+    NoSigningSecret,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl NewSlackChannel {
-    fn channel(&self, created_at: Timestamp, now: Timestamp) -> Channel {
-        Channel {
+    /// The channel as it is to be. One that stopped working stays so until it gets another bot token.
+    fn channel(&self, known: Option<&Channel>, now: Timestamp) -> Result<Channel, ConnectError> {
+        let platform_app = match self.signing {
+            SigningSource::Platform => true,
+            SigningSource::Own(_) => false,
+            SigningSource::Stored => known.ok_or(ConnectError::NoSigningSecret)?.platform_app,
+        };
+        let kept_status = known.filter(|_| self.bot_token.is_none()).map(|known| known.status);
+        Ok(Channel {
             id: self.id.clone(),
             bot: self.bot.clone(),
             channel_type: "slack".to_owned(),
             account_id: format!("slack-{}-{}", self.app_id, self.team_id),
-            status: ChannelStatus::Connected,
+            status: kept_status.unwrap_or(ChannelStatus::Connected),
             team_id: self.team_id.clone(),
             app_id: self.app_id.clone(),
-            team_name: self.team_name.clone(),
-            bot_user_id: self.bot_user_id.clone(),
-            platform_app: self.signing_secret.is_none(),
+            team_name: self.team_name.clone().or_else(|| known?.team_name.clone()),
+            bot_user_id: self.bot_user_id.clone().or_else(|| known?.bot_user_id.clone()),
+            platform_app,
             rate_limited_at: None,
-            created_at,
+            created_at: known.map_or(now, |known| known.created_at),
             updated_at: now,
-        }
+        })
+    }
+
+    fn is_again(&self, known: &Channel) -> bool {
+        (&known.bot, &known.team_id, &known.app_id) == (&self.bot, &self.team_id, &self.app_id)
     }
 }
 
 impl Store {
     /// Connects a channel: its row, its credentials, its route, its bot's list and the revision of the bot's pool, in
-    /// one transaction. A channel that is connected again keeps what `new` leaves out, and its credentials' revisions
-    /// are raised.
+    /// one transaction. A channel that is connected again keeps what `new` leaves out, and the revision of each credential
+    /// that `new` has is raised.
     ///
     /// # Errors
     /// [`ConnectError`]; nothing was written but where it is [`StoreError::Unavailable`], when it may have been.
     pub async fn connect_slack_channel(&self, new: NewSlackChannel) -> Result<Channel, ConnectError> {
+        let made_secret = self.new_delivery_secret();
         let mut backoff = Backoff::of_race();
         loop {
             let (bot, known) = tokio::try_join!(self.get_bot(&new.bot), self.get_channel(&new.id))?;
             let bot = bot.filter(|bot| bot.status != BotStatus::Deleted).ok_or(ConnectError::BotNotFound)?;
+            if let Some(other) = known.as_ref().filter(|known| !new.is_again(known)) {
+                if !self.goes_with_deleted_bot(other).await? {
+                    return Err(ConnectError::ChannelTaken);
+                }
+                self.wait_after_race(&mut backoff).await?;
+                continue;
+            }
             if bot.channels.len() >= MAXIMUM_CHANNELS && !bot.channels.contains(&new.id) {
                 return Err(ConnectError::TooManyChannels);
             }
-            let now = self.now();
-            let channel = new.channel(known.map_or(now, |known| known.created_at), now);
-            let mut actions = vec![
-                self.put_channel(&channel)?,
-                self.put_route(&channel)?,
-                self.change_bot(&bot, BotChange::AddChannel(&channel.id))?,
-                match &new.signing_secret {
-                    Some(secret) => self.seal_credential(&channel.id, Kind::SigningSecret, secret)?,
-                    None => self.delete_credential(&channel.id, Kind::SigningSecret)?,
-                },
-                self.seal_credential(&channel.id, Kind::DeliverySecret, &new.delivery_secret)?,
-            ];
-            if let Some(bot_token) = &new.bot_token {
-                actions.push(self.seal_credential(&channel.id, Kind::BotToken, bot_token)?);
-            }
-            if let Some(pool) = &bot.pool {
-                actions.push(self.raise_pool_revision(pool, PoolChange::RevisionAlone)?);
-            }
+            let channel = new.channel(known.as_ref(), self.now())?;
+            let actions = self.connect_actions(&new, &bot, known.as_ref(), &channel, &made_secret)?;
             match self.transact_write(actions).await {
                 Ok(()) => return Ok(channel),
                 Err(CallError::Conditions(conditions)) => match conditions.as_slice() {
-                    [Condition::Failed(_), ..] => return Err(ConnectError::ChannelTaken),
-                    [_, Condition::Failed(_), ..] => return Err(ConnectError::RouteTaken),
-                    // The bot has changed since it was read.
+                    [Condition::Held, Condition::Failed(_), ..] => return Err(ConnectError::RouteTaken),
+                    [Condition::Held, Condition::Held, Condition::Held, Condition::Held, Condition::Failed(_), ..]
+                        if matches!(new.signing, SigningSource::Stored) =>
+                    {
+                        return Err(ConnectError::NoSigningSecret);
+                    }
+                    // The channel or the bot has changed since it was read.
                     _ => self.wait_after_race(&mut backoff).await?,
                 },
                 Err(CallError::Store(error)) => return Err(error.into()),
@@ -125,9 +151,68 @@ impl Store {
         }
     }
 
-    fn put_channel(&self, channel: &Channel) -> Result<TransactWriteItem, StoreError> {
-        let condition = "attribute_not_exists(#id) \
-            OR (#schema = :schema AND #bot = :bot AND #teamId = :teamId AND #appId = :appId)";
+    fn connect_actions(
+        &self,
+        new: &NewSlackChannel,
+        bot: &Bot,
+        known: Option<&Channel>,
+        channel: &Channel,
+        made_secret: &SecretString,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let id = &channel.id;
+        let mut actions = vec![
+            self.put_channel(channel, known)?,
+            self.put_route(channel)?,
+            self.change_bot(bot, BotChange::AddChannel(id))?,
+            match &new.delivery_secret {
+                Some(secret) => self.seal_credential(id, Kind::DeliverySecret, secret)?,
+                None => self.seal_missing_credential(id, Kind::DeliverySecret, made_secret)?,
+            },
+        ];
+        match &new.signing {
+            SigningSource::Own(secret) => actions.push(self.seal_credential(id, Kind::SigningSecret, secret)?),
+            SigningSource::Platform => actions.push(self.delete_credential(id, Kind::SigningSecret)?),
+            // It may have been about to end with the channel.
+            SigningSource::Stored if !channel.platform_app => {
+                actions.push(self.keep_credential(id, Kind::SigningSecret)?)
+            }
+            SigningSource::Stored => {}
+        }
+        if let Some(bot_token) = &new.bot_token {
+            actions.push(self.seal_credential(id, Kind::BotToken, bot_token)?);
+        }
+        if let Some(pool) = &bot.pool {
+            actions.push(self.raise_pool_revision(pool, PoolChange::RevisionAlone)?);
+        }
+        Ok(actions)
+    }
+
+    /// Whether a channel's bot is deleted; its row then goes too, so that its id is free.
+    async fn goes_with_deleted_bot(&self, channel: &Channel) -> Result<bool, StoreError> {
+        match self.get_bot(&channel.bot).await? {
+            Some(bot) if bot.status == BotStatus::Deleted => {
+                self.delete_channels_of_deleted(&bot).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn new_delivery_secret(&self) -> SecretString {
+        let mut bytes = [0; DELIVERY_SECRET_BYTES];
+        self.randomness().fill(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    }
+
+    /// Writes a channel's row, on the condition that it is as it was read.
+    fn put_channel(&self, channel: &Channel, known: Option<&Channel>) -> Result<TransactWriteItem, StoreError> {
+        let condition = match known {
+            None => "attribute_not_exists(#id)",
+            Some(_) => {
+                "#schema = :schema AND #bot = :bot AND #teamId = :teamId AND #appId = :appId AND #status = :read \
+                 AND #platformApp = :platformApp"
+            }
+        };
         let mut row = attributes([
             (SCHEMA, schema()),
             ("id", text(&channel.id)),
@@ -137,23 +222,28 @@ impl Store {
             ("status", text(channel.status)),
             ("teamId", text(&channel.team_id)),
             ("appId", text(&channel.app_id)),
-            ("platformApp", aws_sdk_dynamodb::types::AttributeValue::Bool(channel.platform_app)),
+            ("platformApp", AttributeValue::Bool(channel.platform_app)),
             ("createdAt", time(channel.created_at)),
             ("updatedAt", time(channel.updated_at)),
         ]);
         row.extend(channel.team_name.iter().map(|name| ("teamName".to_owned(), text(name))));
         row.extend(channel.bot_user_id.iter().map(|user| ("botUserId".to_owned(), text(user))));
+        let values = known.map(|known| {
+            attributes([
+                (":schema", schema()),
+                (":bot", text(&channel.bot)),
+                (":teamId", text(&channel.team_id)),
+                (":appId", text(&channel.app_id)),
+                (":read", text(known.status)),
+                (":platformApp", AttributeValue::Bool(known.platform_app)),
+            ])
+        });
         let put = Put::builder()
             .table_name(self.table_name(TABLE))
             .set_item(Some(row))
             .condition_expression(condition)
             .set_expression_attribute_names(names(&[condition]))
-            .set_expression_attribute_values(Some(attributes([
-                (":schema", schema()),
-                (":bot", text(&channel.bot)),
-                (":teamId", text(&channel.team_id)),
-                (":appId", text(&channel.app_id)),
-            ])));
+            .set_expression_attribute_values(values);
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
     }
 }

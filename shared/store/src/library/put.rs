@@ -1,5 +1,7 @@
 //! Storing one document: two calls.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use jiff::SignedDuration;
 use portcullis_auth::LibraryName;
@@ -81,7 +83,7 @@ impl Store {
             if kept.is_some_and(|kept| (kept.digest, kept.is_active) == (entry.digest, entry.is_active)) {
                 return Ok(read.version);
             }
-            let next = self.with_entry(&read, name, &entry);
+            let next = self.next_contents(&read, |entries| drop(entries.insert(name.clone(), entry.clone())));
             check(&next)?;
             let mut actions = self.contents_actions(library.table(), &read, &next)?;
             let pieces = entry.piece_keys().zip(document.content.chunks(PIECE_BYTES));
@@ -105,10 +107,15 @@ impl Store {
         Builder::from_random_bytes(bytes).into_uuid()
     }
 
-    fn with_entry(&self, read: &Contents, name: &LibraryName, entry: &Entry) -> Contents {
+    /// What the library holds after a change: another version where the change is of what is active.
+    pub(super) fn next_contents(
+        &self,
+        read: &Contents,
+        change: impl FnOnce(&mut BTreeMap<LibraryName, Entry>),
+    ) -> Contents {
         let mut next = read.clone();
         next.revision += 1;
-        next.entries.insert(name.clone(), entry.clone());
+        change(&mut next.entries);
         if next.hash() != read.hash() {
             next.version += 1;
             next.created_at = self.now();
@@ -117,7 +124,7 @@ impl Store {
     }
 
     /// The actions that turn the library to `next`, on the condition that it is as it was read.
-    fn contents_actions(
+    pub(super) fn contents_actions(
         &self,
         table: Table,
         read: &Contents,
@@ -158,7 +165,12 @@ impl Store {
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
     }
 
-    fn let_expire(&self, table: Table, name: &LibraryName, piece: &str) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn let_expire(
+        &self,
+        table: Table,
+        name: &LibraryName,
+        piece: &str,
+    ) -> Result<TransactWriteItem, StoreError> {
         let update = "SET #expiresAt = :until";
         let condition = "attribute_exists(#name)";
         let update = Update::builder()

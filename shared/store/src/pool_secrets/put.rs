@@ -190,7 +190,9 @@ impl Store {
             vec![self.raise_secrets_revision(pool, before.secrets_revision)?, self.put_action(TABLE, usage_row)?];
         for (change, row) in changes.iter().zip(rows) {
             actions.push(if change.value.is_some() {
-                self.put_action(TABLE, row.clone())?
+                let mut row = row.clone();
+                row.insert("revision".to_owned(), number(i128::from(before.secrets_revision) + 1));
+                self.put_action(TABLE, row)?
             } else {
                 let delete = Delete::builder().table_name(self.table_name(TABLE)).set_key(Some(row.clone())).build();
                 TransactWriteItem::builder().delete(built(delete)?).build()

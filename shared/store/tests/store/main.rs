@@ -1,6 +1,7 @@
 //! What the store promises, against a real DynamoDB engine that the real AWS client talks to over HTTP.
 
 mod artifacts;
+mod bot_changes;
 mod bots_and_channels;
 mod chat_sessions;
 mod configuration;

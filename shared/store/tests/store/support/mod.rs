@@ -17,7 +17,7 @@ use portcullis_auth::{BotId, ChannelId, Clock, PoolId};
 use portcullis_crypto::{Domain, Keyring, Randomness};
 use portcullis_store::{
     ClientOptions, FixedKeys, KeySource, KeyringFuture, NewBot, NewSlackChannel, Pool, PoolReport, PoolStatus,
-    SecretChange, Store, Table,
+    SecretChange, SigningSource, Store, Table,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -178,6 +178,7 @@ pub fn new_bot(id: &str) -> NewBot {
         pool: Some(pool()),
         model_id: "model-1".to_owned(),
         system_prompt: None,
+        paused: false,
     }
 }
 
@@ -190,8 +191,8 @@ pub fn new_channel(id: &str, team: &str) -> NewSlackChannel {
         team_name: Some("Team".to_owned()),
         bot_user_id: None,
         bot_token: Some("bot token".into()),
-        signing_secret: Some("signing secret".into()),
-        delivery_secret: "delivery secret".into(),
+        signing: SigningSource::Own("signing secret".into()),
+        delivery_secret: Some("delivery secret".into()),
     }
 }
 

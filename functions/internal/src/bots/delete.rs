@@ -1,0 +1,31 @@
+//! `DELETE /api/internal/bots/{botId}`: a bot goes for good, with its channels and their credentials.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use portcullis_runtime::{ApiError, openapi, tier::Operator};
+use portcullis_store::DeleteBotError;
+
+use super::{BotPath, not_found};
+use crate::{App, Deleted};
+
+#[utoipa::path(
+    delete,
+    path = "/api/internal/bots/{botId}",
+    tag = "operator",
+    summary = "Deletes a bot with its channels",
+    params(("botId" = openapi::Id, Path)),
+    responses((status = 200, description = "done", body = Deleted), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    BotPath(bot): BotPath,
+) -> Result<Json<Deleted>, ApiError> {
+    match app.store.delete_bot(&bot).await {
+        Ok(()) => Ok(Json(Deleted { ok: true })),
+        Err(DeleteBotError::NotFound) => Err(not_found()),
+        Err(DeleteBotError::Store(error)) => Err(error.into()),
+    }
+}

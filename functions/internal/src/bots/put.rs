@@ -1,0 +1,144 @@
+//! `PUT /api/internal/bots/{botId}`: the operator makes a bot, changes it, or moves it to another pool.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::{BotId, PoolId, UserId};
+use portcullis_runtime::{
+    ApiError,
+    fields::{
+        bot::{ModelId, Name, Slug, SystemPrompt},
+        change, optional,
+    },
+    json::Json,
+    openapi,
+    tier::Operator,
+};
+use portcullis_store::{BotUpdate, Change, CreateBotError, NewBot, UpdateBotError};
+use serde::Deserialize;
+
+use super::{BotPath, Response};
+use crate::{App, pool_not_found};
+
+/// How often a bot is looked for: a second time where another makes it meanwhile. A bot's row is never taken away.
+const TRIES: usize = 2;
+
+/// A bot as it is to be. What is absent keeps its value.
+#[derive(Clone, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = BotSettings)]
+pub struct Request {
+    name: Name,
+    #[schema(value_type = openapi::Id)]
+    pool_id: PoolId,
+    #[serde(default, deserialize_with = "optional")]
+    model_id: Option<ModelId>,
+    #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<SystemPrompt>)]
+    system_prompt: Change<SystemPrompt>,
+    #[serde(default, deserialize_with = "optional")]
+    status: Option<Status>,
+    #[serde(default, deserialize_with = "optional")]
+    slug: Option<Slug>,
+    #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<openapi::Id>)]
+    owner_id: Change<UserId>,
+}
+
+/// Whether the bot is to answer. It is deleted by `DELETE` alone.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = SettableBotStatus)]
+enum Status {
+    Active,
+    Paused,
+}
+
+impl Request {
+    fn into_update(self) -> BotUpdate {
+        BotUpdate {
+            name: Some(self.name.0),
+            slug: self.slug.map(|slug| slug.0),
+            model_id: self.model_id.map(|model| model.0),
+            system_prompt: self.system_prompt.map(|prompt| prompt.0),
+            user: self.owner_id,
+            pool: Change::Set(self.pool_id),
+            paused: self.status.map(|status| status == Status::Paused),
+        }
+    }
+
+    fn into_new_bot(self, id: BotId) -> Result<NewBot, ApiError> {
+        let model = self.model_id.ok_or_else(|| ApiError::invalid_field("modelId", "is required for a new bot"))?;
+        Ok(NewBot {
+            id,
+            user: self.owner_id.value(),
+            slug: self.slug.unwrap_or_else(|| Slug::of_name(&self.name)).0,
+            name: self.name.0,
+            pool: Some(self.pool_id),
+            model_id: model.0,
+            system_prompt: self.system_prompt.value().map(|prompt| prompt.0),
+            paused: self.status == Some(Status::Paused),
+        })
+    }
+}
+
+#[utoipa::path(
+    put,
+    path = "/api/internal/bots/{botId}",
+    tag = "operator",
+    summary = "Makes a bot, changes it, or moves it to another pool",
+    params(("botId" = openapi::Id, Path)),
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    BotPath(bot): BotPath,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    let update = request.clone().into_update();
+    for _ in 0..TRIES {
+        match app.store.update_bot(&bot, &update).await {
+            Ok(bot) => return Ok(axum::Json(bot.into())),
+            Err(UpdateBotError::NotFound) => {}
+            Err(error) => return Err(refuse(error, &request.pool_id)),
+        }
+        match app.store.create_bot(request.clone().into_new_bot(bot.clone())?).await {
+            Ok(bot) => return Ok(axum::Json(bot.into())),
+            Err(CreateBotError::AlreadyExists) => {}
+            Err(error) => return Err(refuse_new(error, &request.pool_id)),
+        }
+    }
+    Err(ApiError::unavailable("a bot that exists was not found"))
+}
+
+fn refuse(error: UpdateBotError, pool: &PoolId) -> ApiError {
+    match error {
+        UpdateBotError::NotFound => super::not_found(),
+        UpdateBotError::Deleted => ApiError::conflict("The bot is deleted, which is for good; its id is not free"),
+        UpdateBotError::PoolNotFound => pool_not_found(pool),
+        UpdateBotError::TooManyBots => pool_is_full(),
+        UpdateBotError::SlugTaken => slug_is_taken(),
+        UpdateBotError::Store(error) => error.into(),
+    }
+}
+
+fn refuse_new(error: CreateBotError, pool: &PoolId) -> ApiError {
+    match error {
+        CreateBotError::AlreadyExists => ApiError::conflict("The bot exists already"),
+        CreateBotError::PoolNotFound => pool_not_found(pool),
+        CreateBotError::TooManyBots => pool_is_full(),
+        CreateBotError::SlugTaken => slug_is_taken(),
+        CreateBotError::Store(error) => error.into(),
+    }
+}
+
+fn pool_is_full() -> ApiError {
+    ApiError::conflict("The pool has its limit of 50 bots")
+}
+
+fn slug_is_taken() -> ApiError {
+    ApiError::conflict("The slug is another bot's of the same owner")
+}

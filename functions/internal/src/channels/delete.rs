@@ -1,0 +1,31 @@
+//! `DELETE /api/internal/channels/{channelId}`: a channel goes, with its credentials and its route.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use portcullis_runtime::{ApiError, openapi, tier::Operator};
+use portcullis_store::ChannelError;
+
+use super::{ChannelPath, not_found};
+use crate::{App, Deleted};
+
+#[utoipa::path(
+    delete,
+    path = "/api/internal/channels/{channelId}",
+    tag = "operator",
+    summary = "Deletes a channel with its credentials",
+    params(("channelId" = openapi::Id, Path)),
+    responses((status = 200, description = "done", body = Deleted), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    ChannelPath(channel): ChannelPath,
+) -> Result<Json<Deleted>, ApiError> {
+    match app.store.delete_channel(&channel).await {
+        Ok(()) => Ok(Json(Deleted { ok: true })),
+        Err(ChannelError::NotFound) => Err(not_found()),
+        Err(ChannelError::Store(error)) => Err(error.into()),
+    }
+}

@@ -1,0 +1,92 @@
+//! `PUT /api/internal/channels/{channelId}`: the operator connects a Slack channel to a bot, or gives it other credentials.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::BotId;
+use portcullis_runtime::{
+    ApiError,
+    fields::{
+        bot::{AppSigningSecret, BotToken, Name},
+        optional,
+    },
+    json::Json,
+    openapi,
+    tier::Operator,
+};
+use portcullis_store::{ConnectError, NewSlackChannel, SigningSource, SlackId};
+use serde::Deserialize;
+
+use super::{ChannelPath, Response};
+use crate::App;
+
+/// A channel as it is to be. What is absent keeps its value.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ChannelSettings)]
+pub struct Request {
+    #[schema(value_type = openapi::Id)]
+    bot_id: BotId,
+    #[serde(rename = "channelType")]
+    #[schema(inline)]
+    _channel_type: ChannelType,
+    #[schema(value_type = openapi::SlackId)]
+    team_id: SlackId,
+    #[schema(value_type = openapi::SlackId)]
+    app_id: SlackId,
+    #[serde(default, deserialize_with = "optional")]
+    signing_secret: Option<AppSigningSecret>,
+    #[serde(default, deserialize_with = "optional")]
+    bot_token: Option<BotToken>,
+    #[serde(default, deserialize_with = "optional")]
+    team_name: Option<Name>,
+}
+
+/// The platforms that the operator connects.
+#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ChannelType {
+    Slack,
+}
+
+#[utoipa::path(
+    put,
+    path = "/api/internal/channels/{channelId}",
+    tag = "operator",
+    summary = "Connects a Slack channel to a bot",
+    params(("channelId" = openapi::Id, Path)),
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    ChannelPath(channel): ChannelPath,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    let new = NewSlackChannel {
+        id: channel,
+        bot: request.bot_id,
+        team_id: request.team_id,
+        app_id: request.app_id,
+        team_name: request.team_name.map(|name| name.0),
+        bot_user_id: None,
+        bot_token: request.bot_token.map(|token| token.0),
+        signing: request.signing_secret.map_or(SigningSource::Stored, |secret| SigningSource::Own(secret.0)),
+        // Made by the store when the channel is first connected.
+        delivery_secret: None,
+    };
+    Ok(axum::Json(app.store.connect_slack_channel(new).await.map_err(refuse)?.into()))
+}
+
+fn refuse(error: ConnectError) -> ApiError {
+    match error {
+        ConnectError::BotNotFound => ApiError::bad_request("bot_not_found", "Bot not found"),
+        ConnectError::TooManyChannels => ApiError::conflict("The bot has its limit of 20 channels"),
+        ConnectError::ChannelTaken => ApiError::conflict("The channel is of another bot, team or app; delete it first"),
+        ConnectError::RouteTaken => ApiError::conflict("This team and app are connected to another channel"),
+        ConnectError::NoSigningSecret => ApiError::invalid_field("signingSecret", "is required for a new channel"),
+        ConnectError::Store(error) => error.into(),
+    }
+}

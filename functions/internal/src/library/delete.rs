@@ -1,0 +1,60 @@
+//! `DELETE /api/internal/skills/{name}` and `DELETE /api/internal/workspace-templates/{name}`.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use portcullis_auth::{LibraryName, SkillFolder, TemplateName};
+use portcullis_runtime::{ApiError, openapi, tier::Operator};
+use portcullis_store::{DeleteDocumentError, Library};
+
+use super::{NamePath, Stored};
+use crate::App;
+
+impl App {
+    async fn delete_from(
+        &self,
+        library: Library,
+        name: LibraryName,
+        not_found: &'static str,
+    ) -> Result<Json<Stored>, ApiError> {
+        match self.store.delete_document(library, &name).await {
+            Ok(version) => Ok(Json(Stored { ok: true, name, version, warnings: Vec::new() })),
+            Err(DeleteDocumentError::NotFound) => Err(ApiError::not_found(not_found)),
+            Err(DeleteDocumentError::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+#[utoipa::path(
+    delete,
+    path = "/api/internal/skills/{name}",
+    tag = "operator",
+    summary = "Deletes a skill",
+    params(("name" = openapi::SkillFolder, Path)),
+    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn skill(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    NamePath(name): NamePath<SkillFolder>,
+) -> Result<Json<Stored>, ApiError> {
+    app.delete_from(Library::Skills, name.into(), "Skill not found").await
+}
+
+#[utoipa::path(
+    delete,
+    path = "/api/internal/workspace-templates/{name}",
+    tag = "operator",
+    summary = "Deletes a workspace template",
+    params(("name" = openapi::TemplateName, Path)),
+    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn template(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    NamePath(name): NamePath<TemplateName>,
+) -> Result<Json<Stored>, ApiError> {
+    app.delete_from(Library::WorkspaceTemplates, name.into(), "Workspace template not found").await
+}

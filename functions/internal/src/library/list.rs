@@ -1,0 +1,88 @@
+//! `GET /api/internal/skills` and `GET /api/internal/workspace-templates`: what a library holds, inactive documents too.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::request::Parts;
+use portcullis_auth::LibraryName;
+use portcullis_crypto::Digest;
+use portcullis_runtime::{
+    ApiError, openapi,
+    paging::{List, PageOf},
+    tier::Operator,
+};
+use portcullis_store::{DocumentSummary, Library};
+use serde::Serialize;
+
+use super::Status;
+use crate::App;
+
+/// A skill or a template without its text.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ListedDocument)]
+pub struct Listed {
+    #[schema(value_type = String)]
+    name: LibraryName,
+    status: Status,
+    bytes: usize,
+    #[schema(value_type = openapi::Sha256)]
+    hash: Digest,
+}
+
+impl From<DocumentSummary> for Listed {
+    fn from(document: DocumentSummary) -> Self {
+        let DocumentSummary { name, is_active, bytes, digest } = document;
+        let status = if is_active { Status::Active } else { Status::Inactive };
+        Self { name, status, bytes, hash: digest }
+    }
+}
+
+impl App {
+    /// A page of a library by name: one call, since one row names all that it holds.
+    async fn page_of(&self, library: Library, list: &List, parts: &Parts) -> Result<Json<PageOf<Listed>>, ApiError> {
+        let request = list.page(parts)?;
+        let contents = self.store.library(library).await?;
+        let begins_after =
+            |name: &LibraryName| request.after.as_ref().is_none_or(|after| name.as_str() > after.as_str());
+        let mut rest = contents.documents().filter(|document| begins_after(&document.name)).peekable();
+        let items: Vec<_> = rest.by_ref().take(request.limit).map(Listed::from).collect();
+        let last = items.last().map(|item| item.name.to_string());
+        let after = last.filter(|_| rest.peek().is_some());
+        Ok(Json(list.answer(items, after)))
+    }
+}
+
+#[utoipa::path(
+    get,
+    path = "/api/internal/skills",
+    tag = "operator",
+    summary = "The skills",
+    params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "done", body = PageOf<Listed>), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn skills(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    parts: Parts,
+) -> Result<Json<PageOf<Listed>>, ApiError> {
+    app.page_of(Library::Skills, &List::new("skills", &[]), &parts).await
+}
+
+#[utoipa::path(
+    get,
+    path = "/api/internal/workspace-templates",
+    tag = "operator",
+    summary = "The workspace templates",
+    params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "done", body = PageOf<Listed>), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn templates(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    parts: Parts,
+) -> Result<Json<PageOf<Listed>>, ApiError> {
+    app.page_of(Library::WorkspaceTemplates, &List::new("workspace-templates", &[]), &parts).await
+}

@@ -1,0 +1,160 @@
+//! Pages of lists: how many items are asked for, and where the page begins.
+//!
+//! A cursor is opaque to callers. It holds the row that its page begins after and a tag of the list that it came from, so
+//! that one of another list, or of the same list of another pool, is refused. It gives access to nothing: whoever may read
+//! the list may read all of it.
+
+use std::str::FromStr;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::request::Parts;
+use portcullis_crypto::Digest;
+use serde::Serialize;
+
+use crate::{ApiError, fields::InvalidField, params};
+
+/// How many bytes of a cursor say which list it is of.
+const TAG_BYTES: usize = 8;
+
+/// The longest cursor, in characters: a row's key is at most 2 KiB.
+const MAXIMUM_CURSOR_LENGTH: usize = 3 * 1024;
+
+/// How many items a page has where the request does not say.
+const DEFAULT_LIMIT: usize = 20;
+
+/// The most items of a page.
+const MAXIMUM_LIMIT: usize = 100;
+
+/// A list, by what tells it from every other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List([u8; TAG_BYTES]);
+
+/// Where a page begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    list: List,
+    after: String,
+}
+
+/// How many items a page may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limit(usize);
+
+/// The page that a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// How many items it may have.
+    pub limit: usize,
+    /// The row that it begins after.
+    pub after: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct PageOf<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; `null` at the end.
+    #[schema(required)]
+    pub cursor: Option<String>,
+}
+
+impl List {
+    /// The list of this name, of what `of` names.
+    #[must_use]
+    pub fn new(name: &str, of: &[&str]) -> Self {
+        let parts: Vec<&[u8]> = std::iter::once(&name).chain(of).map(|part| part.as_bytes()).collect();
+        let mut tag = [0; TAG_BYTES];
+        tag.iter_mut().zip(Digest::of_parts(&parts).as_bytes()).for_each(|(tag, byte)| *tag = *byte);
+        Self(tag)
+    }
+
+    /// Reads `limit` and `cursor`.
+    ///
+    /// # Errors
+    /// 400 that names the parameter.
+    pub fn page(&self, parts: &Parts) -> Result<PageRequest, ApiError> {
+        let limit = params::query::<Limit>(parts, "limit")?.map_or(DEFAULT_LIMIT, |limit| limit.0);
+        let cursor = params::query::<String>(parts, "cursor")?.filter(|cursor| !cursor.is_empty());
+        let refuse = |why: InvalidField| ApiError::invalid_field("cursor", why.to_string());
+        let cursor = cursor.map(|text| text.parse::<Cursor>()).transpose().map_err(refuse)?;
+        match cursor {
+            Some(cursor) if cursor.list != *self => Err(refuse(InvalidField::new("one that this list has answered"))),
+            cursor => Ok(PageRequest { limit, after: cursor.map(|cursor| cursor.after) }),
+        }
+    }
+
+    /// The page that is answered.
+    #[must_use]
+    pub fn answer<T>(&self, items: Vec<T>, after: Option<String>) -> PageOf<T> {
+        PageOf { items, cursor: after.map(|after| Cursor { list: self.clone(), after }.to_text()) }
+    }
+}
+
+impl Cursor {
+    fn to_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode([self.list.0.as_slice(), self.after.as_bytes()].concat())
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = InvalidField;
+
+    fn from_str(text: &str) -> Result<Self, InvalidField> {
+        let malformed = InvalidField::new("one that a list has answered");
+        if text.len() > MAXIMUM_CURSOR_LENGTH {
+            return Err(malformed);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed)?;
+        let (tag, after) = bytes.split_first_chunk::<TAG_BYTES>().ok_or(malformed)?;
+        let after = std::str::from_utf8(after).ok().filter(|after| !after.is_empty()).ok_or(malformed)?;
+        Ok(Self { list: List(*tag), after: after.to_owned() })
+    }
+}
+
+impl FromStr for Limit {
+    type Err = InvalidField;
+
+    fn from_str(text: &str) -> Result<Self, InvalidField> {
+        let limit = text.parse().ok().filter(|limit| (1..=MAXIMUM_LIMIT).contains(limit));
+        limit.map(Self).ok_or(InvalidField::new("a whole number from 1 to 100"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(list: &List, query: &str) -> Option<PageRequest> {
+        let (parts, ()) = http::Request::get(format!("/list?{query}")).body(()).unwrap().into_parts();
+        list.page(&parts).ok()
+    }
+
+    #[test]
+    fn a_cursor_begins_a_page_of_its_own_list_alone() {
+        let list = List::new("secrets", &["pool-1"]);
+        let cursor = list.answer(vec![()], Some("pool#A\u{1}é".to_owned())).cursor.unwrap();
+        let read = page(&list, &format!("limit=7&cursor={cursor}")).unwrap();
+        assert_eq!(read, PageRequest { limit: 7, after: Some("pool#A\u{1}é".to_owned()) });
+        for other in [List::new("secrets", &["pool-2"]), List::new("bots", &[]), List::new("secretspool-1", &[])] {
+            assert_eq!(page(&other, &format!("cursor={cursor}")), None);
+        }
+        assert!(list.answer(vec![()], None).cursor.is_none());
+    }
+
+    #[test]
+    fn a_malformed_page_is_refused_and_an_absent_one_is_the_first() {
+        let list = List::new("bots", &[]);
+        assert_eq!(page(&list, "cursor="), Some(PageRequest { limit: 20, after: None }));
+        let whole = list.answer(vec![()], Some("bot-1".to_owned())).cursor.unwrap();
+        let tag_alone = URL_SAFE_NO_PAD.encode(list.0);
+        let not_text = URL_SAFE_NO_PAD.encode([list.0.as_slice(), b"\xff"].concat());
+        let long = "A".repeat(MAXIMUM_CURSOR_LENGTH + 1);
+        for cursor in ["x", "bot-1", "%00", "=", &format!("{whole}="), &tag_alone, &not_text, &long] {
+            assert_eq!(page(&list, &format!("cursor={cursor}")), None, "{cursor}");
+        }
+        for limit in ["0", "101", "-1", "1.5", "", "x", "99999999999999999999"] {
+            assert_eq!(page(&list, &format!("limit={limit}")), None, "{limit}");
+        }
+    }
+}
