@@ -13,6 +13,7 @@ use utoipa::OpenApi;
 #[must_use]
 pub fn document() -> Value {
     let mut described = internal::Described::openapi();
+    described.merge(auth::Described::openapi());
     described.merge(skills::Described::openapi());
     described.merge(slack::Described::openapi());
     let mut document = serde_json::to_value(described).expect("a document is JSON");
@@ -30,6 +31,8 @@ pub fn document() -> Value {
         { "name": "runtime", "description": "A pool's machine, with the internal token or a token bound to the pool." },
         { "name": "operator", "description": "The operator, with the internal token." },
         { "name": "skill", "description": "A skill, with the skill token, one bound to its pool, or the internal token." },
+        { "name": "browser", "description": "A browser, signed in or not; a request that changes something comes from a trusted origin." },
+        { "name": "user", "description": "A signed-in person, with the session cookie." },
         { "name": "public", "description": "Anybody." },
     ]);
     document["components"]["securitySchemes"] = security_schemes();
@@ -81,6 +84,10 @@ fn security_schemes() -> Value {
         "internalBearer": bearer("The internal token, or a pool's runtime token."),
         "skillToken": header("The skill token, or a pool's skill token."),
         "skillBearer": bearer("The skill token, or a pool's skill token."),
+        "sessionCookie": {
+            "type": "apiKey", "in": "cookie", "name": "better-auth.session_token",
+            "description": "The session cookie; over https its name begins `__Secure-`.",
+        },
         "slackSignature": {
             "type": "apiKey", "in": "header", "name": "x-slack-signature",
             "description": "Slack's signature over the timestamp and the raw body.",
@@ -121,6 +128,7 @@ fn add_public_routes(document: &mut Value) {
     for (path, media_type, schema) in [
         ("/", "application/json", &index),
         ("/health", "application/json", &health),
+        ("/health/auth", "application/json", &health),
         ("/health/internal", "application/json", &health),
         ("/health/skills", "application/json", &health),
         ("/health/slack", "application/json", &health),
@@ -258,7 +266,8 @@ fn describe(operation: &mut Value, words: &Operation) {
         "skill" => json!([
             { "skillToken": [] }, { "skillBearer": [] }, { "internalToken": [] }, { "internalBearer": [] },
         ]),
-        "public" => json!([]),
+        "public" | "browser" => json!([]),
+        "user" => json!([{ "sessionCookie": [] }]),
         _ => json!([{ "internalToken": [] }, { "internalBearer": [] }]),
     };
     let mut responses = Map::new();

@@ -4,7 +4,7 @@ use portcullis_auth::Clock;
 use reqwest::{Method, RequestBuilder};
 
 use crate::{
-    StandInPool, System,
+    Person, StandInPool, System,
     seed::{self, Connected},
     slack,
 };
@@ -17,6 +17,10 @@ pub const POOL: &str = "pool-1";
 pub enum Tier {
     /// Nothing.
     Public,
+    /// No credential, and no page of another origin.
+    Browser,
+    /// The session cookie of a signed-in person.
+    User,
     /// A signature over the body.
     Slack,
     /// The internal token, in either mode, or the pool's runtime token.
@@ -34,17 +38,24 @@ impl Tier {
     #[must_use]
     pub fn refusal(self) -> &'static str {
         match self {
-            Self::Public => unreachable!("nobody is refused"),
+            Self::Public | Self::Browser => unreachable!("nobody is refused"),
+            Self::User => "Unauthorized",
             Self::Slack => "Invalid signature",
             Self::Registration | Self::Operator | Self::Runtime => "Unauthorized internal request",
             Self::Skill => "Unauthorized skill request",
         }
     }
 
+    /// Whether anybody may call it.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Public | Self::Browser)
+    }
+
     /// Whether a token in a header is what it asks for.
     #[must_use]
     pub fn takes_tokens(self) -> bool {
-        !matches!(self, Self::Public | Self::Slack)
+        !matches!(self, Self::Public | Self::Browser | Self::User | Self::Slack)
     }
 }
 
@@ -115,6 +126,17 @@ const ACTION: Body = Body::Json(r#"{"botId":"bot-1","action":"GMAIL_SEND_EMAIL",
 const TOOLKIT: Body = Body::Json(r#"{"botId":"bot-1","toolkitSlug":"gmail"}"#);
 const FEEDBACK: Body = Body::Json(r#"{"content":"Well done","agentId":"bot-1"}"#);
 
+const SIGN_UP: Body = Body::Json(r#"{"name":"Bob","email":"bob@example.com","password":"correct horse battery"}"#);
+const SIGN_IN: Body = Body::Json(r#"{"email":"nobody@example.com","password":"correct horse battery"}"#);
+const EMAIL: Body = Body::Json(r#"{"email":"nobody@example.com"}"#);
+const RESET: Body = Body::Json(r#"{"token":"no-token","newPassword":"correct horse battery"}"#);
+const SEND_CODE: Body = Body::Json(r#"{"email":"nobody@example.com","type":"email-verification"}"#);
+const CODE: Body = Body::Json(r#"{"email":"nobody@example.com","otp":"000000"}"#);
+const SESSION_ID: Body = Body::Json(r#"{"token":"no-session"}"#);
+const CHANGE: Body =
+    Body::Json(r#"{"currentPassword":"not the password","newPassword":"correct horse battery staple"}"#);
+const NEW_NAME: Body = Body::Json(r#"{"name":"Ada"}"#);
+const WRONG_PASSWORD: Body = Body::Json(r#"{"password":"not the password"}"#);
 const SKILL: Body = Body::Json(r##"{"content":"# Maps","files":{"run.sh":"echo"}}"##);
 const TEMPLATE: Body = Body::Json(r##"{"content":"# Agents","writeMode":"seed"}"##);
 const BOT: Body = Body::Json(r#"{"name":"Another bot","poolId":"pool-1","modelId":"a-model"}"#);
@@ -336,6 +358,46 @@ pub const ROUTES: &[Route] = &[
     route("/api/internal/feedback", Tier::Skill, &[call("POST", "/api/internal/feedback", FEEDBACK, 200)])
         .serves_every_pool()
         .takes(5 * 1024 * 1024),
+    route("/health/auth", Tier::Public, &[call("GET", "/health/auth", HEALTH, 200)]),
+    route("/api/auth/ok", Tier::Browser, &[call("GET", "/api/auth/ok", Body::None, 200)]),
+    route("/api/auth/sign-up/email", Tier::Browser, &[call("POST", "/api/auth/sign-up/email", SIGN_UP, 200)]),
+    route("/api/auth/sign-in/email", Tier::Browser, &[call("POST", "/api/auth/sign-in/email", SIGN_IN, 401)]),
+    route("/api/auth/sign-out", Tier::Browser, &[call("POST", "/api/auth/sign-out", Body::None, 200)]),
+    route("/api/auth/get-session", Tier::Browser, &[call("GET", "/api/auth/get-session", Body::None, 200)]),
+    route(
+        "/api/auth/request-password-reset",
+        Tier::Browser,
+        &[call("POST", "/api/auth/request-password-reset", EMAIL, 200)],
+    ),
+    route("/api/auth/reset-password", Tier::Browser, &[call("POST", "/api/auth/reset-password", RESET, 400)]),
+    route(
+        "/api/auth/send-verification-email",
+        Tier::Browser,
+        &[call("POST", "/api/auth/send-verification-email", EMAIL, 200)],
+    ),
+    route("/api/auth/verify-email", Tier::Browser, &[call("GET", "/api/auth/verify-email?token=x", Body::None, 401)]),
+    route(
+        "/api/auth/email-otp/send-verification-otp",
+        Tier::Browser,
+        &[call("POST", "/api/auth/email-otp/send-verification-otp", SEND_CODE, 200)],
+    ),
+    route(
+        "/api/auth/email-otp/verify-email",
+        Tier::Browser,
+        &[call("POST", "/api/auth/email-otp/verify-email", CODE, 400)],
+    ),
+    route("/api/auth/list-sessions", Tier::User, &[call("GET", "/api/auth/list-sessions", Body::None, 200)]),
+    route("/api/auth/revoke-session", Tier::User, &[call("POST", "/api/auth/revoke-session", SESSION_ID, 200)]),
+    route(
+        "/api/auth/revoke-other-sessions",
+        Tier::User,
+        &[call("POST", "/api/auth/revoke-other-sessions", Body::None, 200)],
+    ),
+    route("/api/auth/change-password", Tier::User, &[call("POST", "/api/auth/change-password", CHANGE, 400)]),
+    route("/api/auth/update-user", Tier::User, &[call("POST", "/api/auth/update-user", NEW_NAME, 200)]),
+    route("/api/auth/delete-user", Tier::User, &[call("POST", "/api/auth/delete-user", WRONG_PASSWORD, 400)]),
+    // The person is signed out after it, and signs in no more.
+    route("/api/auth/revoke-sessions", Tier::User, &[call("POST", "/api/auth/revoke-sessions", Body::None, 200)]),
 ];
 
 /// Each call with its route.
@@ -351,13 +413,16 @@ pub struct Prepared {
     pub connected: Connected,
     /// Its pool.
     pub stand_in: StandInPool,
+    /// The cookie of a signed-in person.
+    pub cookie: String,
 }
 
 impl Prepared {
     /// Prepares a system.
     pub async fn new(system: System) -> Self {
         let (connected, stand_in) = seed::connected(&system).await;
-        Self { system, connected, stand_in }
+        let cookie = Person::new(&system, "ada@example.com").registered("correct horse battery").await.cookie();
+        Self { system, connected, stand_in, cookie }
     }
 
     /// The call with no credential, by another method.
@@ -385,7 +450,11 @@ impl Prepared {
     pub fn authorized_with_method(&self, route: &Route, call: &Call, method: Method) -> RequestBuilder {
         let settings = &self.system.settings;
         match route.tier {
-            Tier::Public => self.with_method(call, method),
+            Tier::Public | Tier::Browser => self.with_method(call, method),
+            Tier::User => {
+                let request = self.with_method(call, method).header("origin", self.system.stack.base_url());
+                request.header("cookie", &self.cookie)
+            }
             Tier::Slack => self.sign(self.with_method(call, method), call, &self.connected.signing_secret),
             Tier::Skill => self.with_method(call, method).header("x-internal-token", &settings.skill_token),
             Tier::Registration | Tier::Operator | Tier::Runtime => {

@@ -209,5 +209,27 @@ fn link_digest(purpose: &str, token: &str) -> Digest {
 
 /// What the `OpenAPI` document says of this function.
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(openapi::Error)))]
+#[openapi(
+    paths(
+        account::sign_up::handle,
+        account::update::handle,
+        account::delete::handle,
+        password::change::handle,
+        password::request_reset::handle,
+        password::reset::handle,
+        session::sign_in::handle,
+        session::sign_out::handle,
+        session::get::handle,
+        session::list::handle,
+        session::revoke::one,
+        session::revoke::all,
+        session::revoke::others,
+        verification::send_email::handle,
+        verification::send_code::handle,
+        verification::verify_code::handle,
+        verification::verify_link::handle,
+        account::ok,
+    ),
+    components(schemas(openapi::Error))
+)]
 pub struct Described;

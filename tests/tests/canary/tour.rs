@@ -5,7 +5,7 @@ use portcullis_auth::Clock;
 use portcullis_tests::{
     Answer, Behaviour, Fault, FaultProxy, StandInLiteLlm, System,
     lite_llm::Mood,
-    routes::{Body, Prepared, Tier, calls},
+    routes::{Body, Prepared, calls},
     slack,
     system::{Settings, eventually, random_hex, send},
 };
@@ -379,7 +379,7 @@ impl Tour {
             Fault::Code("InternalServerError"),
         ] {
             self.proxy.rule(move |_| fault.clone());
-            for (route, call) in calls().filter(|(route, _)| route.tier != Tier::Public) {
+            for (route, call) in calls().filter(|(route, _)| !route.tier.is_open()) {
                 let request = self.prepared.authorized(route, call);
                 self.send("a failing store", request, &[]).await;
             }

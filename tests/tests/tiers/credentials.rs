@@ -120,7 +120,12 @@ impl Foreign {
 pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, route: &Route, call: &Call) -> Vec<Foreign> {
     let tier = route.tier;
     match tier {
-        Tier::Public => Vec::new(),
+        Tier::Public | Tier::Browser => Vec::new(),
+        Tier::User => {
+            let tokens = malformed(&prepared.system, tier).into_iter();
+            let refused = |(what, headers)| Foreign { what, headers, status: 401, message: tier.refusal() };
+            tokens.chain(malformed_cookies(prepared)).map(refused).collect()
+        }
         Tier::Slack => foreign_to_slack(prepared, tokens, call),
         _ => {
             let mut all = Vec::new();
@@ -137,6 +142,24 @@ pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, route: &Route, call: &Ca
             all
         }
     }
+}
+
+/// Cookies that are no session's: each a 401.
+fn malformed_cookies(prepared: &Prepared) -> Vec<(String, Vec<(&'static str, String)>)> {
+    let right = &prepared.cookie;
+    let (name, value) = right.split_once('=').unwrap();
+    let (token, _) = value.split_once('.').unwrap();
+    let cookies = [
+        ("an empty cookie", format!("{name}=")),
+        ("a token without its signature", format!("{name}={token}")),
+        ("a token with an empty signature", format!("{name}={token}.")),
+        ("a cut cookie", right[..right.len() - 1].to_owned()),
+        ("a cookie of another name", format!("other.session_token={value}")),
+        ("a cookie of the other scheme", format!("__Secure-{right}")),
+        ("two cookies of the name", format!("{right}; {name}=x.y")),
+    ];
+    let origin = prepared.system.stack.base_url();
+    cookies.map(|(what, cookie)| (what.to_owned(), vec![("cookie", cookie), ("origin", origin.clone())])).into()
 }
 
 /// What is no token at all, and what is nearly the right one: each a 401.

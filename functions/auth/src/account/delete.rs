@@ -7,6 +7,7 @@ use http::HeaderMap;
 use portcullis_runtime::{
     ApiError,
     json::Json,
+    openapi,
     tier::{Browser, User},
 };
 use secrecy::SecretString;
@@ -18,18 +19,28 @@ use crate::{App, answer, error, password};
 const FRESH_FOR: Duration = Duration::from_hours(24);
 
 /// Proof that it is the account's owner; a session of less than a day needs none.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = DeleteUser)]
 pub(crate) struct Request {
+    #[schema(value_type = Option<String>)]
     password: Option<SecretString>,
 }
 
 /// Words of better-auth.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = DeleteUserAnswer)]
 pub(crate) struct Response {
     success: bool,
     message: &'static str,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/delete-user",
+    tag = "user",
+    request_body = Request,
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,

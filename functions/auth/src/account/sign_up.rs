@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::{Email, Password};
-use portcullis_runtime::{ApiError, fields::optional, front, json::Json};
+use portcullis_runtime::{ApiError, fields::optional, front, json::Json, openapi};
 use portcullis_store::{NewUser, SignedUp, User};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -13,25 +13,38 @@ use super::{PersonName, Picture};
 use crate::{App, answer, error, mails, verification};
 
 /// A person who signs up.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SignUp)]
 pub(crate) struct Request {
+    #[schema(value_type = String)]
     name: PersonName,
     email: String,
+    #[schema(value_type = String)]
     password: SecretString,
     #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<String>)]
     image: Option<Picture>,
     #[serde(default, rename = "callbackURL")]
     callback_url: Option<String>,
 }
 
 /// The account. There is no session until the address is verified.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = SignUpAnswer)]
 pub(crate) struct Response {
+    #[schema(value_type = Option<String>)]
     token: Option<()>,
     user: answer::User,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/sign-up/email",
+    tag = "browser",
+    request_body = Request,
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     Json(request): Json<Request>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use portcullis_runtime::{ApiError, json::Json, tier::User};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::User};
 use portcullis_store::ProfileChange;
 use serde::{Deserialize, Deserializer};
 
@@ -11,10 +11,13 @@ use super::{PersonName, Picture};
 use crate::{App, answer::Status, error};
 
 /// What changes; what is absent stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = UpdateUser)]
 pub(crate) struct Request {
+    #[schema(value_type = Option<String>)]
     name: Option<PersonName>,
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
     image: Option<Option<Picture>>,
     email: Option<String>,
 }
@@ -24,6 +27,13 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<P
     Option::deserialize(deserializer).map(Some)
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/update-user",
+    tag = "user",
+    request_body = Request,
+    responses((status = 200, body = Status), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,

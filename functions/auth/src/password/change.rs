@@ -8,6 +8,7 @@ use portcullis_auth::{Password, SessionId};
 use portcullis_runtime::{
     ApiError,
     json::Json,
+    openapi,
     tier::{Browser, User},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -17,20 +18,32 @@ use crate::{App, answer, error, mails, password, session};
 
 /// The password that is and the one that shall be. `revokeOtherSessions` is taken and decides nothing: they always end, since
 /// a password is most often changed when somebody else knows it.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ChangePassword)]
 pub(crate) struct Request {
+    #[schema(value_type = String)]
     current_password: SecretString,
+    #[schema(value_type = String)]
     new_password: SecretString,
 }
 
 /// The new session.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = ChangePasswordAnswer)]
 pub(crate) struct Response {
+    #[schema(value_type = String)]
     token: SessionId,
     user: answer::User,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/change-password",
+    tag = "user",
+    request_body = Request,
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,

@@ -4,27 +4,36 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Email;
-use portcullis_runtime::{ApiError, json::Json};
+use portcullis_runtime::{ApiError, json::Json, openapi};
 use portcullis_store::NewVerification;
 use serde::{Deserialize, Serialize};
 
 use crate::{App, error, mails, password::RESET, verification::LINK_LIFETIME};
 
 /// Whose password, and the page that asks for the new one.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RequestPasswordReset)]
 pub(crate) struct Request {
     email: String,
     redirect_to: Option<String>,
 }
 
 /// The same for an address that has no account.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = RequestPasswordResetAnswer)]
 pub(crate) struct Response {
     status: bool,
     message: &'static str,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/request-password-reset",
+    tag = "browser",
+    request_body = Request,
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     Json(request): Json<Request>,

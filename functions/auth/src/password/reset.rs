@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Password;
-use portcullis_runtime::{ApiError, json::Json};
+use portcullis_runtime::{ApiError, json::Json, openapi};
 use portcullis_store::VerificationError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -12,13 +12,23 @@ use serde::Deserialize;
 use crate::{App, answer::Status, error, link_digest, password::RESET};
 
 /// The link's token and the password that shall be.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ResetPassword)]
 pub(crate) struct Request {
+    #[schema(value_type = String)]
     new_password: SecretString,
+    #[schema(value_type = String)]
     token: SecretString,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/reset-password",
+    tag = "browser",
+    request_body = Request,
+    responses((status = 200, body = Status), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     Json(request): Json<Request>,

@@ -4,18 +4,25 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::HeaderMap;
-use portcullis_runtime::{ApiError, tier::Browser};
+use portcullis_runtime::{ApiError, openapi, tier::Browser};
 use serde::Serialize;
 
 use crate::{App, answer, session};
 
 /// The session and its account.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = GetSessionAnswer)]
 pub(crate) struct Response {
     session: answer::Session,
     user: answer::User,
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/auth/get-session",
+    tag = "browser",
+    responses((status = 200, body = Option<Response>), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     browser: Browser,

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use portcullis_runtime::{ApiError, tier::User};
+use portcullis_runtime::{ApiError, openapi, tier::User};
 
 use crate::{App, answer::Session};
 
+#[utoipa::path(
+    get,
+    path = "/api/auth/list-sessions",
+    tag = "user",
+    responses((status = 200, body = Vec<Session>), openapi::Refusals),
+)]
 pub(crate) async fn handle(State(app): State<Arc<App>>, caller: User) -> Result<axum::Json<Vec<Session>>, ApiError> {
     let user = app.store.user(&caller.id).await?.ok_or_else(|| ApiError::unauthenticated("Unauthorized"))?;
     let mut sessions = app.store.sessions_of(&user).await?;

@@ -4,18 +4,26 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::SessionId;
-use portcullis_runtime::{ApiError, json::Json, tier::User};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::User};
 use serde::Deserialize;
 
 use crate::{App, answer::Status, error};
 
 /// A session by its id, as `list-sessions` tells it.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = RevokeSession)]
 pub(crate) struct Request {
     token: String,
 }
 
 /// Ends one session. One that is not the account's is no error, as in better-auth: it would tell which ids there are.
+#[utoipa::path(
+    post,
+    path = "/api/auth/revoke-session",
+    tag = "user",
+    request_body = Request,
+    responses((status = 200, body = Status), openapi::Refusals),
+)]
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
     caller: User,
@@ -28,12 +36,24 @@ pub(crate) async fn one(
 }
 
 /// Ends all sessions, the caller's own among them.
+#[utoipa::path(
+    post,
+    path = "/api/auth/revoke-sessions",
+    tag = "user",
+    responses((status = 200, body = Status), openapi::Refusals),
+)]
 pub(crate) async fn all(State(app): State<Arc<App>>, caller: User) -> Result<axum::Json<Status>, ApiError> {
     app.store.end_sessions(&caller.id, |_| true).await.map_err(error::refuse_user)?;
     Ok(Status::done())
 }
 
 /// Ends all sessions but the caller's own.
+#[utoipa::path(
+    post,
+    path = "/api/auth/revoke-other-sessions",
+    tag = "user",
+    responses((status = 200, body = Status), openapi::Refusals),
+)]
 pub(crate) async fn others(State(app): State<Arc<App>>, caller: User) -> Result<axum::Json<Status>, ApiError> {
     app.store.end_sessions(&caller.id, |one| one != caller.session_id()).await.map_err(error::refuse_user)?;
     Ok(Status::done())

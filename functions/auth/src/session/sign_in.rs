@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::HeaderMap;
 use portcullis_auth::{Email, Password, SessionId, password::Verdict};
-use portcullis_runtime::{ApiError, json::Json, tier::Browser};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::Browser};
 use portcullis_store::{Login, OpenSessionError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::{App, SignInSubjects, answer, error, password::count_failure, session};
 
 /// Address and password.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SignIn)]
 pub(crate) struct Request {
     email: String,
+    #[schema(value_type = String)]
     password: SecretString,
     remember_me: Option<bool>,
     #[serde(default, rename = "callbackURL")]
@@ -24,15 +26,24 @@ pub(crate) struct Request {
 }
 
 /// The session's id and the account.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = SignInAnswer)]
 pub(crate) struct Response {
     redirect: bool,
+    #[schema(value_type = String)]
     token: SessionId,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     user: answer::User,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/sign-in/email",
+    tag = "browser",
+    request_body = Request,
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     browser: Browser,

@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::HeaderMap;
-use portcullis_runtime::{ApiError, tier::Browser};
+use portcullis_runtime::{ApiError, openapi, tier::Browser};
 use portcullis_store::UserError;
 
 use crate::{App, answer};
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/sign-out",
+    tag = "browser",
+    responses((status = 200, body = answer::Success), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     browser: Browser,

@@ -4,19 +4,27 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Email;
-use portcullis_runtime::{ApiError, json::Json};
+use portcullis_runtime::{ApiError, json::Json, openapi};
 use serde::Deserialize;
 
 use super::new_code;
 use crate::{App, answer::Success, error, mails};
 
 /// The address and what the code is for.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = SendVerificationCode)]
 pub(crate) struct Request {
     email: String,
     r#type: String,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/email-otp/send-verification-otp",
+    tag = "browser",
+    request_body = Request,
+    responses((status = 200, body = Success), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     Json(request): Json<Request>,

@@ -4,19 +4,27 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Email;
-use portcullis_runtime::{ApiError, json::Json};
+use portcullis_runtime::{ApiError, json::Json, openapi};
 use serde::Deserialize;
 
 use crate::{App, answer::Status, error, verification};
 
 /// The address, and where the link leads on to.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = SendVerificationEmail)]
 pub(crate) struct Request {
     email: String,
     #[serde(default, rename = "callbackURL")]
     callback_url: Option<String>,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/send-verification-email",
+    tag = "browser",
+    request_body = Request,
+    responses((status = 200, body = Status), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     Json(request): Json<Request>,

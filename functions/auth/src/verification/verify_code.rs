@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Email;
-use portcullis_runtime::{ApiError, json::Json};
+use portcullis_runtime::{ApiError, json::Json, openapi};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -12,20 +12,31 @@ use super::{code_digest, code_id};
 use crate::{App, answer, error};
 
 /// Address and code.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = VerifyEmail)]
 pub(crate) struct Request {
     email: String,
+    #[schema(value_type = String)]
     otp: SecretString,
 }
 
 /// The verified account. There is no session: signing in needs the password.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = VerifyEmailAnswer)]
 pub(crate) struct Response {
     status: bool,
+    #[schema(value_type = Option<String>)]
     token: Option<()>,
     user: answer::User,
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/auth/email-otp/verify-email",
+    tag = "browser",
+    request_body = Request,
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     Json(request): Json<Request>,

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use http::request::Parts;
-use portcullis_runtime::{ApiError, params};
+use portcullis_runtime::{ApiError, openapi, params};
 use portcullis_store::VerificationError;
 use serde::Serialize;
 use url::Url;
@@ -16,12 +16,21 @@ use super::VERIFY;
 use crate::{App, link_digest};
 
 /// Answer where no page is named that is to be shown.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = VerifyEmailLink)]
 struct Verified {
     status: bool,
+    #[schema(value_type = Option<String>)]
     user: Option<()>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/auth/verify-email",
+    tag = "browser",
+    params(("token" = Option<String>, Query), ("callbackURL" = Option<String>, Query)),
+    responses((status = 200, body = Verified), openapi::Refusals),
+)]
 pub(crate) async fn handle(State(app): State<Arc<App>>, parts: Parts) -> Result<Response, ApiError> {
     let callback: Option<String> = params::query(&parts, "callbackURL")?;
     let callback = app.callback(callback.as_deref())?;
