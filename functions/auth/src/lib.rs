@@ -149,7 +149,7 @@ impl SignInSubjects {
 fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
-        v4 => v4,
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -133,10 +133,8 @@ fn page(mails: &[Shown]) -> String {
     }
     for mail in mails.iter().rev() {
         let (subject, to, at) = (escape(&mail.subject), escape(&mail.to), escape(&mail.at));
-        page.push_str(&format!(
-            "<article><h2>{subject}</h2><p>To {to}, {at}<pre>{}</pre></article>",
-            linked(&mail.text)
-        ));
+        let text = linked(&mail.text);
+        page = format!("{page}<article><h2>{subject}</h2><p>To {to}, {at}<pre>{text}</pre></article>");
     }
     page
 }

@@ -182,7 +182,7 @@ async fn the_program_prints_no_token_and_ends_cleanly_when_it_is_told_to() {
     }
     let generated = std::fs::read_to_string(home.path().join("data/dev.env")).unwrap();
     let values: Vec<&str> = generated.lines().filter_map(|line| line.split('\'').nth(1)).collect();
-    assert_eq!(values.len(), 4);
+    assert_eq!(values.len(), 5);
     assert!(values.iter().all(|value| !printed.contains(value)));
     program.terminate().await;
 }

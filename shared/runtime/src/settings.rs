@@ -160,7 +160,7 @@ impl<'a> SettingsReader<'a> {
             return self.note("BETTER_AUTH_URL", Err("must be an https URL"));
         }
         let web = web?.unwrap_or_else(|| api.clone());
-        Ok(Arc::new(Origins::new(api, web, others?.unwrap_or_default())))
+        Ok(Arc::new(Origins::new(api, web, &others?.unwrap_or_default())))
     }
 
     /// The session cookie of the API at `origins`; `COOKIE_DOMAIN` shares it with the domain's other hosts.

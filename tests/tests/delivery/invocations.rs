@@ -28,7 +28,7 @@ async fn a_command_that_can_be_answered_no_more_is_dropped_counted_and_logged_an
     failed(&system, 2).await;
 
     // A second before its end it is still tried.
-    system.clock.advance(INVOCATION_LIFETIME - Duration::from_secs(1));
+    system.clock.advance(INVOCATION_LIFETIME.saturating_sub(Duration::from_secs(1)));
     failed(&system, 4).await;
     pool.behave(Behaviour::Answer(200));
     system.clock.advance(Duration::from_mins(2));

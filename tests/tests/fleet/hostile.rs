@@ -124,8 +124,8 @@ async fn a_channels_fields_have_bounds() {
 #[tokio::test]
 async fn a_channel_is_of_one_bot_team_and_app_and_a_bot_has_twenty() {
     let (system, secret, token) = fleet().await;
-    let taken = put(&system, "/api/internal/channels/channel-2", channel(&secret, &token)).await;
-    assert_refused(&taken, 409, "This team and app are connected to another channel");
+    let second = put(&system, "/api/internal/channels/channel-2", channel(&secret, &token)).await;
+    assert_refused(&second, 409, "This team and app are connected to another channel");
     assert_eq!(put(&system, "/api/internal/bots/bot-2", bot("pool-1")).await.status, 200);
     for (field, other) in [("botId", "bot-2"), ("teamId", "T0OTHER"), ("appId", "A0OTHER")] {
         let mut body = channel(&secret, &token);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::User};
-use portcullis_store::ProfileChange;
-use serde::{Deserialize, Deserializer};
+use portcullis_runtime::{ApiError, fields::change, json::Json, openapi, tier::User};
+use portcullis_store::{Change, ProfileChange};
+use serde::Deserialize;
 
 use super::{PersonName, Picture};
 use crate::{App, answer::Status, error};
@@ -16,15 +16,10 @@ use crate::{App, answer::Status, error};
 pub(crate) struct Request {
     #[schema(value_type = Option<String>)]
     name: Option<PersonName>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "change")]
     #[schema(value_type = Option<String>)]
-    image: Option<Option<Picture>>,
+    image: Change<Picture>,
     email: Option<String>,
-}
-
-/// Tells a `null`, which takes the picture away, from an absent field.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Picture>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 #[utoipa::path(
@@ -42,10 +37,7 @@ pub(crate) async fn handle(
     if request.email.is_some() {
         return Err(ApiError::bad_request("EMAIL_CAN_NOT_BE_UPDATED", "Email can not be updated"));
     }
-    let change = ProfileChange {
-        name: request.name.map(|name| name.0),
-        image: request.image.map(|image| image.map(|image| image.0)),
-    };
+    let change = ProfileChange { name: request.name.map(|name| name.0), image: request.image.map(|image| image.0) };
     if change == ProfileChange::default() {
         return Err(ApiError::bad_request("NO_FIELDS_TO_UPDATE", "No fields to update"));
     }

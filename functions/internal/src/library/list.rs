@@ -47,8 +47,8 @@ impl App {
             |name: &LibraryName| request.after.as_ref().is_none_or(|after| name.as_str() > after.as_str());
         let mut rest = contents.documents().filter(|document| begins_after(&document.name)).peekable();
         let items: Vec<_> = rest.by_ref().take(request.limit).map(Listed::from).collect();
-        let last = items.last().map(|item| item.name.to_string());
-        let after = last.filter(|_| rest.peek().is_some());
+        let is_cut = rest.peek().is_some();
+        let after = items.last().map(|item| item.name.to_string()).filter(|_| is_cut);
         Ok(Json(list.answer(items, after)))
     }
 }

@@ -101,10 +101,10 @@ impl Store {
         for (attribute, read) in reads {
             match read {
                 Some(read) => {
-                    condition.push_str(&format!(" AND #{attribute} = :{attribute}"));
+                    condition = format!("{condition} AND #{attribute} = :{attribute}");
                     values.insert(format!(":{attribute}"), read);
                 }
-                None => condition.push_str(&format!(" AND attribute_not_exists(#{attribute})")),
+                None => condition = format!("{condition} AND attribute_not_exists(#{attribute})"),
             }
         }
         self.update_of(&known.id, update, &condition, values)

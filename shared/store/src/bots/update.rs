@@ -271,10 +271,10 @@ impl Store {
         for (attribute, name, read) in reads {
             match read {
                 Some(read) => {
-                    condition.push_str(&format!(" AND #{attribute} = {name}"));
+                    condition = format!("{condition} AND #{attribute} = {name}");
                     values.insert(name.to_owned(), read);
                 }
-                None => condition.push_str(&format!(" AND attribute_not_exists(#{attribute})")),
+                None => condition = format!("{condition} AND attribute_not_exists(#{attribute})"),
             }
         }
         let text = expression.text();

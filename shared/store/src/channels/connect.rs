@@ -174,7 +174,7 @@ impl Store {
             SigningSource::Platform => actions.push(self.delete_credential(id, Kind::SigningSecret)?),
             // It may have been about to end with the channel.
             SigningSource::Stored if !channel.platform_app => {
-                actions.push(self.keep_credential(id, Kind::SigningSecret)?)
+                actions.push(self.keep_credential(id, Kind::SigningSecret)?);
             }
             SigningSource::Stored => {}
         }
@@ -201,7 +201,7 @@ impl Store {
     fn new_delivery_secret(&self) -> SecretString {
         let mut bytes = [0; DELIVERY_SECRET_BYTES];
         self.randomness().fill(&mut bytes);
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+        hex::encode(bytes).into()
     }
 
     /// Writes a channel's row, on the condition that it is as it was read.

@@ -4,7 +4,7 @@ use portcullis_auth::{PasswordHash, UserId};
 
 use super::{Login, User};
 use crate::{
-    Store, StoreError,
+    Change, Store, StoreError,
     attribute::{attributes, text},
     auth_sessions::{NewAuthSession, Sessions},
     backoff::Backoff,
@@ -16,8 +16,8 @@ use crate::{
 pub struct ProfileChange {
     /// The name.
     pub name: Option<String>,
-    /// The picture; `Some(None)` takes it away.
-    pub image: Option<Option<String>>,
+    /// The picture.
+    pub image: Change<String>,
 }
 
 /// Reason why an account was not changed.
@@ -40,9 +40,14 @@ impl Store {
         let mut backoff = Backoff::of_race();
         loop {
             let known = self.user(user).await?.ok_or(UserError::NotFound)?;
+            let image = match &change.image {
+                Change::Keep => known.image.clone(),
+                Change::Remove => None,
+                Change::Set(image) => Some(image.clone()),
+            };
             let changed = User {
                 name: change.name.clone().unwrap_or_else(|| known.name.clone()),
-                image: change.image.clone().unwrap_or_else(|| known.image.clone()),
+                image,
                 updated_at: self.now(),
                 revision: known.revision + 1,
                 ..known.clone()
