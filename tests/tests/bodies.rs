@@ -136,7 +136,10 @@ async fn only_json_is_taken() {
     let prepared = prepared().await;
     for (call, text) in json_calls() {
         let method = || call.method.parse::<Method>().unwrap();
-        let bare = || prepared.system.internal(method(), call.path).body(text);
+        let bare = || {
+            let request = prepared.system.internal(method(), call.path).header("cookie", &prepared.cookie);
+            request.header("origin", prepared.system.stack.base_url()).body(text)
+        };
         for taken in
             ["application/json", "APPLICATION/JSON", "application/json; charset=utf-8", "application/vnd.api+json"]
         {
