@@ -98,14 +98,17 @@ pub fn serve_with(
     if let Some(documents) = extras.documents {
         router = router.merge(described(Arc::new(documents)));
     }
+    let mut behind_tiers = Router::new();
     for mounted in mounted {
-        router = router.merge(mounted.router);
+        behind_tiers = behind_tiers.merge(mounted.router);
     }
-    #[expect(clippy::disallowed_methods, reason = "the 404 gives nothing away")]
-    let mut router = router.fallback(async || ApiError::not_found("Not found"));
+    // Around the tiers' routes alone: nothing else answers a preflight.
     if let Some(origins) = extras.origins {
-        router = router.layer(cors::layer(origins));
+        behind_tiers = behind_tiers.layer(cors::layer(origins));
     }
+    router = router.merge(behind_tiers);
+    #[expect(clippy::disallowed_methods, reason = "the 404 gives nothing away")]
+    let router = router.fallback(async || ApiError::not_found("Not found"));
     router.layer(middleware::from_fn_with_state(front, answer))
 }
 
