@@ -467,7 +467,8 @@ async fn secrets_manager(secrets: Arc<Mutex<BTreeMap<String, String>>>) -> SdkCo
 async fn a_rotated_master_key_is_looked_up_again_before_a_pool_goes_without_a_key() {
     let (lite_llm, system) = (StandInLiteLlm::start().await, System::start().await);
     let models = |master: &str| json!({ "LITELLM_BASE_URL": lite_llm.url(), "LITELLM_MASTER_KEY": master }).to_string();
-    let names = ["configuration", "delivery-secrets", "pool-secrets", "runtime-tokens", "skill-tokens"];
+    let names =
+        ["configuration", "signing-secrets", "delivery-secrets", "pool-secrets", "runtime-tokens", "skill-tokens"];
     let mut secrets: BTreeMap<_, _> = names.map(|name| (format!("/p/keys/{name}"), random_hex(32))).into();
     secrets.insert("/p/internal-token".to_owned(), system.settings.internal_token.clone());
     secrets.insert("/p/litellm".to_owned(), models(&lite_llm.master_key()));
