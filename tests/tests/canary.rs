@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis_runtime::logging::LineSink;
 use portcullis_tests::{StandInLiteLlm, logs, system::random_hex};
 
-use search::Canary;
+use search::{Canary, Searcher};
 use tour::Tour;
 
 #[tokio::test]
@@ -50,6 +50,8 @@ async fn each_form_of_a_secret_is_found_in_a_log_line() {
     for (form, text) in canary.forms() {
         let line = format!(r#"{{"message":"planted","{form}":"before{text}after"}}"#);
         assert!(canary.found_in(&line).is_some(), "{form}");
+        let others = [Canary::new("another", "another secret"), Canary::new("planted", &secret)];
+        assert!(Searcher::new(&others).found_in(&line).into_keys().eq([1]), "{form}");
     }
     for offset in 0..5 {
         let encoded = STANDARD.encode(format!("{}{secret} and more", "x".repeat(offset)));

@@ -1,5 +1,8 @@
 //! Looking for a secret in whatever form it may have got somewhere.
 
+use std::collections::BTreeMap;
+
+use aho_corasick::AhoCorasick;
 use base64::{Engine as _, engine::GeneralPurpose, engine::general_purpose};
 
 /// A secret that must not be found, under a name that may be printed.
@@ -57,6 +60,30 @@ impl Canary {
     /// Each form.
     pub fn forms(&self) -> &[(&'static str, String)] {
         &self.forms
+    }
+}
+
+/// Searches for all forms of many secrets in one pass over a text: one after another would take minutes.
+pub struct Searcher {
+    forms: AhoCorasick,
+    /// The secret, by its place, and the name of each form.
+    of_forms: Vec<(usize, &'static str)>,
+}
+
+impl Searcher {
+    /// Searches for these.
+    pub fn new(canaries: &[Canary]) -> Self {
+        let forms = canaries
+            .iter()
+            .enumerate()
+            .flat_map(|(place, canary)| canary.forms.iter().map(move |(name, form)| ((place, *name), form.as_str())));
+        let (of_forms, texts): (Vec<_>, Vec<_>) = forms.unzip();
+        Self { forms: AhoCorasick::new(texts).expect("the forms fit an automaton"), of_forms }
+    }
+
+    /// The secrets that stand in a text, by their place, each with a form of it that does.
+    pub fn found_in(&self, text: &str) -> BTreeMap<usize, &'static str> {
+        self.forms.find_overlapping_iter(text).map(|found| self.of_forms[found.pattern().as_usize()]).collect()
     }
 }
 

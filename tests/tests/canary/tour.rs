@@ -13,7 +13,7 @@ use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::search::Canary;
+use super::search::{Canary, Searcher};
 
 const SECRETS: &str = "/api/internal/pools/pool-1/secrets";
 const EVENTS: &str = "/api/slack/events";
@@ -57,6 +57,9 @@ fn meant_at(path: &str) -> &'static [&'static str] {
             POOLS_OWN_KEY,
             "POOL_KEY",
         ]
+    } else if path.contains("/list-sessions") {
+        // By which a person tells the own browsers apart.
+        &["a wrong user-agent"]
     } else if path.contains("/secrets/") {
         &["POOL_KEY", "MAPS_KEY"]
     } else {
@@ -242,7 +245,9 @@ impl Tour {
             {
                 for value in [json!(c), json!([c]), json!({ c.clone(): c }), json!(format!("{c}\0"))] {
                     // What it is of, and what it is called, is said in an answer; it is no secret.
-                    if ["poolId", "sessionKey", "title"].contains(&field.as_str()) && value == json!(c) {
+                    if ["poolId", "sessionKey", "title", "name", "modelId"].contains(&field.as_str())
+                        && value == json!(c)
+                    {
                         continue;
                     }
                     let mut body = own.clone();
@@ -447,29 +452,34 @@ impl Tour {
         drop(proxy);
         database.shutdown().await;
         let lines = logs.all();
-        let log = lines.join("\n");
         let deliveries: Vec<String> = stand_in
             .seen()
             .iter()
             .map(|delivery| format!("{:?}\n{}", delivery.headers, String::from_utf8_lossy(&delivery.body)))
             .collect();
+        let searcher = Searcher::new(&canaries);
         let mut leaks = Vec::new();
-        for canary in &canaries {
-            for seen in answers.iter().filter(|seen| !seen.meant.contains(&canary.name)) {
-                if let Some(form) = canary.found_in(&seen.text) {
-                    leaks.push(format!("{} ({form}) in the answer to {}: {}", canary.name, seen.what, seen.text));
+        for seen in &answers {
+            for (place, form) in searcher.found_in(&seen.text) {
+                let name = &canaries[place].name;
+                if !seen.meant.contains(name) {
+                    leaks.push(format!("{name} ({form}) in the answer to {}: {}", seen.what, seen.text));
                 }
             }
-            if canary.found_in(&log).is_some() {
-                let found = |line: &&String| canary.found_in(line).is_some();
-                leaks.extend(lines.iter().find(found).map(|line| format!("{} in the log: {line}", canary.name)));
+        }
+        for line in &lines {
+            leaks.extend(
+                searcher.found_in(line).keys().map(|place| format!("{} in the log: {line}", canaries[*place].name)),
+            );
+        }
+        for delivery in &deliveries {
+            for (place, form) in searcher.found_in(delivery) {
+                // A pool gets what Slack sent, and a signature; no secret that signs or opens anything.
+                let name = &canaries[place].name;
+                if !name.contains("message") && name != "Slack's own token" {
+                    leaks.push(format!("{name} ({form}) in a delivery"));
+                }
             }
-            // A pool gets what Slack sent, and a signature; no secret that signs or opens anything.
-            if canary.name.contains("message") || canary.name == "Slack's own token" {
-                continue;
-            }
-            let found = deliveries.iter().filter_map(|delivery| canary.found_in(delivery));
-            leaks.extend(found.map(|form| format!("{} ({form}) in a delivery", canary.name)));
         }
         leaks.truncate(20);
         Found { canaries: canaries.len(), answers: answers.len(), lines: lines.len(), leaks }
