@@ -46,7 +46,7 @@ async fn a_person_signs_up_verifies_signs_in_and_out() {
     let session = ada.get("get-session").await.json();
     assert_eq!(session["user"]["email"], "ada@example.com");
     assert_eq!(session["session"]["token"], signed_in.json()["token"]);
-    // What a page's script sees names the session and does not open it.
+    // The id that a page's script sees names the session and does not open it.
     assert!(!cookie.contains(signed_in.json()["token"].as_str().unwrap()));
     assert_eq!(ada.get("list-sessions").await.json().as_array().unwrap().len(), 1);
 
@@ -83,7 +83,7 @@ async fn thirty_sign_ups_of_one_address_make_one_account() {
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.json()["token"].is_null()), "{answers:?}");
     let mails = ada.mails().await.len();
     assert!((1..=10).contains(&mails), "{mails}");
-    // Of several mails that cross each other, those of the sign-up that came last count.
+    // Several mails may cross each other: those of the last sign-up count.
     for mail in ada.mails().await {
         let link = mail["text"].as_str().unwrap().lines().find(|line| line.starts_with("http")).unwrap().to_owned();
         reqwest::get(link).await.unwrap();
@@ -106,7 +106,7 @@ async fn who_signed_up_with_a_strangers_address_gets_nothing_when_it_is_verified
     ada.sign_up("password of a thief").await;
     let (link, code) = (ada.mailed_link().await, ada.mailed_code().await);
     ada.sign_up(PASSWORD).await;
-    // What was mailed for the thief's sign-up counts no longer.
+    // Code and link of the thief's sign-up count no longer.
     assert!(reqwest::get(&link).await.unwrap().url().as_str().contains("INVALID_TOKEN"));
     let old = ada.post("email-otp/verify-email", &json!({ "email": ada.email, "otp": code })).await;
     assert_eq!(old.status, 400);

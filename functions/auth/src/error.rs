@@ -1,4 +1,6 @@
-//! What better-auth's clients are told of errors. Source: npm `better-auth` 1.7, `BASE_ERROR_CODES` and `EMAIL_OTP_ERROR_CODES`.
+//! Errors in better-auth's codes and words.
+//!
+//! Source: npm `better-auth` 1.7, `BASE_ERROR_CODES` and `EMAIL_OTP_ERROR_CODES`.
 
 use portcullis_auth::PasswordError;
 use portcullis_runtime::ApiError;

@@ -46,7 +46,7 @@ const MAIL_WINDOW: Duration = Duration::from_hours(1);
 /// Random bytes of a mailed link's token.
 const LINK_TOKEN_BYTES: usize = 32;
 
-/// What the handlers work with.
+/// Dependencies of the handlers.
 struct App {
     store: Store,
     hasher: Hasher,
@@ -129,7 +129,7 @@ fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
     [tier::browser(gate, Arc::clone(&app), browser), tier::user(gate, app, user)]
 }
 
-/// Whose failures a sign-in is held to: the account of an address, whether there is one or not, and the client's address.
+/// Throttle subjects of a sign-in: the e-mail address, whether it has an account or not, and the client's address.
 struct SignInSubjects {
     account: ThrottleSubject,
     address: ThrottleSubject,
@@ -207,7 +207,7 @@ fn link_digest(purpose: &str, token: &str) -> Digest {
     Digest::of_parts(&[b"link", purpose.as_bytes(), token.as_bytes()])
 }
 
-/// What the `OpenAPI` document says of this function.
+/// Part of the `OpenAPI` document that describes this function.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(

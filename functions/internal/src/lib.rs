@@ -1,8 +1,9 @@
-//! What a pool's runtime and the operator do: `/api/internal/*` behind the internal token.
+//! The API of pools' runtimes and of the operator: `/api/internal/*` behind the internal token.
 //!
 //! One file an endpoint. This function seals secrets and issues bound tokens, and opens what a pool's configuration holds:
 //! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool and opens no skill's secret.
-//! What a customer's Slack app signs with it seals for the operator and never opens. Where `LiteLLM` has a master key, this function alone holds it.
+//! It seals the signing secrets of customers' Slack apps for the operator, and no code of it opens one. Where `LiteLLM` has a
+//! master key, this function alone holds it.
 
 mod bots;
 mod channels;

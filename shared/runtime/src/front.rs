@@ -66,7 +66,7 @@ pub fn serve(
     serve_with(function, platform, commit_hash, deadline, mounted, Extras::default())
 }
 
-/// What some functions serve beside their routes.
+/// Options of a function's router.
 #[derive(Default)]
 pub struct Extras {
     /// The API's description, as public routes: `GET /openapi.json` and `GET /docs`.

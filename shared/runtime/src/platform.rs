@@ -27,7 +27,7 @@ pub struct Platform {
     pub secrets: Arc<SecretSource>,
     /// The queue of accepted events; `None`: SQS, as `EVENT_QUEUE_URL` says.
     pub queue: Option<Arc<dyn EventQueue>>,
-    /// What takes mail; `None`: SES, as `MAIL_FROM` says.
+    /// Mailer; `None` selects SES with the sender `MAIL_FROM`.
     pub mailer: Option<Arc<dyn Mailer>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,

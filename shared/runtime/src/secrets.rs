@@ -28,7 +28,7 @@ pub enum SecretId {
     Slack,
     /// The models that pools speak through; it may be missing.
     LiteLlm,
-    /// What session cookies are signed with.
+    /// Secret that signs session cookies.
     Session,
 }
 

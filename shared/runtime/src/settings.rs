@@ -144,7 +144,7 @@ impl<'a> SettingsReader<'a> {
         Self::secret(self.platform, SecretId::LiteLlm)
     }
 
-    /// What session cookies are signed with.
+    /// Secret that signs session cookies.
     pub fn session_secret(&self) -> impl Future<Output = Result<Rotating<SessionSecret>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::Session)
     }
@@ -177,7 +177,7 @@ impl<'a> SettingsReader<'a> {
         Ok(SessionCookie::new(api.is_secure(), domain))
     }
 
-    /// What takes mail: the platform's own, else SES from `MAIL_FROM`.
+    /// Mailer: the platform's own, else SES with the sender `MAIL_FROM`.
     pub fn mailer(&mut self) -> Result<Arc<dyn Mailer>, Noted> {
         if let Some(mailer) = &self.platform.mailer {
             return Ok(Arc::clone(mailer));

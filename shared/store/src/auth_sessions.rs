@@ -81,7 +81,7 @@ pub enum OpenSessionError {
     Store(#[from] StoreError),
 }
 
-/// What an account's sessions are to be.
+/// New list of an account's sessions.
 #[derive(Clone, Copy)]
 pub(crate) enum Sessions<'a> {
     None,

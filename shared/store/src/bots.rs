@@ -89,7 +89,7 @@ pub struct Bot {
     pub status: BotStatus,
     /// The model that it speaks with.
     pub model_id: String,
-    /// What its owner tells the model.
+    /// Instructions of its owner to the model.
     pub system_prompt: Option<String>,
     /// Its channels, in the order of their ids.
     pub channels: Vec<ChannelId>,

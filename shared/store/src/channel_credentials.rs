@@ -75,20 +75,7 @@ impl Store {
         kind: Kind,
         secret: &SecretString,
     ) -> Result<TransactWriteItem, StoreError> {
-        let condition = "attribute_not_exists(#channel) OR #schema = :schema";
-        let update = Update::builder()
-            .table_name(self.table_name(TABLE))
-            .set_key(Some(key(channel, kind)))
-            .update_expression(SEAL)
-            .condition_expression(condition)
-            .set_expression_attribute_names(names(&[SEAL, condition]))
-            .set_expression_attribute_values(Some(attributes([
-                (":schema", schema()),
-                (":value", self.seal(kind.domain(), &cell(channel, kind), secret)?),
-                (":now", time(self.now())),
-                (":one", number(1)),
-            ])));
-        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+        self.seal_by(SEAL, channel, kind, secret)
     }
 
     /// The action that seals a credential where the channel has none of this kind; one that is there stays as it is.
@@ -98,13 +85,23 @@ impl Store {
         kind: Kind,
         secret: &SecretString,
     ) -> Result<TransactWriteItem, StoreError> {
+        self.seal_by(SEAL_MISSING, channel, kind, secret)
+    }
+
+    fn seal_by(
+        &self,
+        update: &str,
+        channel: &ChannelId,
+        kind: Kind,
+        secret: &SecretString,
+    ) -> Result<TransactWriteItem, StoreError> {
         let condition = "attribute_not_exists(#channel) OR #schema = :schema";
         let update = Update::builder()
             .table_name(self.table_name(TABLE))
             .set_key(Some(key(channel, kind)))
-            .update_expression(SEAL_MISSING)
+            .update_expression(update)
             .condition_expression(condition)
-            .set_expression_attribute_names(names(&[SEAL_MISSING, condition]))
+            .set_expression_attribute_names(names(&[update, condition]))
             .set_expression_attribute_values(Some(attributes([
                 (":schema", schema()),
                 (":value", self.seal(kind.domain(), &cell(channel, kind), secret)?),

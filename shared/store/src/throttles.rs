@@ -36,7 +36,7 @@ pub const FAILURES_ARE_KEPT_FOR: Duration = Duration::from_hours(1);
 pub struct ThrottleSubject(String);
 
 impl ThrottleSubject {
-    /// What is limited, and for whom.
+    /// Subject of the limit `what`, for `whom`.
     #[must_use]
     pub fn new(what: &'static str, whom: &str) -> Self {
         Self(format!("{what}#{}", Digest::of(whom.as_bytes()).to_hex()))

@@ -48,7 +48,7 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
-/// What a sign-in needs of an account.
+/// Credentials of an account.
 #[derive(Clone, Debug)]
 pub struct Login {
     /// Id of the account.
@@ -61,7 +61,7 @@ pub struct Login {
     pub credential_revision: u64,
 }
 
-/// What [`Store::begin_sign_in`] reads.
+/// Facts that decide on a sign-in, from [`Store::begin_sign_in`].
 #[derive(Clone, Debug)]
 pub struct SignInAttempt {
     /// The account of the address; `None` where there is none.
@@ -125,7 +125,7 @@ impl Login {
 }
 
 impl Store {
-    /// Reads what decides on a sign-in: the account of an address and the failures of `subjects`. One call.
+    /// Reads the account of an address and the failures of `subjects`: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -146,7 +146,7 @@ impl Store {
         Ok(SignInAttempt { login, wait })
     }
 
-    /// What a sign-in needs of the account of an address, read consistently.
+    /// Credentials of the account of an address, read consistently.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -156,6 +156,39 @@ async fn a_channel_that_was_connected_anew_since_is_not_ended_by_an_old_event() 
 }
 
 #[tokio::test]
+async fn a_channel_that_the_operator_gives_a_new_token_keeps_its_secret_and_one_that_gets_none_loses_it() {
+    let system = System::start().await;
+    let (connected, _pool) = seed::connected(&system).await;
+    let secret = &connected.signing_secret;
+    let put = async |fields: Value| {
+        let mut body =
+            json!({ "botId": connected.bot, "channelType": "slack", "teamId": connected.team, "appId": connected.app });
+        body.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        let request = system.internal(Method::PUT, &format!("/api/internal/channels/{}", connected.channel));
+        send(request.json(&body)).await
+    };
+    tell(&system, &connected, &uninstalled()).await;
+    // Another name does not bring it back.
+    let renamed = put(json!({ "teamName": "Another name" })).await;
+    assert_eq!((renamed.status.as_u16(), &renamed.json()["status"]), (200, &json!("disconnected")));
+    system.clock.advance(WEEK.saturating_sub(Duration::from_mins(2)));
+    let again = put(json!({ "botToken": "another-token" })).await;
+    assert_eq!((again.status.as_u16(), &again.json()["status"]), (200, &json!("connected")), "{again:?}");
+    system.clock.advance(2 * WEEK);
+    accepted(&send(event(&system, secret, &message(&connected, 1))).await, "the secret has no end any more");
+
+    tell(&system, &connected, &uninstalled()).await;
+    assert_eq!(put(json!({ "teamName": "A third name" })).await.status, 200);
+    system.clock.advance(WEEK + Duration::from_mins(2));
+    refused(&send(event(&system, secret, &message(&connected, 2))).await, "its secret has ended");
+    let without = put(json!({ "botToken": "a-third-token" })).await;
+    assert_eq!(without.status, 400, "{without:?}");
+    assert_eq!(put(json!({ "botToken": "a-third-token", "signingSecret": secret })).await.status, 200);
+    system.clock.advance(Duration::from_mins(2));
+    accepted(&send(event(&system, secret, &message(&connected, 3))).await, "connected anew");
+}
+
+#[tokio::test]
 async fn a_secret_verifies_for_a_week_after_its_channels_end_and_then_no_more() {
     assert_eq!(ENDED_SECRET_RETENTION.unsigned_abs(), WEEK);
     let system = System::start().await;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{PersonName, Picture};
 use crate::{App, answer::Status, error};
 
-/// What changes; what is absent stays.
+/// Changes of a profile. An absent field keeps its value.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = UpdateUser)]
 pub(crate) struct Request {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{App, error, mails, password::RESET, verification::LINK_LIFETIME};
 
-/// Whose password, and the page that asks for the new one.
+/// Address of the account, and the page that asks for the new password.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = RequestPasswordReset)]

@@ -41,7 +41,7 @@ pub(crate) async fn handle(
     Ok(Status::done())
 }
 
-/// Which of the reasons it is, is not told.
+/// Gives every reason the same answer: a link tells a stranger nothing of an account.
 fn refuse(error: VerificationError) -> ApiError {
     match error {
         VerificationError::Store(error) => error.into(),

@@ -69,7 +69,7 @@ impl TryFrom<String> for ModelId {
     }
 }
 
-/// What a bot's owner tells the model: at most 32 KiB.
+/// Instructions of a bot's owner to the model: at most 32 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 32_768)]
 #[serde(try_from = "String")]
@@ -89,7 +89,7 @@ fn is_credential(text: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
     lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What a Slack app signs its events with: 16–256 printable ASCII characters, no white space.
+/// Signing secret of a Slack app: 16–256 printable ASCII characters, no white space.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 16, max_length = 256, pattern = "^[!-~]+$")]
 #[serde(try_from = "String")]
@@ -104,7 +104,7 @@ impl TryFrom<String> for AppSigningSecret {
     }
 }
 
-/// What a bot speaks to its platform with: 8–1024 printable ASCII characters, no white space.
+/// Bot token for a chat platform: 8–1024 printable ASCII characters, no white space.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 8, max_length = 1024, pattern = "^[!-~]+$")]
 #[serde(try_from = "String")]

@@ -25,7 +25,7 @@ use crate::{ApiError, origins::Origins, rotating::Rotating};
 /// Longest name of a browser for itself that is kept, in characters.
 const MAXIMUM_USER_AGENT_LENGTH: usize = 256;
 
-/// What the tiers of browsers check requests against.
+/// Dependencies of the browsers' tiers.
 #[derive(Clone)]
 pub struct BrowserGate {
     /// Secret that session cookies are signed with.

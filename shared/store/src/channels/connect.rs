@@ -36,14 +36,14 @@ pub struct NewSlackChannel {
     pub bot_user_id: Option<String>,
     /// What the bot speaks with; where absent, the one that is stored stays.
     pub bot_token: Option<SecretString>,
-    /// What verifies the events of its app.
+    /// Source of the secret that verifies its app's events.
     pub signing: SigningSource,
-    /// What deliveries to the bot's pool are signed with; where absent, the one that is stored stays, and a channel that has
+    /// Secret that signs deliveries to the bot's pool; where absent, the stored one stays, and a channel that has
     /// none gets a random one.
     pub delivery_secret: Option<SecretString>,
 }
 
-/// What the events of a channel's app are verified with.
+/// Source of the secret that verifies a channel's events.
 #[derive(Clone, Debug)]
 pub enum SigningSource {
     /// The platform's own signing secret, which is in no row.
@@ -104,6 +104,13 @@ impl NewSlackChannel {
         })
     }
 
+    /// Whether the channel goes on with the signing secret that is stored.
+    fn keeps_secret_of(&self, channel: &Channel) -> bool {
+        matches!(self.signing, SigningSource::Stored)
+            && !channel.platform_app
+            && channel.status == ChannelStatus::Connected
+    }
+
     fn is_again(&self, known: &Channel) -> bool {
         (&known.bot, &known.team_id, &known.app_id) == (&self.bot, &self.team_id, &self.app_id)
     }
@@ -139,7 +146,7 @@ impl Store {
                 Err(CallError::Conditions(conditions)) => match conditions.as_slice() {
                     [Condition::Held, Condition::Failed(_), ..] => return Err(ConnectError::RouteTaken),
                     [Condition::Held, Condition::Held, Condition::Held, Condition::Held, Condition::Failed(_), ..]
-                        if matches!(new.signing, SigningSource::Stored) =>
+                        if new.keeps_secret_of(&channel) =>
                     {
                         return Err(ConnectError::NoSigningSecret);
                     }
@@ -172,8 +179,8 @@ impl Store {
         match &new.signing {
             SigningSource::Own(secret) => actions.push(self.seal_credential(id, Kind::SigningSecret, secret)?),
             SigningSource::Platform => actions.push(self.delete_credential(id, Kind::SigningSecret)?),
-            // It may have been about to end with the channel.
-            SigningSource::Stored if !channel.platform_app => {
+            // A channel that works again keeps the secret that was to end with it; one that stays ended loses it in time.
+            SigningSource::Stored if new.keeps_secret_of(channel) => {
                 actions.push(self.keep_credential(id, Kind::SigningSecret)?);
             }
             SigningSource::Stored => {}

@@ -26,7 +26,7 @@ pub enum ChannelEnd {
     Uninstalled,
 }
 
-/// What came of an end.
+/// Outcome of ending a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndOutcome {
     /// The channel has this status now, and no bot token.

@@ -11,7 +11,7 @@ use crate::{
     error::{CallError, Condition},
 };
 
-/// What becomes of a profile; what is absent stays.
+/// Changes of a profile. An absent field keeps its value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileChange {
     /// The name.

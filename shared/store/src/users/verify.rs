@@ -1,4 +1,4 @@
-//! What a mailed code or link allows: verifying the address, setting a new password.
+//! Uses of a mailed code or link: verifying the address, setting a new password.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use portcullis_auth::{Email, PasswordHash};
