@@ -45,6 +45,7 @@ pub fn document() -> Value {
     });
     describe_errors(&mut document);
     let schemas = document["components"]["schemas"].as_object_mut().expect("there are schemas");
+    refer_to_items(schemas);
     for schema in schemas.values_mut() {
         describe_properties(schema);
     }
@@ -172,6 +173,17 @@ fn describe_errors(document: &mut Value) {
     document["components"]["responses"] = Value::Object(responses);
 }
 
+/// A page of a list holds its items' schema whole; it refers to that schema instead, which would stand unused beside it.
+fn refer_to_items(schemas: &mut Map<String, Value>) {
+    let names: Vec<String> = schemas.keys().cloned().collect();
+    for page in names.iter().filter(|name| name.starts_with("PageOf_")) {
+        let item = page.trim_start_matches("PageOf_");
+        if names.iter().any(|name| name == item) {
+            schemas[page]["properties"]["items"]["items"] = json!({ "$ref": format!("#/components/schemas/{item}") });
+        }
+    }
+}
+
 fn error_response(status: &str) -> Value {
     let name = match status {
         "400" => "BadRequest",
@@ -209,6 +221,9 @@ fn describe_properties(schema: &mut Value) {
                         || property.contains_key("enum")
                         || property.contains_key("additionalProperties");
                     if !is_reference && !property.contains_key("example") {
+                        // `status` is a word for most, and better-auth's is a truth.
+                        let is_truth = property.get("type") == Some(&json!("boolean"));
+                        let example = if is_truth && !example.is_boolean() { json!(true) } else { example };
                         property.insert("example".to_owned(), example);
                     }
                 }

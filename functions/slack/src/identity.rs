@@ -7,7 +7,7 @@ use portcullis_store::Channel;
 
 use crate::{
     body::{Body, Event},
-    invocation::Invocation,
+    invocation_body::Invocation,
 };
 
 /// The content type of every interaction and slash command: the pool's parser goes by it.

@@ -11,7 +11,7 @@ mod channels;
 mod events;
 mod form;
 mod identity;
-mod invocation;
+mod invocation_body;
 mod invocations;
 mod lenient;
 mod queueing;

@@ -21,7 +21,7 @@ use crate::{
     body::{Body, Installation},
     channels::{Channels, KnownChannel},
     identity::{Queued, identify, identify_invocation},
-    invocation::FormBody,
+    invocation_body::FormBody,
 };
 
 /// What a verified request is.
