@@ -166,6 +166,7 @@ async fn every_function_starts_with_its_own_secrets_and_works_with_them() {
 async fn a_function_asks_for_no_secret_but_its_own() {
     // Those of the others are not even there.
     let of_internal = [
+        Domain::SigningSecrets,
         Domain::DeliverySecrets,
         Domain::Configuration,
         Domain::PoolSecrets,

@@ -2,7 +2,7 @@
 
 mod operations;
 
-use operations::{CODES, OPERATIONS, Operation, PROPERTIES};
+use operations::{ACCOUNT_CODES, CODES, OPERATIONS, Operation, PROPERTIES};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
@@ -68,6 +68,13 @@ pub fn document() -> Value {
     // Each schema of an error is the one above: a gateway before the functions answers with `message` alone.
     schemas["Error"]["required"] = json!(["message"]);
     schemas["Error"]["properties"]["code"]["enum"] = json!(CODES);
+    // A schema of its own: a client's enum would otherwise have names that differ in case alone.
+    let mut of_accounts = schemas["Error"].clone();
+    of_accounts["description"] =
+        json!("An error of an account's endpoint, with a code as better-auth's clients know it.");
+    of_accounts["properties"]["code"]["enum"] = json!(ACCOUNT_CODES);
+    of_accounts["properties"]["code"]["example"] = json!("VALIDATION_FAILED");
+    schemas.insert("AccountError".to_owned(), of_accounts);
     for (path, methods) in document["paths"].as_object_mut().expect("there are paths") {
         for (method, operation) in methods.as_object_mut().expect("a path has methods") {
             let words = OPERATIONS.iter().find(|words| words.path == path && words.method == method);
@@ -165,10 +172,12 @@ fn describe_errors(document: &mut Value) {
         if matches!(status, "429" | "503") {
             headers["retry-after"] = json!({ "$ref": "#/components/headers/RetryAfter" });
         }
-        let error = json!({ "schema": { "$ref": "#/components/schemas/Error" } });
-        let response =
-            json!({ "description": description, "headers": headers, "content": { "application/json": error } });
-        responses.insert(name.to_owned(), response);
+        for (prefix, schema) in [("", "Error"), (ACCOUNT, "AccountError")] {
+            let error = json!({ "schema": { "$ref": format!("#/components/schemas/{schema}") } });
+            let response =
+                json!({ "description": description, "headers": headers, "content": { "application/json": error } });
+            responses.insert(format!("{prefix}{name}"), response);
+        }
     }
     document["components"]["responses"] = Value::Object(responses);
 }
@@ -184,7 +193,10 @@ fn refer_to_items(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn error_response(status: &str) -> Value {
+/// Begins the names of accounts' responses.
+const ACCOUNT: &str = "Account";
+
+fn error_response(tier: &str, status: &str) -> Value {
     let name = match status {
         "400" => "BadRequest",
         "401" => "Unauthorized",
@@ -199,7 +211,8 @@ fn error_response(status: &str) -> Value {
         "502" => "UpstreamFailed",
         _ => "Unavailable",
     };
-    json!({ "$ref": format!("#/components/responses/{name}") })
+    let prefix = if matches!(tier, "browser" | "user") { ACCOUNT } else { "" };
+    json!({ "$ref": format!("#/components/responses/{prefix}{name}") })
 }
 
 fn words_of(name: &str) -> Option<(&'static str, Value)> {
@@ -301,7 +314,7 @@ fn describe(operation: &mut Value, words: &Operation) {
     }
     let of_every: &[&str] = if tier == "public" { &["405", "429"] } else { &["401", "405", "429", "500", "503"] };
     for status in of_every.iter().chain(words.statuses) {
-        responses.insert((*status).to_owned(), error_response(status));
+        responses.insert((*status).to_owned(), error_response(&tier, status));
     }
     operation["responses"] = Value::Object(responses);
 }

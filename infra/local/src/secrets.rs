@@ -226,6 +226,9 @@ pub fn write_database_file(folder: &Path, served: &Served, prefix: &str) -> Resu
         ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key()),
         ("TABLE_PREFIX", prefix),
         ("POOL_CIDRS", POOL_CIDRS),
+        // Where `cargo lambda watch` answers by default, and a sender of mail, which goes nowhere from here.
+        ("BETTER_AUTH_URL", "http://127.0.0.1:9000"),
+        ("MAIL_FROM", "portcullis@example.com"),
     ];
     let lines = lines.map(|(name, value)| (name, SecretString::from(value)));
     let lines = lines.iter().map(|(name, value)| (*name, value));
