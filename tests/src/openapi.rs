@@ -81,6 +81,9 @@ pub fn document() -> Value {
             describe(operation, words.unwrap_or_else(|| panic!("{method} {path} has no words")));
         }
     }
+    let paths = document["paths"].to_string();
+    let responses = document["components"]["responses"].as_object_mut().expect("there are responses");
+    responses.retain(|name, _| paths.contains(&format!("\"#/components/responses/{name}\"")));
     document
 }
 
