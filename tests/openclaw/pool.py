@@ -65,6 +65,7 @@ class Stack:
             "INTERNAL_API_TOKEN": self.internal_token,
             "SKILL_API_TOKEN": secrets.token_hex(24),
             "SLACK_SIGNING_SECRET": secrets.token_hex(16),
+            "BETTER_AUTH_SECRET": secrets.token_hex(32),
             **settings,
         }
         self.process = subprocess.Popen(

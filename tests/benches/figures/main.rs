@@ -104,6 +104,7 @@ fn random_settings() -> BTreeMap<String, String> {
         ("INTERNAL_API_TOKEN", random_hex(24)),
         ("SKILL_API_TOKEN", random_hex(24)),
         ("SLACK_SIGNING_SECRET", random_hex(16)),
+        ("BETTER_AUTH_SECRET", random_hex(32)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
