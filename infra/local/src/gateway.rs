@@ -206,6 +206,10 @@ async fn next(
 
 impl Front {
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
+        // No function's, and so nothing that is watched.
+        if let Some(answer) = self.mailbox.as_ref().and_then(|mailbox| mailbox.answer(&request)) {
+            return answer;
+        }
         let Some(watcher) = &self.watcher else { return self.pass(request, client).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -217,9 +221,6 @@ impl Front {
     }
 
     async fn pass(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
-        if let Some(answer) = self.mailbox.as_ref().and_then(|mailbox| mailbox.answer(&request)) {
-            return answer;
-        }
         let Some(name) = self.table.function(request.method(), request.uri().path()) else {
             return own(StatusCode::NOT_FOUND, "Not Found");
         };
