@@ -194,8 +194,9 @@ async fn revoked_skill_tokens_are_replaced_in_the_file_and_in_a_running_and_an_a
     eventually("both are good again", async || has_good_tokens().await).await;
     let third_child = machine.wait_for_child().await;
     assert!(third_child != second_child && !is_alive(second_child));
-    let starts = machine.log().matches(r#""message":"started OpenClaw""#).count();
-    assert_eq!(starts, 3, "{}", machine.log());
+    let starts = || machine.log().matches(r#""message":"started OpenClaw""#).count();
+    eventually("it has said so", async || starts() >= 3).await;
+    assert_eq!(starts(), 3, "{}", machine.log());
     second.terminate();
     assert!(second.wait().await.success());
 }
@@ -285,7 +286,8 @@ async fn a_refused_configuration_is_told_and_a_new_version_starts_the_child_agai
     let id = "pool-1".parse().unwrap();
     let status = async || system.store().get_pool(&id).await.unwrap().unwrap().status.to_string();
     eventually("it is told", async || status().await == "unhealthy").await;
-    assert!(machine.log().contains("OpenClaw refuses its configuration (exit code 78)"), "{}", machine.log());
+    let refusal = "OpenClaw refuses its configuration (exit code 78)";
+    eventually("it has said so", async || machine.log().contains(refusal)).await;
     assert_eq!(machine.log().matches("started OpenClaw").count(), 1, "{}", machine.log());
     fs::create_dir_all(machine.state().join("workspaces/bot-2")).unwrap();
     seed::bot(&system, "bot-2", &seed::pool(&system, "pool-1", None).await).await;

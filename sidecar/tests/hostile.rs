@@ -11,6 +11,7 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use portcullis_sidecar::record::Identity;
@@ -297,7 +298,9 @@ async fn as_process_1_the_sidecar_reaps_what_falls_to_it() {
     };
     eventually("all are reaped", async || zombies() == 0 && machine.text("orphans").unwrap().lines().count() == 10)
         .await;
-    assert!(machine.log().contains(r#""message":"started OpenClaw""#) && !machine.log().contains("OpenClaw has ended"));
+    let started = r#""message":"started OpenClaw""#;
+    eventually("it has said that it started", async || machine.log().contains(started)).await;
+    assert!(!machine.log().contains("OpenClaw has ended"));
     signal(sidecar, "TERM");
     assert!(unshare.wait().await.success());
 }
@@ -409,23 +412,31 @@ time.sleep(600)
         let mut sidecar = command.spawn().unwrap();
         drop(command);
         // Read to its end, so that nobody waits for room in it.
-        let OwnedTerminal { mut keyboard, screen } = OwnedTerminal::of(terminal.master, terminal.slave);
-        let shown = std::thread::spawn(move || {
-            let mut shown = Vec::new();
-            // The end of a terminal is an error.
-            let _ = screen.take(1 << 20).read_to_end(&mut shown);
-            String::from_utf8_lossy(&shown).into_owned()
+        let OwnedTerminal { mut keyboard, mut screen } = OwnedTerminal::of(terminal.master, terminal.slave);
+        let shown = Arc::new(Mutex::new(String::new()));
+        let reader = std::thread::spawn({
+            let shown = Arc::clone(&shown);
+            move || {
+                let mut part = [0; 4096];
+                // The end of a terminal is an error.
+                while let Ok(length @ 1..) = screen.read(&mut part) {
+                    shown.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..length]));
+                }
+            }
         });
         machine.wait_for_child().await;
         assert_eq!(machine.text("said").unwrap(), "", "{wrapper:?}");
+        // The child may be there before the sidecar has said so.
+        eventually("it has said that it started", async || shown.lock().unwrap().contains("started OpenClaw")).await;
         signal(sidecar.id(), "TERM");
         eventually("it has ended", async || sidecar.try_wait().unwrap().is_some()).await;
         let mut typed = Vec::new();
         let _ = keyboard.read_to_end(&mut typed);
         assert!(typed.is_empty(), "{typed:?}");
         drop(keyboard);
-        let shown = shown.join().unwrap();
-        assert!(shown.contains("started OpenClaw") && !shown.contains("typed-by-child"), "{shown}");
+        reader.join().unwrap();
+        let shown = shown.lock().unwrap();
+        assert!(!shown.contains("typed-by-child"), "{shown}");
     }
 }
 
