@@ -8,17 +8,18 @@ ON_EVERY_RESOURCE = {("RelayRole", "LambdaMakesNetworkInterfaces")}
 
 # Who may read which secret: DESIGN §3 and §4, "each function only its own".
 SECRET_READERS = {
-    "SigningSecretKeys": {"InternalFunction", "SlackFunction"},
-    "DeliverySecretKeys": {"InternalFunction", "RelayFunction"},
-    "ConfigurationKeys": {"InternalFunction"},
+    "SigningSecretKeys": {"InternalFunction", "SlackFunction", "V1Function"},
+    "DeliverySecretKeys": {"InternalFunction", "RelayFunction", "V1Function"},
+    "ConfigurationKeys": {"InternalFunction", "V1Function"},
     "PoolSecretKeys": {"InternalFunction", "SkillsFunction"},
     "RuntimeTokenKeys": {"InternalFunction"},
     "SkillTokenKeys": {"InternalFunction", "SkillsFunction"},
     "InternalTokenSecret": {"InternalFunction", "SkillsFunction"},
     "SkillTokenSecret": {"SkillsFunction"},
     "SlackSecret": {"SlackFunction"},
-    "LiteLlmSecret": {"InternalFunction"},
-    "SessionSecret": {"AuthFunction"},
+    "SlackClientSecret": {"V1Function"},
+    "LiteLlmSecret": {"InternalFunction", "V1Function"},
+    "SessionSecret": {"AuthFunction", "V1Function"},
 }
 
 # Tables whose rows end: DESIGN §5, the ones marked with a time to live.
@@ -28,6 +29,7 @@ ENDING_TABLES = {
     "ChatSessionsTable",
     "EventLogTable",
     "FeedbackTable",
+    "OauthStatesTable",
     "SkillsTable",
     "ThrottlesTable",
     "VerificationsTable",

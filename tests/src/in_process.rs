@@ -26,7 +26,9 @@ use portcullis_runtime::{
     queue::{EventQueue, NewMessage, QueueFuture, ReceivedMessage},
     secrets::SecretSource,
 };
-use portcullis_store::{FixedKeys, NewBot, NewSlackChannel, PoolAddress, PoolReport, PoolStatus, SigningSource, Store};
+use portcullis_store::{
+    BotReach, FixedKeys, NewBot, NewSlackChannel, PoolAddress, PoolReport, PoolStatus, SigningSource, Store,
+};
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -150,7 +152,7 @@ impl InProcess {
             signing: SigningSource::Own(signing_secret.into()),
             delivery_secret: Some(delivery_secret.into()),
         };
-        store.connect_slack_channel(channel).await.expect("the channel is connected");
+        store.connect_slack_channel(BotReach::Any, channel).await.expect("the channel is connected");
     }
 
     /// Ends the database.

@@ -1,4 +1,4 @@
-//! `LiteLLM`'s keys: a stand-in that keeps virtual keys as `LiteLLM` does.
+//! `LiteLLM`'s keys and models: a stand-in that keeps virtual keys as `LiteLLM` does.
 //!
 //! Source: `LiteLLM`, "Virtual Keys", and its `key_management_endpoints.py`.
 
@@ -42,6 +42,7 @@ struct Shared {
     living: BTreeMap<String, Living>,
     made: usize,
     ended: usize,
+    listed: usize,
 }
 
 /// A living key.
@@ -75,6 +76,7 @@ impl StandInLiteLlm {
             living: BTreeMap::new(),
             made: 0,
             ended: 0,
+            listed: 0,
         }));
         #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
         let router = Router::new().fallback(take).with_state(Arc::clone(&shared));
@@ -118,6 +120,12 @@ impl StandInLiteLlm {
         locked(&self.shared).living.keys().cloned().collect()
     }
 
+    /// Number of times that the models were listed.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        locked(&self.shared).listed
+    }
+
     /// How many keys it has made, and how many it has ended.
     #[must_use]
     pub fn made_and_ended(&self) -> (usize, usize) {
@@ -140,13 +148,23 @@ fn error(status: StatusCode, message: &str) -> Response {
 async fn take(State(shared): State<Arc<Mutex<Shared>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 10_000).await.expect("a small body");
-    let body: Value = serde_json::from_slice(&body).expect("JSON");
     let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut shared = locked(&shared);
-    assert!(parts.method == http::Method::POST && parts.uri.query().is_none(), "{parts:?}");
+    let is_list = parts.uri.path() == "/v1/models";
+    assert!((parts.method == http::Method::GET) == is_list && parts.uri.query().is_none(), "{parts:?}");
     if token != format!("Bearer {}", shared.master_key) {
         return error(StatusCode::UNAUTHORIZED, "Authentication Error, Invalid proxy server token passed");
     }
+    if is_list {
+        shared.listed += 1;
+        if shared.mood == Mood::Failing {
+            return error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error.");
+        }
+        let model = |id: &str| json!({ "id": id, "object": "model", "created": 1, "owned_by": "openai" });
+        let models = [model("anthropic/claude-sonnet-4.5"), model("gpt-5")];
+        return axum::Json(json!({ "object": "list", "data": models })).into_response();
+    }
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
     let answer = match parts.uri.path() {
         "/key/generate" if !matches!(shared.mood, Mood::Failing | Mood::MakingNone) => shared.generate(&body),
         "/key/delete" if !matches!(shared.mood, Mood::Failing | Mood::EndingNone) => shared.delete(&body),

@@ -14,6 +14,7 @@ use utoipa::OpenApi;
 pub fn document() -> Value {
     let mut described = internal::Described::openapi();
     described.merge(auth::Described::openapi());
+    described.merge(v1::Described::openapi());
     described.merge(skills::Described::openapi());
     described.merge(slack::Described::openapi());
     let mut document = serde_json::to_value(described).expect("a document is JSON");
@@ -140,6 +141,7 @@ fn add_public_routes(document: &mut Value) {
         ("/", "application/json", &index),
         ("/health", "application/json", &health),
         ("/health/auth", "application/json", &health),
+        ("/health/v1", "application/json", &health),
         ("/health/internal", "application/json", &health),
         ("/health/skills", "application/json", &health),
         ("/health/slack", "application/json", &health),
@@ -279,7 +281,9 @@ fn describe(operation: &mut Value, words: &Operation) {
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for parameter in parameters.into_iter().flatten() {
         let name = parameter["name"].as_str().expect("a parameter has a name").to_owned();
-        let (description, example) = words_of(&name).unwrap_or_else(|| panic!("parameter {name} has no words"));
+        // Elsewhere a code is an error's.
+        let key = if words.id == "finishSlackInstall" && name == "code" { "oauthCode" } else { &name };
+        let (description, example) = words_of(key).unwrap_or_else(|| panic!("parameter {name} has no words"));
         parameter["description"] = json!(description);
         let is_template = name == "name" && words.path.contains("workspace-templates");
         parameter["example"] = if is_template { json!("AGENTS.md") } else { example };

@@ -87,6 +87,20 @@ impl<'a> Person<'a> {
         send(self.request(Method::GET, &format!("/api/auth/{path}"))).await
     }
 
+    /// Asks `/v1/…` for something, or for nothing to be sent along.
+    pub async fn v1(&self, method: Method, path: &str, body: Value) -> Answer {
+        let request = self.request(method, &format!("/v1{path}"));
+        send(if body.is_null() { request } else { request.json(&body) }).await
+    }
+
+    /// Id of the account.
+    ///
+    /// # Panics
+    /// Where the person is not signed in.
+    pub async fn id(&self) -> String {
+        self.get("get-session").await.json()["user"]["id"].as_str().expect("signed in").to_owned()
+    }
+
     /// Signs up under the name of Ada.
     pub async fn sign_up(&self, password: &str) -> Answer {
         self.post("sign-up/email", &json!({ "name": "Ada", "email": self.email, "password": password })).await

@@ -145,6 +145,10 @@ const LONG_PASSWORD: Body = Body::Json(concat!(
     "counted of it",
     r#""}"#
 ));
+const TAKEN_SLUG: Body = Body::Json(r#"{"name":"A bot","slug":"ada","modelId":"a-model"}"#);
+const NEW_BOT_NAME: Body = Body::Json(r#"{"name":"Another name"}"#);
+const CONNECT_NO_BOT: Body =
+    Body::Json(r#"{"botId":"no-bot","botToken":"xoxb-not-a-token","signingSecret":"not-a-secret-of-slack"}"#);
 const SKILL: Body = Body::Json(r##"{"content":"# Maps","files":{"run.sh":"echo"}}"##);
 const TEMPLATE: Body = Body::Json(r##"{"content":"# Agents","writeMode":"seed"}"##);
 const BOT: Body = Body::Json(r#"{"name":"Another bot","poolId":"pool-1","modelId":"a-model"}"#);
@@ -179,8 +183,102 @@ impl Route {
     }
 }
 
+/// One route of signed-in people, with its calls.
+macro_rules! people_route {
+    ($prefix:literal, $pattern:literal, $path:literal, [$(($method:literal, $body:expr, $status:literal)),+]) => {
+        route(
+            concat!($prefix, $pattern),
+            Tier::User,
+            &[$(call($method, concat!($prefix, $path), $body, $status)),+],
+        )
+    };
+}
+
+/// Routes of signed-in people under one of their prefixes. The prepared system's person has a bot and a channel of its own.
+macro_rules! people_routes {
+    ($prefix:literal) => {
+        &[
+            people_route!($prefix, "/me", "/me", [("GET", Body::None, 200), ("PATCH", NEW_NAME, 200)]),
+            people_route!($prefix, "/models", "/models", [("GET", Body::None, 200)]),
+            people_route!($prefix, "/bots", "/bots", [("GET", Body::None, 200), ("POST", TAKEN_SLUG, 409)]),
+            route(
+                concat!($prefix, "/bots/{id}"),
+                Tier::User,
+                &[
+                    call("GET", concat!($prefix, "/bots/bot-ada"), Body::None, 200),
+                    call("PATCH", concat!($prefix, "/bots/bot-ada"), NEW_BOT_NAME, 200),
+                    call("DELETE", concat!($prefix, "/bots/no-bot"), Body::None, 404),
+                ],
+            ),
+            people_route!($prefix, "/bots/{id}/pause", "/bots/bot-ada/pause", [("POST", Body::None, 200)]),
+            people_route!($prefix, "/bots/{id}/resume", "/bots/bot-ada/resume", [("POST", Body::None, 200)]),
+            people_route!($prefix, "/channels", "/channels", [("GET", Body::None, 200)]),
+            people_route!($prefix, "/channels/{id}", "/channels/no-channel", [("DELETE", Body::None, 404)]),
+            people_route!($prefix, "/channels/{id}/status", "/channels/channel-ada/status", [("GET", Body::None, 200)]),
+            people_route!(
+                $prefix,
+                "/channels/{id}/readiness",
+                "/channels/channel-ada/readiness",
+                [("GET", Body::None, 200)]
+            ),
+            people_route!(
+                $prefix,
+                "/channels/slack/connect",
+                "/channels/slack/connect",
+                [("POST", CONNECT_NO_BOT, 404)]
+            ),
+            people_route!(
+                $prefix,
+                "/channels/slack/redirect-uri",
+                "/channels/slack/redirect-uri",
+                [("GET", Body::None, 200)]
+            ),
+            people_route!(
+                $prefix,
+                "/channels/slack/oauth-url",
+                "/channels/slack/oauth-url?returnTo=x",
+                [("GET", Body::None, 400)]
+            ),
+            people_route!($prefix, "/sessions", "/sessions", [("GET", Body::None, 200)]),
+            people_route!($prefix, "/sessions/{id}", "/sessions/no-session", [("GET", Body::None, 404)]),
+            people_route!($prefix, "/artifacts", "/artifacts", [("GET", Body::None, 200)]),
+            people_route!($prefix, "/artifacts/stats", "/artifacts/stats", [("GET", Body::None, 200)]),
+            people_route!(
+                $prefix,
+                "/artifacts/{id}",
+                "/artifacts/no-artifact",
+                [("GET", Body::None, 404), ("PATCH", NEW_TITLE, 404), ("DELETE", Body::None, 404)]
+            ),
+        ]
+    };
+}
+
+const PEOPLE: &[Route] = people_routes!("/v1");
+const PEOPLE_OLDER_PREFIX: &[Route] = people_routes!("/api/v1");
+
 /// Every route. What the template has and this list lacks, or the other way round, fails the suite `tiers`.
-pub const ROUTES: &[Route] = &[
+pub const ROUTES: &[Route] =
+    &joined::<{ PEOPLE.len() + PEOPLE_OLDER_PREFIX.len() + OTHERS.len() }>(&[PEOPLE, PEOPLE_OLDER_PREFIX, OTHERS]);
+
+/// The routes of several lists; `N` is their number.
+const fn joined<const N: usize>(lists: &[&[Route]]) -> [Route; N] {
+    let mut routes = [route("", Tier::Public, &[]); N];
+    let (mut list, mut next) = (0, 0);
+    while list < lists.len() {
+        let mut index = 0;
+        while index < lists[list].len() {
+            routes[next] = lists[list][index];
+            next += 1;
+            index += 1;
+        }
+        list += 1;
+    }
+    routes
+}
+
+const OTHERS: &[Route] = &[
+    route("/api/oauth/slack/callback", Tier::Browser, &[call("GET", "/api/oauth/slack/callback", Body::None, 302)]),
+    route("/health/v1", Tier::Public, &[call("GET", "/health/v1", HEALTH, 200)]),
     route("/", Tier::Public, &[call("GET", "/", HEALTH, 200)]),
     route("/health", Tier::Public, &[call("GET", "/health", HEALTH, 200)]),
     route("/openapi.json", Tier::Public, &[call("GET", "/openapi.json", HEALTH, 200)]),
@@ -429,7 +527,9 @@ impl Prepared {
     /// Prepares a system.
     pub async fn new(system: System) -> Self {
         let (connected, stand_in) = seed::connected(&system).await;
-        let cookie = Person::new(&system, "ada@example.com").registered("correct horse battery").await.cookie();
+        let ada = Person::new(&system, "ada@example.com").registered("correct horse battery").await;
+        seed::own_bot(&system, &ada.id().await).await;
+        let cookie = ada.cookie();
         Self { system, connected, stand_in, cookie }
     }
 

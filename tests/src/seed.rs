@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use portcullis_auth::{BotId, ChannelId, PoolId};
-use portcullis_store::{NewBot, NewSlackChannel, SigningSource, SlackId, Table};
+use portcullis_store::{BotReach, NewBot, NewSlackChannel, SigningSource, SlackId, Table};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::json;
@@ -80,6 +80,39 @@ pub async fn bot(system: &System, id: &str, pool: &PoolId) -> BotId {
     id
 }
 
+fn slack_id(text: &str) -> SlackId {
+    text.parse().expect("a test's Slack id is valid")
+}
+
+/// Creates a person's own bot, `bot-ada`, in no pool, with a channel, `channel-ada`.
+pub async fn own_bot(system: &System, user: &str) {
+    let store = system.store();
+    let id: BotId = "bot-ada".parse().expect("a valid id");
+    let bot = NewBot {
+        id: id.clone(),
+        user: user.parse().ok(),
+        name: "Ada's bot".to_owned(),
+        slug: "ada".to_owned(),
+        pool: None,
+        model_id: "a-model".to_owned(),
+        system_prompt: None,
+        paused: false,
+    };
+    store.create_bot(bot).await.expect("the bot is created");
+    let channel = NewSlackChannel {
+        id: "channel-ada".parse().expect("a valid id"),
+        bot: id,
+        team_id: slack_id("T0ADA"),
+        app_id: slack_id("A0ADA"),
+        team_name: Some("Ada's team".to_owned()),
+        bot_user_id: None,
+        bot_token: Some(SecretString::from(format!("xoxb-{}", random_hex(12)))),
+        signing: SigningSource::Own(SecretString::from(random_hex(16))),
+        delivery_secret: None,
+    };
+    store.connect_slack_channel(BotReach::Any, channel).await.expect("the channel is connected");
+}
+
 /// Connects a customer's own Slack app to a bot.
 pub async fn channel(system: &System, id: &str, bot: &BotId, pool: &PoolId, team: &str, app: &str) -> Connected {
     let secret = random_hex(16);
@@ -113,7 +146,6 @@ async fn connect(
         delivery_secret: random_hex(32),
         bot_token: format!("not-a-real-token-{}", random_hex(8)),
     };
-    let slack_id = |text: &str| text.parse::<SlackId>().expect("a test's Slack id is valid");
     let channel = NewSlackChannel {
         id: connected.channel.clone(),
         bot: bot.clone(),
@@ -129,7 +161,7 @@ async fn connect(
         },
         delivery_secret: Some(SecretString::from(connected.delivery_secret.as_str())),
     };
-    system.store().connect_slack_channel(channel).await.expect("the channel is connected");
+    system.store().connect_slack_channel(BotReach::Any, channel).await.expect("the channel is connected");
     connected
 }
 

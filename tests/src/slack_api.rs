@@ -1,6 +1,6 @@
 //! Slack's Web API, as far as Portcullis calls it: a stand-in that is strict about what it is sent.
 //!
-//! Source: Slack, "Using the Slack Web API", and the pages of `auth.test`, `conversations.info` and `users.info`.
+//! Source: Slack, "Using the Slack Web API", and the pages of `auth.test`, `bots.info`, `conversations.info` and `users.info`.
 
 use std::{
     collections::BTreeMap,
@@ -15,9 +15,12 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::system::random_hex;
 
 /// How long a call takes: long enough that calls which are made side by side overlap.
 const TAKES: Duration = Duration::from_millis(20);
@@ -35,9 +38,77 @@ pub enum Saying {
     Nothing,
 }
 
+/// Outcome of exchanging a code.
+#[derive(Clone, Debug)]
+pub enum Exchange {
+    /// A bot token.
+    Good(Installed),
+    /// This error.
+    Error(&'static str),
+    /// This status, and a page of HTML.
+    Status(u16),
+    /// This text.
+    Text(&'static str),
+}
+
+/// A bot token that a code is exchanged for.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// The token.
+    pub token: &'static str,
+    /// The workspace.
+    pub team: &'static str,
+    /// The app.
+    pub app: &'static str,
+    /// The kind of token.
+    pub token_type: &'static str,
+    /// The enterprise, where the app was installed org-wide.
+    pub enterprise: Option<&'static str>,
+    /// The life of a token that rotates, in seconds.
+    pub expires_in: Option<u32>,
+}
+
+impl Installed {
+    /// A bot token of a workspace that does not rotate.
+    #[must_use]
+    pub fn new(token: &'static str, team: &'static str, app: &'static str) -> Self {
+        Self { token, team, app, token_type: "bot", enterprise: None, expires_in: None }
+    }
+
+    /// The answer of `oauth.v2.access`. Source: Slack, "Installing with OAuth".
+    fn answer(&self) -> Value {
+        let named = |id: &str| json!({ "id": id, "name": "A team" });
+        let mut answer = json!({
+            "ok": true, "access_token": self.token, "token_type": self.token_type, "scope": "chat:write",
+            "bot_user_id": "U0BOT", "app_id": self.app, "authed_user": { "id": "U0PERSON" },
+            "team": named(self.team), "enterprise": null, "is_enterprise_install": false,
+        });
+        if let Some(enterprise) = self.enterprise {
+            answer["team"] = Value::Null;
+            answer["enterprise"] = named(enterprise);
+            answer["is_enterprise_install"] = json!(true);
+        }
+        if let Some(seconds) = self.expires_in {
+            answer["expires_in"] = json!(seconds);
+            answer["refresh_token"] = json!("xoxe-1-not-a-token");
+        }
+        answer
+    }
+}
+
+/// An install of an app, by its bot token.
+#[derive(Clone)]
+struct Install {
+    team: String,
+    app: String,
+}
+
 #[derive(Default)]
 struct Shared {
     sayings: BTreeMap<String, Saying>,
+    installs: BTreeMap<String, Install>,
+    exchanges: BTreeMap<String, Exchange>,
+    client_secret: String,
     conversations: BTreeMap<String, Value>,
     users: BTreeMap<String, Value>,
     calls: Vec<String>,
@@ -61,7 +132,8 @@ impl StandInSlack {
     pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Mutex::new(Shared::default()));
+        let shared = Shared { client_secret: format!("not-a-real-secret-{}", random_hex(8)), ..Shared::default() };
+        let shared = Arc::new(Mutex::new(shared));
         #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
         let router = Router::new().fallback(take).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
@@ -79,6 +151,25 @@ impl StandInSlack {
     /// Says this to a token from now on.
     pub fn say(&self, token: &str, saying: Saying) {
         locked(&self.shared).sayings.insert(token.to_owned(), saying);
+    }
+
+    /// Client secret of the app, whose client id is `1.2`.
+    #[must_use]
+    pub fn client_secret(&self) -> String {
+        locked(&self.shared).client_secret.clone()
+    }
+
+    /// Exchanges a code for this from now on.
+    pub fn exchange(&self, code: &str, exchange: Exchange) {
+        locked(&self.shared).exchanges.insert(code.to_owned(), exchange);
+    }
+
+    /// Knows a bot token as good, of this workspace and app.
+    pub fn install(&self, token: &str, team: &str, app: &str) {
+        let install = Install { team: team.to_owned(), app: app.to_owned() };
+        let mut shared = locked(&self.shared);
+        shared.sayings.insert(token.to_owned(), Saying::Good);
+        shared.installs.insert(token.to_owned(), install);
     }
 
     /// Knows a conversation: what `conversations.info` has as its `channel`.
@@ -131,19 +222,40 @@ async fn take(State(shared): State<Arc<Mutex<Shared>>>, request: Request) -> Res
         shared.sayings.get(&token).cloned()
     };
     assert!(parts.method == http::Method::POST && is_form && parts.uri.query().is_none(), "{parts:?}");
-    let error = |code: &str| axum::Json(json!({ "ok": false, "error": code })).into_response();
+    if method == "oauth.v2.access" {
+        let (basic, shared) = (header(header::AUTHORIZATION), locked(&shared));
+        let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("1.2:{}", shared.client_secret)));
+        return if basic == expected { exchanged(&shared, &body) } else { error("bad_client_secret") };
+    }
     match saying {
         None => error("invalid_auth"),
         Some(Saying::Error(code)) => error(code),
-        Some(Saying::Status(status)) => {
-            (StatusCode::from_u16(status).expect("a status"), "<html><body>Sorry</body></html>").into_response()
-        }
+        Some(Saying::Status(status)) => page(status),
         Some(Saying::Nothing) => std::future::pending().await,
-        Some(Saying::Good) => known(&locked(&shared), &method, &body),
+        Some(Saying::Good) => known(&locked(&shared), &token, &method, &body),
     }
 }
 
-fn known(shared: &Shared, method: &str, form: &Bytes) -> Response {
+fn error(code: &str) -> Response {
+    axum::Json(json!({ "ok": false, "error": code })).into_response()
+}
+
+fn page(status: u16) -> Response {
+    (StatusCode::from_u16(status).expect("a status"), "<html><body>Sorry</body></html>").into_response()
+}
+
+fn exchanged(shared: &Shared, form: &Bytes) -> Response {
+    let code = form_urlencoded::parse(form).find(|(name, _)| name == "code").expect("a code").1;
+    match shared.exchanges.get(&*code) {
+        None => error("invalid_code"),
+        Some(Exchange::Good(installed)) => axum::Json(installed.answer()).into_response(),
+        Some(Exchange::Error(code)) => error(code),
+        Some(Exchange::Status(status)) => page(*status),
+        Some(Exchange::Text(text)) => (*text).into_response(),
+    }
+}
+
+fn known(shared: &Shared, token: &str, method: &str, form: &Bytes) -> Response {
     let text = format!("http://form/?{}", String::from_utf8_lossy(form));
     let form = reqwest::Url::parse(&text).expect("a form");
     let argument = |name: &str| {
@@ -151,7 +263,15 @@ fn known(shared: &Shared, method: &str, form: &Bytes) -> Response {
         found.map(|(_, value)| value.into_owned()).unwrap_or_default()
     };
     let found = match method {
-        "auth.test" => Some(json!({ "ok": true, "team_id": "T0", "user_id": "U0BOT", "bot_id": "B0" })),
+        "auth.test" => {
+            let team = shared.installs.get(token).map_or("T0", |install| &install.team);
+            let answer = json!({ "ok": true, "team": "A team", "team_id": team, "user_id": "U0BOT", "bot_id": "B0" });
+            Some(answer)
+        }
+        "bots.info" => {
+            let app = shared.installs.get(token).map(|install| &install.app);
+            app.map(|app| json!({ "ok": true, "bot": { "id": argument("bot"), "app_id": app } }))
+        }
         "conversations.info" => {
             shared.conversations.get(&argument("channel")).map(|channel| json!({ "ok": true, "channel": channel }))
         }

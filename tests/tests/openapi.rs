@@ -26,9 +26,11 @@ fn the_document_has_the_templates_routes_and_each_operation_is_of_a_tier() {
     let document: Value = serde_json::from_str(&committed()).unwrap();
     let described: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
     let template = Template::parse(TEMPLATE).unwrap();
+    // `/api/v1` is an older prefix of the same operations.
+    let is_described = |path: &String| !path.starts_with("/api/v1/");
     // `/` is one of the paths that the route for everything else takes.
     let path = |route: local::template::Route| if route.path == "$default" { "/".to_owned() } else { route.path };
-    let routes: BTreeSet<String> = template.routes.into_iter().map(path).collect();
+    let routes: BTreeSet<String> = template.routes.into_iter().map(path).filter(is_described).collect();
     assert_eq!(described, routes);
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
@@ -54,7 +56,9 @@ async fn every_operation_of_the_document_asks_for_its_credential() {
             let request = || system.request(method.to_uppercase().parse().unwrap(), &path);
             // What a browser without a session may do depends on what it sends.
             if operation["tags"][0] == "browser" {
-                assert_ne!(send(request()).await.json()["code"], "UNAUTHORIZED", "{method} {path}");
+                let answer = send(request()).await;
+                let is_sent_on = answer.status == 302 && answer.body.is_empty();
+                assert!(is_sent_on || answer.json()["code"] != "UNAUTHORIZED", "{method} {path}");
                 continue;
             }
             let expected = if operation["tags"][0] == "public" { 200 } else { 401 };

@@ -49,6 +49,7 @@ async fn the_template_the_functions_and_this_suite_know_the_same_routes() {
     let platform = system.stack.platform();
     let functions = [
         ("auth", auth::start(platform).await.unwrap()),
+        ("v1", v1::start(platform).await.unwrap()),
         ("internal", internal::start(platform).await.unwrap()),
         ("skills", skills::start(platform).await.unwrap()),
         ("slack", slack::start(platform).await.unwrap()),

@@ -4,8 +4,8 @@ pub(crate) mod delete;
 pub(crate) mod sign_up;
 pub(crate) mod update;
 
-use portcullis_runtime::{fields::InvalidField, openapi};
-use serde::{Deserialize, Serialize};
+use portcullis_runtime::openapi;
+use serde::Serialize;
 
 /// Answer of `GET /api/auth/ok`.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -23,40 +23,4 @@ pub(crate) struct Ok {
 )]
 pub(crate) async fn ok() -> axum::Json<Ok> {
     axum::Json(Ok { ok: true })
-}
-
-/// Name of a person: 1–80 characters, none of them a control character, without white space at its ends.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct PersonName(pub String);
-
-impl TryFrom<String> for PersonName {
-    type Error = InvalidField;
-
-    fn try_from(text: String) -> Result<Self, InvalidField> {
-        let name = text.trim();
-        let is_name = (1..=80).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-        let rule = "1 to 80 characters, none of them a control character";
-        if is_name { Ok(Self(name.to_owned())) } else { Err(InvalidField::new(rule)) }
-    }
-}
-
-/// Largest picture that an account keeps, in bytes.
-const MAXIMUM_IMAGE_LENGTH: usize = 64 * 1024;
-
-/// Picture of a person: an https URL, or the picture itself as a `data:image/…` URL of up to 64 KiB.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Picture(pub String);
-
-impl TryFrom<String> for Picture {
-    type Error = InvalidField;
-
-    fn try_from(text: String) -> Result<Self, InvalidField> {
-        let is_url = text.starts_with("https://") && url::Url::parse(&text).is_ok();
-        let is_image = is_url || text.starts_with("data:image/");
-        let is_clean = text.len() <= MAXIMUM_IMAGE_LENGTH && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-        let rule = "an https URL or a data:image/ URL of at most 64 KiB";
-        if is_image && is_clean { Ok(Self(text)) } else { Err(InvalidField::new(rule)) }
-    }
 }

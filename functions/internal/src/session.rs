@@ -9,12 +9,13 @@ use portcullis_runtime::{
     fields::{Count, Metadata, Time, Title, optional},
     json::Json,
     openapi, params,
+    resources::Session,
     tier::Runtime,
 };
 use portcullis_store::{SessionChange, SessionError, SessionStatus};
 use serde::Deserialize;
 
-use crate::{App, sessions::Response};
+use crate::App;
 
 /// What changes; what is absent keeps its value.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -43,7 +44,7 @@ pub struct Request {
     summary = "Tells what has changed of a conversation",
     params(("id" = String, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "done", body = Session), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(
@@ -51,7 +52,7 @@ pub async fn handle(
     caller: Runtime,
     mut parts: Parts,
     Json(request): Json<Request>,
-) -> Result<axum::Json<Response>, ApiError> {
+) -> Result<axum::Json<Session>, ApiError> {
     let id: String = params::path(&mut parts, "id").await?;
     let change = SessionChange {
         title: request.title.map(|title| title.0),

@@ -10,11 +10,11 @@ use portcullis_runtime::{
     fields::{Count, Label, Metadata, SessionKey, Time, Title, optional},
     json::Json,
     openapi,
+    resources::Session,
     tier::Runtime,
 };
-use portcullis_store::{NewSession, Session, SessionChange, SessionStatus};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use portcullis_store::{NewSession, SessionChange, SessionStatus};
+use serde::Deserialize;
 
 use crate::App;
 
@@ -44,62 +44,20 @@ pub struct Request {
     metadata: Option<Metadata>,
 }
 
-/// A conversation, as the contract has it.
-#[derive(Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Session)]
-pub struct Response {
-    id: String,
-    #[schema(value_type = openapi::Id)]
-    bot_id: BotId,
-    session_key: String,
-    channel_type: Option<String>,
-    channel_id: Option<String>,
-    title: String,
-    #[schema(value_type = openapi::SessionStatus)]
-    status: SessionStatus,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    message_count: u64,
-    last_message_at: Option<String>,
-    #[schema(value_type = serde_json::Value)]
-    metadata: Box<RawValue>,
-    created_at: String,
-    updated_at: String,
-}
-
-impl From<Session> for Response {
-    fn from(session: Session) -> Self {
-        Self {
-            id: session.id,
-            bot_id: session.bot,
-            session_key: session.session_key,
-            channel_type: session.channel_type,
-            channel_id: session.channel_id,
-            title: session.title,
-            status: session.status,
-            message_count: session.message_count,
-            last_message_at: session.last_message_at.map(|at| format!("{at:.3}")),
-            metadata: Metadata::answered(session.metadata.as_deref()),
-            created_at: format!("{:.3}", session.created_at),
-            updated_at: format!("{:.3}", session.updated_at),
-        }
-    }
-}
-
 #[utoipa::path(
     post,
     path = "/api/internal/sessions",
     tag = "runtime",
     summary = "Keeps what a conversation is about",
     request_body = Request,
-    responses((status = 201, description = "done", body = Response), openapi::Refusals),
+    responses((status = 201, description = "done", body = Session), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Runtime,
     Json(request): Json<Request>,
-) -> Result<(StatusCode, axum::Json<Response>), ApiError> {
+) -> Result<(StatusCode, axum::Json<Session>), ApiError> {
     let new = NewSession {
         bot: request.bot_id,
         session_key: request.session_key.0,

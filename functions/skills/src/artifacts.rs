@@ -7,16 +7,16 @@ use http::StatusCode;
 use portcullis_auth::BotId;
 use portcullis_runtime::{
     ApiError,
-    fields::{Count, Label, Metadata, SessionKey, Title, optional},
+    fields::{Count, Label, Metadata, SessionKey, Title, artifact::preview_url, optional},
     json::Json,
     openapi,
+    resources::Artifact,
     tier::Skill,
 };
 use portcullis_store::{
-    Artifact, ArtifactChange, ArtifactSource, ArtifactStatus, ArtifactType, NewArtifact, PreviewUrl, PutArtifactError,
+    ArtifactChange, ArtifactSource, ArtifactStatus, ArtifactType, NewArtifact, PreviewUrl, PutArtifactError,
 };
-use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
 use crate::{App, session_ref::Said};
 
@@ -67,87 +67,20 @@ pub struct Request {
     metadata: Option<Metadata>,
 }
 
-/// A preview's URL as text.
-///
-/// # Errors
-/// The deserializer's, which says what a preview's URL must be.
-pub fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PreviewUrl>, D::Error> {
-    let text: Option<String> = optional(deserializer)?;
-    text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
-}
-
-/// An artifact, as the contract has it.
-#[derive(Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Artifact)]
-pub struct Response {
-    id: String,
-    #[schema(value_type = openapi::Id)]
-    bot_id: BotId,
-    session_key: Option<String>,
-    channel_type: Option<String>,
-    channel_id: Option<String>,
-    title: String,
-    #[schema(value_type = Option<openapi::ArtifactType>)]
-    artifact_type: Option<ArtifactType>,
-    #[schema(value_type = Option<openapi::ArtifactSource>)]
-    source: Option<ArtifactSource>,
-    content_type: Option<String>,
-    #[schema(value_type = openapi::ArtifactStatus)]
-    status: ArtifactStatus,
-    preview_url: Option<String>,
-    deploy_target: Option<String>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    lines_of_code: Option<u64>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    file_count: Option<u64>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    duration_ms: Option<u64>,
-    #[schema(value_type = serde_json::Value)]
-    metadata: Box<RawValue>,
-    created_at: String,
-    updated_at: String,
-}
-
-impl From<Artifact> for Response {
-    fn from(artifact: Artifact) -> Self {
-        Self {
-            id: artifact.id,
-            bot_id: artifact.bot,
-            session_key: artifact.session_key,
-            channel_type: artifact.channel_type,
-            channel_id: artifact.channel_id,
-            title: artifact.title,
-            artifact_type: artifact.artifact_type,
-            source: artifact.source,
-            content_type: artifact.content_type,
-            status: artifact.status,
-            preview_url: artifact.preview_url.map(|url| url.to_string()),
-            deploy_target: artifact.deploy_target,
-            lines_of_code: artifact.lines_of_code,
-            file_count: artifact.file_count,
-            duration_ms: artifact.duration_ms,
-            metadata: Metadata::answered(artifact.metadata.as_deref()),
-            created_at: format!("{:.3}", artifact.created_at),
-            updated_at: format!("{:.3}", artifact.updated_at),
-        }
-    }
-}
-
 #[utoipa::path(
     post,
     path = "/api/internal/artifacts",
     tag = "skill",
     summary = "Keeps what was made in a conversation",
     request_body = Request,
-    responses((status = 201, description = "done", body = Response), openapi::Refusals),
+    responses((status = 201, description = "done", body = Artifact), openapi::Refusals),
     security(("skillToken" = [])),
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,
     Json(request): Json<Request>,
-) -> Result<(StatusCode, axum::Json<Response>), ApiError> {
+) -> Result<(StatusCode, axum::Json<Artifact>), ApiError> {
     let said = Said { session_key: request.session_key, chat_id: request.chat_id, thread_id: request.thread_id };
     let session = match said.required(&request.bot_id) {
         Ok(session) => session,

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use portcullis_auth::{Clock, SigningSecret};
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{Platform, settings::SettingsReader};
-use portcullis_store::{CreateBotError, NewBot, NewSlackChannel, SigningSource, Store};
+use portcullis_store::{BotReach, CreateBotError, NewBot, NewSlackChannel, SigningSource, Store};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle, time::timeout};
@@ -259,7 +259,7 @@ impl Demo {
             signing: SigningSource::Own(setting(&self.caller.platform, "DEMO_SLACK_SIGNING_SECRET")?),
             delivery_secret: Some(setting(&self.caller.platform, "DEMO_DELIVERY_SECRET")?),
         };
-        store.connect_slack_channel(channel).await.map(drop).map_err(failed)
+        store.connect_slack_channel(BotReach::Any, channel).await.map(drop).map_err(failed)
     }
 
     async fn arrival(&mut self) -> Result<Step, DemoError> {

@@ -298,6 +298,7 @@ async fn start_functions(
             "internal" => internal::start(&platform).await,
             "skills" => skills::start(&platform).await,
             "slack" => slack::start(&platform).await,
+            "v1" => v1::start(&platform).await,
             // It has no route: [`Deliveries`] runs it.
             "relay" => {
                 relay = Some(in_the_background(&platform));

@@ -1,6 +1,8 @@
 //! Fields that several endpoints take, each checked once, where it is read.
 
+pub mod artifact;
 pub mod bot;
+pub mod person;
 
 use std::fmt;
 
@@ -116,6 +118,14 @@ impl TryFrom<String> for Label {
     fn try_from(text: String) -> Result<Self, InvalidField> {
         let rule = "1 to 256 characters, none of them a control character";
         if is_text(&text, 256) { Ok(Self(text)) } else { Err(InvalidField(rule)) }
+    }
+}
+
+impl std::str::FromStr for Label {
+    type Err = InvalidField;
+
+    fn from_str(text: &str) -> Result<Self, InvalidField> {
+        Self::try_from(text.to_owned())
     }
 }
 

@@ -28,6 +28,7 @@ pub mod paging;
 pub mod params;
 mod platform;
 pub mod queue;
+pub mod resources;
 pub mod rotating;
 pub mod secrets;
 pub mod settings;

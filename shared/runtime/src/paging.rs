@@ -9,6 +9,7 @@ use std::str::FromStr;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::request::Parts;
 use portcullis_crypto::Digest;
+use portcullis_store::Window;
 use serde::Serialize;
 
 use crate::{ApiError, fields::InvalidField, params};
@@ -39,6 +40,23 @@ pub struct Cursor {
 /// How many items a page may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit(usize);
+
+/// Largest number of items that a list is asked to pass over.
+const MAXIMUM_OFFSET: usize = 100_000;
+
+/// Number of items that a list passes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Offset(usize);
+
+/// Reads `limit` and `offset`.
+///
+/// # Errors
+/// 400 that names the parameter.
+pub fn window(parts: &Parts) -> Result<Window, ApiError> {
+    let limit = params::query::<Limit>(parts, "limit")?.map_or(DEFAULT_LIMIT, |limit| limit.0);
+    let offset = params::query::<Offset>(parts, "offset")?.map_or(0, |offset| offset.0);
+    Ok(Window { offset, limit })
+}
 
 /// The page that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +127,15 @@ impl FromStr for Cursor {
         let (tag, after) = bytes.split_first_chunk::<TAG_BYTES>().ok_or(malformed)?;
         let after = std::str::from_utf8(after).ok().filter(|after| !after.is_empty()).ok_or(malformed)?;
         Ok(Self { list: List(*tag), after: after.to_owned() })
+    }
+}
+
+impl FromStr for Offset {
+    type Err = InvalidField;
+
+    fn from_str(text: &str) -> Result<Self, InvalidField> {
+        let offset = text.parse().ok().filter(|offset| *offset <= MAXIMUM_OFFSET);
+        offset.map(Self).ok_or(InvalidField::new("a whole number from 0 to 100000"))
     }
 }
 

@@ -26,6 +26,8 @@ pub enum SecretId {
     SkillToken,
     /// The platform's own Slack app.
     Slack,
+    /// The platform's own Slack app as an OAuth client; it may be missing.
+    SlackClient,
     /// The models that pools speak through; it may be missing.
     LiteLlm,
     /// Secret that signs session cookies.
@@ -47,6 +49,7 @@ impl SecretId {
             Self::InternalToken => "internal-token",
             Self::SkillToken => "skill-token",
             Self::Slack => "slack",
+            Self::SlackClient => "slack-client",
             Self::LiteLlm => "litellm",
             Self::Session => "session",
         }
@@ -161,6 +164,46 @@ impl SlackApp {
         let previous = self.previous.as_ref().filter(counts);
         signed.verify(&self.signing_secret, body).is_ok()
             || previous.is_some_and(|(secret, _)| signed.verify(secret, body).is_ok())
+    }
+}
+
+/// The platform's own Slack app as an OAuth client; `None` where this installation has none.
+#[derive(Debug)]
+pub struct SlackClientAccess(pub Option<SlackClientCredentials>);
+
+/// Credentials with which the platform's own Slack app exchanges codes.
+#[derive(Debug)]
+pub struct SlackClientCredentials {
+    /// The client id, which is no secret.
+    pub id: String,
+    /// The client secret.
+    pub secret: SecretString,
+}
+
+impl FromSecret for SlackClientAccess {
+    /// JSON `{"SLACK_CLIENT_ID": "…", "SLACK_CLIENT_SECRET": "…"}`; `{}` for none.
+    fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Fields {
+            #[serde(rename = "SLACK_CLIENT_ID")]
+            id: Field,
+            #[serde(rename = "SLACK_CLIENT_SECRET")]
+            secret: Field,
+        }
+        let text = versions.current.expose_secret();
+        if text == "{}" {
+            return Ok(Self(None));
+        }
+        let rule = r#"must be JSON with both "SLACK_CLIENT_ID" and "SLACK_CLIENT_SECRET""#;
+        let fields: Fields = serde_json::from_str(text).map_err(|_| rule.to_owned())?;
+        for (name, Field(value)) in [("SLACK_CLIENT_ID", &fields.id), ("SLACK_CLIENT_SECRET", &fields.secret)] {
+            let value = one_word(value).map_err(|problem| format!("{name} {problem}"))?;
+            if value.is_empty() || value.chars().any(char::is_control) {
+                return Err(format!("{name} must not be empty and must hold no control character"));
+            }
+        }
+        let id = fields.id.0.expose_secret().to_owned();
+        Ok(Self(Some(SlackClientCredentials { id, secret: fields.secret.0 })))
     }
 }
 
@@ -294,6 +337,27 @@ mod tests {
         let access =
             LiteLlmAccess::from_secret(&SecretVersions { current: text.into(), derive: None, previous: None })?;
         Ok(access.0.map(|access| access.base_url))
+    }
+
+    #[test]
+    fn a_slack_client_is_both_an_id_and_a_secret_or_neither() {
+        let read = |text: &str| {
+            let versions = SecretVersions { current: text.into(), derive: None, previous: None };
+            SlackClientAccess::from_secret(&versions).map(|access| access.0.map(|client| client.id))
+        };
+        assert_eq!(read("{}"), Ok(None));
+        let both = r#"{"SLACK_CLIENT_ID":"1.2","SLACK_CLIENT_SECRET":"918273"}"#;
+        assert_eq!(read(both), Ok(Some("1.2".to_owned())));
+        for wrong in [
+            "",
+            "x",
+            r#"{"SLACK_CLIENT_ID":"1.2"}"#,
+            r#"{"SLACK_CLIENT_SECRET":"918273"}"#,
+            r#"{"SLACK_CLIENT_ID":"","SLACK_CLIENT_SECRET":"918273"}"#,
+            r#"{"SLACK_CLIENT_ID":"1.2","SLACK_CLIENT_SECRET":"918 273"}"#,
+        ] {
+            assert!(!read(wrong).expect_err(wrong).contains("918273"));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     origins::{BaseOrigin, OriginList, Origins},
     queue::{EventQueue, SqsQueue},
     rotating::{Rotating, StoreKeys},
-    secrets::{FromSecret, LiteLlmAccess, SecretId, SlackApp},
+    secrets::{FromSecret, LiteLlmAccess, SecretId, SlackApp, SlackClientAccess},
     tier::TokenMode,
 };
 
@@ -137,6 +137,11 @@ impl<'a> SettingsReader<'a> {
     /// The platform's own Slack app.
     pub fn slack_app(&self) -> impl Future<Output = Result<Rotating<SlackApp>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::Slack)
+    }
+
+    /// The platform's own Slack app as an OAuth client, where it is set.
+    pub fn slack_client(&self) -> impl Future<Output = Result<Rotating<SlackClientAccess>, String>> + use<'a> {
+        Self::secret(self.platform, SecretId::SlackClient)
     }
 
     /// The models that pools speak through, where they are set.

@@ -4,6 +4,8 @@
 //! artifacts lies a row for each preview's URL, which says whose it is: it is written in the same transaction.
 
 mod change;
+mod delete;
+mod list;
 mod preview;
 mod put;
 
@@ -19,6 +21,7 @@ use crate::{
     row::Row,
 };
 pub use change::ArtifactError;
+pub use list::{ArtifactFilter, ArtifactStats};
 pub use preview::{InvalidPreviewUrl, PreviewOwner, PreviewUrl};
 pub use put::{DomainCheck, NewArtifact, PutArtifactError, SessionRef};
 

@@ -1,7 +1,7 @@
 //! Who reaches which bot.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
-use portcullis_auth::{BotId, Generation, PoolId};
+use portcullis_auth::{BotId, Generation, PoolId, UserId};
 
 use crate::{
     Bot, BotStatus, PoolStatus, Store, StoreError, Table,
@@ -20,12 +20,14 @@ pub enum BotReach<'a> {
     Runtime(&'a PoolId, Generation),
     /// With a skill token of this pool and generation: the pool's bots.
     Skill(&'a PoolId, Generation),
+    /// With this person's session: the person's own bots.
+    Owner(&'a UserId),
 }
 
 /// Why a bot is not reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BotAccessError {
-    /// There is no such bot, or it is deleted.
+    /// There is no such bot, it is deleted, or it is another person's.
     #[error("the bot is not known")]
     NotFound,
     /// The bot is not one of the pool's that the caller's token is for; an unknown one is not either.
@@ -43,7 +45,7 @@ impl BotReach<'_> {
     /// The row that says whether the caller's token still counts; a static one needs none.
     pub(crate) fn pool_key(&self) -> Option<RowKey> {
         match self {
-            Self::Any => None,
+            Self::Any | Self::Owner(_) => None,
             Self::Runtime(pool, _) | Self::Skill(pool, _) => Some(RowKey::new(Table::Pools, [pool.as_str()])),
         }
     }
@@ -51,7 +53,7 @@ impl BotReach<'_> {
     /// The pool that the caller's token is bound to, and the attribute of its row that holds the generation that counts.
     fn bound_to(&self) -> Option<(&PoolId, &'static str, Generation)> {
         match self {
-            Self::Any => None,
+            Self::Any | Self::Owner(_) => None,
             Self::Runtime(pool, generation) => Some((pool, "runtimeGeneration", *generation)),
             Self::Skill(pool, generation) => Some((pool, "skillGeneration", *generation)),
         }
@@ -70,10 +72,17 @@ impl BotReach<'_> {
     pub(crate) fn check_bot(&self, bot: Option<&Item>) -> Result<Bot, BotAccessError> {
         let bot = bot.map(Bot::from_item).transpose()?.filter(|bot| bot.status != BotStatus::Deleted);
         match self {
-            Self::Any => bot.ok_or(BotAccessError::NotFound),
-            Self::Runtime(pool, _) | Self::Skill(pool, _) => {
-                bot.filter(|bot| bot.pool.as_ref() == Some(*pool)).ok_or(BotAccessError::NotOfPool)
-            }
+            Self::Any | Self::Owner(_) => bot.filter(|bot| self.admits(bot)).ok_or(BotAccessError::NotFound),
+            Self::Runtime(..) | Self::Skill(..) => bot.filter(|bot| self.admits(bot)).ok_or(BotAccessError::NotOfPool),
+        }
+    }
+
+    /// Whether a bot, as it was read, is one of those that are reached.
+    pub(crate) fn admits(&self, bot: &Bot) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Owner(user) => bot.user.as_ref() == Some(*user),
+            Self::Runtime(pool, _) | Self::Skill(pool, _) => bot.pool.as_ref() == Some(*pool),
         }
     }
 }

@@ -4,6 +4,8 @@ mod create;
 mod delete;
 mod guards;
 mod list;
+mod owned;
+mod owner_row;
 mod slug_claim;
 mod update;
 
@@ -20,6 +22,8 @@ use crate::{
 };
 pub use create::{CreateBotError, NewBot};
 pub use delete::DeleteBotError;
+pub use owner_row::MAXIMUM_OWNED_BOTS;
+pub(crate) use owner_row::{owned_bots, owner_key};
 pub use update::{BotUpdate, Change, SetBotStatusError, UpdateBotError};
 
 const TABLE: Table = Table::Bots;

@@ -4,6 +4,7 @@ mod connect;
 mod delete;
 mod end;
 mod list;
+mod owned;
 
 use std::{fmt, str::FromStr};
 
@@ -23,6 +24,7 @@ use crate::{
 };
 pub use connect::{ConnectError, NewSlackChannel, SigningSource};
 pub use end::{ChannelEnd, ENDED_SECRET_RETENTION, EndOutcome};
+pub use owned::ChannelState;
 
 const TABLE: Table = Table::Channels;
 
@@ -108,7 +110,7 @@ pub struct Channel {
 /// Why an operation on a channel came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
-    /// There is no such channel.
+    /// There is no such channel, or the caller may not reach it.
     #[error("the channel is not known")]
     NotFound,
     /// The store failed.

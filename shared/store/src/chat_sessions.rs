@@ -3,6 +3,7 @@
 //! A session's row is replaced whole, on the condition that its `revision` is the one that was read. Beside the sessions
 //! lie the rows that [`look_ups`] keeps, by which one is found from the channel or the person that it is with.
 
+mod list;
 mod look_ups;
 mod messages;
 mod metadata;
@@ -22,6 +23,7 @@ use crate::{
     attribute::{Item, SCHEMA, attributes, epoch_seconds, number, schema, text, time},
     row::Row,
 };
+pub use list::SessionFilter;
 pub use look_ups::{ChatId, InvalidChatId, Resolution};
 pub(crate) use look_ups::{look_up_key, resolve};
 pub use messages::MessageSeen;

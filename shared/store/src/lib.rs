@@ -25,6 +25,7 @@ mod event_log;
 mod feedback;
 mod keys;
 mod library;
+mod oauth_states;
 mod page;
 mod pool_secrets;
 mod pools;
@@ -41,9 +42,9 @@ mod verifications;
 mod webhook_routes;
 
 pub use artifacts::{
-    Artifact, ArtifactChange, ArtifactError, ArtifactSource, ArtifactStatus, ArtifactType, DomainCheck,
-    InvalidArtifactSource, InvalidArtifactStatus, InvalidArtifactType, InvalidPreviewUrl, NewArtifact, PreviewOwner,
-    PreviewUrl, PutArtifactError, SessionRef,
+    Artifact, ArtifactChange, ArtifactError, ArtifactFilter, ArtifactSource, ArtifactStats, ArtifactStatus,
+    ArtifactType, DomainCheck, InvalidArtifactSource, InvalidArtifactStatus, InvalidArtifactType, InvalidPreviewUrl,
+    NewArtifact, PreviewOwner, PreviewUrl, PutArtifactError, SessionRef,
 };
 pub use auth_sessions::{
     AuthSession, MAXIMUM_SESSIONS, NewAuthSession, OpenSessionError, SESSION_LIFETIME, SESSION_LIFETIME_AT_MOST,
@@ -51,16 +52,16 @@ pub use auth_sessions::{
 };
 pub use bot_access::{BotAccessError, BotReach};
 pub use bots::{
-    Bot, BotStatus, BotUpdate, Change, CreateBotError, DeleteBotError, InvalidBotStatus, MAXIMUM_BOTS, NewBot,
-    SetBotStatusError, UpdateBotError,
+    Bot, BotStatus, BotUpdate, Change, CreateBotError, DeleteBotError, InvalidBotStatus, MAXIMUM_BOTS,
+    MAXIMUM_OWNED_BOTS, NewBot, SetBotStatusError, UpdateBotError,
 };
 pub use channels::{
-    Channel, ChannelEnd, ChannelError, ChannelStatus, ConnectError, ENDED_SECRET_RETENTION, EndOutcome,
+    Channel, ChannelEnd, ChannelError, ChannelState, ChannelStatus, ConnectError, ENDED_SECRET_RETENTION, EndOutcome,
     InvalidChannelStatus, MAXIMUM_CHANNELS, NewSlackChannel, SigningSource,
 };
 pub use chat_sessions::{
     ChatId, InvalidChatId, InvalidSessionStatus, MAXIMUM_METADATA_BYTES, MessageSeen, NewSession, Resolution,
-    SESSION_RETENTION, Session, SessionChange, SessionError, SessionStatus, session_id,
+    SESSION_RETENTION, Session, SessionChange, SessionError, SessionFilter, SessionStatus, session_id,
 };
 pub use client::{
     ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, ClientOptions, INITIAL_BACKOFF, MAXIMUM_ATTEMPTS, MAXIMUM_BACKOFF,
@@ -79,14 +80,15 @@ pub use library::{
     Contents, DeleteDocumentError, Document, DocumentSummary, Library, MAXIMUM_ACTIVE_BYTES, MAXIMUM_ANSWER_BYTES,
     MAXIMUM_DOCUMENTS, PutDocumentError,
 };
-pub use page::Page;
+pub use oauth_states::{NewOauthState, OAUTH_STATE_LIFETIME, OauthState, OauthStateError};
+pub use page::{Page, Slice, Window};
 pub use pool_secrets::{
     InvalidScope, InvalidSecretName, MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES,
     MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SecretChange, SecretEntry, SecretName,
 };
 pub use pools::{
-    DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, OpenClawReport, Pool, PoolAddress,
-    PoolError, PoolReport, PoolStatus,
+    DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, OpenClawReport, PlaceBotError, Pool,
+    PoolAddress, PoolError, PoolReport, PoolStatus,
 };
 pub use slack_id::{InvalidSlackId, SlackId};
 pub use stalled_pools::Stall;

@@ -1,6 +1,7 @@
 //! Pages of lists. A list decides nothing, so that it may be eventually consistent.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use portcullis_auth::BotId;
 
 use crate::{
     Store, StoreError, Table,
@@ -67,4 +68,68 @@ impl Store {
 
 fn last_id(key: &Item) -> Option<String> {
     key.get("id").map(AttributeValue::as_s)?.ok().cloned()
+}
+
+/// Rows of one bot that a list across bots looks through, the newest first. More would make one request read megabytes.
+pub(crate) const MAXIMUM_LISTED_A_BOT: i32 = 1000;
+
+/// The index of `chat_sessions` and of `artifacts` that lists a bot's rows by time.
+pub(crate) const BY_BOT_AND_TIME: &str = "byBotAndTime";
+
+/// A part of a list that is counted whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice<T> {
+    /// Items of the part.
+    pub items: Vec<T>,
+    /// Number of items of the whole list.
+    pub total: usize,
+}
+
+/// The part of a list that a caller asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Number of items that are passed over.
+    pub offset: usize,
+    /// Number of items at most.
+    pub limit: usize,
+}
+
+impl Window {
+    pub(crate) fn of<T>(self, items: Vec<T>) -> Slice<T> {
+        let total = items.len();
+        Slice { items: items.into_iter().skip(self.offset).take(self.limit).collect(), total }
+    }
+}
+
+impl Store {
+    /// The newest rows of these bots, at most [`MAXIMUM_LISTED_A_BOT`] of each: one call a bot, side by side, and more where
+    /// they exceed 1 MiB.
+    pub(crate) async fn newest_rows(&self, table: Table, bots: &[BotId]) -> Result<Vec<Item>, StoreError> {
+        let rows = futures_util::future::try_join_all(bots.iter().map(|bot| self.newest_rows_of(table, bot))).await?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    async fn newest_rows_of(&self, table: Table, bot: &BotId) -> Result<Vec<Item>, StoreError> {
+        let keys = "#bot = :bot";
+        let request = self
+            .client()
+            .query()
+            .table_name(self.table_name(table))
+            .index_name(BY_BOT_AND_TIME)
+            .scan_index_forward(false)
+            .key_condition_expression(keys)
+            .set_expression_attribute_names(names(&[keys]))
+            .expression_attribute_values(":bot", text(bot));
+        let (mut rows, mut start, mut left) = (Vec::new(), None, MAXIMUM_LISTED_A_BOT);
+        loop {
+            let request = request.clone().limit(left).set_exclusive_start_key(start);
+            let output = self.call(|| request.clone().send()).await?;
+            left = left.saturating_sub(output.count);
+            rows.extend(output.items.unwrap_or_default());
+            start = output.last_evaluated_key;
+            if start.is_none() || left == 0 {
+                return Ok(rows);
+            }
+        }
+    }
 }

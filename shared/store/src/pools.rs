@@ -1,6 +1,7 @@
 //! `pools`: each pool's status, address, revisions, token generations and bots' ids.
 
 mod address;
+mod choice;
 mod list;
 mod report;
 mod termination;
@@ -19,6 +20,7 @@ use crate::{
     row::Row,
 };
 pub use address::{DEFAULT_PORT, InvalidPoolAddress, PoolAddress};
+pub use choice::PlaceBotError;
 pub use report::{Heartbeat, OpenClawReport, PoolReport};
 
 /// How a pool is, as its runtime reports it.
@@ -150,6 +152,13 @@ impl Pool {
         self.built_for
             .as_ref()
             .is_some_and(|built_for| built_for.revision == self.revision && built_for.generator == generator)
+    }
+
+    /// Whether it has said that it runs the configuration of its records as they are.
+    #[must_use]
+    pub fn has_fetched_its_configuration(&self) -> bool {
+        let is_built = self.built_for.as_ref().is_some_and(|built_for| built_for.revision == self.revision);
+        is_built && self.last_seen_version == Some(self.config_version)
     }
 
     /// The version that its next poll will get of this generator, or an older one where nothing has changed in effect.

@@ -74,7 +74,8 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// Changes a bot, on the condition that it is not deleted and still in the pool that it was in when `bot` was read.
+    /// Changes a bot, on the condition that it is not deleted and still of the owner and in the pool that it was of when
+    /// `bot` was read.
     pub(crate) fn change_bot(&self, bot: &Bot, change: BotChange<'_>) -> Result<TransactWriteItem, StoreError> {
         let mut update = "SET #updatedAt = :now".to_owned();
         let mut condition = "#schema = :schema AND #status <> :deleted".to_owned();
@@ -86,6 +87,13 @@ impl Store {
                 values.extend(attributes([(":pool", text(pool))]));
             }
             None => condition.push_str(" AND attribute_not_exists(#pool)"),
+        }
+        match &bot.user {
+            Some(user) => {
+                condition.push_str(" AND #user = :user");
+                values.extend(attributes([(":user", text(user))]));
+            }
+            None => condition.push_str(" AND attribute_not_exists(#user)"),
         }
         match change {
             BotChange::Nothing => {}

@@ -26,6 +26,7 @@ pub enum Table {
     AuthSessions,
     Verifications,
     Throttles,
+    OauthStates,
 }
 
 impl Table {
@@ -50,6 +51,7 @@ impl Table {
             Self::AuthSessions => "auth_sessions",
             Self::Verifications => "verifications",
             Self::Throttles => "throttles",
+            Self::OauthStates => "oauth_states",
         }
     }
 
@@ -62,7 +64,8 @@ impl Table {
             | Self::ChatSessions
             | Self::Artifacts
             | Self::AuthSessions
-            | Self::Verifications => &["id"],
+            | Self::Verifications
+            | Self::OauthStates => &["id"],
             Self::Users => &["key"],
             Self::Throttles => &["subject"],
             Self::Feedback => &["bot", "time"],

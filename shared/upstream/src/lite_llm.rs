@@ -1,4 +1,4 @@
-//! `LiteLLM`'s keys: makes a virtual key and ends it.
+//! `LiteLLM`: lists its models, makes a virtual key and ends it.
 //!
 //! Source: `LiteLLM`, "Virtual Keys" (`/key/generate`, `/key/delete`), and its `key_management_endpoints.py`: `/key/delete` answers
 //! 404 with an `error` object where no key has any of the aliases, and 200 where one has.
@@ -61,6 +61,30 @@ pub struct LiteLlm {
 }
 
 impl LiteLlm {
+    /// Ids of the models that a key may call, in `LiteLLM`'s order.
+    ///
+    /// # Errors
+    /// [`LiteLlmError`].
+    pub async fn models(&self, admin: &LiteLlmAdmin) -> Result<Vec<String>, LiteLlmError> {
+        #[derive(Deserialize)]
+        struct Models {
+            data: Vec<Model>,
+        }
+        #[derive(Deserialize)]
+        struct Model {
+            id: String,
+        }
+        let request = self.client().get(admin.base.join("v1/models")).bearer_auth(admin.master_key.expose_secret());
+        let response = request.send().await.map_err(|error| unreached(&error))?;
+        let status = response.status();
+        let answer = read(response).await?;
+        if status != StatusCode::OK {
+            return Err(failure(status));
+        }
+        let models: Models = serde_json::from_slice(&answer).map_err(|_| NOT_UNDERSTOOD)?;
+        Ok(models.data.into_iter().map(|model| model.id).collect())
+    }
+
     /// Makes a virtual key with this alias, which must be new, for this pool. The key can call models and nothing else
     /// (`key_type`): with the default type it could also read and change keys.
     ///

@@ -2,13 +2,16 @@
 //!
 //! Source: Slack, "Using the Slack Web API" (calls, `ok`, `error`), "Rate limits" (429), and each method's own page.
 
+mod oauth;
+
 use std::{borrow::Cow, sync::OnceLock};
 
-use reqwest::{Client, StatusCode, redirect::Policy};
+use reqwest::{Client, RequestBuilder, StatusCode, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{ANSWER_LIMIT, BaseUrl, TIMEOUT};
+pub use oauth::{Installation, SlackClient};
 
 /// The errors by which Slack says that a token will never be good again.
 ///
@@ -72,6 +75,19 @@ impl SlackError {
     }
 }
 
+/// Identity of a bot token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BotIdentity {
+    /// The workspace that the app is installed in, or the enterprise where it is installed org-wide.
+    pub team: String,
+    /// The workspace's name.
+    pub team_name: Option<String>,
+    /// The bot's user.
+    pub user: String,
+    /// The app; `None` where the token lacks the scope that tells it (`users:read`).
+    pub app: Option<String>,
+}
+
 /// What a conversation is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conversation {
@@ -96,6 +112,40 @@ impl Slack {
         #[derive(Deserialize)]
         struct Anything {}
         self.call::<Anything>(token, "auth.test", &[]).await.map(|Anything {}| ())
+    }
+
+    /// Identity of a bot token (`auth.test`, then `bots.info`).
+    ///
+    /// # Errors
+    /// [`SlackError`]; `not_a_bot_token` for a token of a person.
+    pub async fn identify(&self, token: &SecretString) -> Result<BotIdentity, SlackError> {
+        #[derive(Deserialize)]
+        struct Identity {
+            team: Option<String>,
+            team_id: Option<String>,
+            user_id: String,
+            bot_id: Option<String>,
+            enterprise_id: Option<String>,
+            #[serde(default)]
+            is_enterprise_install: bool,
+        }
+        #[derive(Deserialize)]
+        struct Info {
+            bot: Bot,
+        }
+        #[derive(Deserialize)]
+        struct Bot {
+            app_id: Option<String>,
+        }
+        let known: Identity = self.call(token, "auth.test", &[]).await?;
+        let bot = known.bot_id.ok_or(SlackError::Refused("not_a_bot_token".into()))?;
+        let team = if known.is_enterprise_install { known.enterprise_id } else { known.team_id };
+        let app = match self.call::<Info>(token, "bots.info", &[("bot", &bot)]).await {
+            Ok(info) => info.bot.app_id,
+            Err(SlackError::Refused(_)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(BotIdentity { team: team.ok_or_else(not_understood)?, team_name: known.team, user: known.user_id, app })
     }
 
     /// What a conversation is called (`conversations.info`).
@@ -148,13 +198,18 @@ impl Slack {
         method: &'static str,
         arguments: &[(&str, &str)],
     ) -> Result<T, SlackError> {
+        let request = self.client().post(self.base.join(method)).bearer_auth(token.expose_secret()).form(arguments);
+        Self::answer(request).await
+    }
+
+    /// Makes a call and reads its answer.
+    async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, SlackError> {
         #[derive(Deserialize)]
         struct Outcome {
             ok: bool,
             #[serde(default)]
             error: String,
         }
-        let request = self.client().post(self.base.join(method)).bearer_auth(token.expose_secret()).form(arguments);
         let mut response = request.send().await.map_err(|error| unreached(&error))?;
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
             return Err(SlackError::Transient("ratelimited".into()));

@@ -6,7 +6,7 @@ use portcullis_auth::{BotId, ChannelId, PoolId};
 use portcullis_crypto::Keyring;
 use portcullis_runtime::{SystemClock, SystemRandomness};
 use portcullis_store::{
-    FixedKeys, NewBot, NewSlackChannel, PoolReport, PoolStatus, Scope, SecretChange, SigningSource, Store,
+    BotReach, FixedKeys, NewBot, NewSlackChannel, PoolReport, PoolStatus, Scope, SecretChange, SigningSource, Store,
 };
 use portcullis_tests::system::random_hex;
 use secrecy::SecretString;
@@ -72,7 +72,7 @@ pub async fn fill(
         signing: SigningSource::Own(SecretString::from(signing_secret.as_str())),
         delivery_secret: Some(SecretString::from(random_hex(32))),
     };
-    store.connect_slack_channel(channel).await?;
+    store.connect_slack_channel(BotReach::Any, channel).await?;
     Ok(signing_secret)
 }
 
@@ -110,7 +110,7 @@ pub async fn pool_of(
             signing: SigningSource::Own(secret()),
             delivery_secret: Some(secret()),
         };
-        store.connect_slack_channel(channel).await?;
+        store.connect_slack_channel(BotReach::Any, channel).await?;
     }
     Ok(pool)
 }

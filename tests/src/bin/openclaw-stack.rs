@@ -16,7 +16,7 @@ use portcullis_runtime::{
     logging::{self, Format, LineSink},
     settings::SettingsReader,
 };
-use portcullis_store::{BotStatus, NewBot, NewSlackChannel, SigningSource, Store, Table};
+use portcullis_store::{BotReach, BotStatus, NewBot, NewSlackChannel, SigningSource, Store, Table};
 use portcullis_tests::child::{Orders, Ready};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -120,7 +120,7 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
                 signing: SigningSource::Own(signing_secret),
                 delivery_secret: Some(delivery_secret),
             };
-            let channel = store.connect_slack_channel(channel).await?;
+            let channel = store.connect_slack_channel(BotReach::Any, channel).await?;
             Ok(json!({ "account": channel.account_id }))
         }
         Order::Sessions => Ok(json!({ "keys": session_keys(stack).await? })),

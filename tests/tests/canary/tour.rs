@@ -92,7 +92,9 @@ impl Tour {
         let proxy = FaultProxy::start(database.database()).await;
         let mut settings = settings
             .with("INTERNAL_API_TOKEN_PREVIOUS", &random_hex(24))
-            .with("SKILL_API_TOKEN_PREVIOUS", &random_hex(24));
+            .with("SKILL_API_TOKEN_PREVIOUS", &random_hex(24))
+            .with("SLACK_CLIENT_ID", &random_hex(12))
+            .with("SLACK_CLIENT_SECRET", &random_hex(16));
         settings.database = Some(proxy.sdk_config());
         let prepared = Prepared::new(System::start_with(settings).await).await;
         let mut tour = Self { prepared, proxy, database, canaries: Vec::new(), answers: Vec::new() };
@@ -156,7 +158,10 @@ impl Tour {
     pub async fn credentials(&mut self) {
         for (route, call) in calls() {
             let right = self.prepared.authorized(route, call);
-            assert_eq!(self.send("a right credential", right, meant_at(call.path)).await.status, call.status);
+            // Where all pools share a key to models, nobody answers at the address of LiteLLM.
+            let has_own_key = self.system().settings.others.contains_key("LITELLM_MASTER_KEY");
+            let expected = if call.path.ends_with("/models") && !has_own_key { 502 } else { call.status };
+            assert_eq!(self.send("a right credential", right, meant_at(call.path)).await.status, expected);
             for what in [
                 "x-internal-token",
                 "authorization",

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use portcullis_auth::Clock;
 use portcullis_runtime::metrics::Metric;
 use portcullis_store::{
-    ChannelStatus, CredentialId, CredentialKind, ENDED_SECRET_RETENTION, NewSlackChannel, SigningSource, SlackId, Table,
+    BotReach, ChannelStatus, CredentialId, CredentialKind, ENDED_SECRET_RETENTION, NewSlackChannel, SigningSource,
+    SlackId, Table,
 };
 use portcullis_tests::{
     Fault, Faulty, System,
@@ -67,7 +68,7 @@ async fn connect_again(system: &System, of: &Connected) {
         signing: SigningSource::Own(secret(&of.signing_secret)),
         delivery_secret: Some(secret(&of.delivery_secret)),
     };
-    system.store().connect_slack_channel(channel).await.expect("it is connected");
+    system.store().connect_slack_channel(BotReach::Any, channel).await.expect("it is connected");
 }
 
 #[tokio::test]

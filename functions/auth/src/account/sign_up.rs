@@ -4,12 +4,20 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::{Email, Password};
-use portcullis_runtime::{ApiError, fields::optional, front, json::Json, openapi};
+use portcullis_runtime::{
+    ApiError,
+    fields::{
+        optional,
+        person::{PersonName, Picture},
+    },
+    front,
+    json::Json,
+    openapi,
+};
 use portcullis_store::{NewUser, SignedUp, User};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{PersonName, Picture};
 use crate::{App, answer, error, mails, verification};
 
 /// A person who signs up.

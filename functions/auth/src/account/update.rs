@@ -3,11 +3,19 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use portcullis_runtime::{ApiError, fields::change, json::Json, openapi, tier::User};
+use portcullis_runtime::{
+    ApiError,
+    fields::{
+        change,
+        person::{PersonName, Picture},
+    },
+    json::Json,
+    openapi,
+    tier::User,
+};
 use portcullis_store::{Change, ProfileChange};
 use serde::Deserialize;
 
-use super::{PersonName, Picture};
 use crate::{App, answer::Status, error};
 
 /// Changes of a profile. An absent field keeps its value.

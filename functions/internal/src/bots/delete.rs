@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::Operator};
-use portcullis_store::DeleteBotError;
+use portcullis_store::{BotReach, DeleteBotError};
 
 use super::{BotPath, not_found};
 use crate::{App, Deleted};
@@ -23,7 +23,7 @@ pub async fn handle(
     _caller: Operator,
     BotPath(bot): BotPath,
 ) -> Result<Json<Deleted>, ApiError> {
-    match app.store.delete_bot(&bot).await {
+    match app.store.delete_bot(BotReach::Any, &bot).await {
         Ok(()) => Ok(Json(Deleted { ok: true })),
         Err(DeleteBotError::NotFound) => Err(not_found()),
         Err(DeleteBotError::Store(error)) => Err(error.into()),

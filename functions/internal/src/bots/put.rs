@@ -14,7 +14,7 @@ use portcullis_runtime::{
     openapi,
     tier::Operator,
 };
-use portcullis_store::{BotUpdate, Change, CreateBotError, NewBot, UpdateBotError};
+use portcullis_store::{BotReach, BotUpdate, Change, CreateBotError, NewBot, UpdateBotError};
 use serde::Deserialize;
 
 use super::{BotPath, Response};
@@ -100,7 +100,7 @@ pub async fn handle(
 ) -> Result<axum::Json<Response>, ApiError> {
     let update = request.clone().into_update();
     for _ in 0..TRIES {
-        match app.store.update_bot(&bot, &update).await {
+        match app.store.update_bot(BotReach::Any, &bot, &update).await {
             Ok(bot) => return Ok(axum::Json(bot.into())),
             Err(UpdateBotError::NotFound) => {}
             Err(error) => return Err(refuse(error, &request.pool_id)),
@@ -121,6 +121,8 @@ fn refuse(error: UpdateBotError, pool: &PoolId) -> ApiError {
         UpdateBotError::PoolNotFound => pool_not_found(pool),
         UpdateBotError::TooManyBots => pool_is_full(),
         UpdateBotError::SlugTaken => slug_is_taken(),
+        UpdateBotError::TooManyOwned => owner_is_full(),
+        UpdateBotError::OwnerGone => owner_is_gone(),
         UpdateBotError::Store(error) => error.into(),
     }
 }
@@ -131,6 +133,8 @@ fn refuse_new(error: CreateBotError, pool: &PoolId) -> ApiError {
         CreateBotError::PoolNotFound => pool_not_found(pool),
         CreateBotError::TooManyBots => pool_is_full(),
         CreateBotError::SlugTaken => slug_is_taken(),
+        CreateBotError::TooManyOwned => owner_is_full(),
+        CreateBotError::OwnerGone => owner_is_gone(),
         CreateBotError::Store(error) => error.into(),
     }
 }
@@ -141,4 +145,12 @@ fn pool_is_full() -> ApiError {
 
 fn slug_is_taken() -> ApiError {
     ApiError::conflict("The slug is another bot's of the same owner")
+}
+
+fn owner_is_full() -> ApiError {
+    ApiError::conflict("The owner has the limit of 50 bots")
+}
+
+fn owner_is_gone() -> ApiError {
+    ApiError::conflict("The owner's account is being deleted")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::Operator};
-use portcullis_store::ChannelError;
+use portcullis_store::{BotReach, ChannelError};
 
 use super::{ChannelPath, not_found};
 use crate::{App, Deleted};
@@ -23,7 +23,7 @@ pub async fn handle(
     _caller: Operator,
     ChannelPath(channel): ChannelPath,
 ) -> Result<Json<Deleted>, ApiError> {
-    match app.store.delete_channel(&channel).await {
+    match app.store.delete_channel(BotReach::Any, &channel).await {
         Ok(()) => Ok(Json(Deleted { ok: true })),
         Err(ChannelError::NotFound) => Err(not_found()),
         Err(ChannelError::Store(error)) => Err(error.into()),

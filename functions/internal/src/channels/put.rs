@@ -14,7 +14,7 @@ use portcullis_runtime::{
     openapi,
     tier::Operator,
 };
-use portcullis_store::{ConnectError, NewSlackChannel, SigningSource, SlackId};
+use portcullis_store::{BotReach, ConnectError, NewSlackChannel, SigningSource, SlackId};
 use serde::Deserialize;
 
 use super::{ChannelPath, Response};
@@ -77,7 +77,7 @@ pub async fn handle(
         // Made by the store when the channel is first connected.
         delivery_secret: None,
     };
-    Ok(axum::Json(app.store.connect_slack_channel(new).await.map_err(refuse)?.into()))
+    Ok(axum::Json(app.store.connect_slack_channel(BotReach::Any, new).await.map_err(refuse)?.into()))
 }
 
 fn refuse(error: ConnectError) -> ApiError {

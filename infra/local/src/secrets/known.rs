@@ -1,7 +1,7 @@
 //! The known settings, and the closest one to a misspelt name.
 
 /// Every setting that a function or this program reads.
-const KNOWN: [&str; 32] = [
+const KNOWN: [&str; 34] = [
     "AWS_REGION",
     "COMMIT_HASH",
     "DEAD_LETTER_QUEUE_URL",
@@ -29,6 +29,8 @@ const KNOWN: [&str; 32] = [
     "SKILL_API_TOKEN_PREVIOUS",
     "SKILL_TOKEN_MODE",
     "SLACK_API_URL",
+    "SLACK_CLIENT_ID",
+    "SLACK_CLIENT_SECRET",
     "SLACK_SIGNING_SECRET",
     "SLACK_SIGNING_SECRET_PREVIOUS",
     "TABLE_PREFIX",

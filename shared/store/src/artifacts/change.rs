@@ -55,7 +55,7 @@ impl Store {
     }
 
     /// The artifact, if the caller may reach its bot, and whose the URL is that it is to have.
-    async fn read_artifact(
+    pub(super) async fn read_artifact(
         &self,
         reach: BotReach<'_>,
         id: &str,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use portcullis_auth::{BotId, PoolId, UserId};
 
 use super::{
-    Bot, BotStatus, MAXIMUM_BOTS, TABLE,
+    Bot, BotStatus, MAXIMUM_BOTS, MAXIMUM_OWNED_BOTS, TABLE,
     guards::{Guard, Guarded, Refused},
     slug_claim::SlugClaim,
 };
@@ -53,6 +53,12 @@ pub enum CreateBotError {
     /// The slug is another bot's of the same owner.
     #[error("the slug is another bot's of the same owner")]
     SlugTaken,
+    /// The owner has [`MAXIMUM_OWNED_BOTS`].
+    #[error("the owner has the limit of {MAXIMUM_OWNED_BOTS} bots")]
+    TooManyOwned,
+    /// The owner's account is being deleted.
+    #[error("the owner's account is being deleted")]
+    OwnerGone,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,7 +83,7 @@ impl NewBot {
 }
 
 impl Store {
-    /// Makes a bot, adds it to its pool's, takes its slug and raises the pool's revision: one transaction.
+    /// Makes a bot, adds it to its pool's, takes its slug, names it as its owner's and raises the pool's revision: one transaction.
     ///
     /// # Errors
     /// [`CreateBotError`].
@@ -91,6 +97,9 @@ impl Store {
         if let Some(claim) = SlugClaim::of(bot.user.as_ref(), &bot.slug) {
             guarded.push(Guard::Slug, self.take_slug(claim, &bot.id)?);
         }
+        if let Some(user) = &bot.user {
+            guarded.push(Guard::Owner, self.join_owner(user, &bot.id)?);
+        }
         match self.transact_write(guarded.actions()).await {
             Ok(()) => Ok(bot),
             Err(CallError::Conditions(conditions)) => Err(match guarded.refused(&conditions) {
@@ -98,6 +107,8 @@ impl Store {
                 Refused::PoolNotFound => CreateBotError::PoolNotFound,
                 Refused::TooManyBots => CreateBotError::TooManyBots,
                 Refused::SlugTaken => CreateBotError::SlugTaken,
+                Refused::TooManyOwned => CreateBotError::TooManyOwned,
+                Refused::OwnerGone => CreateBotError::OwnerGone,
                 Refused::Store(error) => error.into(),
             }),
             Err(CallError::Store(error)) => Err(error.into()),

@@ -9,7 +9,7 @@ use portcullis_auth::{BotId, ChannelId};
 
 use super::{Bot, BotStatus, TABLE, slug_claim::SlugClaim};
 use crate::{
-    Channel, MAXIMUM_CHANNELS, Store, StoreError, Table,
+    BotReach, Channel, MAXIMUM_CHANNELS, Store, StoreError, Table,
     attribute::{Item, attributes, names, schema, text, text_set, time},
     backoff::Backoff,
     batch::RowKey,
@@ -24,13 +24,13 @@ use crate::{
 /// Source: DynamoDB, "`TransactWriteItems`".
 const MAXIMUM_ACTIONS: usize = 100;
 
-// The bot, its pool and its slug, and of each channel three credentials and a route.
-const _: () = assert!(3 + 4 * MAXIMUM_CHANNELS <= MAXIMUM_ACTIONS);
+// The bot, its pool, its slug and its owner's row, and of each channel three credentials and a route.
+const _: () = assert!(4 + 4 * MAXIMUM_CHANNELS <= MAXIMUM_ACTIONS);
 
 /// Why a bot was not deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteBotError {
-    /// There is no such bot, or it is deleted already.
+    /// There is no such bot, it is deleted already, or the caller may not reach it.
     #[error("the bot is not known")]
     NotFound,
     /// The store failed.
@@ -43,10 +43,10 @@ impl Store {
     ///
     /// # Errors
     /// [`DeleteBotError`].
-    pub async fn delete_bot(&self, bot: &BotId) -> Result<(), DeleteBotError> {
+    pub async fn delete_bot(&self, reach: BotReach<'_>, bot: &BotId) -> Result<(), DeleteBotError> {
         let mut backoff = Backoff::of_race();
         loop {
-            let known = self.get_bot(bot).await?.ok_or(DeleteBotError::NotFound)?;
+            let known = self.get_bot(bot).await?.filter(|bot| reach.admits(bot)).ok_or(DeleteBotError::NotFound)?;
             if known.status == BotStatus::Deleted {
                 self.delete_channels_of_deleted(&known).await?;
                 return Err(DeleteBotError::NotFound);
@@ -70,6 +70,9 @@ impl Store {
         }
         if let Some(claim) = SlugClaim::of(known.user.as_ref(), &known.slug) {
             actions.push(self.free_slug(claim, &known.id)?);
+        }
+        if let Some(user) = &known.user {
+            actions.push(self.leave_owner(user, &known.id)?);
         }
         let keys: Vec<_> = known.channels.iter().map(channel_key).collect();
         let rows = self.get_rows(&keys).await?;

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 
+use super::owner_row;
 use crate::{PoolStatus, StoreError, Table, attribute::Item, error::Condition, row::Row};
 
 /// The condition of one action.
@@ -13,6 +14,8 @@ pub(super) enum Guard {
     Pool,
     /// The slug is no other bot's of its owner.
     Slug,
+    /// The owner may have one more bot.
+    Owner,
     /// The rest: rows that are this bot's own.
     Own,
 }
@@ -35,6 +38,10 @@ pub(super) enum Refused {
     TooManyBots,
     /// The slug is another bot's of the same owner.
     SlugTaken,
+    /// The owner has the limit of bots.
+    TooManyOwned,
+    /// The owner's account is being deleted.
+    OwnerGone,
     /// The pool's row is malformed.
     Store(StoreError),
 }
@@ -61,8 +68,12 @@ impl Guarded {
         if failed(Guard::Bot).is_some() || failed(Guard::Own).is_some() {
             return Refused::Bot;
         }
-        match failed(Guard::Pool) {
-            Some(pool) => why_pool_refused(pool),
+        if let Some(pool) = failed(Guard::Pool) {
+            return why_pool_refused(pool);
+        }
+        match failed(Guard::Owner) {
+            Some(Some(owner)) if owner_row::is_closed(owner) => Refused::OwnerGone,
+            Some(_) => Refused::TooManyOwned,
             None if failed(Guard::Slug).is_some() => Refused::SlugTaken,
             None => Refused::Bot,
         }

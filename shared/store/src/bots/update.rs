@@ -5,12 +5,12 @@ use jiff::Timestamp;
 use portcullis_auth::{BotId, PoolId, UserId};
 
 use super::{
-    Bot, BotStatus, DeleteBotError, MAXIMUM_BOTS, TABLE,
+    Bot, BotStatus, DeleteBotError, MAXIMUM_BOTS, MAXIMUM_OWNED_BOTS, TABLE,
     guards::{Guard, Guarded, Refused},
     slug_claim::SlugClaim,
 };
 use crate::{
-    Store, StoreError,
+    BotReach, Store, StoreError,
     attribute::{Item, attributes, names, schema, text, time},
     backoff::Backoff,
     error::CallError,
@@ -52,7 +52,7 @@ pub struct BotUpdate {
 /// Why a bot was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpdateBotError {
-    /// There is no such bot.
+    /// There is no such bot, or the caller may not reach it.
     #[error("the bot is not known")]
     NotFound,
     /// The bot is deleted, which is for good.
@@ -67,6 +67,12 @@ pub enum UpdateBotError {
     /// The slug is another bot's of the same owner.
     #[error("the slug is another bot's of the same owner")]
     SlugTaken,
+    /// The owner has [`MAXIMUM_OWNED_BOTS`].
+    #[error("the owner has the limit of {MAXIMUM_OWNED_BOTS} bots")]
+    TooManyOwned,
+    /// The owner's account is being deleted.
+    #[error("the owner's account is being deleted")]
+    OwnerGone,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -166,10 +172,15 @@ impl Store {
     ///
     /// # Errors
     /// [`UpdateBotError`].
-    pub async fn update_bot(&self, bot: &BotId, update: &BotUpdate) -> Result<Bot, UpdateBotError> {
+    pub async fn update_bot(
+        &self,
+        reach: BotReach<'_>,
+        bot: &BotId,
+        update: &BotUpdate,
+    ) -> Result<Bot, UpdateBotError> {
         let mut backoff = Backoff::of_race();
         loop {
-            let known = self.get_bot(bot).await?.ok_or(UpdateBotError::NotFound)?;
+            let known = self.get_bot(bot).await?.filter(|bot| reach.admits(bot)).ok_or(UpdateBotError::NotFound)?;
             if known.status == BotStatus::Deleted {
                 return Err(UpdateBotError::Deleted);
             }
@@ -182,6 +193,8 @@ impl Store {
                     Refused::PoolNotFound => return Err(UpdateBotError::PoolNotFound),
                     Refused::TooManyBots => return Err(UpdateBotError::TooManyBots),
                     Refused::SlugTaken => return Err(UpdateBotError::SlugTaken),
+                    Refused::TooManyOwned => return Err(UpdateBotError::TooManyOwned),
+                    Refused::OwnerGone => return Err(UpdateBotError::OwnerGone),
                     Refused::Store(error) => return Err(error.into()),
                 },
                 Err(CallError::Store(error)) => return Err(error.into()),
@@ -196,7 +209,7 @@ impl Store {
     pub async fn set_bot_status(&self, bot: &BotId, status: BotStatus) -> Result<(), SetBotStatusError> {
         let paused = match status {
             BotStatus::Deleted => {
-                return self.delete_bot(bot).await.map_err(|error| match error {
+                return self.delete_bot(BotReach::Any, bot).await.map_err(|error| match error {
                     DeleteBotError::NotFound => SetBotStatusError::NotFound,
                     DeleteBotError::Store(error) => error.into(),
                 });
@@ -205,7 +218,7 @@ impl Store {
             BotStatus::Paused => true,
         };
         let update = BotUpdate { paused: Some(paused), ..BotUpdate::default() };
-        match self.update_bot(bot, &update).await {
+        match self.update_bot(BotReach::Any, bot, &update).await {
             Ok(_) => Ok(()),
             Err(UpdateBotError::Store(error)) => Err(error.into()),
             Err(_) => Err(SetBotStatusError::NotFound),
@@ -237,6 +250,14 @@ impl Store {
             }
             if let Some(claim) = wanted {
                 guarded.push(Guard::Slug, self.take_slug(claim, &known.id)?);
+            }
+        }
+        if known.user != next.user {
+            if let Some(user) = &known.user {
+                guarded.push(Guard::Own, self.leave_owner(user, &known.id)?);
+            }
+            if let Some(user) = &next.user {
+                guarded.push(Guard::Owner, self.join_owner(user, &known.id)?);
             }
         }
         Ok(guarded)

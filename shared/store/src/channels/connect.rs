@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::{Channel, ChannelStatus, MAXIMUM_CHANNELS, TABLE};
 use crate::{
-    Bot, BotStatus, SlackId, Store, StoreError,
+    Bot, BotReach, BotStatus, SlackId, Store, StoreError,
     attribute::{SCHEMA, attributes, names, schema, text, time},
     backoff::Backoff,
     channel_credentials::Kind,
@@ -57,7 +57,7 @@ pub enum SigningSource {
 /// Why a channel was not connected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// There is no such bot, or it is deleted.
+    /// There is no such bot, it is deleted, or the caller may not reach it.
     #[error("the bot is not known")]
     BotNotFound,
     /// The bot has [`MAXIMUM_CHANNELS`].
@@ -123,12 +123,18 @@ impl Store {
     ///
     /// # Errors
     /// [`ConnectError`]; nothing was written but where it is [`StoreError::Unavailable`], when it may have been.
-    pub async fn connect_slack_channel(&self, new: NewSlackChannel) -> Result<Channel, ConnectError> {
+    pub async fn connect_slack_channel(
+        &self,
+        reach: BotReach<'_>,
+        new: NewSlackChannel,
+    ) -> Result<Channel, ConnectError> {
         let made_secret = self.new_delivery_secret();
         let mut backoff = Backoff::of_race();
         loop {
             let (bot, known) = tokio::try_join!(self.get_bot(&new.bot), self.get_channel(&new.id))?;
-            let bot = bot.filter(|bot| bot.status != BotStatus::Deleted).ok_or(ConnectError::BotNotFound)?;
+            let bot = bot
+                .filter(|bot| bot.status != BotStatus::Deleted && reach.admits(bot))
+                .ok_or(ConnectError::BotNotFound)?;
             if let Some(other) = known.as_ref().filter(|known| !new.is_again(known)) {
                 if !self.goes_with_deleted_bot(other).await? {
                     return Err(ConnectError::ChannelTaken);

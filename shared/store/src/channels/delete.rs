@@ -5,7 +5,7 @@ use portcullis_auth::ChannelId;
 
 use super::{Channel, ChannelError, TABLE};
 use crate::{
-    BotStatus, Store, StoreError,
+    BotReach, BotStatus, Store, StoreError,
     attribute::{names, text},
     backoff::Backoff,
     channel_credentials::Kind,
@@ -20,11 +20,14 @@ impl Store {
     ///
     /// # Errors
     /// [`ChannelError`].
-    pub async fn delete_channel(&self, channel: &ChannelId) -> Result<(), ChannelError> {
+    pub async fn delete_channel(&self, reach: BotReach<'_>, channel: &ChannelId) -> Result<(), ChannelError> {
         let mut backoff = Backoff::of_race();
         loop {
             let known = self.get_channel(channel).await?.ok_or(ChannelError::NotFound)?;
             let bot = self.get_bot(&known.bot).await?;
+            if !bot.as_ref().map_or(reach == BotReach::Any, |bot| reach.admits(bot)) {
+                return Err(ChannelError::NotFound);
+            }
             if let Some(bot) = bot.as_ref().filter(|bot| bot.status == BotStatus::Deleted) {
                 self.delete_channels_of_deleted(bot).await?;
                 return Err(ChannelError::NotFound);

@@ -8,10 +8,8 @@ use crate::{
     Store, StoreError,
     attribute::{Item, attributes, epoch_seconds, names, number, schema, text, time},
     error::CallError,
+    page::BY_BOT_AND_TIME,
 };
-
-/// The index that lists a bot's sessions by when they last changed.
-const BY_BOT_AND_TIME: &str = "byBotAndTime";
 
 /// How many of a bot's newest sessions are looked through.
 const NEWEST: i32 = 100;

@@ -5,7 +5,7 @@ use portcullis_auth::UserId;
 
 use super::{TABLE, UserError, email_key, key};
 use crate::{
-    Store,
+    BotReach, DeleteBotError, Store,
     attribute::{attributes, names, number, text},
     backoff::Backoff,
     error::CallError,
@@ -13,12 +13,19 @@ use crate::{
 };
 
 impl Store {
-    /// Deletes an account with its sessions: one transaction behind one read. What it owns is deleted before, so that nothing
-    /// is left that nobody can delete.
+    /// Deletes an account with its bots, their channels and its sessions. The bots go first, each in its own transaction, after
+    /// the owner's row was closed: nothing is left that nobody can delete. It may be repeated where it failed half way.
     ///
     /// # Errors
     /// [`UserError`].
     pub async fn delete_user(&self, user: &UserId) -> Result<(), UserError> {
+        for bot in self.close_owner(user).await? {
+            match self.delete_bot(BotReach::Owner(user), &bot).await {
+                // The operator deleted it or gave it to another person meanwhile.
+                Ok(()) | Err(DeleteBotError::NotFound) => {}
+                Err(DeleteBotError::Store(error)) => return Err(error.into()),
+            }
+        }
         let mut backoff = Backoff::of_race();
         loop {
             let known = self.user(user).await?.ok_or(UserError::NotFound)?;

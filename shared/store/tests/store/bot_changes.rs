@@ -2,7 +2,7 @@
 
 use portcullis_auth::{BotId, PoolId};
 use portcullis_store::{
-    Bot, BotStatus, BotUpdate, Change, ChannelError, ConnectError, CreateBotError, DeleteBotError, NewBot,
+    Bot, BotReach, BotStatus, BotUpdate, Change, ChannelError, ConnectError, CreateBotError, DeleteBotError, NewBot,
     NewSlackChannel, PoolGuesses, SigningSource, Table, UpdateBotError,
 };
 
@@ -41,49 +41,58 @@ async fn an_update_changes_what_it_names_and_raises_the_pools_revision() {
         paused: Some(true),
         ..BotUpdate::default()
     };
-    let updated = world.store.update_bot(&bot(), &update).await.unwrap();
+    let updated = world.store.update_bot(BotReach::Any, &bot(), &update).await.unwrap();
     assert_eq!(updated, get(&world, &bot()).await);
     assert_eq!((updated.name.as_str(), updated.system_prompt.as_deref()), ("Another", Some("Be brief.")));
     assert_eq!((updated.status, &updated.model_id, &updated.slug), (BotStatus::Paused, &before.model_id, &before.slug));
     assert_eq!(world.pool().await.revision, 2);
     let update = BotUpdate { system_prompt: Change::Remove, ..BotUpdate::default() };
-    world.store.update_bot(&bot(), &update).await.unwrap();
+    world.store.update_bot(BotReach::Any, &bot(), &update).await.unwrap();
     let kept = get(&world, &bot()).await;
     assert_eq!((kept.system_prompt, kept.name.as_str(), kept.status), (None, "Another", BotStatus::Paused));
-    let unknown = world.store.update_bot(&"bot-9".parse().unwrap(), &update).await;
+    let unknown = world.store.update_bot(BotReach::Any, &"bot-9".parse().unwrap(), &update).await;
     assert_eq!(unknown, Err(UpdateBotError::NotFound));
 }
 
 #[tokio::test]
 async fn a_move_takes_a_bot_from_one_pool_to_another_and_raises_both_revisions() {
     let world = with_two_pools().await;
-    world.store.update_bot(&bot(), &move_to(other_pool())).await.unwrap();
+    world.store.update_bot(BotReach::Any, &bot(), &move_to(other_pool())).await.unwrap();
     assert_eq!(bots_of(&world, &pool()).await, (vec![], 2));
     assert_eq!(bots_of(&world, &other_pool()).await, (vec![bot()], 1));
     assert_eq!(get(&world, &bot()).await.pool, Some(other_pool()));
     let out = BotUpdate { pool: Change::Remove, ..BotUpdate::default() };
-    world.store.update_bot(&bot(), &out).await.unwrap();
+    world.store.update_bot(BotReach::Any, &bot(), &out).await.unwrap();
     assert_eq!((bots_of(&world, &other_pool()).await, get(&world, &bot()).await.pool), ((vec![], 2), None));
 }
 
 #[tokio::test]
 async fn a_bot_moves_into_no_pool_that_is_unknown_terminated_or_full() {
     let world = with_two_pools().await;
-    let nowhere = world.store.update_bot(&bot(), &move_to("nowhere".parse().unwrap())).await;
+    let nowhere = world.store.update_bot(BotReach::Any, &bot(), &move_to("nowhere".parse().unwrap())).await;
     assert_eq!(nowhere, Err(UpdateBotError::PoolNotFound));
     for number in 0..50 {
         let pool = Some(other_pool());
-        world.store.create_bot(NewBot { pool, ..new_bot(&format!("other-{number}")) }).await.unwrap();
+        world.store.create_bot(NewBot { pool, user: None, ..new_bot(&format!("other-{number}")) }).await.unwrap();
     }
-    assert_eq!(world.store.update_bot(&bot(), &move_to(other_pool())).await, Err(UpdateBotError::TooManyBots));
+    assert_eq!(
+        world.store.update_bot(BotReach::Any, &bot(), &move_to(other_pool())).await,
+        Err(UpdateBotError::TooManyBots)
+    );
     world.store.terminate(&other_pool()).await.unwrap();
-    assert_eq!(world.store.update_bot(&bot(), &move_to(other_pool())).await, Err(UpdateBotError::PoolNotFound));
+    assert_eq!(
+        world.store.update_bot(BotReach::Any, &bot(), &move_to(other_pool())).await,
+        Err(UpdateBotError::PoolNotFound)
+    );
     assert_eq!(bots_of(&world, &pool()).await, (vec![bot()], 1));
     // A terminated pool is refused by name, also by a bot that is in it.
     world.store.terminate(&pool()).await.unwrap();
-    assert_eq!(world.store.update_bot(&bot(), &move_to(pool())).await, Err(UpdateBotError::PoolNotFound));
+    assert_eq!(
+        world.store.update_bot(BotReach::Any, &bot(), &move_to(pool())).await,
+        Err(UpdateBotError::PoolNotFound)
+    );
     let rename = BotUpdate { name: Some("New".to_owned()), ..BotUpdate::default() };
-    assert!(world.store.update_bot(&bot(), &rename).await.is_ok());
+    assert!(world.store.update_bot(BotReach::Any, &bot(), &rename).await.is_ok());
 }
 
 #[tokio::test]
@@ -100,14 +109,14 @@ async fn a_slug_is_one_bots_of_its_owner_and_is_freed_when_it_is_given_up() {
     assert!(store.create_bot(with_slug("bot-3", None)).await.is_ok(), "nobody's");
     let to = |user: &str| BotUpdate { user: Change::Set(user.parse().unwrap()), ..BotUpdate::default() };
     let bot_3 = "bot-3".parse().unwrap();
-    assert_eq!(store.update_bot(&bot_3, &to("user-1")).await, Err(UpdateBotError::SlugTaken));
+    assert_eq!(store.update_bot(BotReach::Any, &bot_3, &to("user-1")).await, Err(UpdateBotError::SlugTaken));
     assert_eq!(get(&world, &bot_3).await.user, None, "nothing was written");
     let rename = |slug: &str| BotUpdate { slug: Some(slug.to_owned()), ..BotUpdate::default() };
-    store.update_bot(&bot(), &rename("other")).await.unwrap();
-    assert!(store.update_bot(&bot_3, &to("user-1")).await.is_ok());
-    assert_eq!(store.update_bot(&bot(), &rename("bot-1")).await, Err(UpdateBotError::SlugTaken));
-    store.delete_bot(&bot_3).await.unwrap();
-    assert!(store.update_bot(&bot(), &rename("bot-1")).await.is_ok());
+    store.update_bot(BotReach::Any, &bot(), &rename("other")).await.unwrap();
+    assert!(store.update_bot(BotReach::Any, &bot_3, &to("user-1")).await.is_ok());
+    assert_eq!(store.update_bot(BotReach::Any, &bot(), &rename("bot-1")).await, Err(UpdateBotError::SlugTaken));
+    store.delete_bot(BotReach::Any, &bot_3).await.unwrap();
+    assert!(store.update_bot(BotReach::Any, &bot(), &rename("bot-1")).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,34 +166,38 @@ async fn deleting_a_bot_leaves_nothing_of_its_channels_and_is_for_good() {
     let world = World::with_bot().await;
     for number in 0..20 {
         let new = new_channel(&format!("channel-{number}"), &format!("T{number}"));
-        world.store.connect_slack_channel(new).await.unwrap();
+        world.store.connect_slack_channel(BotReach::Any, new).await.unwrap();
     }
     assert_eq!(world.count(Table::ChannelCredentials).await, 60);
-    world.store.delete_bot(&bot()).await.unwrap();
+    world.store.delete_bot(BotReach::Any, &bot()).await.unwrap();
     for table in [Table::Channels, Table::ChannelCredentials, Table::WebhookRoutes] {
         assert_eq!(world.count(table).await, 0, "{table}");
     }
     let deleted = get(&world, &bot()).await;
     assert_eq!((deleted.status, deleted.pool, deleted.channels), (BotStatus::Deleted, None, vec![]));
     assert_eq!(world.pool().await.bots, []);
-    assert_eq!(world.count(Table::Bots).await, 1, "its slug is free");
-    assert_eq!(world.store.delete_bot(&bot()).await, Err(DeleteBotError::NotFound));
-    assert_eq!(world.store.update_bot(&bot(), &BotUpdate::default()).await, Err(UpdateBotError::Deleted));
+    assert_eq!(world.count(Table::Bots).await, 2, "beside the bot lies its owner's row: its slug is free");
+    assert_eq!(world.store.delete_bot(BotReach::Any, &bot()).await, Err(DeleteBotError::NotFound));
+    assert_eq!(
+        world.store.update_bot(BotReach::Any, &bot(), &BotUpdate::default()).await,
+        Err(UpdateBotError::Deleted)
+    );
     assert_eq!(world.store.create_bot(new_bot("bot-1")).await, Err(CreateBotError::AlreadyExists));
-    let connected = world.store.connect_slack_channel(new_channel("channel-1", "T1")).await;
+    let connected = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await;
     assert_eq!(connected, Err(ConnectError::BotNotFound));
 }
 
 #[tokio::test]
 async fn a_channel_that_a_deleted_bot_left_behind_counts_as_gone() {
     let world = World::with_bot().await;
-    world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let row = world.engine.rows(Table::Channels).await.remove(0);
     let of_bot = world.engine.rows(Table::Bots).await.into_iter().find(|row| row.contains_key("channels")).unwrap();
-    world.store.delete_bot(&bot()).await.unwrap();
+    world.store.delete_bot(BotReach::Any, &bot()).await.unwrap();
     // The state between the two transactions of a deletion.
     let left_behind = async || {
-        let mut marked = world.engine.rows(Table::Bots).await.remove(0);
+        let mut rows = world.engine.rows(Table::Bots).await.into_iter();
+        let mut marked = rows.find(|row| row.contains_key("status")).unwrap();
         marked.insert("channels".to_owned(), of_bot["channels"].clone());
         world.engine.put(Table::Bots, marked).await;
         world.engine.put(Table::Channels, row.clone()).await;
@@ -195,41 +208,44 @@ async fn a_channel_that_a_deleted_bot_left_behind_counts_as_gone() {
     let target = world.store.delivery_target(&channel(), &bot(), &PoolGuesses::default()).await.unwrap();
     assert!(target.channel.is_none());
     assert!(world.store.slack_channel_for_verification(&channel()).await.unwrap().is_none());
-    assert_eq!(world.store.delete_bot(&bot()).await, Err(DeleteBotError::NotFound));
+    assert_eq!(world.store.delete_bot(BotReach::Any, &bot()).await, Err(DeleteBotError::NotFound));
     assert_eq!(world.count(Table::Channels).await, 0, "the second deletion finishes the first");
 
     left_behind().await;
-    assert_eq!(world.store.delete_channel(&channel()).await, Err(ChannelError::NotFound));
+    assert_eq!(world.store.delete_channel(BotReach::Any, &channel()).await, Err(ChannelError::NotFound));
     assert_eq!(world.count(Table::Channels).await, 0);
 
     left_behind().await;
     world.store.create_bot(new_bot("bot-2")).await.unwrap();
     let of_another = NewSlackChannel { bot: "bot-2".parse().unwrap(), ..new_channel("channel-1", "T1") };
-    assert!(world.store.connect_slack_channel(of_another).await.is_ok(), "its id is free");
+    assert!(world.store.connect_slack_channel(BotReach::Any, of_another).await.is_ok(), "its id is free");
 }
 
 #[tokio::test]
 async fn deleting_a_channel_takes_its_credentials_its_route_and_its_place() {
     let world = World::with_bot().await;
     for (id, team) in [("channel-1", "T1"), ("channel-2", "T2")] {
-        world.store.connect_slack_channel(new_channel(id, team)).await.unwrap();
+        world.store.connect_slack_channel(BotReach::Any, new_channel(id, team)).await.unwrap();
     }
     let before = world.pool().await.revision;
-    world.store.delete_channel(&channel()).await.unwrap();
+    world.store.delete_channel(BotReach::Any, &channel()).await.unwrap();
     let counts = [Table::Channels, Table::ChannelCredentials, Table::WebhookRoutes];
     let counts = [world.count(counts[0]).await, world.count(counts[1]).await, world.count(counts[2]).await];
     assert_eq!(counts, [1, 3, 1]);
     assert_eq!(get(&world, &bot()).await.channels, ["channel-2".parse().unwrap()]);
     assert_eq!(world.pool().await.revision, before + 1);
-    assert_eq!(world.store.delete_channel(&channel()).await, Err(ChannelError::NotFound));
-    assert!(world.store.connect_slack_channel(new_channel("channel-9", "T1")).await.is_ok(), "its route is free");
+    assert_eq!(world.store.delete_channel(BotReach::Any, &channel()).await, Err(ChannelError::NotFound));
+    assert!(
+        world.store.connect_slack_channel(BotReach::Any, new_channel("channel-9", "T1")).await.is_ok(),
+        "its route is free"
+    );
 }
 
 #[tokio::test]
 async fn what_a_channel_is_put_again_without_stays_as_it_was() {
     let world = World::with_bot().await;
     let first = NewSlackChannel { delivery_secret: None, ..new_channel("channel-1", "T1") };
-    world.store.connect_slack_channel(first).await.unwrap();
+    world.store.connect_slack_channel(BotReach::Any, first).await.unwrap();
     let secrets = async || {
         let mut rows = world.engine.rows(Table::ChannelCredentials).await;
         rows.sort_by_key(|row| row["kind"].as_s().unwrap().clone());
@@ -244,16 +260,16 @@ async fn what_a_channel_is_put_again_without_stays_as_it_was() {
         delivery_secret: None,
         ..new_channel("channel-1", "T1")
     };
-    let again = world.store.connect_slack_channel(bare()).await.unwrap();
+    let again = world.store.connect_slack_channel(BotReach::Any, bare()).await.unwrap();
     assert_eq!((again.team_name.as_deref(), again.platform_app), (Some("Team"), false));
     assert_eq!(secrets().await, before);
     let new = NewSlackChannel { id: "channel-2".parse().unwrap(), team_id: "T2".parse().unwrap(), ..bare() };
-    assert_eq!(world.store.connect_slack_channel(new).await, Err(ConnectError::NoSigningSecret));
+    assert_eq!(world.store.connect_slack_channel(BotReach::Any, new).await, Err(ConnectError::NoSigningSecret));
     // A channel whose token Slack revoked works again with another token, not without.
     assert!(world.store.invalidate_channel(&channel(), 1).await.unwrap());
-    let kept = world.store.connect_slack_channel(bare()).await.unwrap();
+    let kept = world.store.connect_slack_channel(BotReach::Any, bare()).await.unwrap();
     assert_eq!(kept.status, portcullis_store::ChannelStatus::Error);
-    let renewed = world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+    let renewed = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     assert_eq!(renewed.status, portcullis_store::ChannelStatus::Connected);
 }
 
@@ -276,11 +292,11 @@ async fn a_deletion_that_races_with_connections_leaves_no_credential() {
             .map(|number| {
                 let new = new_channel(&format!("channel-{number}"), &format!("T{number}"));
                 let store = world.store.clone();
-                tokio::spawn(async move { store.connect_slack_channel(new).await })
+                tokio::spawn(async move { store.connect_slack_channel(BotReach::Any, new).await })
             })
             .collect();
         let store = world.store.clone();
-        let deletion = tokio::spawn(async move { store.delete_bot(&bot()).await });
+        let deletion = tokio::spawn(async move { store.delete_bot(BotReach::Any, &bot()).await });
         for connection in connections {
             assert!(matches!(connection.await.unwrap(), Ok(_) | Err(ConnectError::BotNotFound)));
         }
@@ -293,16 +309,16 @@ async fn a_deletion_that_races_with_connections_leaves_no_credential() {
 async fn a_deletion_that_races_with_moves_leaves_the_bot_in_no_pool() {
     for _ in 0..4 {
         let world = with_two_pools().await;
-        world.store.connect_slack_channel(new_channel("channel-1", "T1")).await.unwrap();
+        world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
         let moves: Vec<_> = [other_pool(), pool(), other_pool()]
             .into_iter()
             .map(|pool| {
                 let store = world.store.clone();
-                tokio::spawn(async move { store.update_bot(&bot(), &move_to(pool)).await })
+                tokio::spawn(async move { store.update_bot(BotReach::Any, &bot(), &move_to(pool)).await })
             })
             .collect();
         let store = world.store.clone();
-        let deletion = tokio::spawn(async move { store.delete_bot(&bot()).await });
+        let deletion = tokio::spawn(async move { store.delete_bot(BotReach::Any, &bot()).await });
         for moved in moves {
             assert!(matches!(moved.await.unwrap(), Ok(_) | Err(UpdateBotError::Deleted)));
         }
@@ -317,7 +333,7 @@ async fn a_list_passes_over_deleted_bots_and_claims_and_ends() {
     for number in 0..9 {
         world.store.create_bot(new_bot(&format!("bot-{number}"))).await.unwrap();
     }
-    world.store.delete_bot(&bot()).await.unwrap();
+    world.store.delete_bot(BotReach::Any, &bot()).await.unwrap();
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let page = world.store.list_bots(2, after).await.unwrap();

@@ -1,0 +1,57 @@
+//! `GET /v1/artifacts`: artifacts of the caller's bots, the newest first, without their metadata.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::request::Parts;
+use portcullis_runtime::{ApiError, fields::Label, openapi, paging, params, resources::Artifact, tier::User};
+use portcullis_store::{ArtifactFilter, ArtifactStatus};
+use serde::Serialize;
+
+use crate::App;
+
+/// A part of the artifacts. `total` counts the newest 1,000 of each bot.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = OwnArtifacts)]
+pub(crate) struct Response {
+    artifacts: Vec<Artifact>,
+    total: usize,
+    limit: usize,
+    offset: usize,
+}
+
+#[utoipa::path(
+    get,
+    path = "/v1/artifacts",
+    tag = "user",
+    params(
+        ("botId" = Option<openapi::Id>, Query),
+        ("channelType" = Option<Label>, Query),
+        ("status" = Option<openapi::ArtifactStatus>, Query),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
+        ("offset" = Option<u64>, Query, minimum = 0, maximum = 100_000),
+    ),
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    caller: User,
+    parts: Parts,
+) -> Result<Json<Response>, ApiError> {
+    let window = paging::window(&parts)?;
+    let filter = ArtifactFilter {
+        channel_type: params::query::<Label>(&parts, "channelType")?.map(|label| label.0),
+        status: params::query::<ArtifactStatus>(&parts, "status")?,
+    };
+    let page = match params::query(&parts, "botId")? {
+        Some(bot) => {
+            let bots = [bot];
+            let list = async { app.store.list_artifacts(&bots, &filter, window).await.map_err(ApiError::from) };
+            let [bot] = &bots;
+            tokio::try_join!(app.check_bot(&caller.id, bot), list)?.1
+        }
+        None => app.store.list_artifacts(&app.bots_of(&caller.id).await?, &filter, window).await?,
+    };
+    let artifacts = page.items.into_iter().map(Artifact::from).collect();
+    Ok(Json(Response { artifacts, total: page.total, limit: window.limit, offset: window.offset }))
+}

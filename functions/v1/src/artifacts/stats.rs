@@ -1,0 +1,42 @@
+//! `GET /v1/artifacts/stats`: numbers of the caller's artifacts.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use portcullis_runtime::{ApiError, openapi, tier::User};
+use serde::Serialize;
+
+use crate::App;
+
+/// Numbers of artifacts. They count the newest 1,000 of each bot.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ArtifactStats)]
+pub(crate) struct Response {
+    total_artifacts: u64,
+    live_count: u64,
+    building_count: u64,
+    failed_count: u64,
+    coding_count: u64,
+    content_count: u64,
+    total_lines_of_code: u64,
+}
+
+#[utoipa::path(
+    get,
+    path = "/v1/artifacts/stats",
+    tag = "user",
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
+pub(crate) async fn handle(State(app): State<Arc<App>>, caller: User) -> Result<Json<Response>, ApiError> {
+    let stats = app.store.artifact_stats(&app.bots_of(&caller.id).await?).await?;
+    Ok(Json(Response {
+        total_artifacts: stats.total,
+        live_count: stats.live,
+        building_count: stats.building,
+        failed_count: stats.failed,
+        coding_count: stats.coding,
+        content_count: stats.content,
+        total_lines_of_code: stats.lines_of_code,
+    }))
+}

@@ -1,0 +1,29 @@
+//! `DELETE /v1/channels/{id}`: disconnects one of the caller's channels: its credentials and its route go with it.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use portcullis_runtime::{ApiError, openapi, tier::User};
+use portcullis_store::{BotReach, ChannelError};
+
+use super::{ChannelPath, not_found};
+use crate::{App, Deleted};
+
+#[utoipa::path(
+    delete,
+    path = "/v1/channels/{id}",
+    tag = "user",
+    params(("id" = openapi::Id, Path)),
+    responses((status = 200, body = Deleted), openapi::Refusals),
+)]
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    caller: User,
+    ChannelPath(channel): ChannelPath,
+) -> Result<Json<Deleted>, ApiError> {
+    match app.store.delete_channel(BotReach::Owner(&caller.id), &channel).await {
+        Ok(()) => Ok(Deleted::done()),
+        Err(ChannelError::NotFound) => Err(not_found()),
+        Err(ChannelError::Store(error)) => Err(error.into()),
+    }
+}

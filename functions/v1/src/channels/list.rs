@@ -1,0 +1,29 @@
+//! `GET /v1/channels`: the channels of the caller's bots.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use portcullis_runtime::{ApiError, openapi, tier::User};
+use serde::Serialize;
+
+use super::Channel;
+use crate::App;
+
+/// The channels. A bot has at most 20 and a person at most 50 bots, so that the list has no pages.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = OwnChannels)]
+pub(crate) struct Response {
+    channels: Vec<Channel>,
+}
+
+#[utoipa::path(
+    get,
+    path = "/v1/channels",
+    tag = "user",
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
+pub(crate) async fn handle(State(app): State<Arc<App>>, caller: User) -> Result<Json<Response>, ApiError> {
+    let bots = app.store.bots_of(&caller.id).await?;
+    let channels = app.store.channels_of(&bots).await?;
+    Ok(Json(Response { channels: channels.into_iter().map(Channel::from).collect() }))
+}

@@ -1,0 +1,194 @@
+//! `GET /api/oauth/slack/callback`: ends an install. A browser comes here, so that each outcome is a page of the front end.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::{HeaderMap, HeaderValue, StatusCode, header::LOCATION, request::Parts};
+use portcullis_auth::UserId;
+use portcullis_runtime::{ApiError, openapi, params, tier::Browser};
+use portcullis_store::{
+    BotReach, Channel, ConnectError, NewSlackChannel, OauthState, OauthStateError, SigningSource, SlackId, StoreError,
+};
+use portcullis_upstream::{Installation, SlackError};
+
+use super::{
+    browser_cookie::{self, BrowserCookie},
+    oauth_url,
+};
+use crate::App;
+
+/// Page of the front end that tells the outcome. Source: the contract, §5.
+const OUTCOME_PAGE: &str = "/workspace/channels/slack/callback";
+
+/// Longest code and state that are looked at, in characters; Slack's codes have some 60, our states 64.
+const MAXIMUM_PARAMETER_LENGTH: usize = 512;
+
+/// Reason why an install came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Failure {
+    /// The person declined, or Slack ended the install: Slack's own word for it.
+    Slack(String),
+    /// The state is unknown, used up, another browser's or another person's.
+    InvalidState,
+    /// The install took longer than a state counts.
+    ExpiredState,
+    /// Slack did not answer the exchange of the code.
+    SlackUnavailable,
+    /// The app has token rotation turned on, which is not supported.
+    TokenRotation,
+    /// The workspace is connected to another bot.
+    ChannelTaken,
+    /// The bot is gone.
+    NoBot,
+    /// The bot has its limit of channels.
+    TooManyChannels,
+    /// The server has no Slack app.
+    NotSetUp,
+    /// Something that we depend on failed.
+    Unavailable,
+}
+
+impl Failure {
+    fn code(&self) -> &str {
+        match self {
+            Self::Slack(code) => code,
+            Self::InvalidState => "invalid_state",
+            Self::ExpiredState => "expired_state",
+            Self::SlackUnavailable => "slack_unavailable",
+            Self::TokenRotation => "token_rotation",
+            Self::ChannelTaken => "channel_taken",
+            Self::NoBot => "no_bot",
+            Self::TooManyChannels => "too_many_channels",
+            Self::NotSetUp => "not_set_up",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// A word of Slack's, where it looks like one: it is repeated in an address.
+    fn of_slack(code: &str) -> Self {
+        let is_code =
+            (1..=64).contains(&code.len()) && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        Self::Slack(if is_code { code.to_owned() } else { "slack_error".to_owned() })
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "a Slack install came to nothing");
+        Self::Unavailable
+    }
+}
+
+impl From<SlackError> for Failure {
+    fn from(error: SlackError) -> Self {
+        match error {
+            SlackError::Transient(code) => {
+                tracing::warn!(%code, "Slack did not exchange a code");
+                Self::SlackUnavailable
+            }
+            SlackError::Revoked(code) | SlackError::Refused(code) => Self::of_slack(&code),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::BotNotFound => Self::NoBot,
+            ConnectError::TooManyChannels => Self::TooManyChannels,
+            ConnectError::ChannelTaken | ConnectError::RouteTaken => Self::ChannelTaken,
+            ConnectError::NoSigningSecret => Self::Unavailable,
+            ConnectError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[utoipa::path(
+    get,
+    path = "/api/oauth/slack/callback",
+    tag = "browser",
+    params(("code" = Option<String>, Query), ("state" = Option<String>, Query), ("error" = Option<String>, Query)),
+    responses((status = 302), openapi::Refusals),
+)]
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    browser: Browser,
+    parts: Parts,
+) -> Result<(StatusCode, HeaderMap), ApiError> {
+    let mut url = app.origins.web().url().clone();
+    url.set_path(OUTCOME_PAGE);
+    match app.finish_install(&browser, &parts).await {
+        Ok((channel, return_to)) => {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("success", "true").append_pair("channelId", channel.id.as_str());
+            query.append_pair("teamName", channel.team_name.as_deref().unwrap_or_default());
+            query.append_pair("returnTo", return_to.as_deref().unwrap_or("/"));
+        }
+        Err(failure) => {
+            tracing::info!(code = failure.code(), "a Slack install was refused");
+            url.query_pairs_mut().append_pair("error", failure.code());
+        }
+    }
+    let location = HeaderValue::try_from(url.as_str()).map_err(|_| ApiError::internal("a URL is a header's value"))?;
+    Ok((StatusCode::FOUND, HeaderMap::from_iter([(LOCATION, location)])))
+}
+
+impl App {
+    async fn finish_install(&self, browser: &Browser, parts: &Parts) -> Result<(Channel, Option<String>), Failure> {
+        let parameter = |name| {
+            let value = params::query::<String>(parts, name).map_err(|_| Failure::InvalidState)?;
+            Ok::<_, Failure>(value.filter(|value| (1..=MAXIMUM_PARAMETER_LENGTH).contains(&value.len())))
+        };
+        let state = parameter("state")?.ok_or(Failure::InvalidState)?;
+        let state = self.take_state(&state, parts).await?;
+        self.check_person(browser, &state.user).await?;
+        if let Some(code) = parameter("error")? {
+            return Err(Failure::of_slack(&code));
+        }
+        let code = parameter("code")?.ok_or(Failure::InvalidState)?;
+        let client = self.slack_client().map_err(|_| Failure::NotSetUp)?;
+        let redirect_uri = self.redirect_uri().map_err(|_| Failure::Unavailable)?;
+        let installation = self.slack.exchange_code(&client, &code, &redirect_uri).await?;
+        let channel = self.keep_install(&state, installation).await?;
+        Ok((channel, state.return_to))
+    }
+
+    async fn take_state(&self, state: &str, parts: &Parts) -> Result<OauthState, Failure> {
+        let cookie = BrowserCookie::new(self.origins.api().is_secure());
+        let secret = cookie.read(&parts.headers).ok_or(Failure::InvalidState)?;
+        let taken = self.store.take_oauth_state(oauth_url::digest(state), browser_cookie::digest(&secret)).await;
+        taken.map_err(|error| match error {
+            OauthStateError::Unknown | OauthStateError::OtherBrowser => Failure::InvalidState,
+            OauthStateError::Expired => Failure::ExpiredState,
+            OauthStateError::Store(error) => error.into(),
+        })
+    }
+
+    /// Refuses where another person has signed in since the install began, or nobody is signed in any more.
+    async fn check_person(&self, browser: &Browser, user: &UserId) -> Result<(), Failure> {
+        let Some(token) = &browser.token else { return Err(Failure::InvalidState) };
+        let session = self.store.auth_session(&token.id()).await?;
+        let is_same = session.is_some_and(|session| session.user == *user);
+        if is_same { Ok(()) } else { Err(Failure::InvalidState) }
+    }
+
+    async fn keep_install(&self, state: &OauthState, installation: Installation) -> Result<Channel, Failure> {
+        if installation.rotates {
+            return Err(Failure::TokenRotation);
+        }
+        let parsed = |id: &str| id.parse::<SlackId>().map_err(|_| Failure::SlackUnavailable);
+        let (team_id, app_id) = (parsed(&installation.team)?, parsed(&installation.app)?);
+        let new = NewSlackChannel {
+            id: self.channel_to_connect(&state.bot, &team_id, &app_id).await?,
+            bot: state.bot.clone(),
+            team_id,
+            app_id,
+            team_name: installation.team_name,
+            bot_user_id: installation.bot_user,
+            bot_token: Some(installation.bot_token),
+            signing: SigningSource::Platform,
+            delivery_secret: None,
+        };
+        Ok(self.store.connect_slack_channel(BotReach::Owner(&state.user), new).await?)
+    }
+}

@@ -1,0 +1,102 @@
+//! `POST /v1/channels/slack/connect`: connects a customer's own Slack app to one of the caller's bots.
+//!
+//! Slack says which workspace and which app the bot token is of, so that nobody connects what they hold no token of.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::BotId;
+use portcullis_runtime::{
+    ApiError,
+    fields::{
+        bot::{AppSigningSecret, BotToken, Name},
+        optional,
+    },
+    json::Json,
+    openapi,
+    tier::User,
+};
+use portcullis_store::{BotReach, NewSlackChannel, SigningSource, SlackId};
+use portcullis_upstream::SlackError;
+use serde::Deserialize;
+
+use super::{super::Channel, refuse};
+use crate::App;
+
+/// A Slack app to be connected. `botId` is required where the person has several bots; `teamId` and `appId` need not be given,
+/// and must be the bot token's.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SlackConnect)]
+pub(crate) struct Request {
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::Id>)]
+    bot_id: Option<BotId>,
+    bot_token: BotToken,
+    signing_secret: AppSigningSecret,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::SlackId>)]
+    team_id: Option<SlackId>,
+    #[serde(default, deserialize_with = "optional")]
+    team_name: Option<Name>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::SlackId>)]
+    app_id: Option<SlackId>,
+}
+
+#[utoipa::path(
+    post,
+    path = "/v1/channels/slack/connect",
+    tag = "user",
+    request_body = Request,
+    responses((status = 200, body = Channel), openapi::Refusals),
+)]
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    caller: User,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Channel>, ApiError> {
+    let bot = app.bot_to_connect(&caller.id, request.bot_id).await?;
+    let identity = app.slack.identify(&request.bot_token.0).await.map_err(|error| refuse_token(&error))?;
+    let team_id = known_id("teamId", Some(identity.team), request.team_id)?;
+    let app_id = known_id("appId", identity.app, request.app_id)?;
+    let new = NewSlackChannel {
+        id: app.channel_to_connect(&bot, &team_id, &app_id).await.map_err(refuse)?,
+        bot,
+        team_id,
+        app_id,
+        team_name: identity.team_name.or(request.team_name.map(|name| name.0)),
+        bot_user_id: Some(identity.user),
+        bot_token: Some(request.bot_token.0),
+        signing: SigningSource::Own(request.signing_secret.0),
+        // Made by the store when the channel is first connected.
+        delivery_secret: None,
+    };
+    let connected = app.store.connect_slack_channel(BotReach::Owner(&caller.id), new).await;
+    Ok(axum::Json(connected.map_err(refuse)?.into()))
+}
+
+/// The id that Slack tells; where its token lacks the scope to tell it, the one that the request names.
+fn known_id(field: &'static str, told: Option<String>, named: Option<SlackId>) -> Result<SlackId, ApiError> {
+    let Some(told) = told else {
+        return named.ok_or_else(|| ApiError::invalid_field(field, "is required: the bot token lacks users:read"));
+    };
+    let told: SlackId = told.parse().map_err(|_| not_understood())?;
+    match named {
+        Some(named) if named != told => Err(ApiError::invalid_field(field, "is not the bot token's")),
+        _ => Ok(told),
+    }
+}
+
+fn refuse_token(error: &SlackError) -> ApiError {
+    match error {
+        SlackError::Revoked(_) | SlackError::Refused(_) => ApiError::conflict("Slack does not accept this bot token"),
+        SlackError::Transient(_) => {
+            ApiError::bad_gateway("Slack did not answer; try again", format!("auth.test: {}", error.code()))
+        }
+    }
+}
+
+fn not_understood() -> ApiError {
+    ApiError::bad_gateway("Slack gave an answer that is not understood", "an id in auth.test's answer is malformed")
+}

@@ -1,0 +1,221 @@
+//! The API of signed-in people: `/v1/*`, and the same routes under their older prefix `/api/v1/*`.
+//!
+//! One folder a resource, one file an endpoint. Each call reaches what belongs to its person and nothing else: the store decides
+//! that in the call that does the work, and another person's thing is not there. This function seals what people connect their
+//! bots with. It holds no token that a pool, a skill or an operator calls with, and no key to make one.
+
+mod artifacts;
+mod bots;
+mod channels;
+mod models;
+mod profile;
+mod sessions;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, routing};
+use jiff::Timestamp;
+use portcullis_auth::{BotId, Clock, UserId};
+use portcullis_crypto::{Domain, Randomness};
+use portcullis_runtime::{
+    ApiError, Platform, front, lambda, openapi,
+    origins::Origins,
+    rotating::Rotating,
+    secrets::{LiteLlmAccess, SlackClientAccess},
+    settings::{SettingsError, SettingsReader},
+    tier::{self, BrowserGate, Mounted, Routes},
+};
+use portcullis_store::{BotAccessError, BotReach, Store, Table};
+use portcullis_upstream::{BaseUrl, LiteLlm, Slack};
+use serde::Serialize;
+
+use channels::slack::CALLBACK_PATH;
+use models::Models;
+
+/// How long an answer may take: longer than the store's own time-outs and retries and two calls to Slack take, shorter than API
+/// Gateway's 30 s.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Slack's Web API, where `SLACK_API_URL` names no other.
+const SLACK_API_URL: &str = "https://slack.com/api/";
+
+/// Dependencies of the handlers.
+struct App {
+    store: Store,
+    slack_client: Rotating<SlackClientAccess>,
+    lite_llm: Rotating<LiteLlmAccess>,
+    models: Models,
+    slack: Slack,
+    origins: Arc<Origins>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+}
+
+impl App {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Reads the settings, opens the connection to the store, and makes the function's router.
+///
+/// # Errors
+/// [`SettingsError`], which names every setting that is missing or malformed.
+pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
+    let mut settings = SettingsReader::new(platform);
+    let (signing, configuration, deliveries, secret, slack_client, lite_llm) = tokio::join!(
+        settings.keyring(Domain::SigningSecrets),
+        settings.keyring(Domain::Configuration),
+        settings.keyring(Domain::DeliverySecrets),
+        settings.session_secret(),
+        settings.slack_client(),
+        settings.lite_llm(),
+    );
+    let (signing, configuration) = (settings.secret_outcome(signing), settings.secret_outcome(configuration));
+    let (deliveries, secret) = (settings.secret_outcome(deliveries), settings.secret_outcome(secret));
+    let slack_client = settings.secret_outcome(slack_client);
+    let lite_llm = settings.secret_outcome(lite_llm);
+    let origins = settings.origins();
+    let cookie = settings.session_cookie(&origins);
+    let store = settings.store([
+        (Domain::SigningSecrets, &signing),
+        (Domain::Configuration, &configuration),
+        (Domain::DeliverySecrets, &deliveries),
+    ]);
+    let slack = settings.upstream("SLACK_API_URL", SLACK_API_URL).map(|base: BaseUrl| Slack::new(base));
+    let commit_hash = settings.commit_hash();
+    let (app, gate, commit_hash) = settings.finish(|| {
+        let (store, origins, clock) = (store?, origins?, Arc::clone(&platform.clock));
+        let gate = BrowserGate {
+            secret: secret?,
+            cookie: cookie?,
+            origins: Arc::clone(&origins),
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+        };
+        let app = App {
+            store,
+            slack_client: slack_client?,
+            lite_llm: lite_llm?,
+            models: Models::new(LiteLlm::default()),
+            slack: slack?,
+            origins,
+            clock,
+            randomness: Arc::clone(&platform.randomness),
+        };
+        Ok((app, gate, commit_hash?))
+    })?;
+    lambda::warm_up(&app.store, Table::AuthSessions).await;
+    let extras = front::Extras { origins: Some(Arc::clone(&app.origins)), ..front::Extras::default() };
+    let mounted = mount(Arc::new(app), &gate);
+    Ok(front::serve_with("v1", platform, commit_hash.as_deref(), DEADLINE, mounted, extras))
+}
+
+/// Adds each route under both of its prefixes.
+macro_rules! under_both_prefixes {
+    ($($path:literal => $methods:expr),+ $(,)?) => {
+        Routes::new()$(.at(concat!("/v1", $path), $methods).at(concat!("/api/v1", $path), $methods))+
+    };
+}
+
+fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
+    let routes = under_both_prefixes! {
+        "/me" => routing::get(profile::get::handle).patch(profile::update::handle),
+        "/models" => routing::get(models::handle),
+        "/bots" => routing::get(bots::list::handle).post(bots::create::handle),
+        "/bots/{id}" =>
+            routing::get(bots::get::handle).patch(bots::update::handle).delete(bots::delete::handle),
+        "/bots/{id}/pause" => routing::post(bots::pause::pause),
+        "/bots/{id}/resume" => routing::post(bots::pause::resume),
+        "/channels" => routing::get(channels::list::handle),
+        "/channels/{id}" => routing::delete(channels::delete::handle),
+        "/channels/{id}/status" => routing::get(channels::status::handle),
+        "/channels/{id}/readiness" => routing::get(channels::readiness::handle),
+        "/channels/slack/connect" => routing::post(channels::slack::connect::handle),
+        "/channels/slack/oauth-url" => routing::get(channels::slack::oauth_url::handle),
+        "/channels/slack/redirect-uri" => routing::get(channels::slack::redirect_uri::handle),
+        "/sessions" => routing::get(sessions::list::handle),
+        "/sessions/{id}" => routing::get(sessions::get::handle),
+        "/artifacts" => routing::get(artifacts::list::handle),
+        "/artifacts/stats" => routing::get(artifacts::stats::handle),
+        "/artifacts/{id}" => routing::get(artifacts::get::handle)
+            .patch(artifacts::update::handle)
+            .delete(artifacts::delete::handle),
+    };
+    let callback = Routes::new().at(CALLBACK_PATH, routing::get(channels::slack::callback::handle));
+    [tier::browser(gate, Arc::clone(&app), callback), tier::user(gate, app, routes)]
+}
+
+impl App {
+    /// Ids of a person's own bots.
+    async fn bots_of(&self, user: &UserId) -> Result<Vec<BotId>, ApiError> {
+        Ok(self.store.bots_of(user).await?.into_iter().map(|bot| bot.id).collect())
+    }
+
+    /// Whether a bot is the person's own.
+    ///
+    /// # Errors
+    /// 404 where it is not.
+    async fn check_bot(&self, user: &UserId, bot: &BotId) -> Result<(), ApiError> {
+        self.store.check_bot(BotReach::Owner(user), bot).await.map_err(refuse_bot)
+    }
+}
+
+/// `{"success":true}`.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Success)]
+struct Deleted {
+    success: bool,
+}
+
+impl Deleted {
+    fn done() -> axum::Json<Self> {
+        axum::Json(Self { success: true })
+    }
+}
+
+/// 404 for a bot that is not there, or not the caller's.
+fn bot_not_found() -> ApiError {
+    ApiError::not_found("Bot not found")
+}
+
+fn refuse_bot(error: BotAccessError) -> ApiError {
+    match error {
+        BotAccessError::Store(error) => error.into(),
+        BotAccessError::NotFound | BotAccessError::NotOfPool | BotAccessError::Revoked => bot_not_found(),
+    }
+}
+
+/// Part of the `OpenAPI` document that describes this function.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(
+        profile::get::handle,
+        profile::update::handle,
+        models::handle,
+        bots::list::handle,
+        bots::create::handle,
+        bots::get::handle,
+        bots::update::handle,
+        bots::delete::handle,
+        bots::pause::pause,
+        bots::pause::resume,
+        channels::list::handle,
+        channels::delete::handle,
+        channels::status::handle,
+        channels::readiness::handle,
+        channels::slack::connect::handle,
+        channels::slack::redirect_uri::handle,
+        channels::slack::oauth_url::handle,
+        channels::slack::callback::handle,
+        sessions::list::handle,
+        sessions::get::handle,
+        artifacts::list::handle,
+        artifacts::stats::handle,
+        artifacts::get::handle,
+        artifacts::update::handle,
+        artifacts::delete::handle,
+    ),
+    components(schemas(openapi::Error))
+)]
+pub struct Described;

@@ -1,0 +1,8 @@
+//! The `v1` function's binary.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    portcullis_runtime::lambda::run(async |platform| v1::start(platform).await).await
+}

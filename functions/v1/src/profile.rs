@@ -1,0 +1,57 @@
+//! The caller's own profile.
+
+pub(crate) mod get;
+pub(crate) mod update;
+
+use portcullis_auth::UserId;
+use portcullis_runtime::openapi;
+use portcullis_store::User;
+use serde::Serialize;
+
+/// A profile.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Profile)]
+pub(crate) struct Profile {
+    #[schema(value_type = openapi::Id)]
+    id: UserId,
+    email: String,
+    name: String,
+    #[schema(required)]
+    image: Option<String>,
+    plan: Plan,
+    invite_accepted: bool,
+    onboarding_completed: bool,
+    auth_source: AuthSource,
+}
+
+/// Plan of an account. There is one.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Plan {
+    Free,
+}
+
+/// Way in which an account proves itself. There is one.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum AuthSource {
+    Email,
+}
+
+impl Profile {
+    /// A profile. Nobody needs an invitation, so that each account counts as invited; the onboarding is complete once a bot of
+    /// the person's has a channel.
+    fn new(user: User, has_channel: bool) -> Self {
+        Self {
+            id: user.id,
+            email: user.email.into(),
+            name: user.name,
+            image: user.image,
+            plan: Plan::Free,
+            invite_accepted: true,
+            onboarding_completed: has_channel,
+            auth_source: AuthSource::Email,
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Conversations of the caller's own bots.
+
+pub(crate) mod get;
+pub(crate) mod list;

@@ -1,0 +1,112 @@
+//! Lists of artifacts for the people whose bots made them.
+
+use portcullis_auth::{BotId, UserId};
+
+use super::{Artifact, ArtifactSource, ArtifactStatus, TABLE};
+use crate::{
+    Slice, Store, StoreError, Window,
+    batch::RowKey,
+    bots::{owned_bots, owner_key},
+};
+
+/// Artifacts that a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct ArtifactFilter {
+    /// Those of this platform alone.
+    pub channel_type: Option<String>,
+    /// Those of this status alone.
+    pub status: Option<ArtifactStatus>,
+}
+
+/// Numbers of some bots' artifacts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArtifactStats {
+    /// All of them.
+    pub total: u64,
+    /// Those that can be seen.
+    pub live: u64,
+    /// Those that are being made.
+    pub building: u64,
+    /// Those that came to nothing.
+    pub failed: u64,
+    /// Those that coding made.
+    pub coding: u64,
+    /// Those that writing made.
+    pub content: u64,
+    /// Their lines of code together.
+    pub lines_of_code: u64,
+}
+
+impl ArtifactFilter {
+    fn admits(&self, artifact: &Artifact) -> bool {
+        self.status.is_none_or(|status| artifact.status == status)
+            && self.channel_type.as_ref().is_none_or(|kind| artifact.channel_type.as_ref() == Some(kind))
+    }
+}
+
+impl ArtifactStats {
+    fn count(mut self, artifact: &Artifact) -> Self {
+        self.total += 1;
+        match artifact.status {
+            ArtifactStatus::Live => self.live += 1,
+            ArtifactStatus::Building => self.building += 1,
+            ArtifactStatus::Failed => self.failed += 1,
+            ArtifactStatus::Stopped => {}
+        }
+        match artifact.source {
+            Some(ArtifactSource::Coding) => self.coding += 1,
+            Some(ArtifactSource::Content) => self.content += 1,
+            None => {}
+        }
+        let lines = self.lines_of_code.saturating_add(artifact.lines_of_code.unwrap_or(0));
+        self.lines_of_code = lines.min(crate::MAXIMUM_COUNT);
+        self
+    }
+}
+
+impl Store {
+    /// Artifacts of these bots without their metadata, the newest first; of each bot the newest 1,000 count. An index's list,
+    /// which may lag behind a change by a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_artifacts(
+        &self,
+        bots: &[BotId],
+        filter: &ArtifactFilter,
+        window: Window,
+    ) -> Result<Slice<Artifact>, StoreError> {
+        let mut artifacts = self.newest_artifacts(bots).await?;
+        artifacts.retain(|artifact| filter.admits(artifact));
+        artifacts.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
+        Ok(window.of(artifacts))
+    }
+
+    /// Numbers of these bots' artifacts; of each bot the newest 1,000 count.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn artifact_stats(&self, bots: &[BotId]) -> Result<ArtifactStats, StoreError> {
+        Ok(self.newest_artifacts(bots).await?.iter().fold(ArtifactStats::default(), ArtifactStats::count))
+    }
+
+    /// An artifact of one of a person's own bots: one call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn artifact_of(&self, user: &UserId, id: &str) -> Result<Option<Artifact>, StoreError> {
+        // The rows of previews' owners have ids that are no artifact's.
+        if uuid::Uuid::try_parse(id).is_err() {
+            return Ok(None);
+        }
+        let [owner, artifact] =
+            self.get_rows(&[owner_key(user), RowKey::new(TABLE, [id])]).await?.try_into().unwrap_or_default();
+        let bots = owned_bots(owner.as_ref())?;
+        let artifact = artifact.as_ref().map(Artifact::from_item).transpose()?;
+        Ok(artifact.filter(|artifact| bots.contains(&artifact.bot)))
+    }
+
+    async fn newest_artifacts(&self, bots: &[BotId]) -> Result<Vec<Artifact>, StoreError> {
+        self.newest_rows(TABLE, bots).await?.iter().map(Artifact::from_item).collect()
+    }
+}

@@ -1,0 +1,64 @@
+//! Reading a person's own bots.
+
+use portcullis_auth::{BotId, UserId};
+
+use super::{Bot, BotStatus, TABLE, owned_bots, owner_key};
+use crate::{
+    BotAccessError, BotReach, Store, StoreError,
+    attribute::{Item, attributes, names, text},
+};
+
+/// The index that lists an owner's bots by the time at which they were made.
+const BY_USER: &str = "byUser";
+
+impl Store {
+    /// A person's bots that are not deleted, the oldest first: one call for each 1 MiB of them. An index's list, which may lag
+    /// behind a change by a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bots_of(&self, user: &UserId) -> Result<Vec<Bot>, StoreError> {
+        let (keys, filter) = ("#user = :user", "#status <> :deleted");
+        let request = self
+            .client()
+            .query()
+            .table_name(self.table_name(TABLE))
+            .index_name(BY_USER)
+            .key_condition_expression(keys)
+            .filter_expression(filter)
+            .set_expression_attribute_names(names(&[keys, filter]))
+            .set_expression_attribute_values(Some(attributes([
+                (":user", text(user)),
+                (":deleted", text(BotStatus::Deleted)),
+            ])));
+        let (mut bots, mut start): (Vec<Bot>, Option<Item>) = (Vec::new(), None);
+        loop {
+            let request = request.clone().set_exclusive_start_key(start);
+            let output = self.call(|| request.clone().send()).await?;
+            for item in output.items.unwrap_or_default() {
+                bots.push(Bot::from_item(&item)?);
+            }
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(bots);
+            }
+        }
+    }
+
+    /// Ids of a person's own bots, read consistently: one call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn owned_bots(&self, user: &UserId) -> Result<Vec<BotId>, StoreError> {
+        let [owner] = self.get_rows(&[owner_key(user)]).await?.try_into().unwrap_or_default();
+        owned_bots(owner.as_ref())
+    }
+
+    /// A bot that the caller reaches, read consistently: one call.
+    ///
+    /// # Errors
+    /// [`BotAccessError`].
+    pub async fn bot_within(&self, reach: BotReach<'_>, bot: &BotId) -> Result<Bot, BotAccessError> {
+        Ok(self.reach_bot(reach, bot, Vec::new()).await?.0)
+    }
+}

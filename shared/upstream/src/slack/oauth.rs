@@ -1,0 +1,103 @@
+//! Slack's OAuth: the page that asks for consent, and the exchange of its code.
+//!
+//! Source: Slack, "Installing with OAuth" and `oauth.v2.access`.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::{Slack, SlackError, not_understood};
+
+/// How long the exchange of a code may take. A code counts once: what was not waited for is lost.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Credentials of a Slack app, with which it exchanges codes.
+#[derive(Clone, Debug)]
+pub struct SlackClient {
+    /// The app's client id.
+    pub id: String,
+    /// The app's client secret.
+    pub secret: SecretString,
+}
+
+/// An install of an app.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// The workspace, or the enterprise where the app was installed org-wide.
+    pub team: String,
+    /// The workspace's or the enterprise's name.
+    pub team_name: Option<String>,
+    /// The app.
+    pub app: String,
+    /// The bot's user.
+    pub bot_user: Option<String>,
+    /// The bot token.
+    pub bot_token: SecretString,
+    /// Whether the token ends and is to be refreshed, since the app has token rotation turned on.
+    pub rotates: bool,
+}
+
+impl Slack {
+    /// The page that asks a person for consent to an install.
+    #[must_use]
+    pub fn consent_page(&self, client_id: &str, scopes: &[&str], redirect_uri: &str, state: &str) -> Url {
+        let mut url = self.base.join("../oauth/v2/authorize");
+        url.query_pairs_mut()
+            .append_pair("client_id", client_id)
+            .append_pair("scope", &scopes.join(","))
+            .append_pair("redirect_uri", redirect_uri)
+            .append_pair("state", state);
+        url
+    }
+
+    /// Exchanges a code for a bot token (`oauth.v2.access`).
+    ///
+    /// # Errors
+    /// [`SlackError`].
+    pub async fn exchange_code(
+        &self,
+        client: &SlackClient,
+        code: &str,
+        redirect_uri: &str,
+    ) -> Result<Installation, SlackError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            access_token: SecretString,
+            token_type: String,
+            bot_user_id: Option<String>,
+            app_id: String,
+            team: Option<Named>,
+            enterprise: Option<Named>,
+            #[serde(default)]
+            is_enterprise_install: bool,
+            expires_in: Option<u64>,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            id: String,
+            name: Option<String>,
+        }
+        let request = self
+            .client()
+            .post(self.base.join("oauth.v2.access"))
+            .timeout(EXCHANGE_TIMEOUT)
+            .basic_auth(&client.id, Some(client.secret.expose_secret()))
+            .form(&[("code", code), ("redirect_uri", redirect_uri)]);
+        let access: Answer = Self::answer(request).await?;
+        if access.token_type != "bot" {
+            return Err(SlackError::Refused("not_a_bot_token".into()));
+        }
+        let place = if access.is_enterprise_install { access.enterprise } else { access.team };
+        let place = place.ok_or_else(not_understood)?;
+        Ok(Installation {
+            team: place.id,
+            team_name: place.name,
+            app: access.app_id,
+            bot_user: access.bot_user_id,
+            bot_token: access.access_token,
+            rotates: access.expires_in.is_some(),
+        })
+    }
+}
