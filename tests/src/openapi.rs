@@ -122,10 +122,6 @@ fn add_other_routes_of_slack(document: &mut Value) {
 
 fn add_public_routes(document: &mut Value) {
     let text = json!({ "type": "string" });
-    let index = json!({
-        "type": "object", "required": ["name", "docs", "openapi"],
-        "properties": { "name": text, "docs": text, "openapi": text },
-    });
     let health = json!({
         "type": "object", "required": ["status", "metadata"],
         "properties": {
@@ -138,7 +134,9 @@ fn add_public_routes(document: &mut Value) {
     });
     let any = json!({ "type": "object" });
     for (path, media_type, schema) in [
-        ("/", "application/json", &index),
+        ("/", "text/html", &text),
+        ("/workspace/channels/slack/callback", "text/html", &text),
+        ("/console/{file}", "text/javascript", &text),
         ("/health", "application/json", &health),
         ("/health/auth", "application/json", &health),
         ("/health/v1", "application/json", &health),

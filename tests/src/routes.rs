@@ -279,7 +279,13 @@ const fn joined<const N: usize>(lists: &[&[Route]]) -> [Route; N] {
 const OTHERS: &[Route] = &[
     route("/api/oauth/slack/callback", Tier::Browser, &[call("GET", "/api/oauth/slack/callback", Body::None, 302)]),
     route("/health/v1", Tier::Public, &[call("GET", "/health/v1", HEALTH, 200)]),
-    route("/", Tier::Public, &[call("GET", "/", HEALTH, 200)]),
+    route("/", Tier::Public, &[call("GET", "/", Body::None, 200)]),
+    route(
+        "/workspace/channels/slack/callback",
+        Tier::Public,
+        &[call("GET", "/workspace/channels/slack/callback", Body::None, 200)],
+    ),
+    route("/console/{file}", Tier::Public, &[call("GET", "/console/main.js", Body::None, 200)]),
     route("/health", Tier::Public, &[call("GET", "/health", HEALTH, 200)]),
     route("/openapi.json", Tier::Public, &[call("GET", "/openapi.json", HEALTH, 200)]),
     route("/docs", Tier::Public, &[call("GET", "/docs", HEALTH, 200)]),

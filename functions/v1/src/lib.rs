@@ -7,6 +7,7 @@
 mod artifacts;
 mod bots;
 mod channels;
+mod console;
 mod models;
 mod profile;
 mod sessions;
@@ -106,7 +107,11 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         Ok((app, gate, commit_hash?))
     })?;
     lambda::warm_up(&app.store, Table::AuthSessions).await;
-    let extras = front::Extras { origins: Some(Arc::clone(&app.origins)), ..front::Extras::default() };
+    let extras = front::Extras {
+        origins: Some(Arc::clone(&app.origins)),
+        pages: Some(console::pages()),
+        ..front::Extras::default()
+    };
     let mounted = mount(Arc::new(app), &gate);
     Ok(front::serve_with("v1", platform, commit_hash.as_deref(), DEADLINE, mounted, extras))
 }

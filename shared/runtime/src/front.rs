@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc
 use axum::{
     Router,
     body::Body,
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Path, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing,
@@ -30,6 +30,7 @@ use crate::{
     error::{ErrorBody, Kind, Refusal},
     metrics::{Metric, Metrics},
     origins::Origins,
+    pages::Pages,
     tier::Mounted,
 };
 
@@ -71,6 +72,8 @@ pub fn serve(
 pub struct Extras {
     /// The API's description, as public routes: `GET /openapi.json` and `GET /docs`.
     pub documents: Option<Documents>,
+    /// Static pages, as public routes.
+    pub pages: Option<Pages>,
     /// Origins whose pages may call, with credentials.
     pub origins: Option<Arc<Origins>>,
     /// Whether codes of errors are written in capitals, as better-auth's clients know them.
@@ -98,6 +101,9 @@ pub fn serve_with(
     if let Some(documents) = extras.documents {
         router = router.merge(described(Arc::new(documents)));
     }
+    if let Some(pages) = extras.pages {
+        router = router.merge(shown(Arc::new(pages)));
+    }
     let mut behind_tiers = Router::new();
     for mounted in mounted {
         behind_tiers = behind_tiers.merge(mounted.router);
@@ -123,16 +129,27 @@ fn public(function: &str, commit_hash: Option<&str>) -> Router {
     Router::new().route("/health", methods()).route(&format!("/health/{function}"), methods())
 }
 
-/// The routes that describe the API, to anybody; `/` names them.
+/// The routes that describe the API, to anybody.
 fn described(documents: Arc<Documents>) -> Router {
     let page = Arc::clone(&documents);
-    let index = axum::Json(json!({ "name": "Portcullis", "docs": "/docs", "openapi": "/openapi.json" }));
     let refused = async || ApiError::method_not_allowed();
     #[expect(clippy::disallowed_methods, reason = "this is the list of public routes")]
     Router::new()
-        .route("/", routing::get(async || index).fallback(refused))
         .route("/openapi.json", routing::get(async move || documents.document()).fallback(refused))
         .route("/docs", routing::get(async move || page.page()).fallback(refused))
+}
+
+/// The routes of static pages, to anybody.
+fn shown(pages: Arc<Pages>) -> Router {
+    let refused = async || ApiError::method_not_allowed();
+    let of_page = Arc::clone(&pages);
+    let page = routing::get(async move |headers: HeaderMap| of_page.page(&headers)).fallback(refused);
+    let (paths, files_route) = (pages.page_paths, pages.files_route);
+    let file = routing::get(async move |Path(name): Path<String>, headers: HeaderMap| pages.file(&name, &headers));
+    #[expect(clippy::disallowed_methods, reason = "this is the list of public routes")]
+    let router = Router::new().route(files_route, file.fallback(refused));
+    #[expect(clippy::disallowed_methods, reason = "this is the list of public routes")]
+    paths.iter().fold(router, |router, path| router.route(path, page.clone()))
 }
 
 /// Gives the request its id, runs it, and makes of its outcome an answer, a log line and counts.

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod network;
 pub mod openapi;
 pub mod origins;
+pub mod pages;
 pub mod paging;
 pub mod params;
 mod platform;

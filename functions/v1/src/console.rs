@@ -1,0 +1,44 @@
+//! The web console: a page and the files that it loads, compiled in.
+
+use portcullis_runtime::pages::{File, Pages};
+
+/// A file of the folder `console`.
+macro_rules! file {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../console/", $name)))
+    };
+}
+
+/// Files that the page loads.
+const FILES: [(&str, &str); 19] = [
+    file!("account.js"),
+    file!("api.js"),
+    file!("artifacts.js"),
+    file!("bots.js"),
+    file!("channels.js"),
+    file!("connect_slack.js"),
+    file!("console.css"),
+    file!("conversations.js"),
+    file!("dom.js"),
+    file!("failure.js"),
+    file!("form.js"),
+    file!("frame.js"),
+    file!("main.js"),
+    file!("parts.js"),
+    file!("router.js"),
+    file!("session.js"),
+    file!("sign_in.js"),
+    file!("start.js"),
+    file!("words.js"),
+];
+
+/// The console. It is answered at `/`, and where an install of the Slack app ends; the rest of its addresses are behind a `#`.
+pub(crate) fn pages() -> Pages {
+    let (name, text) = file!("index.html");
+    Pages {
+        page: File::new(name, text),
+        page_paths: &["/", "/workspace/channels/slack/callback"],
+        files: FILES.iter().map(|(name, text)| File::new(name, text)).collect(),
+        files_route: "/console/{file}",
+    }
+}
