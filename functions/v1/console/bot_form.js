@@ -1,0 +1,160 @@
+// Making a bot, and changing one.
+
+import * as api from "./api.js";
+import { confirmDeletion } from "./bots.js";
+import { announce, h, replace } from "./dom.js";
+import { form } from "./form.js";
+import { Failure } from "./failure.js";
+import { loaded } from "./loading.js";
+import { go } from "./router.js";
+import { slugOf } from "./words.js";
+
+/** Page that makes a bot. */
+export function newBot({ signal }) {
+    return {
+        title: "New bot",
+        lead: "You can change everything later.",
+        content: loaded(signal, "the models", () => models(signal), (list) => {
+            const entry = botForm(list, null, {
+                draft: "new-bot",
+                submit: "Make the bot",
+                busy: "Making it…",
+                send: (values) => api.post("/v1/bots", present(values)),
+                done(bot) {
+                    go("/channels");
+                    announce(`${bot.name} is made. Connect it to Slack next.`);
+                },
+            });
+            return entry.element;
+        }),
+    };
+}
+
+/** Page of one bot. */
+export function botPage({ params, signal }) {
+    const path = `/v1/bots/${encodeURIComponent(params.id)}`;
+    const read = async () => {
+        const [bot, list, channels] = await Promise.all([
+            api.get(path, { signal }), models(signal), api.all("/v1/channels", "channels", { signal }),
+        ]);
+        return { bot, list, channels: channels.filter((channel) => channel.botId === bot.id) };
+    };
+    return {
+        title: "Edit bot",
+        content: loaded(signal, "the bot", read, ({ bot, list, channels }) => {
+            document.title = `${bot.name} – Portcullis`;
+            document.querySelector("h1").textContent = bot.name;
+            return [editForm(path, bot, list).element, deletion(bot, channels)];
+        }),
+    };
+}
+
+function editForm(path, first, list) {
+    let bot = first;
+    const saved = h("p", { class: "saved" });
+    const entry = botForm(list, bot, {
+        draft: `bot ${bot.id}`,
+        submit: "Save",
+        busy: "Saving…",
+        extra: [saved],
+        async send(values) {
+            const changes = changesOf(bot, values);
+            return Object.keys(changes).length ? api.call("PATCH", path, { body: changes }) : bot;
+        },
+        done(answer) {
+            bot = answer;
+            document.querySelector("h1").textContent = bot.name;
+            replace(saved, "Saved");
+            announce(`${bot.name} is saved. It answers in the new way within a minute.`);
+        },
+    });
+    entry.element.addEventListener("input", () => replace(saved));
+    return entry;
+}
+
+function deletion(bot, channels) {
+    return h("section", { class: "danger-zone" }, h("h2", {}, "Delete this bot"),
+        h("p", {}, "It stops answering at once, and its channels and credentials are removed. This cannot be undone."),
+        h("button", { type: "button", class: "danger", async onclick() {
+            if (!(await confirmDeletion(bot, channels))) return;
+            go("/bots");
+            announce(`${bot.name} is deleted.`);
+        } }, "Delete…"));
+}
+
+/** Models that a bot can have. Where they cannot be read, the model is typed: that must not keep anybody from their bot. */
+async function models(signal) {
+    try {
+        return (await api.get("/v1/models", { signal })).models ?? [];
+    } catch (failure) {
+        if (failure instanceof Failure && failure.status !== 401) return [];
+        throw failure;
+    }
+}
+
+function botForm(list, bot, options) {
+    const entry = form({
+        ...options,
+        fields: [
+            {
+                name: "name", label: "Name", isRequired: true, value: bot?.name,
+                hint: "What people see. For example: Support", attributes: { maxlength: 255, autocomplete: "off" },
+            },
+            {
+                name: "slug", label: "Slug", isRequired: true, value: bot?.slug,
+                hint: "Short name for addresses and logs: small letters, digits and hyphens. Yours alone.",
+                missing: "Enter a slug of small letters, digits and hyphens.",
+                check: (text) => (/^[a-z0-9-]{1,100}$/.test(text) ? null : "Use small letters a–z, digits and hyphens, 100 at most."),
+                attributes: { maxlength: 100, autocapitalize: "none", spellcheck: "false", autocomplete: "off" },
+            },
+            modelField(list, bot),
+            {
+                name: "systemPrompt", label: "Instructions", type: "textarea", value: bot?.systemPrompt ?? "",
+                hint: "Who the bot is and how it should answer, in your own words.", attributes: { rows: 8 },
+            },
+        ],
+    });
+    const [name, slug] = [entry.input("name"), entry.input("slug")];
+    // The slug follows the name until a person writes one of their own.
+    let follows = !bot && slug.value === slugOf(name.value);
+    name.addEventListener("input", () => { if (follows) slug.value = slugOf(name.value); });
+    slug.addEventListener("input", () => { follows = slug.value === ""; });
+    return entry;
+}
+
+function modelField(list, bot) {
+    const field = { name: "modelId", label: "Model", value: bot?.modelId ?? "" };
+    if (!list.length) {
+        return {
+            ...field,
+            hint: "This server lists no models. Write the name of one, or leave it empty for the server's default.",
+            attributes: { autocapitalize: "none", spellcheck: "false", autocomplete: "off" },
+        };
+    }
+    const preferred = list.find((model) => model.isDefault);
+    const options = list.map((model) => [model.id, [model.name, model.provider && ` (${model.provider})`].filter(Boolean).join("")]);
+    if (bot?.modelId && !list.some((model) => model.id === bot.modelId)) {
+        options.unshift([bot.modelId, `${bot.modelId} (not listed any more)`]);
+    }
+    if (!bot?.modelId && !preferred) options.unshift(["", "The server's default"]);
+    const described = list.filter((model) => model.description);
+    return {
+        ...field,
+        type: "select",
+        options,
+        value: bot?.modelId || preferred?.id || "",
+        hint: described.length > 0 && h("details", {}, h("summary", {}, "About the models"),
+            h("dl", { class: "models" }, described.map((model) => h("div", {}, h("dt", {}, model.name), h("dd", {}, model.description))))),
+    };
+}
+
+/** Values without those that are empty: they keep the server's default. */
+function present(values) {
+    return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
+}
+
+/** Fields of a bot that were changed. A text that was emptied becomes `null`, since `""` counts as absent. */
+export function changesOf(bot, values) {
+    const changed = Object.entries(values).filter(([name, value]) => value !== (bot[name] ?? ""));
+    return Object.fromEntries(changed.map(([name, value]) => [name, value === "" ? null : value]));
+}
