@@ -32,7 +32,7 @@ function render(entries, again) {
 }
 
 function card({ bot, channels }, again) {
-    const place = h("div", {});
+    const place = h("div", { class: "place" });
     const running = runningOf(bot, channels.map((channel) => readinessOf(channel, channel.readiness, bot)));
     const isPaused = bot.status === "paused";
     const toggle = actionButton({

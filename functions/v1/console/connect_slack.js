@@ -16,7 +16,7 @@ let isUnavailable = false;
  * @param {{bots: object[], connected: (channel: object) => Promise<unknown>}} options
  */
 export function connectSlack({ bots, connected }) {
-    const place = h("div", {});
+    const place = h("div", { class: "place" });
     const byHand = handForm(bots, connected);
     const details = h("details", { class: "by-hand" }, h("summary", {}, "Connect by hand with an app of your own"), byHand.element);
     const explained = h("div", { class: "notice", tabindex: "-1" },

@@ -21,7 +21,7 @@ function render(sessions, again) {
     // Session that this page was opened with, first; then the newest.
     const own = sessionToken();
     const sorted = [...sessions].sort((one, other) => Number(other.token === own) - Number(one.token === own));
-    const place = h("div", {});
+    const place = h("div", { class: "place" });
     const others = sorted.length > 1 && actionButton({
         words: "Sign out everywhere else",
         busy: "Signing out…",

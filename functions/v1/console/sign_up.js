@@ -82,7 +82,7 @@ export function verifyCode({ next }) {
 
 /** Button that has a new code mailed. */
 function resend(emailOf) {
-    const outcome = h("div", {});
+    const outcome = h("div", { class: "place" });
     const button = h("button", { type: "button", class: "quiet", async onclick() {
         if (button.getAttribute("aria-disabled") === "true") return;
         button.setAttribute("aria-disabled", "true");
@@ -95,5 +95,5 @@ function resend(emailOf) {
         }
         button.setAttribute("aria-disabled", "false");
     } }, "Mail a new code");
-    return h("div", { class: "resend" }, h("p", { class: "hint" }, "Nothing arrived? Look into the spam folder, or "), button, outcome);
+    return h("div", { class: "resend" }, h("p", { class: "hint" }, "Nothing arrived? Look into the spam folder first."), button, outcome);
 }

@@ -36,7 +36,7 @@ function connection(channel) {
     if (!channel) return h("p", {}, "Say hello to the bot in Slack: write it a direct message, or mention it in a channel that it is in.");
     const state = readinessOf(channel, channel.readiness);
     return [
-        h("p", {}, pill(state.tone, state.title), " ", state.next),
+        h("div", { class: "state" }, pill(state.tone, state.title), h("p", {}, state.next)),
         h("p", {}, "Say hello to the bot in Slack: write it a direct message, or mention it in a channel that it is in."),
     ];
 }

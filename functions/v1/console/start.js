@@ -71,14 +71,14 @@ function names(bots) {
 /** The last step, which looks for the first message while the page is visible. */
 function hello(state, channel, signal, again) {
     const bot = state.bots.find((one) => one.id === channel.botId);
-    const readiness = h("p", {});
+    const readiness = h("div", { class: "state" });
     const looking = h("p", { class: "looking" }, "Waiting for its first message…");
     const showReadiness = (value) => {
         const told = readinessOf(channel, value, bot);
         // The same words are not put there again: a screen reader's place in them would be lost.
         if (readiness.dataset.title === told.title) return;
         readiness.dataset.title = told.title;
-        replace(readiness, pill(told.tone, told.title), " ", told.next);
+        replace(readiness, pill(told.tone, told.title), h("p", {}, told.next));
     };
     showReadiness(channel.readiness);
     poll(signal, async () => {
