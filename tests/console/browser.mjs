@@ -9,6 +9,14 @@ import puppeteer from "puppeteer-core";
 export const base = process.env.PORTCULLIS_URL;
 export const password = "correct horse battery";
 
+/** An e-mail address that no earlier run against the same stack has used. */
+export const address = (name) => `${name}-${stamp}@example.com`;
+
+/** A bot token that names a workspace and an app of its own. */
+export const botToken = (name) => `xoxb-${name}-${stamp}`;
+
+const stamp = Date.now().toString(36);
+
 /** Longest wait for a condition. It ends a run that hangs; nothing is expected to take as long. */
 const PATIENCE_MS = 60_000;
 

@@ -2,7 +2,7 @@
 
 import { after, before, test } from "node:test";
 
-import { asPool, launch, Person, quit } from "./browser.mjs";
+import { address, asPool, botToken, launch, Person, quit } from "./browser.mjs";
 
 const callback = "/workspace/channels/slack/callback";
 const GUEST = {
@@ -57,23 +57,23 @@ test("pages of who is not signed in", async () => {
 });
 
 test("pages of a new account", async () => {
-    const person = await Person.registered("new@example.com");
+    const person = await Person.registered(address("new"));
     await look(person, EMPTY);
     const bot = await person.post("/v1/bots", { name: "Babbage", slug: "babbage" });
     await look(person, { "start-connect": "/", "channels-none": "/#/channels" });
-    await person.post("/v1/channels/slack/connect", { botToken: "xoxb-of-the-looks", signingSecret: "0123456789abcdef0123456789abcdef", botId: bot.id });
+    await person.post("/v1/channels/slack/connect", { botToken: botToken("of-the-looks"), signingSecret: "0123456789abcdef0123456789abcdef", botId: bot.id });
     await look(person, { "start-hello": "/" });
     await person.leaves();
 });
 
 test("pages of an account that is in use", async () => {
-    const person = await Person.registered("full@example.com");
+    const person = await Person.registered(address("full"));
     const bots = [];
     for (const [name, slug] of [["Support", "support"], ["Release notes", "release-notes"], ["An assistant with an unusually long name that has to break somewhere", "long"]]) {
         bots.push(await person.post("/v1/bots", { name, slug, systemPrompt: "Answer in one sentence." }));
     }
     await person.post(`/v1/bots/${bots[1].id}/pause`, {});
-    await person.post("/v1/channels/slack/connect", { botToken: "xoxb-of-the-full-looks", signingSecret: "0123456789abcdef0123456789abcdef", botId: bots[0].id });
+    await person.post("/v1/channels/slack/connect", { botToken: botToken("of-the-full-looks"), signingSecret: "0123456789abcdef0123456789abcdef", botId: bots[0].id });
     for (let number = 1; number <= 24; number += 1) {
         await asPool("POST", "sessions", {
             botId: bots[number % 2].id, sessionKey: `agent:${bots[number % 2].id}:slack:channel:c${number}`, title: `Slack #room-${number}`,

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { asPool, base, code, launch, mailed, password, Person, quit } from "./browser.mjs";
+import { address, asPool, base, botToken, code, launch, mailed, password, Person, quit } from "./browser.mjs";
 
 before(async () => {
     await launch();
@@ -19,7 +19,7 @@ const session = (bot, number, more = {}) => asPool("POST", "sessions", {
     messageCount: number, lastMessageAt: new Date().toISOString(), ...more,
 });
 
-async function connectByHand(person, token = "xoxb-of-the-suite") {
+async function connectByHand(person, token) {
     await person.page.locator("details.by-hand:has(form) > summary").click();
     await person.write("Bot token", token);
     await person.write("Signing secret", "0123456789abcdef0123456789abcdef");
@@ -28,7 +28,7 @@ async function connectByHand(person, token = "xoxb-of-the-suite") {
 
 test("the first run goes from signing up to the first message", async () => {
     const person = await Person.visit("/");
-    const email = "first@example.com";
+    const email = address("first");
     await person.click("Sign up", "link");
     await person.focuses("Sign up");
     await person.write("Your name", "Ada Lovelace");
@@ -59,7 +59,7 @@ test("the first run goes from signing up to the first message", async () => {
     await person.click("Start", "link");
     await person.sees("Connect Slack");
     await person.settles();
-    await connectByHand(person);
+    await connectByHand(person, botToken("first"));
     await person.sees("Waiting for its first message…");
 
     const [bot] = (await person.request("GET", "/v1/bots")).bots;
@@ -70,7 +70,7 @@ test("the first run goes from signing up to the first message", async () => {
 });
 
 test("signs in and goes about by keyboard alone", async () => {
-    const person = await Person.registered("keyboard@example.com");
+    const person = await Person.registered(address("keyboard"));
     await person.sees("Hello, Ada");
     await person.click("Sign out");
     await person.focuses("Sign in");
@@ -85,7 +85,7 @@ test("signs in and goes about by keyboard alone", async () => {
         assert.fail(`Tab does not reach “${words}”`);
     };
     await tabTo("E-mail address");
-    await keyboard.type("keyboard@example.com");
+    await keyboard.type(address("keyboard"));
     await tabTo("Password");
     await keyboard.type(password);
     await keyboard.press("Enter");
@@ -105,19 +105,19 @@ test("signs in and goes about by keyboard alone", async () => {
 });
 
 test("a wrong password is told, and what was typed stays", async () => {
-    const person = await Person.registered("wrong@example.com");
+    const person = await Person.registered(address("wrong"));
     await person.click("Sign out");
-    await person.signIn("wrong@example.com", "not the password");
+    await person.signIn(address("wrong"), "not the password");
     await person.sees("E-mail address or password is not right.");
-    assert.equal(await person.value("E-mail address"), "wrong@example.com");
-    await person.signIn("wrong@example.com");
+    assert.equal(await person.value("E-mail address"), address("wrong"));
+    await person.signIn(address("wrong"));
     await person.sees("Hello, Ada");
     await person.leaves();
 });
 
 test("an address that is not verified is asked for its code", async () => {
     const person = await Person.visit("/");
-    const email = "unverified@example.com";
+    const email = address("unverified");
     await person.sees("Sign in");
     await person.post("/api/auth/sign-up/email", { name: "Ada", email, password });
     await person.signIn(email);
@@ -130,7 +130,7 @@ test("an address that is not verified is asked for its code", async () => {
 
 test("the mailed links verify an address and set a password, and leave no token in the address bar", async () => {
     const person = await Person.visit("/#/sign-up");
-    const email = "links@example.com";
+    const email = address("links");
     await person.write("Your name", "Ada");
     await person.write("E-mail address", email);
     await person.write("Password", password);
@@ -158,7 +158,7 @@ test("the mailed links verify an address and set a password, and leave no token 
 });
 
 test("a double click makes one bot", async () => {
-    const person = await Person.registered("double@example.com", "/#/bots/new");
+    const person = await Person.registered(address("double"), "/#/bots/new");
     await person.write("Name", "Once");
     let posts = 0;
     await person.intercept((request) => {
@@ -173,7 +173,7 @@ test("a double click makes one bot", async () => {
 });
 
 test("what was typed outlasts an outage, a reload and the end of the session", async () => {
-    const person = await Person.registered("typed@example.com", "/#/bots/new");
+    const person = await Person.registered(address("typed"), "/#/bots/new");
     await person.write("Name", "Durable");
     await person.write("Instructions (optional)", "A long text that nobody wants to write twice.");
     await person.intercept((request) => (request.method() === "POST" ? { isLost: true } : null));
@@ -198,7 +198,7 @@ test("what was typed outlasts an outage, a reload and the end of the session", a
 });
 
 test("refusals say what went wrong and what to do next", async () => {
-    const person = await Person.registered("refused@example.com", "/#/bots/new");
+    const person = await Person.registered(address("refused"), "/#/bots/new");
     await makeBot(person, "First", "first");
     await person.write("Name", "Second");
     await person.write("Slug", "first");
@@ -230,7 +230,7 @@ test("refusals say what went wrong and what to do next", async () => {
 });
 
 test("a bot is changed, paused, resumed and deleted", async () => {
-    const person = await Person.registered("bots@example.com", "/#/bots");
+    const person = await Person.registered(address("bots"), "/#/bots");
     await person.sees("No bots yet");
     await makeBot(person, "Babbage", "babbage", { systemPrompt: "Be exact." });
     await person.open("/#/bots");
@@ -260,7 +260,7 @@ test("a bot is changed, paused, resumed and deleted", async () => {
 });
 
 test("a workspace is connected by hand and disconnected", async () => {
-    const person = await Person.registered("channels@example.com", "/#/channels");
+    const person = await Person.registered(address("channels"), "/#/channels");
     await person.sees("Make a bot first");
     await makeBot(person, "One", "one");
     const two = await makeBot(person, "Two", "two");
@@ -268,7 +268,7 @@ test("a workspace is connected by hand and disconnected", async () => {
     await connectByHand(person, "xoxb-bad");
     await person.page.waitForSelector(".problem .request-id code");
     await person.page.select("[name=botId]", two.id);
-    await person.write("Bot token", "xoxb-of-the-suite");
+    await person.write("Bot token", botToken("channels"));
     await person.click("Connect");
     await person.focuses("Event address, for an app connected by hand");
     const [channel] = (await person.request("GET", "/v1/channels")).channels;
@@ -282,7 +282,7 @@ test("a workspace is connected by hand and disconnected", async () => {
 });
 
 test("a server without a Slack app says so and offers the other way", async () => {
-    const person = await Person.registered("no-app@example.com");
+    const person = await Person.registered(address("no-app"));
     await makeBot(person, "Bot", "bot");
     await person.open("/#/channels");
     await person.intercept((request) => (request.url().includes("oauth-url") ? { status: 503, body: { message: "x", code: "y", requestId: "z" } } : null));
@@ -294,7 +294,7 @@ test("a server without a Slack app says so and offers the other way", async () =
 });
 
 test("the page after Slack's consent says how it went and leads only to this origin", async () => {
-    const person = await Person.registered("callback@example.com");
+    const person = await Person.registered(address("callback"));
     const callback = "/workspace/channels/slack/callback";
     for (const [error, words] of [
         ["access_denied", "the request was cancelled"], ["invalid_state", "was not started in this browser"],
@@ -322,7 +322,7 @@ test("the page after Slack's consent says how it went and leads only to this ori
 });
 
 test("conversations come in pages and by bot", async () => {
-    const person = await Person.registered("conversations@example.com", "/#/conversations");
+    const person = await Person.registered(address("conversations"), "/#/conversations");
     await person.sees("No conversations yet");
     const many = await makeBot(person, "Many", "many");
     const few = await makeBot(person, "Few", "few");
@@ -342,7 +342,7 @@ test("conversations come in pages and by bot", async () => {
 });
 
 test("artifacts are listed, link only to the web, and are deleted", async () => {
-    const person = await Person.registered("artifacts@example.com", "/#/artifacts");
+    const person = await Person.registered(address("artifacts"), "/#/artifacts");
     await person.sees("Nothing made yet");
     const bot = await makeBot(person, "Maker", "maker");
     await asPool("POST", "artifacts", {
@@ -372,7 +372,7 @@ test("artifacts are listed, link only to the web, and are deleted", async () => 
 });
 
 test("the account's name, password and devices are changed, and it is deleted", async () => {
-    const email = "account@example.com";
+    const email = address("account");
     const person = await Person.registered(email, "/#/account");
     await person.write("Your name", "Augusta");
     await person.click("Save");

@@ -17,7 +17,7 @@ export function account({ signal }) {
     return {
         title: "Account",
         content: [
-            section("You", loaded(signal, "your profile", () => api.get("/v1/me", { signal }), profile)),
+            h("section", { class: "card profile" }, h("h2", {}, "You"), loaded(signal, "your profile", () => api.get("/v1/me", { signal }), profile)),
             section("Password", password(others.again)),
             section("Signed-in devices", others.element),
             h("section", { class: "danger-zone" }, h("h2", {}, "Delete the account"),

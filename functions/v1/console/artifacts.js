@@ -61,15 +61,14 @@ function item(artifact, nameOf, again) {
     return [
         h("div", { class: "row-head" }, h("span", { class: "row-title" }, artifact.title), pill(tone, words)),
         artifact.previewUrl && h("p", { class: "row-link" }, url ? outwardLink(url, url) : h("code", {}, artifact.previewUrl)),
-        h("p", { class: "row-facts" },
+        h("div", { class: "row-foot" }, h("p", { class: "row-facts" },
             h("span", {}, nameOf(artifact.botId)),
             artifact.artifactType && h("span", {}, artifact.artifactType),
             artifact.deployTarget && h("span", {}, artifact.deployTarget),
             artifact.fileCount !== null && h("span", {}, count(artifact.fileCount, "file")),
             artifact.linesOfCode !== null && h("span", {}, count(artifact.linesOfCode, "line")),
             artifact.durationMs !== null && h("span", {}, "took ", duration(artifact.durationMs)),
-            h("span", {}, timeOf(artifact.updatedAt, ago(artifact.updatedAt)))),
-        h("div", { class: "actions" }, remove),
+            h("span", {}, timeOf(artifact.updatedAt, ago(artifact.updatedAt)))), remove),
     ];
 }
 

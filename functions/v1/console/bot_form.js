@@ -137,15 +137,21 @@ function modelField(list, bot) {
         options.unshift([bot.modelId, `${bot.modelId} (not listed any more)`]);
     }
     if (!bot?.modelId && !preferred) options.unshift(["", "The server's default"]);
-    const described = list.filter((model) => model.description);
+    const value = bot?.modelId || preferred?.id || "";
+    const words = h("span", {}, descriptionOf(list, value));
     return {
         ...field,
         type: "select",
         options,
-        value: bot?.modelId || preferred?.id || "",
-        hint: described.length > 0 && h("details", {}, h("summary", {}, "About the models"),
-            h("dl", { class: "models" }, described.map((model) => h("div", {}, h("dt", {}, model.name), h("dd", {}, model.description))))),
+        value,
+        hint: words,
+        attributes: { onchange: (event) => replace(words, descriptionOf(list, event.target.value)) },
     };
+}
+
+/** Description of a model, as the server tells it. */
+function descriptionOf(list, id) {
+    return list.find((model) => model.id === id)?.description || "The language model that answers.";
 }
 
 /** Values without those that are empty: they keep the server's default. */
