@@ -59,7 +59,7 @@ test("pages of who is not signed in", async () => {
 test("pages of a new account", async () => {
     const person = await Person.registered(address("new"));
     await look(person, EMPTY);
-    const bot = await person.post("/v1/bots", { name: "Babbage", slug: "babbage" });
+    const bot = await person.post("/v1/bots", { name: "Babbage", slug: "babbage", modelId: "anthropic/claude-sonnet" });
     await look(person, { "start-connect": "/", "channels-none": "/#/channels" });
     await person.post("/v1/channels/slack/connect", { botToken: botToken("of-the-looks"), signingSecret: "0123456789abcdef0123456789abcdef", botId: bot.id });
     await look(person, { "start-hello": "/" });
@@ -70,7 +70,7 @@ test("pages of an account that is in use", async () => {
     const person = await Person.registered(address("full"));
     const bots = [];
     for (const [name, slug] of [["Support", "support"], ["Release notes", "release-notes"], ["An assistant with an unusually long name that has to break somewhere", "long"]]) {
-        bots.push(await person.post("/v1/bots", { name, slug, systemPrompt: "Answer in one sentence." }));
+        bots.push(await person.post("/v1/bots", { name, slug, modelId: "anthropic/claude-sonnet", systemPrompt: "Answer in one sentence." }));
     }
     await person.post(`/v1/bots/${bots[1].id}/pause`, {});
     await person.post("/v1/channels/slack/connect", { botToken: botToken("of-the-full-looks"), signingSecret: "0123456789abcdef0123456789abcdef", botId: bots[0].id });

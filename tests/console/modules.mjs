@@ -116,7 +116,8 @@ test("readiness names the first thing that does not work", () => {
     assert.equal(title({ ...all, ready: true }, "disconnected"), "Disconnected");
     assert.equal(title({ ...all, ready: true }, "error"), "Not working");
     assert.equal(title({ ...all, ready: true }, "connected", { status: "paused" }), "Paused");
-    assert.match(readinessOf({ status: "error" }, { ...all, lastError: "invalid_auth" }).next, /^invalid_auth\. /);
+    assert.equal(readinessOf({ status: "error" }, { ...all, lastError: "Slack does not accept it" }).next, "Slack does not accept it.");
+    assert.equal(readinessOf({ status: "connected" }, { ...all, ready: true, lastError: "Slack holds back events" }).next, "Slack holds back events.");
 });
 
 test("a bot runs where all of its channels are ready", () => {

@@ -1,5 +1,5 @@
-// Slack's Web API, as far as connecting a channel calls it. A token that contains "bad" is refused; any other names a workspace
-// and an app of its own, so that no two people of a suite connect the same.
+// Slack's Web API, as far as connecting a channel calls it. A token that contains "bad" is refused, one with "no-scope" lacks the right to
+// be told its app, and each names a workspace and an app of its own, so that no two people of a suite connect the same.
 //
 // Source: Slack, "Using the Slack Web API", and the pages of `auth.test` and `bots.info`.
 
@@ -19,7 +19,8 @@ createServer((request, response) => {
     const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
     const id = createHash("sha256").update(token).digest("hex").slice(0, 9).toUpperCase();
     const answer = answers[new URL(request.url, "http://slack").pathname];
-    const body = !answer ? { ok: false, error: "unknown_method" } : token.includes("bad") ? { ok: false, error: "invalid_auth" } : answer(id);
+    const isScopeMissing = token.includes("no-scope") && request.url.startsWith("/api/bots.info");
+    const body = !answer ? { ok: false, error: "unknown_method" } : token.includes("bad") ? { ok: false, error: "invalid_auth" } : isScopeMissing ? { ok: false, error: "missing_scope", needed: "users:read" } : answer(id);
     response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify(body));
 }).listen(Number(process.argv[2]), "127.0.0.1");

@@ -13,7 +13,10 @@ before(async () => {
 });
 after(quit);
 
-const makeBot = (person, name, slug, more = {}) => person.post("/v1/bots", { name, slug, ...more });
+/** A model's name: `cargo local` lists none, and takes any. */
+const MODEL = "anthropic/claude-sonnet";
+
+const makeBot = (person, name, slug, more = {}) => person.post("/v1/bots", { name, slug, modelId: MODEL, ...more });
 const session = (bot, number, more = {}) => asPool("POST", "sessions", {
     botId: bot.id, sessionKey: `agent:${bot.id}:slack:channel:c${number}`, title: `Slack #room-${number}`, channelType: "slack",
     messageCount: number, lastMessageAt: new Date().toISOString(), ...more,
@@ -52,6 +55,7 @@ test("the first run goes from signing up to the first message", async () => {
     await person.click("Make a bot", "link");
     await person.write("Name", "Countess Éclair!");
     assert.equal(await person.value("Slug"), "countess-eclair");
+    await person.write("Model", MODEL);
     await person.write("Instructions (optional)", "Answer in verse.");
     await person.click("Make the bot");
     await person.sees("Countess Éclair! is made.");
@@ -160,6 +164,7 @@ test("the mailed links verify an address and set a password, and leave no token 
 test("a double click makes one bot", async () => {
     const person = await Person.registered(address("double"), "/#/bots/new");
     await person.write("Name", "Once");
+    await person.write("Model", MODEL);
     let posts = 0;
     await person.intercept((request) => {
         if (request.method() === "POST" && request.url().endsWith("/v1/bots")) posts += 1;
@@ -175,6 +180,7 @@ test("a double click makes one bot", async () => {
 test("what was typed outlasts an outage, a reload and the end of the session", async () => {
     const person = await Person.registered(address("typed"), "/#/bots/new");
     await person.write("Name", "Durable");
+    await person.write("Model", MODEL);
     await person.write("Instructions (optional)", "A long text that nobody wants to write twice.");
     await person.intercept((request) => (request.method() === "POST" ? { isLost: true } : null));
     await person.click("Make the bot");
@@ -201,6 +207,9 @@ test("refusals say what went wrong and what to do next", async () => {
     const person = await Person.registered(address("refused"), "/#/bots/new");
     await makeBot(person, "First", "first");
     await person.write("Name", "Second");
+    await person.click("Make the bot");
+    await person.sees("Enter the model's name.");
+    await person.write("Model", MODEL);
     await person.write("Slug", "first");
     await person.click("Make the bot");
     await person.page.waitForSelector(".problem .request-id code");
@@ -213,9 +222,10 @@ test("refusals say what went wrong and what to do next", async () => {
     await refuse(429, { message: "Too many requests." }, { "retry-after": "95" }, "That was too often. Try again in 2 minutes.");
     await refuse(503, { message: "The store is not available" }, { "retry-after": "5" }, "The store is not available. Try again in 5 seconds.");
     await refuse(403, { message: "Not with this plan" }, {}, "Not with this plan. Ask whoever runs this server");
-    await refuse(400, { message: "The request does not validate", fields: { slug: "is reserved" } }, {}, "is reserved");
+    await refuse(400, { message: "The request does not validate", fields: { slug: "is reserved" } }, {}, "Is reserved.");
     await person.focuses("Slug");
-    assert.equal(await person.page.$eval("[name=slug]", (input) => document.getElementById(input.getAttribute("aria-describedby").split(" ").at(-1)).textContent), "is reserved");
+    assert.equal(await person.page.$eval("[name=slug]", (input) => document.getElementById(input.getAttribute("aria-describedby").split(" ").at(-1)).textContent), "Is reserved.");
+    await refuse(400, { message: "The request does not validate", fields: { "a.field": "that the form has not" } }, {}, "a.field that the form has not");
     await person.isAccessible("a form with errors");
     await person.pass();
 
@@ -268,7 +278,11 @@ test("a workspace is connected by hand and disconnected", async () => {
     await connectByHand(person, "xoxb-bad");
     await person.page.waitForSelector(".problem .request-id code");
     await person.page.select("[name=botId]", two.id);
-    await person.write("Bot token", botToken("channels"));
+    // Slack does not say which app a token is of that lacks a scope: then the form asks for it.
+    await person.write("Bot token", botToken("no-scope"));
+    await person.click("Connect");
+    await person.focuses("App ID (optional)");
+    await person.write("App ID (optional)", "A0CHANNELS");
     await person.click("Connect");
     await person.focuses("Event address, for an app connected by hand");
     const [channel] = (await person.request("GET", "/v1/channels")).channels;

@@ -1,7 +1,7 @@
 // The person's own account: name, password, devices, and deleting it.
 
 import * as api from "./api.js";
-import { checkPassword, PASSWORD_RULE } from "./credentials.js";
+import { checkName, checkPassword, PASSWORD_RULE } from "./credentials.js";
 import { devices } from "./devices.js";
 import { ask } from "./dialog.js";
 import { announce, h } from "./dom.js";
@@ -34,7 +34,7 @@ function section(title, ...content) {
 function profile(me) {
     const entry = form({
         draft: "profile",
-        fields: [{ name: "name", label: "Your name", isRequired: true, value: me.name, attributes: { autocomplete: "name", maxlength: 80 } }],
+        fields: [{ name: "name", label: "Your name", isRequired: true, value: me.name, check: checkName, attributes: { autocomplete: "name" } }],
         submit: "Save",
         busy: "Saving…",
         send: (values) => api.call("PATCH", "/v1/me", { body: values }),

@@ -82,6 +82,9 @@ function deletion(bot, channels) {
         } }, "Delete…"));
 }
 
+/** Longest instructions in bytes, as the server takes them. */
+const LONGEST_PROMPT = 32_768;
+
 /** Models that a bot can have. Where they cannot be read, the model is typed: that must not keep anybody from their bot. */
 async function models(signal) {
     try {
@@ -98,26 +101,31 @@ function botForm(list, bot, options) {
         fields: [
             {
                 name: "name", label: "Name", isRequired: true, value: bot?.name,
-                hint: "What people see. For example: Support", attributes: { maxlength: 255, autocomplete: "off" },
+                hint: "What people see. For example: Support",
+                check: (text) => ([...text].length > 255 ? "Use 255 characters at most." : null),
+                attributes: { autocomplete: "off" },
             },
             {
                 name: "slug", label: "Slug", isRequired: true, value: bot?.slug,
                 hint: "Short name for addresses and logs: small letters, digits and hyphens. Yours alone.",
                 missing: "Enter a slug of small letters, digits and hyphens.",
                 check: (text) => (/^[a-z0-9-]{1,100}$/.test(text) ? null : "Use small letters a–z, digits and hyphens, 100 at most."),
-                attributes: { maxlength: 100, autocapitalize: "none", spellcheck: "false", autocomplete: "off" },
+                attributes: { autocapitalize: "none", spellcheck: "false", autocomplete: "off" },
             },
             modelField(list, bot),
             {
                 name: "systemPrompt", label: "Instructions", type: "textarea", value: bot?.systemPrompt ?? "",
-                hint: "Who the bot is and how it should answer, in your own words.", attributes: { rows: 8 },
+                hint: "Who the bot is and how it should answer, in your own words.",
+                check: (text) => (new TextEncoder().encode(text).length > LONGEST_PROMPT ? "Use 32 KiB at most: it is longer than the server takes." : null),
+                attributes: { rows: 8 },
             },
         ],
     });
     const [name, slug] = [entry.input("name"), entry.input("slug")];
     // The slug follows the name until a person writes one of their own.
-    let follows = !bot && slug.value === slugOf(name.value);
-    name.addEventListener("input", () => { if (follows) slug.value = slugOf(name.value); });
+    const made = () => slugOf(name.value) || (name.value ? "bot" : "");
+    let follows = !bot && slug.value === made();
+    name.addEventListener("input", () => { if (follows) slug.value = made(); });
     slug.addEventListener("input", () => { follows = slug.value === ""; });
     return entry;
 }
@@ -127,7 +135,10 @@ function modelField(list, bot) {
     if (!list.length) {
         return {
             ...field,
-            hint: "This server lists no models. Write the name of one, or leave it empty for the server's default.",
+            isRequired: true,
+            missing: "Enter the model's name.",
+            hint: "No list of models is available here. Write the model's name as the server's model gateway knows it, for example anthropic/claude-sonnet.",
+            check: (text) => (/^\S{1,256}$/.test(text) ? null : "A model's name has no spaces, and 256 characters at most."),
             attributes: { autocapitalize: "none", spellcheck: "false", autocomplete: "off" },
         };
     }
@@ -160,7 +171,7 @@ function present(values) {
 }
 
 /** Fields of a bot that were changed. A text that was emptied becomes `null`, since `""` counts as absent. */
-export function changesOf(bot, values) {
+function changesOf(bot, values) {
     const changed = Object.entries(values).filter(([name, value]) => value !== (bot[name] ?? ""));
     return Object.fromEntries(changed.map(([name, value]) => [name, value === "" ? null : value]));
 }

@@ -80,7 +80,7 @@ export function fact(term, description) {
 
 /** Asks whether a bot shall be deleted, and deletes it. */
 export function confirmDeletion(bot, channels) {
-    const lost = channels.length ? ` Its ${count(channels.length, "channel")} and their credentials are removed with it.` : "";
+    const lost = channels.length ? ` ${count(channels.length, "channel")} of it, with the credentials, will be removed too.` : "";
     return ask({
         title: `Delete ${bot.name}?`,
         text: `It stops answering at once.${lost} This cannot be undone; pausing it can.`,

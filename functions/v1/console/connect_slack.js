@@ -40,7 +40,7 @@ export function connectSlack({ bots, connected }) {
             await new Promise((resolve) => { setTimeout(resolve, LEAVING_MS); });
         },
         failed(failure) {
-            if (failure.status !== 503) return false;
+            if (failure.status !== 503 && failure.status !== 404) return false;
             isUnavailable = true;
             showByHand();
             explained.focus();
@@ -83,6 +83,11 @@ function handForm(bots, connected) {
             name: "signingSecret", label: "Signing secret", type: "password", isRequired: true, isTrimmed: true,
             hint: "In the app's settings under “Basic Information”, “App Credentials”.",
             attributes: { autocomplete: "off", spellcheck: "false" },
+        },
+        {
+            name: "appId", label: "App ID", isHeldBack: true,
+            hint: "Begins with A. In the app's settings under “Basic Information”.",
+            attributes: { autocomplete: "off", spellcheck: "false", autocapitalize: "characters" },
         },
     ].filter(Boolean);
     const entry = form({

@@ -47,3 +47,7 @@ export function checkPassword(text) {
     if ([...text].length > 128) return "Choose a password of at most 128 characters.";
     return null;
 }
+
+export function checkName(text) {
+    return [...text].length > 80 ? "Use 80 characters at most." : null;
+}

@@ -107,7 +107,9 @@ export function explain(failure) {
     return said(message || "This was not accepted.", Object.keys(failure.fields).length ? "Correct what is marked below." : "Change it and send it again.");
 }
 
-function sentence(text) {
+/** A text with a capital letter and a full stop, as a sentence of its own. */
+export function sentence(text) {
     if (!text) return "";
+    text = text.charAt(0).toUpperCase() + text.slice(1);
     return /[.!?]$/.test(text) ? text : `${text}.`;
 }

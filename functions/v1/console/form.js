@@ -2,8 +2,8 @@
 
 import { freshId, h, replace } from "./dom.js";
 import { draftOf, dropDraft, keepDraft } from "./drafts.js";
-import { explain, fieldOf } from "./failure.js";
-import { problemWords } from "./loading.js";
+import { explain, fieldOf, sentence } from "./failure.js";
+import { problemWords, requestWords } from "./loading.js";
 
 /**
  * @typedef {object} Field
@@ -13,6 +13,7 @@ import { problemWords } from "./loading.js";
  * @property {unknown} [hint] text or node below the label
  * @property {boolean} [isRequired]
  * @property {boolean} [isSecret] never kept as a draft; every password is one
+ * @property {boolean} [isHeldBack] shown only once a failure names it
  * @property {boolean} [isTrimmed] of a password that is a pasted token
  * @property {[string, string][]} [options] of a select: value and words
  * @property {(value: string, values: object) => string | null} [check] words for a value that will not do
@@ -89,16 +90,18 @@ export function form(options) {
         const { title, next, requestId } = explain(failure);
         const aliases = options.aliases ?? {};
         let first = null;
+        const elsewhere = [];
         for (const [name, why] of Object.entries(failure.fields ?? {})) {
             const field = byName[aliases[name] ?? name] ?? byName[name.split(/[.[]/)[0]];
-            if (field?.showError(why)) first ??= field;
+            if (field?.showError(sentence(why))) first ??= field;
+            else elsewhere.push(h("p", {}, h("code", {}, name), " ", why));
         }
         const about = fieldOf(failure);
         const field = about && byName[aliases[about] ?? about];
         if (field?.showError(`${title} ${next}`)) first ??= field;
         // The box stands beside the field's own words only where it says more than they do.
         if (!field) {
-            replace(trouble, problemWords("", title, next, requestId));
+            replace(trouble, problemWords("", title, elsewhere.length ? "" : next, ""), elsewhere, requestWords(requestId));
             trouble.hidden = false;
         }
         (first?.input ?? button).focus();
@@ -107,10 +110,7 @@ export function form(options) {
     return {
         element,
         values,
-        showFailure,
         input: (name) => byName[name].input,
-        set: (name, value) => { byName[name].input.value = value; },
-        showError: (name, why) => byName[name].showError(why),
         /** Empties the form, as after a success that leaves it on the page. */
         reset() {
             element.reset();
@@ -136,12 +136,14 @@ function control(field, value) {
         // A password is taken as it is; spaces around anything else came with a copy.
         return field.type === "password" && !field.isTrimmed ? input.value : input.value.trim();
     };
+    const element = laidOut(field, id, input, hint, error);
+    element.hidden ||= Boolean(field.isHeldBack);
     return {
         name: field.name,
         isSecret: field.isSecret || field.type === "password",
         input,
         read,
-        element: laidOut(field, id, input, hint, error),
+        element,
         check(values) {
             const text = values[field.name];
             if (field.isRequired && !text) return field.missing ?? `Enter ${field.label.charAt(0).toLowerCase()}${field.label.slice(1)}.`;
@@ -150,6 +152,7 @@ function control(field, value) {
         showError(why) {
             error.textContent = why ?? "";
             error.hidden = !why;
+            if (why && field.isHeldBack) element.hidden = false;
             if (why) input.setAttribute("aria-invalid", "true");
             else input.removeAttribute("aria-invalid");
             return Boolean(why);

@@ -7,16 +7,16 @@ import { hashOf } from "./router.js";
 import { count } from "./words.js";
 
 /** Items of one page. */
-export const PAGE_SIZE = 20;
+const PAGE_SIZE = 20;
 
 /** Number of the page in a query, from 1. */
-export function pageOf(query) {
+function pageOf(query) {
     const number = Number(query.get("page"));
     return Number.isInteger(number) && number >= 1 ? number : 1;
 }
 
 /** Query of the API for a page. Filters that are empty are left out. */
-export function pageQuery(page, filters = {}) {
+function pageQuery(page, filters = {}) {
     const query = new URLSearchParams({ limit: String(PAGE_SIZE), offset: String((page - 1) * PAGE_SIZE) });
     for (const [name, value] of Object.entries(filters)) if (value) query.set(name, value);
     return query;
@@ -29,7 +29,7 @@ export function pageQuery(page, filters = {}) {
  * @param {string} path of the route
  * @param {object} query of the route, without its page
  */
-export function pager(answer, path, query) {
+function pager(answer, path, query) {
     const { total, limit, offset } = answer;
     if (total <= limit && offset === 0) return null;
     const page = Math.floor(offset / limit) + 1;

@@ -46,8 +46,13 @@ export function problem(failure, lead = "") {
 export function problemWords(lead, title, next, requestId) {
     return [
         h("p", {}, h("strong", {}, [lead, title].filter(Boolean).join(" ")), " ", next),
-        requestId && h("p", { class: "request-id" }, "Request ", h("code", {}, requestId)),
+        requestWords(requestId),
     ];
+}
+
+/** The request's id, by which whoever runs the server finds it in the logs. */
+export function requestWords(requestId) {
+    return requestId && h("p", { class: "request-id" }, "Request ", h("code", {}, requestId));
 }
 
 /** A box for a list that is empty, with what to do about it. */

@@ -13,13 +13,17 @@ export function readinessOf(channel, readiness, bot) {
         return say("bad", "Disconnected", "The app was removed from the workspace. Connect it again to go on.");
     }
     if (channel.status === "error") {
-        return say("bad", "Not working", `${reason(readiness)}Connect it again to replace its token.`);
+        return say("bad", "Not working", reason(readiness).trim() || "Slack does not accept its token any more. Connect it again to replace the token.");
     }
     if (bot?.status === "paused") {
         return say("idle", "Paused", "Its bot is paused and reads no messages. Resume the bot to go on.");
     }
     if (!readiness) return say("idle", "Unknown", "Its state could not be read. Reload the page to try again.");
-    if (readiness.ready) return say("good", "Ready", "Messages reach the bot, and it can answer.");
+    if (readiness.ready) {
+        // A notice beside a channel that works, such as Slack holding back events of an app that had too many.
+        const notice = reason(readiness).trim();
+        return notice ? say("wait", "Ready, with a notice", notice) : say("good", "Ready", "Messages reach the bot, and it can answer.");
+    }
     if (channel.status === "pending" || !readiness.connected) {
         return say("wait", "Connecting", "The connection is not finished yet. This usually takes less than a minute.");
     }

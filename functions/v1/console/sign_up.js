@@ -1,7 +1,9 @@
 // Signing up, and verifying the address by the code that was mailed to it.
 
 import { postPublic } from "./api.js";
-import { checkPassword, emailField, holdPassword, PASSWORD_RULE, rememberedEmail, rememberEmail, takePassword } from "./credentials.js";
+import {
+    checkName, checkPassword, emailField, holdPassword, PASSWORD_RULE, rememberedEmail, rememberEmail, takePassword,
+} from "./credentials.js";
 import { announce, h } from "./dom.js";
 import { form } from "./form.js";
 import { problem } from "./loading.js";
@@ -13,7 +15,7 @@ export function signUp({ next }) {
     const entry = form({
         draft: "sign-up",
         fields: [
-            { name: "name", label: "Your name", isRequired: true, attributes: { autocomplete: "name", maxlength: 80 } },
+            { name: "name", label: "Your name", isRequired: true, check: checkName, attributes: { autocomplete: "name" } },
             emailField(),
             {
                 name: "password", label: "Password", type: "password", isRequired: true, hint: PASSWORD_RULE,

@@ -1,7 +1,7 @@
 // A Slack app of one's own, as a manifest that Slack's page for apps takes. Pure, without the DOM.
 
 /** Rights of the app. They are those that the consent page asks for. */
-export const SCOPES = [
+const SCOPES = [
     "app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "files:read", "files:write",
     "groups:history", "groups:read", "im:history", "im:read", "im:write", "mpim:history", "mpim:read", "reactions:write",
     "users.profile:read", "users:read",

@@ -104,7 +104,7 @@ function hello(state, channel, signal, again) {
 }
 
 /** Calls `look` again and again while the page is visible, until it returns `false` or the page is left. */
-export function poll(signal, look, failed) {
+function poll(signal, look, failed) {
     let timer = null;
     let pause = POLL_MS;
     let isLooking = false;
