@@ -28,6 +28,11 @@ const FULL = {
     "callback-error": `${callback}?error=access_denied`,
 };
 
+const MODELS = [
+    { id: "anthropic/claude-opus", name: "claude-opus", provider: "anthropic", isDefault: true, description: "Thorough, for what is hard." },
+    { id: "openai/gpt", name: "gpt", provider: "openai" },
+];
+
 before(launch);
 after(quit);
 
@@ -89,6 +94,10 @@ test("pages of an account that is in use", async () => {
         });
     }
     await look(person, { ...FULL, "edit-bot": `/#/bots/${bots[0].id}` });
+
+    await person.intercept((request) => (request.url().endsWith("/v1/models") ? { status: 200, body: { models: MODELS } } : null));
+    await look(person, { "new-bot-models": "/#/bots/new", "edit-bot-unlisted": `/#/bots/${bots[0].id}` });
+    await person.pass();
 
     for (const scheme of ["light", "dark"]) {
         await person.page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);

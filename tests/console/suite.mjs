@@ -65,6 +65,9 @@ test("the first run goes from signing up to the first message", async () => {
     await person.settles();
     await connectByHand(person, botToken("first"));
     await person.sees("Waiting for its first message…");
+    // The last step of connecting by hand is in Slack's settings, and its address is shown at once.
+    await person.focuses("Event address, for an app connected by hand");
+    await person.sees("Request URL");
 
     const [bot] = (await person.request("GET", "/v1/bots")).bots;
     await session(bot, 1);
@@ -191,6 +194,15 @@ test("what was typed outlasts an outage, a reload and the end of the session", a
     assert.equal(await person.value("Name"), "Durable");
     assert.equal(await person.value("Slug"), "durable");
     assert.equal(await person.value("Instructions (optional)"), "A long text that nobody wants to write twice.");
+
+    const owner = await person.page.evaluate(() => sessionStorage.getItem("drafts-of"));
+    await person.page.evaluate(() => sessionStorage.setItem("drafts-of", "somebody-else"));
+    await person.page.reload();
+    await person.settles();
+    assert.equal(await person.value("Name"), "", "a draft of somebody else");
+    assert.equal(await person.page.evaluate(() => sessionStorage.getItem("drafts-of")), owner);
+    await person.write("Name", "Durable");
+    await person.write("Model", MODEL);
 
     await person.context.deleteCookie(...(await person.context.cookies()));
     await person.click("Make the bot");

@@ -3,6 +3,9 @@
 
 const PREFIX = "draft:";
 
+/** Key of the account's id whose drafts are kept. */
+const OWNER = "drafts-of";
+
 /** Values of a form that was left, or an empty object. */
 export function draftOf(name) {
     try {
@@ -23,6 +26,17 @@ export function keepDraft(name, values) {
 export function dropDraft(name) {
     try {
         sessionStorage.removeItem(PREFIX + name);
+    } catch {
+        // Nothing was kept.
+    }
+}
+
+/** Says whose the drafts are from now on. Those of anybody else are dropped. */
+export function claimDrafts(owner) {
+    try {
+        const before = sessionStorage.getItem(OWNER);
+        if (before && before !== owner) dropAllDrafts();
+        sessionStorage.setItem(OWNER, owner);
     } catch {
         // Nothing was kept.
     }

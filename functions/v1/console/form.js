@@ -1,6 +1,6 @@
 // Forms: labelled fields, errors tied to them, one request per submission however often the button is clicked.
 
-import { freshId, h, replace } from "./dom.js";
+import { announce, freshId, h, replace } from "./dom.js";
 import { draftOf, dropDraft, keepDraft } from "./drafts.js";
 import { explain, fieldOf, sentence } from "./failure.js";
 import { problemWords, requestWords } from "./loading.js";
@@ -65,10 +65,12 @@ export function form(options) {
             const result = await options.send(given);
             if (options.draft) dropDraft(options.draft);
             setBusy(false);
-            options.done(result, given);
+            // A person who has gone to another page meanwhile stays there.
+            if (element.isConnected) options.done(result, given);
         } catch (failure) {
             setBusy(false);
-            if (!options.failed?.(failure, given)) showFailure(failure);
+            if (!element.isConnected) announce(`${options.submit}: ${explain(failure).title}`);
+            else if (!options.failed?.(failure, given)) showFailure(failure);
         }
     }
 

@@ -8,7 +8,6 @@ import { bots } from "./bots.js";
 import { channels } from "./channels.js";
 import { conversations } from "./conversations.js";
 import { announce, h } from "./dom.js";
-import { dropAllDrafts } from "./drafts.js";
 import { show } from "./frame.js";
 import { problem } from "./loading.js";
 import { forgotPassword, holdResetToken, newPassword } from "./password_reset.js";
@@ -104,7 +103,6 @@ async function boot() {
         await refresh();
         if (user()?.id === before) return true;
         // Somebody else signed in: nothing of the page that is shown is theirs.
-        dropAllDrafts();
         location.reload();
         return false;
     });

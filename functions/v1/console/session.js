@@ -1,6 +1,7 @@
 // The person who is signed in, as `get-session` tells it.
 
 import { get } from "./api.js";
+import { claimDrafts } from "./drafts.js";
 
 let session = null;
 
@@ -17,6 +18,7 @@ export function sessionToken() {
 /** Asks the server who is signed in. */
 export async function refresh() {
     session = await get("/api/auth/get-session");
+    if (session) claimDrafts(session.user.id);
     return user();
 }
 

@@ -1,7 +1,7 @@
 // The first page: a guide for the first run, which notices the first message by itself, and afterwards how things are.
 
 import * as api from "./api.js";
-import { connectSlack } from "./connect_slack.js";
+import { connectSlack, eventAddress } from "./connect_slack.js";
 import { conversationItem } from "./conversations.js";
 import { announce, h, replace } from "./dom.js";
 import { Failure } from "./failure.js";
@@ -99,7 +99,7 @@ function hello(state, channel, signal, again) {
     return [
         h("p", {}, "Write a direct message to ", h("strong", {}, bot?.name ?? "the bot"), " in ", h("strong", {}, channel.teamName || "Slack"),
             ", or mention it in a channel that it was invited to. This page notices it by itself."),
-        readiness, looking,
+        readiness, looking, channel.channelType === "slack" && eventAddress(channel),
     ];
 }
 
