@@ -70,6 +70,9 @@ test("the first run goes from signing up to the first message", async () => {
     await person.sees("Request URL");
 
     const [bot] = (await person.request("GET", "/v1/bots")).bots;
+    await person.intercept((request) => (request.url().includes("/v1/sessions") ? { status: 503, body: { message: "x", code: "y" } } : null));
+    await person.sees("The server has trouble. This page goes on trying.");
+    await person.pass();
     await session(bot, 1);
     await person.sees("has got its first message: “Slack #room-1”");
     await person.sees("Latest conversations");
@@ -119,6 +122,23 @@ test("a wrong password is told, and what was typed stays", async () => {
     assert.equal(await person.value("E-mail address"), address("wrong"));
     await person.signIn(address("wrong"));
     await person.sees("Hello, Ada");
+    await person.leaves();
+});
+
+test("a page that needs a session is shown after signing in, and no other origin's", async () => {
+    const person = await Person.registered(address("next"));
+    await person.click("Sign out");
+    await person.focuses("Sign in");
+    await person.open("/#/conversations?page=2");
+    await person.sees("Stay signed in");
+    await person.signIn();
+    await person.sees("No conversations yet");
+    assert.equal(await person.page.evaluate(() => location.hash), "#/conversations?page=2");
+    for (const next of ["//evil.test/", "https://evil.test/", "/sign-in", "/nowhere"]) {
+        await person.open(`/#/sign-in?next=${encodeURIComponent(next)}`);
+        await person.sees("Hello, Ada");
+        assert.equal(await person.page.evaluate(() => location.href), `${base}/#/`);
+    }
     await person.leaves();
 });
 
@@ -251,6 +271,20 @@ test("refusals say what went wrong and what to do next", async () => {
     await person.leaves();
 });
 
+test("a console that cannot reach its server says so and starts once it can", async () => {
+    const person = await Person.registered(address("start"));
+    await person.intercept((request) => (request.url().endsWith("/get-session") ? { isLost: true } : null));
+    await person.page.goto("about:blank");
+    await person.page.goto(base);
+    await person.sees("The console could not start");
+    await person.sees("The server cannot be reached. Check your connection and try again.");
+    await person.isAccessible("a console that could not start");
+    await person.pass();
+    await person.click("Try again");
+    await person.sees("Hello, Ada");
+    await person.leaves();
+});
+
 test("a bot is changed, paused, resumed and deleted", async () => {
     const person = await Person.registered(address("bots"), "/#/bots");
     await person.sees("No bots yet");
@@ -304,6 +338,26 @@ test("a workspace is connected by hand and disconnected", async () => {
     await person.click("Disconnect");
     await person.misses("Event address");
     assert.deepEqual((await person.request("GET", "/v1/channels")).channels, []);
+    await person.leaves();
+});
+
+test("“Add to Slack” leads to the address that the server gives", async () => {
+    const person = await Person.registered(address("oauth"));
+    await makeBot(person, "One", "one");
+    const two = await makeBot(person, "Two", "two");
+    await person.open("/#/channels");
+    await person.page.select("select", two.id);
+    let asked;
+    await person.intercept((request) => {
+        if (!request.url().includes("oauth-url")) return null;
+        asked = new URL(request.url()).searchParams;
+        return { status: 200, body: { url: `${base}/workspace/channels/slack/callback?error=access_denied`, redirectUri: "x" } };
+    });
+    await person.click("Add to Slack");
+    await person.sees("the request was cancelled");
+    assert.deepEqual([asked.get("returnTo"), asked.get("botId")], ["/", two.id]);
+    assert.equal(await person.page.evaluate(() => location.search), "");
+    await person.pass();
     await person.leaves();
 });
 
