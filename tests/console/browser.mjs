@@ -66,10 +66,19 @@ export class Person {
 
     /** Calls the API as the page does. */
     async request(method, path, body) {
-        const [status, text] = await this.page.evaluate(async (method, path, body) => {
-            const answer = await fetch(path, { method, headers: { "content-type": "application/json" }, body: body && JSON.stringify(body) });
-            return [answer.status, await answer.text()];
-        }, method, path, body);
+        const [status, text] = await this.page.evaluate(
+            async (method, path, body) => {
+                const answer = await fetch(path, {
+                    method,
+                    headers: { "content-type": "application/json" },
+                    body: body && JSON.stringify(body),
+                });
+                return [answer.status, await answer.text()];
+            },
+            method,
+            path,
+            body,
+        );
         assert.ok(status < 300, `${method} ${path}: ${status} ${text}`);
         return JSON.parse(text);
     }
@@ -137,10 +146,17 @@ export class Person {
 
     async focuses(words) {
         try {
-            await this.page.waitForFunction((words) => {
-                const element = document.activeElement;
-                return (element?.labels?.[0]?.textContent ?? element?.getAttribute("aria-label") ?? element?.textContent) === words;
-            }, {}, words);
+            await this.page.waitForFunction(
+                (words) => {
+                    const element = document.activeElement;
+                    return (
+                        (element?.labels?.[0]?.textContent ?? element?.getAttribute("aria-label") ?? element?.textContent) ===
+                        words
+                    );
+                },
+                {},
+                words,
+            );
         } catch {
             assert.fail(`the focus is not on “${words}” but on “${await this.focused()}”`);
         }
@@ -153,7 +169,8 @@ export class Person {
         this.page.on("request", async (request) => {
             const reply = request.url().startsWith(base) ? await answer(request) : null;
             if (reply?.isLost) await request.abort("internetdisconnected");
-            else if (reply) await request.respond({ contentType: "application/json", ...reply, body: JSON.stringify(reply.body) });
+            else if (reply)
+                await request.respond({ contentType: "application/json", ...reply, body: JSON.stringify(reply.body) });
             else await request.continue();
         });
     }
@@ -166,10 +183,14 @@ export class Person {
     /** Checks the page with axe, by all of its rules for WCAG 2.2 AA and its best practices. */
     async isAccessible(what) {
         await this.page.evaluate(axe.source);
-        const result = await this.page.evaluate(() => globalThis.axe.run(document, {
-            runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-        }));
-        const found = result.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.html} ${node.failureSummary}`).join("\n")}`);
+        const result = await this.page.evaluate(() =>
+            globalThis.axe.run(document, {
+                runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+            }),
+        );
+        const found = result.violations.map(
+            (one) => `${one.id}: ${one.nodes.map((node) => `${node.html} ${node.failureSummary}`).join("\n")}`,
+        );
         assert.deepEqual(found, [], what);
     }
 
@@ -177,7 +198,9 @@ export class Person {
     async fits(what) {
         const [wide, room, culprits] = await this.page.evaluate(() => {
             const room = document.documentElement.clientWidth;
-            const beyond = [...document.querySelectorAll("main *, header *")].filter((one) => one.getBoundingClientRect().right > room + 1);
+            const beyond = [...document.querySelectorAll("main *, header *")].filter(
+                (one) => one.getBoundingClientRect().right > room + 1,
+            );
             return [document.documentElement.scrollWidth, room, beyond.map((one) => one.outerHTML.slice(0, 120))];
         });
         assert.ok(wide <= room, `${what}: ${wide} px wide in ${room} px: ${culprits.slice(0, 3).join("\n")}`);

@@ -3,6 +3,7 @@
 import { after, before, test } from "node:test";
 
 import { address, asPool, botToken, launch, Person, quit } from "./browser.mjs";
+import { makeBot, registerPool, session } from "./seed.mjs";
 
 const callback = "/workspace/channels/slack/callback";
 const GUEST = {
@@ -14,7 +15,13 @@ const GUEST = {
     "reset-password": "/?view=reset&token=a-token",
     "reset-without-token": "/#/reset-password",
 };
-const EMPTY = { "start-empty": "/", "bots-empty": "/#/bots", "channels-empty": "/#/channels", "conversations-empty": "/#/conversations", "artifacts-empty": "/#/artifacts" };
+const EMPTY = {
+    "start-empty": "/",
+    "bots-empty": "/#/bots",
+    "channels-empty": "/#/channels",
+    "conversations-empty": "/#/conversations",
+    "artifacts-empty": "/#/artifacts",
+};
 const FULL = {
     start: "/",
     bots: "/#/bots",
@@ -29,11 +36,20 @@ const FULL = {
 };
 
 const MODELS = [
-    { id: "anthropic/claude-opus", name: "claude-opus", provider: "anthropic", isDefault: true, description: "Thorough, for what is hard." },
+    {
+        id: "anthropic/claude-opus",
+        name: "claude-opus",
+        provider: "anthropic",
+        isDefault: true,
+        description: "Thorough, for what is hard.",
+    },
     { id: "openai/gpt", name: "gpt", provider: "openai" },
 ];
 
-before(launch);
+before(async () => {
+    await launch();
+    await registerPool();
+});
 after(quit);
 
 async function look(person, pages) {
@@ -64,9 +80,13 @@ test("pages of who is not signed in", async () => {
 test("pages of a new account", async () => {
     const person = await Person.registered(address("new"));
     await look(person, EMPTY);
-    const bot = await person.post("/v1/bots", { name: "Babbage", slug: "babbage", modelId: "anthropic/claude-sonnet" });
+    const bot = await makeBot(person, "Babbage", "babbage");
     await look(person, { "start-connect": "/", "channels-none": "/#/channels" });
-    await person.post("/v1/channels/slack/connect", { botToken: botToken("of-the-looks"), signingSecret: "0123456789abcdef0123456789abcdef", botId: bot.id });
+    await person.post("/v1/channels/slack/connect", {
+        botToken: botToken("of-the-looks"),
+        signingSecret: "0123456789abcdef0123456789abcdef",
+        botId: bot.id,
+    });
     await look(person, { "start-hello": "/" });
     await person.leaves();
 });
@@ -74,28 +94,44 @@ test("pages of a new account", async () => {
 test("pages of an account that is in use", async () => {
     const person = await Person.registered(address("full"));
     const bots = [];
-    for (const [name, slug] of [["Support", "support"], ["Release notes", "release-notes"], ["An assistant with an unusually long name that has to break somewhere", "long"]]) {
-        bots.push(await person.post("/v1/bots", { name, slug, modelId: "anthropic/claude-sonnet", systemPrompt: "Answer in one sentence." }));
+    for (const [name, slug] of [
+        ["Support", "support"],
+        ["Release notes", "release-notes"],
+        ["An assistant with an unusually long name that has to break somewhere", "long"],
+    ]) {
+        bots.push(await makeBot(person, name, slug, { systemPrompt: "Answer in one sentence." }));
     }
     await person.post(`/v1/bots/${bots[1].id}/pause`, {});
-    await person.post("/v1/channels/slack/connect", { botToken: botToken("of-the-full-looks"), signingSecret: "0123456789abcdef0123456789abcdef", botId: bots[0].id });
+    await person.post("/v1/channels/slack/connect", {
+        botToken: botToken("of-the-full-looks"),
+        signingSecret: "0123456789abcdef0123456789abcdef",
+        botId: bots[0].id,
+    });
     for (let number = 1; number <= 24; number += 1) {
-        await asPool("POST", "sessions", {
-            botId: bots[number % 2].id, sessionKey: `agent:${bots[number % 2].id}:slack:channel:c${number}`, title: `Slack #room-${number}`,
-            channelType: "slack", messageCount: number, lastMessageAt: new Date(Date.now() - number * 3_600_000).toISOString(),
+        await session(bots[number % 2], number, {
+            lastMessageAt: new Date(Date.now() - number * 3_600_000).toISOString(),
             status: number % 5 ? "active" : "ended",
         });
     }
     for (const [number, status] of ["live", "building", "failed", "stopped"].entries()) {
         await asPool("POST", "artifacts", {
-            botId: bots[0].id, title: `Landing page ${number}`, sessionKey: `agent:${bots[0].id}:main`, status, artifactType: "deployment",
-            previewUrl: `https://landing-${number}.example.com/a/long/path/that/goes/on/and/on/and/does/not/end/soon`, source: "coding",
-            linesOfCode: 1234, fileCount: 7, durationMs: 75_000,
+            botId: bots[0].id,
+            title: `Landing page ${number}`,
+            sessionKey: `agent:${bots[0].id}:main`,
+            status,
+            artifactType: "deployment",
+            previewUrl: `https://landing-${number}.example.com/a/long/path/that/goes/on/and/on/and/does/not/end/soon`,
+            source: "coding",
+            linesOfCode: 1234,
+            fileCount: 7,
+            durationMs: 75_000,
         });
     }
     await look(person, { ...FULL, "edit-bot": `/#/bots/${bots[0].id}` });
 
-    await person.intercept((request) => (request.url().endsWith("/v1/models") ? { status: 200, body: { models: MODELS } } : null));
+    await person.intercept((request) =>
+        request.url().endsWith("/v1/models") ? { status: 200, body: { models: MODELS } } : null,
+    );
     await look(person, { "new-bot-models": "/#/bots/new", "edit-bot-unlisted": `/#/bots/${bots[0].id}` });
     await person.pass();
 

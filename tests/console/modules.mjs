@@ -29,8 +29,9 @@ test("the page names each module, so that none waits for another", () => {
 
 test("no file holds markup from data, inline code, a style attribute or another origin's resource", () => {
     for (const name of files) {
-        const found = text(name).match(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|\bstyle=/)
-            ?? text(name).match(/(?:src|import|from|url)\s*[(=]?\s*["'(]?https?:/);
+        const found =
+            text(name).match(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|\bstyle=/) ??
+            text(name).match(/(?:src|import|from|url)\s*[(=]?\s*["'(]?https?:/);
         assert.equal(found?.[0], undefined, name);
     }
     assert.doesNotMatch(text("index.html"), /<script(?![^>]*src=)|<style|\son\w+=/);
@@ -50,14 +51,25 @@ test("a slug is made of what a name has of a–z, 0–9", () => {
 test("a path is followed only if it begins with one slash and stays at this origin", () => {
     const origin = "https://console.example.com";
     for (const good of ["/", "/#/bots", "/a?b=c#d"]) assert.equal(ownPath(good, origin), good);
-    for (const bad of ["", null, "bots", "//evil.test", "/\\evil.test", "https://evil.test", "javascript:alert(1)", "/\t/evil.test", "/\n/evil.test"]) {
+    for (const bad of [
+        "",
+        null,
+        "bots",
+        "//evil.test",
+        "/\\evil.test",
+        "https://evil.test",
+        "javascript:alert(1)",
+        "/\t/evil.test",
+        "/\n/evil.test",
+    ]) {
         assert.equal(ownPath(bad, origin), null, JSON.stringify(bad));
     }
 });
 
 test("only http and https become links", () => {
     assert.equal(webUrl("https://a.example/x"), "https://a.example/x");
-    for (const bad of ["javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "/x", "", null, undefined]) assert.equal(webUrl(bad), null);
+    for (const bad of ["javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "/x", "", null, undefined])
+        assert.equal(webUrl(bad), null);
 });
 
 test("times and numbers are words", () => {
@@ -66,14 +78,27 @@ test("times and numbers are words", () => {
     assert.equal(ago("2026-01-01T21:00:00.000Z", now), "3 hours ago");
     assert.equal(ago("2026-01-01T00:00:00.000Z", now), "yesterday");
     assert.equal(ago("no time", now), "at an unknown time");
-    assert.deepEqual([wait(0.2), wait(89), wait(95), wait(900), wait(7200)], ["1 second", "89 seconds", "2 minutes", "15 minutes", "2 hours"]);
+    assert.deepEqual(
+        [wait(0.2), wait(89), wait(95), wait(900), wait(7200)],
+        ["1 second", "89 seconds", "2 minutes", "15 minutes", "2 hours"],
+    );
     assert.deepEqual([count(1, "bot"), count(1200, "bot")], ["1 bot", "1,200 bots"]);
     assert.deepEqual([duration(4200), duration(75_000), duration(3_900_000)], ["4.2 s", "1 min", "1 h 5 min"]);
 });
 
 test("a device is named by its browser and system", () => {
-    assert.equal(deviceOf("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 Safari/604.1"), "Safari on iPhone");
-    assert.equal(deviceOf("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0"), "Edge on Windows");
+    assert.equal(
+        deviceOf(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 Safari/604.1",
+        ),
+        "Safari on iPhone",
+    );
+    assert.equal(
+        deviceOf(
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0",
+        ),
+        "Edge on Windows",
+    );
     assert.equal(deviceOf("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"), "Firefox on Linux");
     assert.equal(deviceOf(null), "Unknown device");
     assert.equal(deviceOf("a-script/1.0"), "a-script/1.0");
@@ -116,8 +141,14 @@ test("readiness names the first thing that does not work", () => {
     assert.equal(title({ ...all, ready: true }, "disconnected"), "Disconnected");
     assert.equal(title({ ...all, ready: true }, "error"), "Not working");
     assert.equal(title({ ...all, ready: true }, "connected", { status: "paused" }), "Paused");
-    assert.equal(readinessOf({ status: "error" }, { ...all, lastError: "Slack does not accept it" }).next, "Slack does not accept it.");
-    assert.equal(readinessOf({ status: "connected" }, { ...all, ready: true, lastError: "Slack holds back events" }).next, "Slack holds back events.");
+    assert.equal(
+        readinessOf({ status: "error" }, { ...all, lastError: "Slack does not accept it" }).next,
+        "Slack does not accept it.",
+    );
+    assert.equal(
+        readinessOf({ status: "connected" }, { ...all, ready: true, lastError: "Slack holds back events" }).next,
+        "Slack holds back events.",
+    );
 });
 
 test("a bot runs where all of its channels are ready", () => {
@@ -132,7 +163,10 @@ test("a bot runs where all of its channels are ready", () => {
 
 test("a hash is parsed into a route, and anything else leads to the start", () => {
     const routes = [{ path: "/" }, { path: "/bots" }, { path: "/bots/new" }, { path: "/bots/:id" }];
-    const found = (hash) => { const hit = match(routes, parse(hash).path); return hit && [hit.route.path, hit.params]; };
+    const found = (hash) => {
+        const hit = match(routes, parse(hash).path);
+        return hit && [hit.route.path, hit.params];
+    };
     assert.deepEqual(found(""), ["/", {}]);
     assert.deepEqual(found("#elsewhere"), ["/", {}]);
     assert.deepEqual(found("#/bots/"), ["/bots", {}]);

@@ -8,19 +8,33 @@ import { createServer } from "node:http";
 
 const answers = {
     "/api/auth.test": (id) => ({
-        ok: true, url: "https://analytical.slack.com/", team: "Analytical Engines", user: "bot", team_id: `T${id}`, user_id: `U${id}`,
-        bot_id: `B${id}`, is_enterprise_install: false,
+        ok: true,
+        url: "https://analytical.slack.com/",
+        team: "Analytical Engines",
+        user: "bot",
+        team_id: `T${id}`,
+        user_id: `U${id}`,
+        bot_id: `B${id}`,
+        is_enterprise_install: false,
     }),
-    "/api/bots.info": (id) => ({ ok: true, bot: { id: `B${id}`, deleted: false, name: "bot", app_id: `A${id}`, user_id: `U${id}` } }),
+    "/api/bots.info": (id) => ({
+        ok: true,
+        bot: { id: `B${id}`, deleted: false, name: "bot", app_id: `A${id}`, user_id: `U${id}` },
+    }),
 };
+
+/** Error for a token that a test has made for it. */
+function refused(path, token) {
+    if (token.includes("bad")) return "invalid_auth";
+    return token.includes("no-scope") && path.startsWith("/api/bots.info") ? "missing_scope" : null;
+}
 
 createServer((request, response) => {
     request.resume();
     const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
     const id = createHash("sha256").update(token).digest("hex").slice(0, 9).toUpperCase();
     const answer = answers[new URL(request.url, "http://slack").pathname];
-    const isScopeMissing = token.includes("no-scope") && request.url.startsWith("/api/bots.info");
-    const body = !answer ? { ok: false, error: "unknown_method" } : token.includes("bad") ? { ok: false, error: "invalid_auth" } : isScopeMissing ? { ok: false, error: "missing_scope", needed: "users:read" } : answer(id);
+    const refusal = refused(request.url, token) ?? (answer ? null : "unknown_method");
     response.writeHead(200, { "content-type": "application/json" });
-    response.end(JSON.stringify(body));
+    response.end(JSON.stringify(refusal ? { ok: false, error: refusal } : answer(id)));
 }).listen(Number(process.argv[2]), "127.0.0.1");

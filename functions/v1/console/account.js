@@ -17,12 +17,21 @@ export function account({ signal }) {
     return {
         title: "Account",
         content: [
-            h("section", { class: "card profile" }, h("h2", {}, "You"), loaded(signal, "your profile", () => api.get("/v1/me", { signal }), profile)),
+            h(
+                "section",
+                { class: "card profile" },
+                h("h2", {}, "You"),
+                loaded(signal, "your profile", () => api.get("/v1/me", { signal }), profile),
+            ),
             section("Password", password(others.again)),
             section("Signed-in devices", others.element),
-            h("section", { class: "danger-zone" }, h("h2", {}, "Delete the account"),
+            h(
+                "section",
+                { class: "danger-zone" },
+                h("h2", {}, "Delete the account"),
                 h("p", {}, "Your bots stop answering, and your account with its sessions is deleted. This cannot be undone."),
-                h("button", { type: "button", class: "danger", onclick: deletion }, "Delete the account…")),
+                h("button", { type: "button", class: "danger", onclick: deletion }, "Delete the account…"),
+            ),
         ],
     };
 }
@@ -34,7 +43,16 @@ function section(title, ...content) {
 function profile(me) {
     const entry = form({
         draft: "profile",
-        fields: [{ name: "name", label: "Your name", isRequired: true, value: me.name, check: checkName, attributes: { autocomplete: "name" } }],
+        fields: [
+            {
+                name: "name",
+                label: "Your name",
+                isRequired: true,
+                value: me.name,
+                check: checkName,
+                attributes: { autocomplete: "name" },
+            },
+        ],
         submit: "Save",
         busy: "Saving…",
         send: (values) => api.call("PATCH", "/v1/me", { body: values }),
@@ -46,9 +64,12 @@ function profile(me) {
         },
     });
     return [
-        h("dl", { class: "facts" },
+        h(
+            "dl",
+            { class: "facts" },
             h("div", {}, h("dt", {}, "E-mail address"), h("dd", {}, me.email)),
-            me.plan && h("div", {}, h("dt", {}, "Plan"), h("dd", {}, me.plan))),
+            me.plan && h("div", {}, h("dt", {}, "Plan"), h("dd", {}, me.plan)),
+        ),
         entry.element,
     ];
 }
@@ -57,11 +78,28 @@ function password(changed) {
     const entry = form({
         fields: [
             // Password managers take the account's name from here.
-            { name: "email", label: "E-mail address", type: "hidden", value: user()?.email, attributes: { autocomplete: "username" } },
-            { name: "currentPassword", label: "Current password", type: "password", isRequired: true, attributes: { autocomplete: "current-password" } },
             {
-                name: "newPassword", label: "New password", type: "password", isRequired: true, hint: PASSWORD_RULE,
-                check: checkPassword, attributes: { autocomplete: "new-password" },
+                name: "email",
+                label: "E-mail address",
+                type: "hidden",
+                value: user()?.email,
+                attributes: { autocomplete: "username" },
+            },
+            {
+                name: "currentPassword",
+                label: "Current password",
+                type: "password",
+                isRequired: true,
+                attributes: { autocomplete: "current-password" },
+            },
+            {
+                name: "newPassword",
+                label: "New password",
+                type: "password",
+                isRequired: true,
+                hint: PASSWORD_RULE,
+                check: checkPassword,
+                attributes: { autocomplete: "new-password" },
             },
         ],
         submit: "Change the password",
@@ -88,9 +126,15 @@ async function deletion() {
         busy: "Deleting…",
         refusal: "Keep it",
         tone: "danger",
-        fields: [{
-            name: "currentPassword", label: "Password", type: "password", isRequired: true, attributes: { autocomplete: "current-password" },
-        }],
+        fields: [
+            {
+                name: "currentPassword",
+                label: "Password",
+                type: "password",
+                isRequired: true,
+                attributes: { autocomplete: "current-password" },
+            },
+        ],
         run: (values) => api.post("/api/auth/delete-user", { password: values.currentPassword }),
     });
     if (!isDone) return;

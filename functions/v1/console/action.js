@@ -15,19 +15,29 @@ import { problem } from "./loading.js";
  * @param {(failure: Error) => boolean} [options.failed] returns `true` where it has dealt with the failure
  */
 export function actionButton({ words, label, busy, lead, key, place, run, failed, tone = "" }) {
-    const button = h("button", { type: "button", class: tone, "aria-label": label, "data-key": key, async onclick() {
-        if (button.getAttribute("aria-disabled") === "true") return;
-        button.setAttribute("aria-disabled", "true");
-        button.textContent = busy;
-        replace(place);
-        try {
-            await run();
-        } catch (failure) {
-            if (!failed?.(failure)) replace(place, problem(failure, lead));
-        }
-        button.textContent = words;
-        button.setAttribute("aria-disabled", "false");
-    } }, words);
+    const button = h(
+        "button",
+        {
+            type: "button",
+            class: tone,
+            "aria-label": label,
+            "data-key": key,
+            async onclick() {
+                if (button.getAttribute("aria-disabled") === "true") return;
+                button.setAttribute("aria-disabled", "true");
+                button.textContent = busy;
+                replace(place);
+                try {
+                    await run();
+                } catch (failure) {
+                    if (!failed?.(failure)) replace(place, problem(failure, lead));
+                }
+                button.textContent = words;
+                button.setAttribute("aria-disabled", "false");
+            },
+        },
+        words,
+    );
     return button;
 }
 

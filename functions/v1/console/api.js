@@ -30,7 +30,9 @@ export async function call(method, path, { body, signal, isPublic = false } = {}
         return await once(method, path, body, signal);
     } catch (failure) {
         if (isPublic || failure.status !== 401 || !signInAgain) throw failure;
-        signingIn ??= signInAgain().finally(() => { signingIn = null; });
+        signingIn ??= signInAgain().finally(() => {
+            signingIn = null;
+        });
         if (!(await signingIn)) throw failure;
         return once(method, path, body, signal);
     }

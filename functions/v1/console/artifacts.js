@@ -23,52 +23,77 @@ export function artifacts({ query, signal }) {
     return {
         title: "Artifacts",
         lead: "What your bots have made: code, texts, and pages that they have deployed.",
-        content: [place, filteredList({
-            signal,
-            query,
-            path: "/artifacts",
-            source: "/v1/artifacts",
-            key: "artifacts",
-            noun: "artifact",
-            item: (artifact, nameOf, again) => item(artifact, nameOf, async () => {
-                await again();
-                place.replaceChildren(numbers());
+        content: [
+            place,
+            filteredList({
+                signal,
+                query,
+                path: "/artifacts",
+                source: "/v1/artifacts",
+                key: "artifacts",
+                noun: "artifact",
+                item: (artifact, nameOf, again) =>
+                    item(artifact, nameOf, async () => {
+                        await again();
+                        place.replaceChildren(numbers());
+                    }),
+                whenEmpty: () =>
+                    empty("Nothing made yet", "When a bot makes something for you and reports it, it is listed here."),
             }),
-            whenEmpty: () => empty("Nothing made yet", "When a bot makes something for you and reports it, it is listed here."),
-        })],
+        ],
     };
 }
 
 function statistics(stats) {
-    return h("dl", { class: "numbers" },
+    return h(
+        "dl",
+        { class: "numbers" },
         fact("All", stats.totalArtifacts.toLocaleString("en")),
         fact("Live", stats.liveCount.toLocaleString("en")),
         fact("Building", stats.buildingCount.toLocaleString("en")),
         fact("Failed", stats.failedCount.toLocaleString("en")),
-        fact("Lines of code", stats.totalLinesOfCode.toLocaleString("en")));
+        fact("Lines of code", stats.totalLinesOfCode.toLocaleString("en")),
+    );
 }
 
 function item(artifact, nameOf, again) {
     const [tone, words] = STATUS[artifact.status] ?? ["idle", artifact.status];
     // Any other scheme, such as `javascript:`, is shown as text and is no link.
     const url = webUrl(artifact.previewUrl);
-    const remove = h("button", { type: "button", class: "quiet danger-text", "aria-label": `Delete ${artifact.title}`, async onclick() {
-        if (!(await confirmDeletion(artifact))) return;
-        await again();
-        refocus();
-        announce(`${artifact.title} is deleted.`);
-    } }, "Delete");
+    const remove = h(
+        "button",
+        {
+            type: "button",
+            class: "quiet danger-text",
+            "aria-label": `Delete ${artifact.title}`,
+            async onclick() {
+                if (!(await confirmDeletion(artifact))) return;
+                await again();
+                refocus();
+                announce(`${artifact.title} is deleted.`);
+            },
+        },
+        "Delete",
+    );
     return [
         h("div", { class: "row-head" }, h("span", { class: "row-title" }, artifact.title), pill(tone, words)),
         artifact.previewUrl && h("p", { class: "row-link" }, url ? outwardLink(url, url) : h("code", {}, artifact.previewUrl)),
-        h("div", { class: "row-foot" }, h("p", { class: "row-facts" },
-            h("span", {}, nameOf(artifact.botId)),
-            artifact.artifactType && h("span", {}, artifact.artifactType),
-            artifact.deployTarget && h("span", {}, artifact.deployTarget),
-            artifact.fileCount !== null && h("span", {}, count(artifact.fileCount, "file")),
-            artifact.linesOfCode !== null && h("span", {}, count(artifact.linesOfCode, "line")),
-            artifact.durationMs !== null && h("span", {}, "took ", duration(artifact.durationMs)),
-            h("span", {}, timeOf(artifact.updatedAt, ago(artifact.updatedAt)))), remove),
+        h(
+            "div",
+            { class: "row-foot" },
+            h(
+                "p",
+                { class: "row-facts" },
+                h("span", {}, nameOf(artifact.botId)),
+                artifact.artifactType && h("span", {}, artifact.artifactType),
+                artifact.deployTarget && h("span", {}, artifact.deployTarget),
+                artifact.fileCount !== null && h("span", {}, count(artifact.fileCount, "file")),
+                artifact.linesOfCode !== null && h("span", {}, count(artifact.linesOfCode, "line")),
+                artifact.durationMs !== null && h("span", {}, "took ", duration(artifact.durationMs)),
+                h("span", {}, timeOf(artifact.updatedAt, ago(artifact.updatedAt))),
+            ),
+            remove,
+        ),
     ];
 }
 

@@ -14,19 +14,24 @@ export function newBot({ signal }) {
     return {
         title: "New bot",
         lead: "You can change everything later.",
-        content: loaded(signal, "the models", () => models(signal), (list) => {
-            const entry = botForm(list, null, {
-                draft: "new-bot",
-                submit: "Make the bot",
-                busy: "Making it…",
-                send: (values) => api.post("/v1/bots", present(values)),
-                done(bot) {
-                    go("/channels");
-                    announce(`${bot.name} is made. Connect it to Slack next.`);
-                },
-            });
-            return entry.element;
-        }),
+        content: loaded(
+            signal,
+            "the models",
+            () => models(signal),
+            (list) => {
+                const entry = botForm(list, null, {
+                    draft: "new-bot",
+                    submit: "Make the bot",
+                    busy: "Making it…",
+                    send: (values) => api.post("/v1/bots", present(values)),
+                    done(bot) {
+                        go("/channels");
+                        announce(`${bot.name} is made. Connect it to Slack next.`);
+                    },
+                });
+                return entry.element;
+            },
+        ),
     };
 }
 
@@ -35,7 +40,9 @@ export function botPage({ params, signal }) {
     const path = `/v1/bots/${encodeURIComponent(params.id)}`;
     const read = async () => {
         const [bot, list, channels] = await Promise.all([
-            api.get(path, { signal }), models(signal), api.all("/v1/channels", "channels", { signal }),
+            api.get(path, { signal }),
+            models(signal),
+            api.all("/v1/channels", "channels", { signal }),
         ]);
         return { bot, list, channels: channels.filter((channel) => channel.botId === bot.id) };
     };
@@ -73,13 +80,25 @@ function editForm(path, first, list) {
 }
 
 function deletion(bot, channels) {
-    return h("section", { class: "danger-zone" }, h("h2", {}, "Delete this bot"),
+    return h(
+        "section",
+        { class: "danger-zone" },
+        h("h2", {}, "Delete this bot"),
         h("p", {}, "It stops answering at once, and its channels and credentials are removed. This cannot be undone."),
-        h("button", { type: "button", class: "danger", async onclick() {
-            if (!(await confirmDeletion(bot, channels))) return;
-            go("/bots");
-            announce(`${bot.name} is deleted.`);
-        } }, "Delete…"));
+        h(
+            "button",
+            {
+                type: "button",
+                class: "danger",
+                async onclick() {
+                    if (!(await confirmDeletion(bot, channels))) return;
+                    go("/bots");
+                    announce(`${bot.name} is deleted.`);
+                },
+            },
+            "Delete…",
+        ),
+    );
 }
 
 /** Longest instructions in bytes, as the server takes them. */
@@ -100,23 +119,36 @@ function botForm(list, bot, options) {
         ...options,
         fields: [
             {
-                name: "name", label: "Name", isRequired: true, value: bot?.name,
+                name: "name",
+                label: "Name",
+                isRequired: true,
+                value: bot?.name,
                 hint: "What people see. For example: Support",
                 check: (text) => ([...text].length > 255 ? "Use 255 characters at most." : null),
                 attributes: { autocomplete: "off" },
             },
             {
-                name: "slug", label: "Slug", isRequired: true, value: bot?.slug,
+                name: "slug",
+                label: "Slug",
+                isRequired: true,
+                value: bot?.slug,
                 hint: "Short name for addresses and logs: small letters, digits and hyphens. Yours alone.",
                 missing: "Enter a slug of small letters, digits and hyphens.",
-                check: (text) => (/^[a-z0-9-]{1,100}$/.test(text) ? null : "Use small letters a–z, digits and hyphens, 100 at most."),
+                check: (text) =>
+                    /^[a-z0-9-]{1,100}$/.test(text) ? null : "Use small letters a–z, digits and hyphens, 100 at most.",
                 attributes: { autocapitalize: "none", spellcheck: "false", autocomplete: "off" },
             },
             modelField(list, bot),
             {
-                name: "systemPrompt", label: "Instructions", type: "textarea", value: bot?.systemPrompt ?? "",
+                name: "systemPrompt",
+                label: "Instructions",
+                type: "textarea",
+                value: bot?.systemPrompt ?? "",
                 hint: "Who the bot is and how it should answer, in your own words.",
-                check: (text) => (new TextEncoder().encode(text).length > LONGEST_PROMPT ? "Use 32 KiB at most: it is longer than the server takes." : null),
+                check: (text) =>
+                    new TextEncoder().encode(text).length > LONGEST_PROMPT
+                        ? "Use 32 KiB at most: it is longer than the server takes."
+                        : null,
                 attributes: { rows: 8 },
             },
         ],
@@ -125,8 +157,12 @@ function botForm(list, bot, options) {
     // The slug follows the name until a person writes one of their own.
     const made = () => slugOf(name.value) || (name.value ? "bot" : "");
     let follows = !bot && slug.value === made();
-    name.addEventListener("input", () => { if (follows) slug.value = made(); });
-    slug.addEventListener("input", () => { follows = slug.value === ""; });
+    name.addEventListener("input", () => {
+        if (follows) slug.value = made();
+    });
+    slug.addEventListener("input", () => {
+        follows = slug.value === "";
+    });
     return entry;
 }
 
@@ -137,13 +173,16 @@ function modelField(list, bot) {
             ...field,
             isRequired: true,
             missing: "Enter the model's name.",
-            hint: "No list of models is available here. Write the model's name as the server's model gateway knows it, for example anthropic/claude-sonnet.",
+            hint: "There is no list of models here. Write a name as the server's model gateway knows it, such as anthropic/claude-sonnet.",
             check: (text) => (/^\S{1,256}$/.test(text) ? null : "A model's name has no spaces, and 256 characters at most."),
             attributes: { autocapitalize: "none", spellcheck: "false", autocomplete: "off" },
         };
     }
     const preferred = list.find((model) => model.isDefault);
-    const options = list.map((model) => [model.id, [model.name, model.provider && ` (${model.provider})`].filter(Boolean).join("")]);
+    const options = list.map((model) => [
+        model.id,
+        [model.name, model.provider && ` (${model.provider})`].filter(Boolean).join(""),
+    ]);
     if (bot?.modelId && !list.some((model) => model.id === bot.modelId)) {
         options.unshift([bot.modelId, `${bot.modelId} (not listed any more)`]);
     }

@@ -25,15 +25,25 @@ async function read(signal) {
 
 function render(entries, again) {
     if (!entries.length) {
-        return empty("No bots yet", "Your first bot takes a name and a minute. You can change everything later.",
-            h("a", { class: "button primary", href: "#/bots/new" }, "Make a bot"));
+        return empty(
+            "No bots yet",
+            "Your first bot takes a name and a minute. You can change everything later.",
+            h("a", { class: "button primary", href: "#/bots/new" }, "Make a bot"),
+        );
     }
-    return h("ul", { class: "cards" }, entries.map((entry) => h("li", { class: "card" }, card(entry, again))));
+    return h(
+        "ul",
+        { class: "cards" },
+        entries.map((entry) => h("li", { class: "card" }, card(entry, again))),
+    );
 }
 
 function card({ bot, channels }, again) {
     const place = h("div", { class: "place" });
-    const running = runningOf(bot, channels.map((channel) => readinessOf(channel, channel.readiness, bot)));
+    const running = runningOf(
+        bot,
+        channels.map((channel) => readinessOf(channel, channel.readiness, bot)),
+    );
     const isPaused = bot.status === "paused";
     const toggle = actionButton({
         words: isPaused ? "Resume" : "Pause",
@@ -49,27 +59,48 @@ function card({ bot, channels }, again) {
             announce(isPaused ? `${bot.name} is resumed.` : `${bot.name} is paused.`);
         },
     });
-    const remove = h("button", { type: "button", class: "quiet danger-text", "aria-label": `Delete ${bot.name}`, async onclick() {
-        if (!(await confirmDeletion(bot, channels))) return;
-        await again();
-        refocus();
-        announce(`${bot.name} is deleted.`);
-    } }, "Delete");
+    const remove = h(
+        "button",
+        {
+            type: "button",
+            class: "quiet danger-text",
+            "aria-label": `Delete ${bot.name}`,
+            async onclick() {
+                if (!(await confirmDeletion(bot, channels))) return;
+                await again();
+                refocus();
+                announce(`${bot.name} is deleted.`);
+            },
+        },
+        "Delete",
+    );
     return [
-        h("div", { class: "card-head" },
-            h("h2", {}, h("a", { href: `#/bots/${encodeURIComponent(bot.id)}` }, bot.name)), pill(running.tone, running.title)),
+        h(
+            "div",
+            { class: "card-head" },
+            h("h2", {}, h("a", { href: `#/bots/${encodeURIComponent(bot.id)}` }, bot.name)),
+            pill(running.tone, running.title),
+        ),
         h("p", {}, running.next),
-        h("dl", { class: "facts" },
+        h(
+            "dl",
+            { class: "facts" },
             fact("Slug", h("code", {}, bot.slug)),
             fact("Model", bot.modelId || "The server's default"),
             fact("Channels", channels.length ? count(channels.length, "channel") : "None"),
             fact("Pool", bot.poolId ? h("code", {}, bot.poolId) : "Not placed yet"),
-            fact("Changed", timeOf(bot.updatedAt, ago(bot.updatedAt)))),
+            fact("Changed", timeOf(bot.updatedAt, ago(bot.updatedAt))),
+        ),
         place,
-        h("div", { class: "actions" },
+        h(
+            "div",
+            { class: "actions" },
             h("a", { class: "button", href: `#/bots/${encodeURIComponent(bot.id)}`, "aria-label": `Edit ${bot.name}` }, "Edit"),
-            channels.length === 0 && h("a", { class: "button", href: "#/channels", "aria-label": `Connect ${bot.name}` }, "Connect"),
-            toggle, remove),
+            channels.length === 0 &&
+                h("a", { class: "button", href: "#/channels", "aria-label": `Connect ${bot.name}` }, "Connect"),
+            toggle,
+            remove,
+        ),
     ];
 }
 
@@ -80,7 +111,9 @@ export function fact(term, description) {
 
 /** Asks whether a bot shall be deleted, and deletes it. */
 export function confirmDeletion(bot, channels) {
-    const lost = channels.length ? ` ${count(channels.length, "channel")} of it, with the credentials, will be removed too.` : "";
+    const lost = channels.length
+        ? ` ${count(channels.length, "channel")} of it, with the credentials, will be removed too.`
+        : "";
     return ask({
         title: `Delete ${bot.name}?`,
         text: `It stops answering at once.${lost} This cannot be undone; pausing it can.`,

@@ -25,8 +25,11 @@ export function channels({ signal }) {
 
 function render({ bots, list }, again) {
     if (!bots.length) {
-        return empty("Make a bot first", "A channel needs a bot that answers in it.",
-            h("a", { class: "button primary", href: "#/bots/new" }, "Make a bot"));
+        return empty(
+            "Make a bot first",
+            "A channel needs a bot that answers in it.",
+            h("a", { class: "button primary", href: "#/bots/new" }, "Make a bot"),
+        );
     }
     const cards = list.map((channel) => {
         const bot = bots.find((one) => one.id === channel.botId);
@@ -34,9 +37,12 @@ function render({ bots, list }, again) {
     });
     return [
         list.length > 0 && h("ul", { class: "cards" }, cards),
-        h("section", { class: list.length ? "more" : "empty wide" },
+        h(
+            "section",
+            { class: list.length ? "more" : "empty wide" },
             h("h2", {}, list.length ? "Connect another workspace" : "Connect Slack"),
-            connectSlack({ bots, connected: () => again() })),
+            connectSlack({ bots, connected: () => again() }),
+        ),
     ];
 }
 
@@ -44,21 +50,33 @@ function card(channel, bot, again) {
     const state = readinessOf(channel, channel.readiness, bot);
     const kind = channelTypeOf(channel.channelType);
     const name = channel.teamName || channel.accountId;
-    const remove = h("button", { type: "button", class: "quiet danger-text", "aria-label": `Disconnect ${kind} ${name}`, async onclick() {
-        if (!(await confirmDisconnection(channel, bot, kind, name))) return;
-        await again();
-        refocus();
-        announce(`${kind} ${name} is disconnected.`);
-    } }, "Disconnect");
+    const remove = h(
+        "button",
+        {
+            type: "button",
+            class: "quiet danger-text",
+            "aria-label": `Disconnect ${kind} ${name}`,
+            async onclick() {
+                if (!(await confirmDisconnection(channel, bot, kind, name))) return;
+                await again();
+                refocus();
+                announce(`${kind} ${name} is disconnected.`);
+            },
+        },
+        "Disconnect",
+    );
     return [
         h("div", { class: "card-head" }, h("h2", {}, name), pill(state.tone, state.title)),
         h("p", {}, state.next),
-        h("dl", { class: "facts" },
+        h(
+            "dl",
+            { class: "facts" },
             fact("Kind", kind),
             fact("Bot", bot ? h("a", { href: `#/bots/${encodeURIComponent(bot.id)}` }, bot.name) : "Unknown"),
             fact("Account", h("code", {}, channel.accountId)),
             fact("Status", channel.status),
-            fact("Connected", timeOf(channel.createdAt, ago(channel.createdAt)))),
+            fact("Connected", timeOf(channel.createdAt, ago(channel.createdAt))),
+        ),
         channel.channelType === "slack" && eventAddress(channel),
         h("div", { class: "actions" }, remove),
     ];

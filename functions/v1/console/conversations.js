@@ -18,8 +18,12 @@ export function conversations({ query, signal }) {
             key: "sessions",
             noun: "conversation",
             item: conversationItem,
-            whenEmpty: () => empty("No conversations yet", "A conversation begins when somebody writes to a bot in one of its channels.",
-                h("a", { class: "button", href: "#/channels" }, "See your channels")),
+            whenEmpty: () =>
+                empty(
+                    "No conversations yet",
+                    "A conversation begins when somebody writes to a bot in one of its channels.",
+                    h("a", { class: "button", href: "#/channels" }, "See your channels"),
+                ),
         }),
     };
 }
@@ -28,12 +32,19 @@ export function conversations({ query, signal }) {
 export function conversationItem(session, nameOf) {
     const last = session.lastMessageAt;
     return [
-        h("div", { class: "row-head" }, h("span", { class: "row-title" }, session.title),
-            pill(session.status === "active" ? "good" : "idle", session.status === "active" ? "Active" : "Ended")),
-        h("p", { class: "row-facts" },
+        h(
+            "div",
+            { class: "row-head" },
+            h("span", { class: "row-title" }, session.title),
+            pill(session.status === "active" ? "good" : "idle", session.status === "active" ? "Active" : "Ended"),
+        ),
+        h(
+            "p",
+            { class: "row-facts" },
             h("span", {}, nameOf(session.botId)),
             h("span", {}, channelTypeOf(session.channelType)),
             h("span", {}, count(session.messageCount, "message")),
-            last && h("span", {}, "last one ", timeOf(last, ago(last)))),
+            last && h("span", {}, "last one ", timeOf(last, ago(last))),
+        ),
     ];
 }

@@ -37,13 +37,19 @@ export function ask(options) {
                 dialog.close();
             },
         });
-        const dialog = h("dialog", {
-            "aria-labelledby": id,
-            onclose() {
-                dialog.remove();
-                resolve(isDone);
+        const dialog = h(
+            "dialog",
+            {
+                "aria-labelledby": id,
+                onclose() {
+                    dialog.remove();
+                    resolve(isDone);
+                },
             },
-        }, h("h2", { id }, options.title), h("p", {}, options.text), question.element);
+            h("h2", { id }, options.title),
+            h("p", {}, options.text),
+            question.element,
+        );
         document.body.append(dialog);
         dialog.showModal();
         // The safe answer has the focus, unless there is something to type.

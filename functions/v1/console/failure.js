@@ -52,7 +52,10 @@ const ACCOUNT_WORDS = {
     INVALID_TOKEN: ["This link was used already, or is too old.", "Ask for a new one."],
     TOKEN_EXPIRED: ["This link has expired.", "Ask for a new one."],
     SESSION_EXPIRED: ["You signed in more than a day ago.", "Enter your password to confirm that it is you."],
-    INVALID_ORIGIN: ["The server does not know this address of the console.", "Open the console at its own address, or add this one to TRUSTED_ORIGINS."],
+    INVALID_ORIGIN: [
+        "The server does not know this address of the console.",
+        "Open the console at its own address, or add this one to TRUSTED_ORIGINS.",
+    ],
     MISSING_OR_NULL_ORIGIN: ["The browser hid this page's address.", "Open the console in an ordinary tab."],
 };
 
@@ -92,19 +95,32 @@ export function explain(failure) {
                 failure.code === "timeout" ? "The server took too long to answer." : "The server cannot be reached.",
                 "Check your connection and try again. What you typed is still here.",
             );
-        case 401: return said("You are signed out.", "Sign in to go on. What you typed is still here.");
-        case 403: return said(message || "You may not do this.", "Ask whoever runs this server if you should be allowed to.");
-        case 404: return said(message || "This is not there.", "It may have been deleted. Go back to the list.");
-        case 409: return said(message || "This conflicts with something that exists.", "Change it and send it again.");
-        case 413: return said("This is too large.", "Make it shorter and send it again.");
-        case 429: return said("That was too often.", later);
-        case 502: return said(message || "A service behind this server did not answer.", later);
-        case 503: return said(message || "The server is not available at the moment.", later);
-        case 504: return said("The server took too long to answer.", later);
-        default: break;
+        case 401:
+            return said("You are signed out.", "Sign in to go on. What you typed is still here.");
+        case 403:
+            return said(message || "You may not do this.", "Ask whoever runs this server if you should be allowed to.");
+        case 404:
+            return said(message || "This is not there.", "It may have been deleted. Go back to the list.");
+        case 409:
+            return said(message || "This conflicts with something that exists.", "Change it and send it again.");
+        case 413:
+            return said("This is too large.", "Make it shorter and send it again.");
+        case 429:
+            return said("That was too often.", later);
+        case 502:
+            return said(message || "A service behind this server did not answer.", later);
+        case 503:
+            return said(message || "The server is not available at the moment.", later);
+        case 504:
+            return said("The server took too long to answer.", later);
+        default:
+            break;
     }
     if (failure.status >= 500) return said(message || "The server had an error.", later);
-    return said(message || "This was not accepted.", Object.keys(failure.fields).length ? "Correct what is marked below." : "Change it and send it again.");
+    return said(
+        message || "This was not accepted.",
+        Object.keys(failure.fields).length ? "Correct what is marked below." : "Change it and send it again.",
+    );
 }
 
 /** A text with a capital letter and a full stop, as a sentence of its own. */

@@ -43,8 +43,13 @@ export function form(options) {
     const trouble = h("div", { role: "alert", class: "problem", hidden: true });
     const button = h("button", { type: "submit", class: options.tone === "danger" ? "danger" : "primary" }, options.submit);
     const values = () => Object.fromEntries(fields.map((field) => [field.name, field.read()]));
-    const element = h("form", { novalidate: true, class: "form", oninput, onsubmit },
-        trouble, fields.map((field) => field.element), h("div", { class: "actions" }, button, options.extra));
+    const element = h(
+        "form",
+        { novalidate: true, class: "form", oninput, onsubmit },
+        trouble,
+        fields.map((field) => field.element),
+        h("div", { class: "actions" }, button, options.extra),
+    );
     let isBusy = false;
 
     function oninput() {
@@ -148,7 +153,8 @@ function control(field, value) {
         element,
         check(values) {
             const text = values[field.name];
-            if (field.isRequired && !text) return field.missing ?? `Enter ${field.label.charAt(0).toLowerCase()}${field.label.slice(1)}.`;
+            if (field.isRequired && !text)
+                return field.missing ?? `Enter ${field.label.charAt(0).toLowerCase()}${field.label.slice(1)}.`;
             return text || field.type === "checkbox" ? (field.check?.(text, values) ?? null) : null;
         },
         showError(why) {
@@ -164,19 +170,23 @@ function control(field, value) {
 
 function inputOf(field, value, attributes) {
     switch (field.type) {
-        case "textarea": return h("textarea", { rows: 6, ...attributes, value });
+        case "textarea":
+            return h("textarea", { rows: 6, ...attributes, value });
         case "select": {
             const options = field.options.map(([key, words]) => h("option", { value: key, selected: key === value }, words));
             return h("select", attributes, options);
         }
-        case "checkbox": return h("input", { type: "checkbox", ...attributes, checked: Boolean(value) });
+        case "checkbox":
+            return h("input", { type: "checkbox", ...attributes, checked: Boolean(value) });
         case "code": {
             const digits = { inputmode: "numeric", autocomplete: "one-time-code", maxlength: 12, class: "code" };
             return h("input", { type: "text", spellcheck: "false", ...digits, ...attributes, value });
         }
         // A hidden field is of type text: password managers pass over one of type hidden.
-        case "hidden": return h("input", { type: "text", tabindex: -1, ...attributes, value });
-        default: return h("input", { type: field.type ?? "text", ...attributes, value });
+        case "hidden":
+            return h("input", { type: "text", tabindex: -1, ...attributes, value });
+        default:
+            return h("input", { type: field.type ?? "text", ...attributes, value });
     }
 }
 
@@ -189,22 +199,28 @@ function laidOut(field, id, input, hint, error) {
 }
 
 function optionalMark(field) {
-    return field.isRequired || field.type === "checkbox" || field.type === "select" ? null : h("span", { class: "optional" }, " (optional)");
+    return field.isRequired || field.type === "checkbox" || field.type === "select"
+        ? null
+        : h("span", { class: "optional" }, " (optional)");
 }
 
 /** A password with a button that shows it, for who types on a phone. */
 function withShow(input, label) {
-    const button = h("button", {
-        type: "button",
-        class: "show",
-        "aria-pressed": "false",
-        "aria-label": `Show ${label.charAt(0).toLowerCase()}${label.slice(1)}`,
-        onclick() {
-            const isShown = input.type === "text";
-            input.type = isShown ? "password" : "text";
-            button.setAttribute("aria-pressed", String(!isShown));
-            button.textContent = isShown ? "Show" : "Hide";
+    const button = h(
+        "button",
+        {
+            type: "button",
+            class: "show",
+            "aria-pressed": "false",
+            "aria-label": `Show ${label.charAt(0).toLowerCase()}${label.slice(1)}`,
+            onclick() {
+                const isShown = input.type === "text";
+                input.type = isShown ? "password" : "text";
+                button.setAttribute("aria-pressed", String(!isShown));
+                button.textContent = isShown ? "Show" : "Hide";
+            },
         },
-    }, "Show");
+        "Show",
+    );
     return h("div", { class: "with-show" }, input, button);
 }

@@ -18,9 +18,12 @@ const PAGES = [
 
 /** The gate that is the brand's sign. */
 export function sign() {
-    return svg("svg", { viewBox: "0 0 32 32", class: "sign", "aria-hidden": "true", focusable: "false" },
+    return svg(
+        "svg",
+        { viewBox: "0 0 32 32", class: "sign", "aria-hidden": "true", focusable: "false" },
         svg("rect", { width: 32, height: 32, rx: 7 }),
-        svg("path", { d: "M9 25V14a7 7 0 0 1 14 0v11M16 7v18M9 15h14M9 20.5h14" }));
+        svg("path", { d: "M9 25V14a7 7 0 0 1 14 0v11M16 7v18M9 15h14M9 20.5h14" }),
+    );
 }
 
 /**
@@ -43,8 +46,18 @@ export function show(page, { nav, isBare, isFirst }) {
         const brand = h("header", { class: "gate-brand" }, h("a", { href: "/#/", class: "brand" }, sign(), "Portcullis"));
         replace(root, brand, main);
     } else {
-        const skip = h("a", { href: "#main", class: "skip", onclick: (event) => { event.preventDefault(); focusOn(heading); } },
-            "Skip to the content");
+        const skip = h(
+            "a",
+            {
+                href: "#main",
+                class: "skip",
+                onclick: (event) => {
+                    event.preventDefault();
+                    focusOn(heading);
+                },
+            },
+            "Skip to the content",
+        );
         replace(root, skip, h("div", { class: "frame" }, banner(nav), main));
     }
     window.scrollTo(0, 0);
@@ -53,23 +66,37 @@ export function show(page, { nav, isBare, isFirst }) {
 
 function banner(nav) {
     const id = freshId("nav");
-    const links = PAGES.map(([path, words]) => h("li", {},
-        h("a", { href: `#${path}`, "aria-current": nav === path && "page" }, words)));
-    const menu = h("button", {
-        type: "button",
-        class: "menu",
-        "aria-expanded": "false",
-        "aria-controls": id,
-        onclick() {
-            const isOpen = menu.getAttribute("aria-expanded") === "true";
-            menu.setAttribute("aria-expanded", String(!isOpen));
+    const links = PAGES.map(([path, words]) =>
+        h("li", {}, h("a", { href: `#${path}`, "aria-current": nav === path && "page" }, words)),
+    );
+    const menu = h(
+        "button",
+        {
+            type: "button",
+            class: "menu",
+            "aria-expanded": "false",
+            "aria-controls": id,
+            onclick() {
+                const isOpen = menu.getAttribute("aria-expanded") === "true";
+                menu.setAttribute("aria-expanded", String(!isOpen));
+            },
         },
-    }, "Menu");
+        "Menu",
+    );
     const leave = h("button", { type: "button", class: "leave", onclick: () => signOut(leave) }, "Sign out");
-    const who = h("div", { class: "who" }, h("p", { class: "name" }, user()?.name), h("p", { class: "email" }, user()?.email), leave);
-    return h("header", { class: "banner" },
+    const who = h(
+        "div",
+        { class: "who" },
+        h("p", { class: "name" }, user()?.name),
+        h("p", { class: "email" }, user()?.email),
+        leave,
+    );
+    return h(
+        "header",
+        { class: "banner" },
         h("div", { class: "bar" }, h("a", { href: "/#/", class: "brand" }, sign(), "Portcullis"), menu),
-        h("div", { class: "drawer", id }, h("nav", { "aria-label": "Main" }, h("ul", {}, links)), who));
+        h("div", { class: "drawer", id }, h("nav", { "aria-label": "Main" }, h("ul", {}, links)), who),
+    );
 }
 
 /** Ends the session of this browser. */

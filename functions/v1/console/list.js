@@ -34,12 +34,19 @@ function pager(answer, path, query) {
     if (total <= limit && offset === 0) return null;
     const page = Math.floor(offset / limit) + 1;
     const last = Math.max(1, Math.ceil(total / limit));
-    const link = (words, number, isThere) => (isThere
-        ? h("a", { class: "button", href: hashOf(path, { ...query, page: number > 1 ? number : null }) }, words)
-        : h("span", { class: "button off", "aria-hidden": "true" }, words));
-    const range = offset >= total ? `Page ${page} of ${last} is empty` : `${offset + 1}–${Math.min(offset + limit, total)} of ${total}`;
-    return h("nav", { class: "pager", "aria-label": "Pages" },
-        link("Previous", Math.min(page - 1, last), page > 1), h("span", {}, range), link("Next", page + 1, page < last));
+    const link = (words, number, isThere) =>
+        isThere
+            ? h("a", { class: "button", href: hashOf(path, { ...query, page: number > 1 ? number : null }) }, words)
+            : h("span", { class: "button off", "aria-hidden": "true" }, words);
+    const range =
+        offset >= total ? `Page ${page} of ${last} is empty` : `${offset + 1}–${Math.min(offset + limit, total)} of ${total}`;
+    return h(
+        "nav",
+        { class: "pager", "aria-label": "Pages" },
+        link("Previous", Math.min(page - 1, last), page > 1),
+        h("span", {}, range),
+        link("Next", page + 1, page < last),
+    );
 }
 
 /**
@@ -59,34 +66,59 @@ export function filteredList({ signal, query, path, source, key, noun, item, whe
     let bot = query.get("bot") ?? "";
     let page = pageOf(query);
     const list = h("div", {});
-    const place = loaded(signal, `the ${noun}s`, () => api.bots({ signal }), (bots) => {
-        const nameOf = (id) => bots.find((one) => one.id === id)?.name ?? "A deleted bot";
-        const show = (isAsked) => replace(list, loaded(signal, `the ${noun}s`,
-            () => api.get(`${source}?${pageQuery(page, { botId: bot })}`, { signal }), (answer, again) => {
-                if (isAsked) announce(`${count(answer.total, noun)}.`);
-                return items(answer, nameOf, again);
-            }));
-        show(false);
-        return [bots.length > 1 && filter(bots, show), list];
-    });
+    const place = loaded(
+        signal,
+        `the ${noun}s`,
+        () => api.bots({ signal }),
+        (bots) => {
+            const nameOf = (id) => bots.find((one) => one.id === id)?.name ?? "A deleted bot";
+            const show = (isAsked) =>
+                replace(
+                    list,
+                    loaded(
+                        signal,
+                        `the ${noun}s`,
+                        () => api.get(`${source}?${pageQuery(page, { botId: bot })}`, { signal }),
+                        (answer, again) => {
+                            if (isAsked) announce(`${count(answer.total, noun)}.`);
+                            return items(answer, nameOf, again);
+                        },
+                    ),
+                );
+            show(false);
+            return [bots.length > 1 && filter(bots, show), list];
+        },
+    );
 
     function items(answer, nameOf, again) {
         if (answer.total === 0 && bot) return h("p", { class: "quiet" }, `No ${noun}s of this bot.`);
         if (answer.total === 0) return whenEmpty();
         return [
-            h("ul", { class: "rows" }, answer[key].map((one) => h("li", {}, item(one, nameOf, again)))),
+            h(
+                "ul",
+                { class: "rows" },
+                answer[key].map((one) => h("li", {}, item(one, nameOf, again))),
+            ),
             pager(answer, path, { bot }),
         ];
     }
 
     function filter(bots, show) {
         const id = freshId("filter");
-        const select = h("select", { id, onchange() {
-            bot = select.value;
-            page = 1;
-            history.replaceState(null, "", hashOf(path, { bot }));
-            show(true);
-        } }, h("option", { value: "" }, "All bots"), bots.map((one) => h("option", { value: one.id, selected: one.id === bot }, one.name)));
+        const select = h(
+            "select",
+            {
+                id,
+                onchange() {
+                    bot = select.value;
+                    page = 1;
+                    history.replaceState(null, "", hashOf(path, { bot }));
+                    show(true);
+                },
+            },
+            h("option", { value: "" }, "All bots"),
+            bots.map((one) => h("option", { value: one.id, selected: one.id === bot }, one.name)),
+        );
         return h("div", { class: "filter" }, h("label", { for: id }, "Bot"), select);
     }
 

@@ -12,7 +12,11 @@ import { explain } from "./failure.js";
  * @param {(value: any, again: () => Promise<void>) => unknown} render nodes for the value; `again` reads and renders anew
  */
 export function loaded(signal, what, read, render) {
-    const part = h("div", { class: "loaded", "aria-busy": "true" }, h("p", { class: "quiet", role: "status" }, `Loading ${what}…`));
+    const part = h(
+        "div",
+        { class: "loaded", "aria-busy": "true" },
+        h("p", { class: "quiet", role: "status" }, `Loading ${what}…`),
+    );
     const again = async (isAsked = false) => {
         part.setAttribute("aria-busy", "true");
         try {
@@ -22,7 +26,11 @@ export function loaded(signal, what, read, render) {
         } catch (failure) {
             if (signal.aborted) return;
             if (failure?.name !== "Failure" && !("status" in failure)) console.error(failure);
-            replace(part, problem(failure, `Could not load ${what}.`), h("button", { type: "button", onclick: () => retry() }, "Try again"));
+            replace(
+                part,
+                problem(failure, `Could not load ${what}.`),
+                h("button", { type: "button", onclick: () => retry() }, "Try again"),
+            );
         }
         part.removeAttribute("aria-busy");
         if (isAsked === true) focusOn(part);
@@ -44,10 +52,7 @@ export function problem(failure, lead = "") {
 
 /** Paragraphs of a failure. */
 export function problemWords(lead, title, next, requestId) {
-    return [
-        h("p", {}, h("strong", {}, [lead, title].filter(Boolean).join(" ")), " ", next),
-        requestWords(requestId),
-    ];
+    return [h("p", {}, h("strong", {}, [lead, title].filter(Boolean).join(" ")), " ", next), requestWords(requestId)];
 }
 
 /** The request's id, by which whoever runs the server finds it in the logs. */

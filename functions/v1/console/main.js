@@ -49,7 +49,8 @@ function route() {
     const { path, query } = parse(location.hash);
     const found = match(ROUTES, path);
     if (!found) return present(notFound(), { isBare: !user() });
-    if (found.route.for === "user" && !user()) return goInstead("/sign-in", { next: path === "/" ? null : location.hash.slice(1) });
+    if (found.route.for === "user" && !user())
+        return goInstead("/sign-in", { next: path === "/" ? null : location.hash.slice(1) });
     if (found.route.for === "guest" && user()) return goInstead(nextOf(query));
     const page = found.route.view({ params: found.params, query, signal: leaving.signal, next: nextOf(query) });
     present(page, { nav: found.route.nav, isBare: found.route.for !== "user" });
@@ -114,7 +115,9 @@ async function boot() {
     if (isCallback) {
         return present(slackCallback({ outcome, signal: leaving.signal }), { isBare: true });
     }
-    window.addEventListener("hashchange", () => { if (location.hash.startsWith("#/") || !location.hash) route(); });
+    window.addEventListener("hashchange", () => {
+        if (location.hash.startsWith("#/") || !location.hash) route();
+    });
     window.addEventListener("offline", () => announce("You are offline. What you type is kept."));
     window.addEventListener("online", () => announce("You are online again."));
     route();
@@ -122,8 +125,10 @@ async function boot() {
 
 function unreachable(failure) {
     const again = h("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Try again");
-    show({ title: "The console could not start", content: [problem(failure), h("div", { class: "actions" }, again)] },
-        { isBare: true, isFirst: true });
+    show(
+        { title: "The console could not start", content: [problem(failure), h("div", { class: "actions" }, again)] },
+        { isBare: true, isFirst: true },
+    );
 }
 
 boot();

@@ -24,8 +24,17 @@ export function forgotPassword() {
         send: (values) => postPublic("request-password-reset", { email: values.email, redirectTo: "/?view=reset" }),
         done(_, values) {
             rememberEmail(values.email);
-            const sent = h("div", { class: "notice good", role: "status", tabindex: "-1" },
-                h("p", {}, "If ", h("strong", {}, values.email), " has an account, a link is on its way to it. It is valid for an hour and works once."));
+            const sent = h(
+                "div",
+                { class: "notice good", role: "status", tabindex: "-1" },
+                h(
+                    "p",
+                    {},
+                    "If ",
+                    h("strong", {}, values.email),
+                    " has an account, a link is on its way to it. It is valid for an hour and works once.",
+                ),
+            );
             entry.element.replaceWith(sent);
             sent.focus();
         },
@@ -43,14 +52,28 @@ export function newPassword() {
         return {
             title: "Set a new password",
             lead: "Open the link in the mail to come here. If it has expired, have a new one mailed.",
-            content: [h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/forgot-password" }, "Mail me a link")), back()],
+            content: [
+                h(
+                    "div",
+                    { class: "actions" },
+                    h("a", { class: "button primary", href: "#/forgot-password" }, "Mail me a link"),
+                ),
+                back(),
+            ],
         };
     }
     const entry = form({
-        fields: [{
-            name: "newPassword", label: "New password", type: "password", isRequired: true, hint: PASSWORD_RULE,
-            check: checkPassword, attributes: { autocomplete: "new-password" },
-        }],
+        fields: [
+            {
+                name: "newPassword",
+                label: "New password",
+                type: "password",
+                isRequired: true,
+                hint: PASSWORD_RULE,
+                check: checkPassword,
+                attributes: { autocomplete: "new-password" },
+            },
+        ],
         submit: "Set the password",
         busy: "Setting it…",
         send: (values) => postPublic("reset-password", { ...values, token }),
@@ -64,7 +87,10 @@ export function newPassword() {
     return {
         title: "Set a new password",
         lead: "All your devices are signed out once it is set.",
-        content: [entry.element, h("ul", { class: "ways" }, h("li", {}, h("a", { href: "#/forgot-password" }, "Mail me a new link")))],
+        content: [
+            entry.element,
+            h("ul", { class: "ways" }, h("li", {}, h("a", { href: "#/forgot-password" }, "Mail me a new link"))),
+        ],
     };
 }
 

@@ -13,7 +13,11 @@ export function readinessOf(channel, readiness, bot) {
         return say("bad", "Disconnected", "The app was removed from the workspace. Connect it again to go on.");
     }
     if (channel.status === "error") {
-        return say("bad", "Not working", reason(readiness).trim() || "Slack does not accept its token any more. Connect it again to replace the token.");
+        return say(
+            "bad",
+            "Not working",
+            reason(readiness).trim() || "Slack does not accept its token any more. Connect it again to replace the token.",
+        );
     }
     if (bot?.status === "paused") {
         return say("idle", "Paused", "Its bot is paused and reads no messages. Resume the bot to go on.");
@@ -22,20 +26,29 @@ export function readinessOf(channel, readiness, bot) {
     if (readiness.ready) {
         // A notice beside a channel that works, such as Slack holding back events of an app that had too many.
         const notice = reason(readiness).trim();
-        return notice ? say("wait", "Ready, with a notice", notice) : say("good", "Ready", "Messages reach the bot, and it can answer.");
+        return notice
+            ? say("wait", "Ready, with a notice", notice)
+            : say("good", "Ready", "Messages reach the bot, and it can answer.");
     }
     if (channel.status === "pending" || !readiness.connected) {
         return say("wait", "Connecting", "The connection is not finished yet. This usually takes less than a minute.");
     }
     if (!readiness.running) {
-        return say("bad", "Its pool does not run",
-            `${reason(readiness)}Messages wait and are delivered once it runs. Whoever runs this server has to start it.`);
+        return say(
+            "bad",
+            "Its pool does not run",
+            `${reason(readiness)}Messages wait and are delivered once it runs. Whoever runs this server has to start it.`,
+        );
     }
     if (!readiness.configured) {
         return say("wait", "Being set up", "Its pool runs and has not fetched the newest configuration yet. Wait a minute.");
     }
     if (!readiness.gatewayConnected) {
-        return say("wait", "Waiting for the gateway", `${reason(readiness)}Its pool is set up, and its gateway is not connected yet.`);
+        return say(
+            "wait",
+            "Waiting for the gateway",
+            `${reason(readiness)}Its pool is set up, and its gateway is not connected yet.`,
+        );
     }
     return say("bad", "Not ready", `${reason(readiness)}Reload the page in a minute; if it stays, connect it again.`);
 }

@@ -10,7 +10,10 @@ import { refresh } from "./session.js";
 
 const NOTICES = {
     verified: ["good", "Your e-mail address is verified. Sign in to go on."],
-    "stale-link": ["bad", "This link was used already, or is too old. If your address is verified, sign in; if not, signing in offers a new code."],
+    "stale-link": [
+        "bad",
+        "This link was used already, or is too old. If your address is verified, sign in; if not, signing in offers a new code.",
+    ],
     "new-password": ["good", "Your new password is set, and all devices are signed out. Sign in with it."],
     deleted: ["good", "Your account is deleted."],
 };
@@ -22,7 +25,13 @@ export function signIn({ query, next }) {
         draft: "sign-in",
         fields: [
             emailField(),
-            { name: "password", label: "Password", type: "password", isRequired: true, attributes: { autocomplete: "current-password" } },
+            {
+                name: "password",
+                label: "Password",
+                type: "password",
+                isRequired: true,
+                attributes: { autocomplete: "current-password" },
+            },
             { name: "rememberMe", label: "Stay signed in on this device", type: "checkbox", value: true },
         ],
         submit: "Sign in",
@@ -46,9 +55,17 @@ export function signIn({ query, next }) {
         content: [
             notice && h("p", { class: `notice ${notice[0]}`, role: "status" }, notice[1]),
             entry.element,
-            h("ul", { class: "ways" },
+            h(
+                "ul",
+                { class: "ways" },
                 h("li", {}, h("a", { href: "#/forgot-password" }, "Forgot the password?")),
-                h("li", {}, "No account yet? ", h("a", { href: hashOf("/sign-up", { next: next === "/" ? null : next }) }, "Sign up"))),
+                h(
+                    "li",
+                    {},
+                    "No account yet? ",
+                    h("a", { href: hashOf("/sign-up", { next: next === "/" ? null : next }) }, "Sign up"),
+                ),
+            ),
         ],
     };
 }
@@ -63,7 +80,13 @@ export function signInAgain(user) {
         refusal: "Not now",
         fields: [
             emailField({ value: user.email }),
-            { name: "password", label: "Password", type: "password", isRequired: true, attributes: { autocomplete: "current-password" } },
+            {
+                name: "password",
+                label: "Password",
+                type: "password",
+                isRequired: true,
+                attributes: { autocomplete: "current-password" },
+            },
         ],
         aliases: { newPassword: "password" },
         run: (values) => postPublic("sign-in/email", values),

@@ -2,7 +2,14 @@
 
 import { postPublic } from "./api.js";
 import {
-    checkName, checkPassword, emailField, holdPassword, PASSWORD_RULE, rememberedEmail, rememberEmail, takePassword,
+    checkName,
+    checkPassword,
+    emailField,
+    holdPassword,
+    PASSWORD_RULE,
+    rememberedEmail,
+    rememberEmail,
+    takePassword,
 } from "./credentials.js";
 import { announce, h } from "./dom.js";
 import { form } from "./form.js";
@@ -18,8 +25,13 @@ export function signUp({ next }) {
             { name: "name", label: "Your name", isRequired: true, check: checkName, attributes: { autocomplete: "name" } },
             emailField(),
             {
-                name: "password", label: "Password", type: "password", isRequired: true, hint: PASSWORD_RULE,
-                check: checkPassword, attributes: { autocomplete: "new-password" },
+                name: "password",
+                label: "Password",
+                type: "password",
+                isRequired: true,
+                hint: PASSWORD_RULE,
+                check: checkPassword,
+                attributes: { autocomplete: "new-password" },
             },
         ],
         submit: "Sign up",
@@ -36,7 +48,16 @@ export function signUp({ next }) {
         lead: "Make a bot, connect it to Slack, and talk to it there.",
         content: [
             entry.element,
-            h("ul", { class: "ways" }, h("li", {}, "Already have an account? ", h("a", { href: hashOf("/sign-in", { next: next === "/" ? null : next }) }, "Sign in"))),
+            h(
+                "ul",
+                { class: "ways" },
+                h(
+                    "li",
+                    {},
+                    "Already have an account? ",
+                    h("a", { href: hashOf("/sign-in", { next: next === "/" ? null : next }) }, "Sign in"),
+                ),
+            ),
         ],
     };
 }
@@ -48,7 +69,12 @@ export function verifyCode({ next }) {
         fields: [
             emailField({ type: email ? "hidden" : "email", value: email }),
             {
-                name: "otp", label: "Code", type: "code", isRequired: true, isSecret: true, missing: "Enter the six digits.",
+                name: "otp",
+                label: "Code",
+                type: "code",
+                isRequired: true,
+                isSecret: true,
+                missing: "Enter the six digits.",
                 check: (text) => (/^\d{6}$/.test(text.replace(/\s/g, "")) ? null : "The code has six digits."),
             },
         ],
@@ -75,9 +101,12 @@ export function verifyCode({ next }) {
         content: [
             entry.element,
             resend(() => entry.values().email),
-            h("ul", { class: "ways" },
+            h(
+                "ul",
+                { class: "ways" },
                 h("li", {}, h("a", { href: "#/sign-up" }, "Use another address")),
-                h("li", {}, h("a", { href: "#/sign-in" }, "Back to signing in"))),
+                h("li", {}, h("a", { href: "#/sign-in" }, "Back to signing in")),
+            ),
         ],
     };
 }
@@ -85,17 +114,31 @@ export function verifyCode({ next }) {
 /** Button that has a new code mailed. */
 function resend(emailOf) {
     const outcome = h("div", { class: "place" });
-    const button = h("button", { type: "button", class: "quiet", async onclick() {
-        if (button.getAttribute("aria-disabled") === "true") return;
-        button.setAttribute("aria-disabled", "true");
-        outcome.replaceChildren();
-        try {
-            await postPublic("email-otp/send-verification-otp", { email: emailOf(), type: "email-verification" });
-            announce("A new code is on its way. The codes before it are no longer valid.");
-        } catch (failure) {
-            outcome.append(problem(failure, "No code was mailed."));
-        }
-        button.setAttribute("aria-disabled", "false");
-    } }, "Mail a new code");
-    return h("div", { class: "resend" }, h("p", { class: "hint" }, "Nothing arrived? Look into the spam folder first."), button, outcome);
+    const button = h(
+        "button",
+        {
+            type: "button",
+            class: "quiet",
+            async onclick() {
+                if (button.getAttribute("aria-disabled") === "true") return;
+                button.setAttribute("aria-disabled", "true");
+                outcome.replaceChildren();
+                try {
+                    await postPublic("email-otp/send-verification-otp", { email: emailOf(), type: "email-verification" });
+                    announce("A new code is on its way. The codes before it are no longer valid.");
+                } catch (failure) {
+                    outcome.append(problem(failure, "No code was mailed."));
+                }
+                button.setAttribute("aria-disabled", "false");
+            },
+        },
+        "Mail a new code",
+    );
+    return h(
+        "div",
+        { class: "resend" },
+        h("p", { class: "hint" }, "Nothing arrived? Look into the spam folder first."),
+        button,
+        outcome,
+    );
 }

@@ -2,9 +2,23 @@
 
 /** Rights of the app. They are those that the consent page asks for. */
 const SCOPES = [
-    "app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "files:read", "files:write",
-    "groups:history", "groups:read", "im:history", "im:read", "im:write", "mpim:history", "mpim:read", "reactions:write",
-    "users.profile:read", "users:read",
+    "app_mentions:read",
+    "assistant:write",
+    "channels:history",
+    "channels:read",
+    "chat:write",
+    "files:read",
+    "files:write",
+    "groups:history",
+    "groups:read",
+    "im:history",
+    "im:read",
+    "im:write",
+    "mpim:history",
+    "mpim:read",
+    "reactions:write",
+    "users.profile:read",
+    "users:read",
 ];
 
 /** Events that the app subscribes to. */
@@ -18,13 +32,17 @@ const NAME_LENGTH = 35;
  */
 export function manifest(name) {
     const short = [...name].slice(0, NAME_LENGTH).join("").trim() || "Bot";
-    return JSON.stringify({
-        display_information: { name: short },
-        features: {
-            app_home: { home_tab_enabled: false, messages_tab_enabled: true, messages_tab_read_only_enabled: false },
-            bot_user: { display_name: short, always_online: true },
+    return JSON.stringify(
+        {
+            display_information: { name: short },
+            features: {
+                app_home: { home_tab_enabled: false, messages_tab_enabled: true, messages_tab_read_only_enabled: false },
+                bot_user: { display_name: short, always_online: true },
+            },
+            oauth_config: { scopes: { bot: SCOPES } },
+            settings: { org_deploy_enabled: false, socket_mode_enabled: false, token_rotation_enabled: false },
         },
-        oauth_config: { scopes: { bot: SCOPES } },
-        settings: { org_deploy_enabled: false, socket_mode_enabled: false, token_rotation_enabled: false },
-    }, null, 2);
+        null,
+        2,
+    );
 }

@@ -23,17 +23,30 @@ function success(outcome, signal) {
         title: `${team} is connected`,
         lead: "Slack and Portcullis know each other now.",
         content: [
-            user() && loaded(signal, "the connection", () => channelsWithReadiness({ signal }),
-                (list) => connection(list.find((channel) => channel.id === outcome.get("channelId")))),
-            h("div", { class: "actions" },
+            user() &&
+                loaded(
+                    signal,
+                    "the connection",
+                    () => channelsWithReadiness({ signal }),
+                    (list) => connection(list.find((channel) => channel.id === outcome.get("channelId"))),
+                ),
+            h(
+                "div",
+                { class: "actions" },
                 h("a", { class: "button primary", href: target }, "Continue"),
-                h("a", { class: "button", href: "/#/channels" }, "See your channels")),
+                h("a", { class: "button", href: "/#/channels" }, "See your channels"),
+            ),
         ],
     };
 }
 
 function connection(channel) {
-    if (!channel) return h("p", {}, "Say hello to the bot in Slack: write it a direct message, or mention it in a channel that it is in.");
+    if (!channel)
+        return h(
+            "p",
+            {},
+            "Say hello to the bot in Slack: write it a direct message, or mention it in a channel that it is in.",
+        );
     const state = readinessOf(channel, channel.readiness);
     return [
         h("div", { class: "state" }, pill(state.tone, state.title), h("p", {}, state.next)),
@@ -50,9 +63,16 @@ function failure(outcome) {
         lead: next,
         content: [
             !isKnown && code && h("p", { class: "request-id" }, "Reason ", h("code", {}, code.slice(0, 100))),
-            h("div", { class: "actions" },
-                h("a", { class: "button primary", href: isBotMissing ? "/#/bots/new" : "/#/channels" }, isBotMissing ? "Make a bot" : "Try again"),
-                h("a", { class: "button", href: "/#/" }, "Go to the start")),
+            h(
+                "div",
+                { class: "actions" },
+                h(
+                    "a",
+                    { class: "button primary", href: isBotMissing ? "/#/bots/new" : "/#/channels" },
+                    isBotMissing ? "Make a bot" : "Try again",
+                ),
+                h("a", { class: "button", href: "/#/" }, "Go to the start"),
+            ),
         ],
     };
 }

@@ -22,16 +22,23 @@ export function start({ signal }) {
     const first = user()?.name?.split(" ")[0];
     return {
         title: first ? `Hello, ${first}` : "Hello",
-        content: loaded(signal, "how things are", () => read(signal), (state, again) => {
-            if (isComplete(state)) return overview(state);
-            return guide(state, signal, again);
-        }),
+        content: loaded(
+            signal,
+            "how things are",
+            () => read(signal),
+            (state, again) => {
+                if (isComplete(state)) return overview(state);
+                return guide(state, signal, again);
+            },
+        ),
     };
 }
 
 async function read(signal) {
     const [bots, channels, sessions] = await Promise.all([
-        api.bots({ signal }), api.channelsWithReadiness({ signal }), latest(signal),
+        api.bots({ signal }),
+        api.channelsWithReadiness({ signal }),
+        latest(signal),
     ]);
     return { bots, channels, sessions };
 }
@@ -49,18 +56,27 @@ function guide(state, signal, again) {
     const contents = [
         done[0]
             ? h("p", {}, names(bots), bots.length === 1 ? " is made." : " are made.")
-            : [h("p", {}, "Give it a name and tell it how to answer."),
-                h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/bots/new" }, "Make a bot"))],
+            : [
+                  h("p", {}, "Give it a name and tell it how to answer."),
+                  h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/bots/new" }, "Make a bot")),
+              ],
         done[1]
             ? h("p", {}, channel.teamName || channel.accountId, " is connected.")
             : current === 1 && connectSlack({ bots, connected: () => again() }),
         current === 2 && hello(state, channel, signal, again),
     ];
     const titles = ["Make a bot", "Connect Slack", "Say hello to it in Slack"];
-    const steps = titles.map((title, index) => h("li", {
-        class: ["step", done[index] && "done", current === index && "current"].filter(Boolean).join(" "),
-        "aria-current": current === index && "step",
-    }, h("h2", {}, title, done[index] && h("span", { class: "unseen" }, " (done)")), contents[index]));
+    const steps = titles.map((title, index) =>
+        h(
+            "li",
+            {
+                class: ["step", done[index] && "done", current === index && "current"].filter(Boolean).join(" "),
+                "aria-current": current === index && "step",
+            },
+            h("h2", {}, title, done[index] && h("span", { class: "unseen" }, " (done)")),
+            contents[index],
+        ),
+    );
     return [h("p", { class: "lead" }, "Three steps to a bot that answers in Slack."), h("ol", { class: "steps" }, steps)];
 }
 
@@ -81,25 +97,40 @@ function hello(state, channel, signal, again) {
         replace(readiness, pill(told.tone, told.title), h("p", {}, told.next));
     };
     showReadiness(channel.readiness);
-    poll(signal, async () => {
-        const sessions = await latest(signal);
-        if (sessions.total > 0) {
-            await again();
-            announce(`${bot?.name ?? "Your bot"} has got its first message: “${sessions.sessions[0]?.title ?? "hello"}”.`);
-            return false;
-        }
-        showReadiness(await api.get(`/v1/channels/${encodeURIComponent(channel.id)}/readiness`, { signal }));
-        replace(looking, "Waiting for its first message…");
-        return true;
-    }, (failure) => {
-        const words = failure instanceof Failure && failure.status === 0
-            ? "The server cannot be reached. This page goes on trying." : "The server has trouble. This page goes on trying.";
-        replace(looking, words);
-    });
+    poll(
+        signal,
+        async () => {
+            const sessions = await latest(signal);
+            if (sessions.total > 0) {
+                await again();
+                announce(`${bot?.name ?? "Your bot"} has got its first message: “${sessions.sessions[0]?.title ?? "hello"}”.`);
+                return false;
+            }
+            showReadiness(await api.get(`/v1/channels/${encodeURIComponent(channel.id)}/readiness`, { signal }));
+            replace(looking, "Waiting for its first message…");
+            return true;
+        },
+        (failure) => {
+            const words =
+                failure instanceof Failure && failure.status === 0
+                    ? "The server cannot be reached. This page goes on trying."
+                    : "The server has trouble. This page goes on trying.";
+            replace(looking, words);
+        },
+    );
     return [
-        h("p", {}, "Write a direct message to ", h("strong", {}, bot?.name ?? "the bot"), " in ", h("strong", {}, channel.teamName || "Slack"),
-            ", or mention it in a channel that it was invited to. This page notices it by itself."),
-        readiness, looking, channel.channelType === "slack" && eventAddress(channel),
+        h(
+            "p",
+            {},
+            "Write a direct message to ",
+            h("strong", {}, bot?.name ?? "the bot"),
+            " in ",
+            h("strong", {}, channel.teamName || "Slack"),
+            ", or mention it in a channel that it was invited to. This page notices it by itself.",
+        ),
+        readiness,
+        looking,
+        channel.channelType === "slack" && eventAddress(channel),
     ];
 }
 
@@ -142,16 +173,45 @@ function poll(signal, look, failed) {
 function overview({ bots, channels, sessions }) {
     const states = bots.map((bot) => {
         const own = channels.filter((channel) => channel.botId === bot.id);
-        return { bot, state: runningOf(bot, own.map((channel) => readinessOf(channel, channel.readiness, bot))) };
+        return {
+            bot,
+            state: runningOf(
+                bot,
+                own.map((channel) => readinessOf(channel, channel.readiness, bot)),
+            ),
+        };
     });
     const nameOf = (id) => bots.find((bot) => bot.id === id)?.name ?? "A deleted bot";
     return [
-        h("section", { class: "plain" }, h("h2", {}, "Your bots"),
-            h("ul", { class: "rows" }, states.map(({ bot, state }) => h("li", {},
-                h("a", { href: `#/bots/${encodeURIComponent(bot.id)}` }, bot.name), pill(state.tone, state.title),
-                state.tone !== "good" && h("span", { class: "hint" }, state.next))))),
-        h("section", { class: "plain" }, h("h2", {}, "Latest conversations"),
-            h("ul", { class: "rows" }, sessions.sessions.map((session) => h("li", {}, conversationItem(session, nameOf)))),
-            sessions.total > SHOWN && h("p", {}, h("a", { href: "#/conversations" }, `All ${count(sessions.total, "conversation")}`))),
+        h(
+            "section",
+            { class: "plain" },
+            h("h2", {}, "Your bots"),
+            h(
+                "ul",
+                { class: "rows" },
+                states.map(({ bot, state }) =>
+                    h(
+                        "li",
+                        {},
+                        h("a", { href: `#/bots/${encodeURIComponent(bot.id)}` }, bot.name),
+                        pill(state.tone, state.title),
+                        state.tone !== "good" && h("span", { class: "hint" }, state.next),
+                    ),
+                ),
+            ),
+        ),
+        h(
+            "section",
+            { class: "plain" },
+            h("h2", {}, "Latest conversations"),
+            h(
+                "ul",
+                { class: "rows" },
+                sessions.sessions.map((session) => h("li", {}, conversationItem(session, nameOf))),
+            ),
+            sessions.total > SHOWN &&
+                h("p", {}, h("a", { href: "#/conversations" }, `All ${count(sessions.total, "conversation")}`)),
+        ),
     ];
 }

@@ -43,19 +43,32 @@ export function duration(milliseconds) {
 /** Slug of a bot, made from its name: characters `a-z0-9-`, at most 100. */
 export function slugOf(name) {
     const plain = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
-    return plain.replace(/[^a-z0-9]+/g, "-").replace(/^-+/, "").slice(0, 100).replace(/-+$/, "");
+    return plain
+        .replace(/[^a-z0-9]+/g, "-")
+        .replace(/^-+/, "")
+        .slice(0, 100)
+        .replace(/-+$/, "");
 }
 
 /** A browser in words, from its `user-agent`: only as much as helps a person to tell their devices apart. */
 export function deviceOf(userAgent) {
     if (!userAgent) return "Unknown device";
     const browser = first(userAgent, [
-        [/Edg\//, "Edge"], [/OPR\//, "Opera"], [/Firefox\/|FxiOS/, "Firefox"], [/Chrom(e|ium)\/|CriOS/, "Chrome"],
-        [/Safari\//, "Safari"], [/curl\//, "curl"],
+        [/Edg\//, "Edge"],
+        [/OPR\//, "Opera"],
+        [/Firefox\/|FxiOS/, "Firefox"],
+        [/Chrom(e|ium)\/|CriOS/, "Chrome"],
+        [/Safari\//, "Safari"],
+        [/curl\//, "curl"],
     ]);
     const system = first(userAgent, [
-        [/iPhone/, "iPhone"], [/iPad/, "iPad"], [/Android/, "Android"], [/Windows/, "Windows"],
-        [/Mac OS X|Macintosh/, "Mac"], [/CrOS/, "ChromeOS"], [/Linux/, "Linux"],
+        [/iPhone/, "iPhone"],
+        [/iPad/, "iPad"],
+        [/Android/, "Android"],
+        [/Windows/, "Windows"],
+        [/Mac OS X|Macintosh/, "Mac"],
+        [/CrOS/, "ChromeOS"],
+        [/Linux/, "Linux"],
     ]);
     if (browser && system) return `${browser} on ${system}`;
     return browser ?? system ?? userAgent.slice(0, 60);
@@ -108,10 +121,7 @@ const SLACK_ERRORS = {
         "This Slack workspace is connected to another bot already",
         "A workspace can be connected to one bot at a time. Disconnect it there first, or choose another workspace.",
     ],
-    no_bot: [
-        "There is no bot to connect yet",
-        "Make a bot first, then connect Slack to it.",
-    ],
+    no_bot: ["There is no bot to connect yet", "Make a bot first, then connect Slack to it."],
 };
 
 /** Title and next step for an error of Slack's callback. */
