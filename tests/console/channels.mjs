@@ -70,6 +70,7 @@ test("a server without a Slack app says so and offers the other way", async () =
     );
     await person.click("Add to Slack");
     await person.sees("“Add to Slack” is not set up on this server.");
+    await person.screenshot("no-slack-app");
     assert.equal(await person.page.$eval("details.by-hand", (details) => details.open), true);
     await person.pass();
     await person.leaves();
@@ -107,7 +108,6 @@ test("the page after Slack's consent says how it went and leads only to this ori
     ]) {
         assert.equal(await leadsTo(elsewhere), `${base}/#/channels`, elsewhere);
     }
-    await person.screenshot("callback");
     await person.click("Continue", "link");
     await person.sees("Make a bot first");
     await person.leaves();

@@ -187,4 +187,7 @@ test("the manifest is JSON with a name that Slack takes", () => {
     const made = JSON.parse(manifest("🤖".repeat(50)));
     assert.equal([...made.display_information.name].length, 35);
     assert.ok(made.oauth_config.scopes.bot.includes("chat:write"));
+    // Slack refuses the scope without its feature, and events without an address.
+    assert.ok(!made.oauth_config.scopes.bot.includes("assistant:write"));
+    assert.equal(made.settings.event_subscriptions, undefined);
 });

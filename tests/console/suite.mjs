@@ -111,6 +111,7 @@ test("what was typed outlasts an outage, a reload and the end of the session", a
     await person.sees("Your session has ended");
     assert.equal(await person.focused(), "Password");
     await person.isAccessible("the dialog of an ended session");
+    await person.screenshot("session-ended");
     await person.page.locator("dialog input[name=password]").fill(password);
     await person.page.locator("dialog button[type=submit]").click();
     await person.sees("Durable is made.");
@@ -164,6 +165,7 @@ test("refusals say what went wrong and what to do next", async () => {
         "a.field that the form has not",
     );
     await person.isAccessible("a form with errors");
+    await person.screenshot("refused");
     await person.pass();
 
     await person.intercept((request) =>
@@ -187,6 +189,7 @@ test("a bot is changed, paused, resumed and deleted", async () => {
     await person.open("/#/bots");
     await person.click("Pause Babbage");
     await person.sees("Babbage is paused.");
+    await person.screenshot("announcement");
     await person.focuses("Resume Babbage");
     await person.click("Resume Babbage");
     await person.sees("Babbage is resumed.");
@@ -250,7 +253,6 @@ test("artifacts are listed, link only to the web, and are deleted", async () => 
     const link = await person.page.$eval(".row-link a", (link) => [link.href, link.rel, link.target]);
     assert.deepEqual(link, ["https://landing.example.com/", "noopener noreferrer", "_blank"]);
     await person.sees("1,234 lines");
-    await person.screenshot("artifacts-one");
 
     await person.intercept((request) =>
         request.url().includes("/v1/artifacts?")

@@ -1,9 +1,12 @@
 // A Slack app of one's own, as a manifest that Slack's page for apps takes. Pure, without the DOM.
 
-/** Rights of the app. They are those that the consent page asks for. */
+/**
+ * Rights of the app: those that the consent page asks for, but `assistant:write`. Slack takes that one only together with the feature
+ * `assistant_view` and its events, and events only together with an address, which there is none of yet. Without it, a bot answers
+ * as well and shows no status while it thinks.
+ */
 const SCOPES = [
     "app_mentions:read",
-    "assistant:write",
     "channels:history",
     "channels:read",
     "chat:write",
