@@ -38,7 +38,9 @@ test("signs in and goes about by keyboard alone", async () => {
     await tabTo("Bots");
     await person.page.keyboard.up("Shift");
     await keyboard.press("Enter");
-    await person.focuses("Bots");
+    // The link has the same words as the heading.
+    await person.page.waitForFunction(() => document.activeElement.matches("h1"));
+    assert.equal(await person.focused(), "Bots");
     assert.equal(await person.page.$eval("nav [aria-current=page]", (link) => link.textContent), "Bots");
     await person.leaves();
 });
