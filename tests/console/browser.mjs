@@ -15,7 +15,8 @@ export const address = (name) => `${name}-${stamp}@example.com`;
 /** A bot token that names a workspace and an app of its own. */
 export const botToken = (name) => `xoxb-${name}-${stamp}`;
 
-const stamp = Date.now().toString(36);
+/** A word that each run has of its own. */
+export const stamp = Date.now().toString(36);
 
 /** Longest wait for a condition. It ends a run that hangs; nothing is expected to take as long. */
 const PATIENCE_MS = 60_000;

@@ -94,7 +94,7 @@ test("the page after Slack's consent says how it went and leads only to this ori
     }
     const leadsTo = async (returnTo) => {
         await person.open(`${callback}?success=true&channelId=c&teamName=Analytical&returnTo=${encodeURIComponent(returnTo)}`);
-        await person.sees("Analytical is connected");
+        await person.sees("This connection is not among your channels.");
         return person.page.$eval("main a.primary", (link) => link.href);
     };
     assert.equal(await leadsTo("/#/bots"), `${base}/#/bots`);
@@ -108,7 +108,16 @@ test("the page after Slack's consent says how it went and leads only to this ori
     ]) {
         assert.equal(await leadsTo(elsewhere), `${base}/#/channels`, elsewhere);
     }
+    // The address alone proves nothing; a channel of the person's does.
+    const bot = await makeBot(person, "Bot", "bot");
+    const channel = await person.post("/v1/channels/slack/connect", {
+        botToken: botToken("callback"),
+        signingSecret: "0123456789abcdef0123456789abcdef",
+        botId: bot.id,
+    });
+    await person.open(`${callback}?success=true&channelId=${channel.id}&teamName=Another&returnTo=/`);
+    await person.sees("Analytical Engines is connected.");
     await person.click("Continue", "link");
-    await person.sees("Make a bot first");
+    await person.sees("Waiting for its first message…");
     await person.leaves();
 });

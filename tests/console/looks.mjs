@@ -2,7 +2,7 @@
 
 import { after, before, test } from "node:test";
 
-import { address, asPool, botToken, launch, Person, quit } from "./browser.mjs";
+import { address, asPool, botToken, launch, Person, quit, stamp } from "./browser.mjs";
 import { makeBot, registerPool, session } from "./seed.mjs";
 
 const callback = "/workspace/channels/slack/callback";
@@ -31,7 +31,7 @@ const FULL = {
     artifacts: "/#/artifacts",
     account: "/#/account",
     "not-found": "/#/nowhere",
-    "callback-success": `${callback}?success=true&channelId=c&teamName=Analytical%20Engines&returnTo=/`,
+    "callback-unknown": `${callback}?success=true&channelId=c&teamName=Analytical%20Engines&returnTo=/`,
     "callback-error": `${callback}?error=access_denied`,
 };
 
@@ -102,7 +102,7 @@ test("pages of an account that is in use", async () => {
         bots.push(await makeBot(person, name, slug, { systemPrompt: "Answer in one sentence." }));
     }
     await person.post(`/v1/bots/${bots[1].id}/pause`, {});
-    await person.post("/v1/channels/slack/connect", {
+    const channel = await person.post("/v1/channels/slack/connect", {
         botToken: botToken("of-the-full-looks"),
         signingSecret: "0123456789abcdef0123456789abcdef",
         botId: bots[0].id,
@@ -120,14 +120,18 @@ test("pages of an account that is in use", async () => {
             sessionKey: `agent:${bots[0].id}:main`,
             status,
             artifactType: "deployment",
-            previewUrl: `https://landing-${number}.example.com/a/long/path/that/goes/on/and/on/and/does/not/end/soon`,
+            previewUrl: `https://landing-${number}-${stamp}.example.com/a/long/path/that/goes/on/and/on/and/does/not/end/soon`,
             source: "coding",
             linesOfCode: 1234,
             fileCount: 7,
             durationMs: 75_000,
         });
     }
-    await look(person, { ...FULL, "edit-bot": `/#/bots/${bots[0].id}` });
+    await look(person, {
+        ...FULL,
+        "edit-bot": `/#/bots/${bots[0].id}`,
+        "callback-success": `${callback}?success=true&channelId=${channel.id}&returnTo=/`,
+    });
 
     await person.intercept((request) =>
         request.url().endsWith("/v1/models") ? { status: 200, body: { models: MODELS } } : null,

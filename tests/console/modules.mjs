@@ -9,10 +9,10 @@ const folder = new URL("../../functions/v1/console/", import.meta.url);
 const load = (name) => import(new URL(name, folder));
 
 const { Failure, explain, secondsOf } = await load("failure.js");
-const { readinessOf, runningOf } = await load("readiness.js");
 const { hashOf, match, parse } = await load("router.js");
-const { manifest } = await load("slack_app.js");
-const { ago, count, deviceOf, duration, ownPath, slackErrorOf, slugOf, wait, webUrl } = await load("words.js");
+const { manifest } = await load("connect_slack.js");
+const { ago, count, deviceOf, duration, ownPath, slackErrorOf, slugOf, wait, webUrl, readinessOf, runningOf } =
+    await load("words.js");
 
 const files = readdirSync(folder);
 const text = (name) => readFileSync(new URL(name, folder), "utf8");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { address, asPool, botToken, code, launch, mailed, password, Person, quit } from "./browser.mjs";
+import { address, asPool, botToken, code, launch, mailed, password, Person, quit, stamp } from "./browser.mjs";
 import { connectByHand, makeBot, MODEL, registerPool, session } from "./seed.mjs";
 
 before(async () => {
@@ -236,12 +236,13 @@ test("conversations come in pages and by bot", async () => {
 test("artifacts are listed, link only to the web, and are deleted", async () => {
     const person = await Person.registered(address("artifacts"), "/#/artifacts");
     await person.sees("Nothing made yet");
+    const url = `https://landing-${stamp}.example.com/`;
     const bot = await makeBot(person, "Maker", "maker");
     await asPool("POST", "artifacts", {
         botId: bot.id,
         title: "Landing page",
         sessionKey: `agent:${bot.id}:main`,
-        previewUrl: "https://landing.example.com/",
+        previewUrl: url,
         status: "live",
         artifactType: "deployment",
         source: "coding",
@@ -251,7 +252,7 @@ test("artifacts are listed, link only to the web, and are deleted", async () => 
     });
     await person.open("/#/artifacts");
     const link = await person.page.$eval(".row-link a", (link) => [link.href, link.rel, link.target]);
-    assert.deepEqual(link, ["https://landing.example.com/", "noopener noreferrer", "_blank"]);
+    assert.deepEqual(link, [url, "noopener noreferrer", "_blank"]);
     await person.sees("1,234 lines");
 
     await person.intercept((request) =>

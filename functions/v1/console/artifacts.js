@@ -1,12 +1,10 @@
 // Artifacts: what bots have made, such as pages that they have deployed.
 
-import { refocus } from "./action.js";
 import * as api from "./api.js";
 import { fact } from "./bots.js";
-import { ask } from "./dialog.js";
 import { announce, h, outwardLink, timeOf } from "./dom.js";
-import { filteredList } from "./list.js";
-import { empty, loaded, pill } from "./loading.js";
+import { ask } from "./form.js";
+import { empty, filteredList, loaded, pill, refocus } from "./parts.js";
 import { ago, count, duration, webUrl } from "./words.js";
 
 const STATUS = {

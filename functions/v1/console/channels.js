@@ -1,14 +1,14 @@
-// The list of channels with their state, and connecting another.
+// The channels with their state, and the page that Slack's consent leads back to.
 
-import { refocus } from "./action.js";
 import * as api from "./api.js";
+import { channelsWithReadiness } from "./api.js";
 import { fact } from "./bots.js";
 import { connectSlack, eventAddress } from "./connect_slack.js";
-import { ask } from "./dialog.js";
 import { announce, h, timeOf } from "./dom.js";
-import { empty, loaded, pill } from "./loading.js";
-import { readinessOf } from "./readiness.js";
-import { ago, channelTypeOf } from "./words.js";
+import { ask } from "./form.js";
+import { empty, loaded, pill, refocus } from "./parts.js";
+import { user } from "./session.js";
+import { ago, channelTypeOf, ownPath, readinessOf, slackErrorOf } from "./words.js";
 
 /** Page with all channels. */
 export function channels({ signal }) {
@@ -92,4 +92,73 @@ function confirmDisconnection(channel, bot, kind, name) {
         tone: "danger",
         run: () => api.call("DELETE", `/v1/channels/${encodeURIComponent(channel.id)}`),
     });
+}
+
+/**
+ * @param {{outcome: URLSearchParams, signal: AbortSignal}} options `outcome`: the query that the page was opened with
+ */
+export function slackCallback({ outcome, signal }) {
+    const isSuccess = outcome.get("success") === "true" && !outcome.has("error");
+    return isSuccess ? success(outcome, signal) : failure(outcome);
+}
+
+function success(outcome, signal) {
+    // Only a path of this origin: a link from elsewhere must not lead people away from here.
+    const target = ownPath(outcome.get("returnTo"), location.origin) ?? "/#/channels";
+    const find = async () =>
+        (await channelsWithReadiness({ signal })).find((channel) => channel.id === outcome.get("channelId"));
+    return {
+        title: "Back from Slack",
+        content: [
+            user()
+                ? loaded(signal, "the connection", find, connection)
+                : h("p", {}, "Sign in to see the connection among your channels."),
+            h(
+                "div",
+                { class: "actions" },
+                h("a", { class: "button primary", href: target }, "Continue"),
+                h("a", { class: "button", href: "/#/channels" }, "See your channels"),
+            ),
+        ],
+    };
+}
+
+/** Says what the server knows of the connection. The address alone proves nothing: anybody can make a link to this page. */
+function connection(channel) {
+    if (!channel) {
+        return h(
+            "p",
+            { class: "notice bad" },
+            "This connection is not among your channels. If you have just made it, look there in a moment; if you have not, nothing has changed.",
+        );
+    }
+    const state = readinessOf(channel, channel.readiness);
+    return [
+        h("p", { class: "notice good" }, h("strong", {}, channel.teamName || channel.accountId), " is connected."),
+        h("div", { class: "state" }, pill(state.tone, state.title), h("p", {}, state.next)),
+        h("p", {}, "Say hello to the bot in Slack: write it a direct message, or mention it in a channel that it is in."),
+    ];
+}
+
+function failure(outcome) {
+    const code = outcome.get("error") ?? "";
+    const { title, next, isKnown } = slackErrorOf(code);
+    const isBotMissing = code === "no_bot";
+    return {
+        title,
+        lead: next,
+        content: [
+            !isKnown && code && h("p", { class: "request-id" }, "Reason ", h("code", {}, code.slice(0, 100))),
+            h(
+                "div",
+                { class: "actions" },
+                h(
+                    "a",
+                    { class: "button primary", href: isBotMissing ? "/#/bots/new" : "/#/channels" },
+                    isBotMissing ? "Make a bot" : "Try again",
+                ),
+                h("a", { class: "button", href: "/#/" }, "Go to the start"),
+            ),
+        ],
+    };
 }

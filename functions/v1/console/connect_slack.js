@@ -1,10 +1,9 @@
 // Connecting Slack: by Slack's consent page, or by hand with the tokens of an app of one's own.
 
-import { actionButton } from "./action.js";
 import * as api from "./api.js";
-import { announce, freshId, h, replace } from "./dom.js";
+import { announce, freshId, h, outwardLink, replace } from "./dom.js";
 import { form } from "./form.js";
-import { manifest, EVENTS } from "./slack_app.js";
+import { actionButton } from "./parts.js";
 import { webUrl } from "./words.js";
 
 /** Whether this server has answered that it has no Slack app of its own. */
@@ -152,6 +151,13 @@ function handForm(bots, connected) {
             announce("Connected. One step is left: give Slack the event address.");
         },
     });
+    const text = copyable("App manifest", manifest(bots[0].name), true);
+    if (bots.length > 1) {
+        // The app has the name of the bot that is chosen.
+        entry
+            .input("botId")
+            .addEventListener("change", (event) => text.change(manifest(event.target.selectedOptions[0].textContent)));
+    }
     const steps = h(
         "ol",
         { class: "how" },
@@ -159,9 +165,9 @@ function handForm(bots, connected) {
             "li",
             {},
             "Open ",
-            link("https://api.slack.com/apps?new_app=1", "Slack's page for apps"),
+            outwardLink("https://api.slack.com/apps?new_app=1", "Slack's page for apps"),
             ", choose “From a manifest”, and paste this one:",
-            copyable("App manifest", manifest(bots[0].name), true),
+            text.element,
         ),
         h(
             "li",
@@ -171,15 +177,6 @@ function handForm(bots, connected) {
         h("li", {}, "Give Slack the event address, which you get here once the app is connected."),
     );
     return { element: h("div", {}, steps, entry.element) };
-}
-
-function link(url, words) {
-    return h(
-        "a",
-        { href: url, target: "_blank", rel: "noopener noreferrer" },
-        words,
-        h("span", { class: "unseen" }, " (opens in a new tab)"),
-    );
 }
 
 const addressId = (channel) => `events-${channel.id}`;
@@ -198,7 +195,7 @@ export function eventAddress(channel) {
             EVENTS.map((event, index) => [index > 0 && ", ", h("code", {}, event)]),
             ".",
         ),
-        copyable("Request URL", address, false),
+        copyable("Request URL", address, false).element,
     );
 }
 
@@ -221,7 +218,7 @@ function copyable(label, text, isLong) {
             "aria-label": `Copy: ${label}`,
             async onclick() {
                 try {
-                    await navigator.clipboard.writeText(text);
+                    await navigator.clipboard.writeText(box.value);
                     announce("Copied.");
                 } catch {
                     box.focus();
@@ -231,5 +228,65 @@ function copyable(label, text, isLong) {
         },
         "Copy",
     );
-    return h("div", { class: "field copy" }, h("label", { for: id }, label), h("div", { class: "with-show" }, box, button));
+    return {
+        element: h(
+            "div",
+            { class: "field copy" },
+            h("label", { for: id }, label),
+            h("div", { class: "with-show" }, box, button),
+        ),
+        change(value) {
+            box.value = value;
+        },
+    };
+}
+
+/**
+ * Rights of the app: those that the consent page asks for, but `assistant:write`. Slack takes that one only together with the feature
+ * `assistant_view` and its events, and events only together with an address, which there is none of yet. Without it, a bot answers
+ * as well and shows no status while it thinks.
+ */
+const SCOPES = [
+    "app_mentions:read",
+    "channels:history",
+    "channels:read",
+    "chat:write",
+    "files:read",
+    "files:write",
+    "groups:history",
+    "groups:read",
+    "im:history",
+    "im:read",
+    "im:write",
+    "mpim:history",
+    "mpim:read",
+    "reactions:write",
+    "users.profile:read",
+    "users:read",
+];
+
+/** Events that the app subscribes to. */
+const EVENTS = ["app_mention", "message.channels", "message.groups", "message.im", "message.mpim"];
+
+/** Longest name of an app, and of a bot user. Source: Slack, "Manifest reference". */
+const NAME_LENGTH = 35;
+
+/**
+ * Manifest for a new app, as JSON. It names no event address: Slack checks one at once, and the app is connected only afterwards.
+ */
+export function manifest(name) {
+    const short = [...name].slice(0, NAME_LENGTH).join("").trim() || "Bot";
+    return JSON.stringify(
+        {
+            display_information: { name: short },
+            features: {
+                app_home: { home_tab_enabled: false, messages_tab_enabled: true, messages_tab_read_only_enabled: false },
+                bot_user: { display_name: short, always_online: true },
+            },
+            oauth_config: { scopes: { bot: SCOPES } },
+            settings: { org_deploy_enabled: false, socket_mode_enabled: false, token_rotation_enabled: false },
+        },
+        null,
+        2,
+    );
 }

@@ -1,8 +1,7 @@
 // Conversations that people have with the bots.
 
 import { h, timeOf } from "./dom.js";
-import { filteredList } from "./list.js";
-import { empty, pill } from "./loading.js";
+import { empty, filteredList, pill } from "./parts.js";
 import { ago, channelTypeOf, count } from "./words.js";
 
 /** Page with all conversations. */

@@ -1,9 +1,10 @@
-// Forms: labelled fields, errors tied to them, one request per submission however often the button is clicked.
+// Forms: labelled fields, errors tied to them, one request per submission however often the button is clicked; and questions before
+// what cannot be undone, which are forms in a dialog.
 
 import { announce, freshId, h, replace } from "./dom.js";
-import { draftOf, dropDraft, keepDraft } from "./drafts.js";
 import { explain, fieldOf, sentence } from "./failure.js";
-import { problemWords, requestWords } from "./loading.js";
+import { problemWords, requestWords } from "./parts.js";
+import { draftOf, dropDraft, keepDraft } from "./session.js";
 
 /**
  * @typedef {object} Field
@@ -223,4 +224,59 @@ function withShow(input, label) {
         "Show",
     );
     return h("div", { class: "with-show" }, input, button);
+}
+
+/**
+ * Asks before what cannot be undone, and does it where the answer is yes. A failure is shown inside, and the dialog stays open. It is
+ * the browser's own modal dialog, which keeps the focus inside, closes by Escape, and gives the focus back.
+ *
+ * @param {object} options
+ * @param {string} options.title
+ * @param {unknown} options.text
+ * @param {string} options.action words of the button that does it
+ * @param {string} options.busy
+ * @param {string} [options.tone] "danger" where it cannot be undone
+ * @param {Field[]} [options.fields]
+ * @param {Record<string, string>} [options.aliases]
+ * @param {string} [options.refusal] words of the other button
+ * @param {(values: object) => Promise<unknown>} options.run
+ * @returns {Promise<boolean>} whether it was done
+ */
+export function ask(options) {
+    return new Promise((resolve) => {
+        const id = freshId("dialog");
+        let isDone = false;
+        const cancel = h("button", { type: "button", onclick: () => dialog.close() }, options.refusal ?? "Cancel");
+        const question = form({
+            fields: options.fields ?? [],
+            submit: options.action,
+            busy: options.busy,
+            tone: options.tone,
+            aliases: options.aliases,
+            extra: [cancel],
+            send: options.run,
+            done() {
+                isDone = true;
+                dialog.close();
+            },
+        });
+        const dialog = h(
+            "dialog",
+            {
+                "aria-labelledby": id,
+                onclose() {
+                    dialog.remove();
+                    resolve(isDone);
+                },
+            },
+            h("h2", { id }, options.title),
+            h("p", {}, options.text),
+            question.element,
+        );
+        document.body.append(dialog);
+        dialog.showModal();
+        // The safe answer has the focus, unless there is something to type.
+        const input = [...dialog.querySelectorAll("input")].find((one) => !one.value);
+        (input ?? cancel).focus();
+    });
 }

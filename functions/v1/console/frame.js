@@ -1,11 +1,10 @@
 // The frame around every page: brand, navigation, heading, and the place for the page itself.
 
-import { announce, focusOn, freshId, h, replace, svg } from "./dom.js";
-import { problem } from "./loading.js";
 import { postPublic } from "./api.js";
-import { dropAllDrafts } from "./drafts.js";
+import { announce, focusOn, freshId, h, replace, svg } from "./dom.js";
+import { problem } from "./parts.js";
 import { go } from "./router.js";
-import { forget, user } from "./session.js";
+import { dropAllDrafts, forget, user } from "./session.js";
 
 const PAGES = [
     ["/", "Start"],

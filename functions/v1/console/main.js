@@ -1,21 +1,17 @@
 // Entry point: finds out who is signed in and what the address asks for, and shows the page of each route.
 
 import { account } from "./account.js";
-import { artifacts } from "./artifacts.js";
 import { onSessionEnd } from "./api.js";
-import { botPage, newBot } from "./bot_form.js";
-import { bots } from "./bots.js";
-import { channels } from "./channels.js";
+import { artifacts } from "./artifacts.js";
+import { botPage, bots, newBot } from "./bots.js";
+import { channels, slackCallback } from "./channels.js";
 import { conversations } from "./conversations.js";
 import { announce, h } from "./dom.js";
 import { show } from "./frame.js";
-import { problem } from "./loading.js";
-import { forgotPassword, holdResetToken, newPassword } from "./password_reset.js";
+import { problem } from "./parts.js";
 import { goInstead, hashOf, match, parse } from "./router.js";
 import { refresh, user } from "./session.js";
-import { signIn, signInAgain } from "./sign_in.js";
-import { signUp, verifyCode } from "./sign_up.js";
-import { slackCallback } from "./slack_callback.js";
+import { forgotPassword, holdResetToken, newPassword, signIn, signInAgain, signUp, verifyCode } from "./sign_in.js";
 import { start } from "./start.js";
 
 /** Path to which Slack's consent page leads back. */

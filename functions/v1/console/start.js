@@ -5,10 +5,9 @@ import { connectSlack, eventAddress } from "./connect_slack.js";
 import { conversationItem } from "./conversations.js";
 import { announce, h, replace } from "./dom.js";
 import { Failure } from "./failure.js";
-import { loaded, pill } from "./loading.js";
-import { readinessOf, runningOf } from "./readiness.js";
+import { loaded, pill } from "./parts.js";
 import { user } from "./session.js";
-import { count } from "./words.js";
+import { count, readinessOf, runningOf } from "./words.js";
 
 /** Time between two looks for the first message, and its bound where the server has trouble. */
 const POLL_MS = 3000;
