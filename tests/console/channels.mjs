@@ -1,0 +1,123 @@
+// Connecting Slack in the console: by hand, by the consent page, and what is said of either.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { address, base, botToken, code, launch, Person, quit } from "./browser.mjs";
+import { connectByHand, makeBot, registerPool } from "./seed.mjs";
+
+before(async () => {
+    await launch();
+    await registerPool();
+});
+after(quit);
+
+test("a workspace is connected by hand and disconnected", async () => {
+    const person = await Person.registered(address("channels"), "/#/channels");
+    await person.sees("Make a bot first");
+    await makeBot(person, "One", "one");
+    const two = await makeBot(person, "Two", "two");
+    await person.open("/#/channels");
+    await connectByHand(person, "xoxb-bad");
+    await person.page.waitForSelector(".problem .request-id code");
+    await person.page.select("[name=botId]", two.id);
+    // Slack does not say which app a token is of that lacks a scope: then the form asks for it.
+    await person.write("Bot token", botToken("no-scope"));
+    await person.click("Connect");
+    await person.focuses("App ID (optional)");
+    await person.write("App ID (optional)", "A0CHANNELS");
+    await person.click("Connect");
+    await person.focuses("Event address, for an app connected by hand");
+    const [channel] = (await person.request("GET", "/v1/channels")).channels;
+    assert.equal(channel.botId, two.id);
+    assert.equal(await person.value("Request URL"), `${base}/api/slack/events/${channel.id}`);
+    await person.page.locator(".card .danger-text").click();
+    await person.click("Disconnect");
+    await person.misses("Event address");
+    assert.deepEqual((await person.request("GET", "/v1/channels")).channels, []);
+    await person.leaves();
+});
+
+test("“Add to Slack” leads to the address that the server gives", async () => {
+    const person = await Person.registered(address("oauth"));
+    await makeBot(person, "One", "one");
+    const two = await makeBot(person, "Two", "two");
+    await person.open("/#/channels");
+    await person.page.select("select", two.id);
+    let asked;
+    await person.intercept((request) => {
+        if (!request.url().includes("oauth-url")) return null;
+        asked = new URL(request.url()).searchParams;
+        return {
+            status: 200,
+            body: { url: `${base}/workspace/channels/slack/callback?error=access_denied`, redirectUri: "x" },
+        };
+    });
+    await person.click("Add to Slack");
+    await person.sees("the request was cancelled");
+    assert.deepEqual([asked.get("returnTo"), asked.get("botId")], ["/", two.id]);
+    assert.equal(await person.page.evaluate(() => location.search), "");
+    await person.pass();
+    await person.leaves();
+});
+
+test("a server without a Slack app says so and offers the other way", async () => {
+    const person = await Person.registered(address("no-app"));
+    await makeBot(person, "Bot", "bot");
+    await person.open("/#/channels");
+    await person.intercept((request) =>
+        request.url().includes("oauth-url") ? { status: 503, body: { message: "x", code: "y", requestId: "z" } } : null,
+    );
+    await person.click("Add to Slack");
+    await person.sees("“Add to Slack” is not set up on this server.");
+    await person.screenshot("no-slack-app");
+    assert.equal(await person.page.$eval("details.by-hand", (details) => details.open), true);
+    await person.pass();
+    await person.leaves();
+});
+
+test("the page after Slack's consent says how it went and leads only to this origin", async () => {
+    const person = await Person.registered(address("callback"));
+    const callback = "/workspace/channels/slack/callback";
+    for (const [error, words] of [
+        ["access_denied", "the request was cancelled"],
+        ["invalid_state", "was not started in this browser"],
+        ["expired_state", "longer than ten minutes"],
+        ["slack_unavailable", "Slack did not answer"],
+        ["channel_taken", "connected to another bot already"],
+        ["no_bot", "no bot to connect yet"],
+        ["<b>constructor", "Slack could not be connected"],
+    ]) {
+        await person.open(`${callback}?error=${encodeURIComponent(error)}`);
+        await person.sees(words);
+        await person.isAccessible(error);
+    }
+    const leadsTo = async (returnTo) => {
+        await person.open(`${callback}?success=true&channelId=c&teamName=Analytical&returnTo=${encodeURIComponent(returnTo)}`);
+        await person.sees("This connection is not among your channels.");
+        return person.page.$eval("main a.primary", (link) => link.href);
+    };
+    assert.equal(await leadsTo("/#/bots"), `${base}/#/bots`);
+    for (const elsewhere of [
+        "//evil.test/",
+        "/\\evil.test",
+        "https://evil.test/",
+        "javascript:alert(1)",
+        "/\t/evil.test",
+        "",
+    ]) {
+        assert.equal(await leadsTo(elsewhere), `${base}/#/channels`, elsewhere);
+    }
+    // The address alone proves nothing; a channel of the person's does.
+    const bot = await makeBot(person, "Bot", "bot");
+    const channel = await person.post("/v1/channels/slack/connect", {
+        botToken: botToken("callback"),
+        signingSecret: "0123456789abcdef0123456789abcdef",
+        botId: bot.id,
+    });
+    await person.open(`${callback}?success=true&channelId=${channel.id}&teamName=Another&returnTo=/`);
+    await person.sees("Analytical Engines is connected.");
+    await person.click("Continue", "link");
+    await person.sees("Waiting for its first message…");
+    await person.leaves();
+});

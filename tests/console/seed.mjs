@@ -1,0 +1,34 @@
+// What the tests begin with: a pool that runs, bots, conversations, and a workspace that is connected by hand.
+
+import { asPool } from "./browser.mjs";
+
+/** A model's name: `cargo local` lists none, and takes any. */
+export const MODEL = "anthropic/claude-sonnet";
+
+/** A pool that runs, on which bots are placed. */
+export async function registerPool() {
+    await asPool("POST", "pools/register", { poolId: "pool-1", status: "active" });
+    await asPool("POST", "pools/heartbeat", { poolId: "pool-1", status: "active" });
+}
+
+export const makeBot = (person, name, slug, more = {}) => person.post("/v1/bots", { name, slug, modelId: MODEL, ...more });
+
+/** A conversation of a bot, as its pool tells it. */
+export const session = (bot, number, more = {}) =>
+    asPool("POST", "sessions", {
+        botId: bot.id,
+        sessionKey: `agent:${bot.id}:slack:channel:c${number}`,
+        title: `Slack #room-${number}`,
+        channelType: "slack",
+        messageCount: number,
+        lastMessageAt: new Date().toISOString(),
+        ...more,
+    });
+
+/** Connects a workspace by the form of the page. */
+export async function connectByHand(person, token) {
+    await person.page.locator("details.by-hand:has(form) > summary").click();
+    await person.write("Bot token", token);
+    await person.write("Signing secret", "0123456789abcdef0123456789abcdef");
+    await person.click("Connect");
+}
