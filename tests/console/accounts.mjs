@@ -48,6 +48,17 @@ test("signs in and goes about by keyboard alone", async () => {
 test("a wrong password is told, and what was typed stays", async () => {
     const person = await Person.registered(address("wrong"));
     await person.click("Sign out");
+    await person.click("Sign in");
+    await person.sees("Enter the e-mail address.");
+    await person.sees("Enter the password.");
+    await person.write("E-mail address", "no address");
+    await person.write("Password", "seen");
+    await person.click("Show the password");
+    assert.equal(await person.page.$eval("[name=password]", (input) => input.type), "text");
+    await person.click("Hide the password");
+    assert.equal(await person.page.$eval("[name=password]", (input) => input.type), "password");
+    await person.click("Sign in");
+    await person.sees("Write an address like name@example.com.");
     await person.signIn(address("wrong"), "not the password");
     await person.sees("E-mail address or password is not right.");
     assert.equal(await person.value("E-mail address"), address("wrong"));

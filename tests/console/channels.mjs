@@ -86,6 +86,7 @@ test("the page after Slack's consent says how it went and leads only to this ori
         ["slack_unavailable", "Slack did not answer"],
         ["channel_taken", "connected to another bot already"],
         ["no_bot", "no bot to connect yet"],
+        ["not_set_up", "no Slack app of its own"],
         ["<b>constructor", "Slack could not be connected"],
     ]) {
         await person.open(`${callback}?error=${encodeURIComponent(error)}`);

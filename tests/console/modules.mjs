@@ -178,7 +178,18 @@ test("a hash is parsed into a route, and anything else leads to the start", () =
 });
 
 test("each error of Slack's consent page has words of its own", () => {
-    const known = ["access_denied", "invalid_state", "expired_state", "slack_unavailable", "channel_taken", "no_bot"];
+    const known = [
+        "access_denied",
+        "invalid_state",
+        "expired_state",
+        "slack_unavailable",
+        "channel_taken",
+        "no_bot",
+        "token_rotation",
+        "too_many_channels",
+        "not_set_up",
+        "unavailable",
+    ];
     assert.equal(new Set(known.map((code) => slackErrorOf(code).title)).size, known.length);
     for (const code of ["other", "", "constructor", "__proto__"]) assert.equal(slackErrorOf(code).isKnown, false);
 });

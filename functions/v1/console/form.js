@@ -154,8 +154,7 @@ function control(field, value) {
         element,
         check(values) {
             const text = values[field.name];
-            if (field.isRequired && !text)
-                return field.missing ?? `Enter ${field.label.charAt(0).toLowerCase()}${field.label.slice(1)}.`;
+            if (field.isRequired && !text) return field.missing ?? `Enter ${inSentence(field.label)}.`;
             return text || field.type === "checkbox" ? (field.check?.(text, values) ?? null) : null;
         },
         showError(why) {
@@ -167,6 +166,12 @@ function control(field, value) {
             return Boolean(why);
         },
     };
+}
+
+/** A label inside a sentence: "the password", "your name". */
+function inSentence(label) {
+    const lower = label.charAt(0).toLowerCase() + label.slice(1);
+    return lower.startsWith("your ") ? lower : `the ${lower}`;
 }
 
 function inputOf(field, value, attributes) {
@@ -212,13 +217,14 @@ function withShow(input, label) {
         {
             type: "button",
             class: "show",
-            "aria-pressed": "false",
-            "aria-label": `Show ${label.charAt(0).toLowerCase()}${label.slice(1)}`,
+            "aria-label": `Show ${inSentence(label)}`,
             onclick() {
                 const isShown = input.type === "text";
                 input.type = isShown ? "password" : "text";
-                button.setAttribute("aria-pressed", String(!isShown));
-                button.textContent = isShown ? "Show" : "Hide";
+                const word = isShown ? "Show" : "Hide";
+                button.textContent = word;
+                // The name that is heard begins with the word that is seen.
+                button.setAttribute("aria-label", `${word} ${inSentence(label)}`);
             },
         },
         "Show",
