@@ -21,15 +21,15 @@ fn assert_common(answer: &Answer, what: &str) {
     for (name, value) in SECURITY_HEADERS {
         let values: Vec<&str> = answer.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
         // The page of the documentation has a style of its own, and the console loads its own files.
-        let values: Vec<&str> =
-            values.into_iter().map(|value| value.split("; s").next().unwrap()).collect();
+        let values: Vec<&str> = values.into_iter().map(|value| value.split("; s").next().unwrap()).collect();
         assert_eq!(values, [value], "{name} of {what}: {answer:?}");
     }
     let id = answer.header("x-request-id");
     assert!(!id.is_empty(), "{what}: {answer:?}");
     let is_console = what == "/"
         || ["GET / ", "/console/", "/workspace/channels/slack/callback"].iter().any(|path| what.contains(path));
-    let is_text = ["text/html; charset=utf-8", "text/javascript; charset=utf-8"].contains(&answer.header("content-type"));
+    let is_text =
+        ["text/html; charset=utf-8", "text/javascript; charset=utf-8"].contains(&answer.header("content-type"));
     let is_page = is_text && (is_console || what.contains("/docs"));
     // Slack shows any text that answers a slash command to the user.
     let is_for_slack = ["/api/slack/interactions", "/api/slack/commands"].iter().any(|path| what.contains(path));

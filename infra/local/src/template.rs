@@ -505,6 +505,7 @@ Resources:
             "chat_sessions",
             "event_log",
             "feedback",
+            "oauth_states",
             "pool_config_snapshots",
             "pool_secrets",
             "pools",
@@ -519,7 +520,7 @@ Resources:
         }
         let expiring: Vec<_> = template.tables.iter().filter(|table| table.ttl_attribute.is_some()).collect();
         assert!(expiring.iter().any(|table| table.name == "event_log"));
-        assert_eq!(template.functions.len(), 5, "{:?}", template.functions);
+        assert_eq!(template.functions.len(), 6, "{:?}", template.functions);
         for (path, function) in [
             ("/api/slack/events", "slack"),
             ("/api/slack/events/{channelId}", "slack"),
@@ -528,6 +529,9 @@ Resources:
             ("/api/internal/secrets/{skillName}", "skills"),
             ("/health", "internal"),
             ("/api/auth/sign-in/email", "auth"),
+            ("/v1/me", "v1"),
+            ("/api/v1/me", "v1"),
+            ("/", "v1"),
         ] {
             let route = template.routes.iter().find(|route| route.path == path);
             assert_eq!(

@@ -60,11 +60,8 @@ impl File {
     }
 
     fn answer(&self, request: &HeaderMap) -> Response {
-        let headers = [
-            (CONTENT_TYPE, self.content_type()),
-            (CONTENT_SECURITY_POLICY, POLICY),
-            (VARY, ACCEPT_ENCODING.as_str()),
-        ];
+        let headers =
+            [(CONTENT_TYPE, self.content_type()), (CONTENT_SECURITY_POLICY, POLICY), (VARY, ACCEPT_ENCODING.as_str())];
         if takes_gzip(request) {
             (headers, [(CONTENT_ENCODING, "gzip")], self.compressed().to_vec()).into_response()
         } else {

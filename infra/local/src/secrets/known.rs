@@ -96,7 +96,7 @@ mod tests {
         for (misspelt, meant) in [
             ("SLACK_SINGING_SECRET", "SLACK_SIGNING_SECRET"),
             ("SLACK_SIGNING_SECERT", "SLACK_SIGNING_SECRET"),
-            ("SLACK_SECRET", "SLACK_SIGNING_SECRET"),
+            ("SLACK_CLIENTSECRET", "SLACK_CLIENT_SECRET"),
             ("slack_signing_secret", "SLACK_SIGNING_SECRET"),
             ("INTERNAL_API_TOKENS", "INTERNAL_API_TOKEN"),
             ("INTERNAL_TOKEN", "INTERNAL_API_TOKEN"),
