@@ -175,6 +175,7 @@ impl System {
         options.metrics = Some(logs.clone());
         options.index_lag = INDEX_LAG;
         options.patience = settings.patience;
+        options.dev_slack = settings.others.contains_key("DEMO_SLACK_CLIENT_SECRET");
         let stack = Stack::start(options).await?;
         Ok(Self { stack, clock, settings, logs, client: client() })
     }

@@ -4,6 +4,8 @@
 mod bots;
 #[path = "people/channels.rs"]
 mod channels;
+#[path = "people/dev_slack.rs"]
+mod dev_slack;
 #[path = "people/install.rs"]
 mod install;
 #[path = "people/lists.rs"]

@@ -88,6 +88,9 @@ pub(crate) enum Part {
     StandInOpenclaw {
         /// The port on 127.0.0.1
         port: u16,
+        /// Base URL of the Web API that it answers messages at
+        #[arg(long)]
+        slack_api: Option<String>,
     },
 }
 

@@ -12,10 +12,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use portcullis_auth::{Clock, SigningSecret};
+use portcullis_auth::{Clock, Password, PasswordHash, SigningSecret};
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{Platform, settings::SettingsReader};
-use portcullis_store::{BotReach, CreateBotError, NewBot, NewSlackChannel, SigningSource, Store};
+use portcullis_store::{BotReach, CreateBotError, NewBot, NewSlackChannel, NewUser, SigningSource, Store};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle, time::timeout};
@@ -31,6 +31,10 @@ pub const POOL: &str = "pool-demo";
 pub const BOT: &str = "bot-demo";
 /// Its connected channel.
 pub const CHANNEL: &str = "channel-demo";
+/// Its owner.
+pub const OWNER: &str = "user-demo";
+/// The owner's address.
+pub const EMAIL: &str = "demo@example.com";
 /// The Slack team that the app is installed in.
 pub const TEAM: &str = "T00DEMO";
 /// The Slack app.
@@ -144,6 +148,8 @@ impl Demo {
         steps.push(step("internal", format!("registered {POOL} at {}", self.pool)));
         self.seed_channel().await?;
         steps.push(step("store", format!("made {BOT} and {CHANNEL}, its Slack secrets sealed")));
+        self.seed_person().await?;
+        steps.push(step("store", format!("made a person, {EMAIL}, who owns {BOT} (the password is DEMO_PASSWORD)")));
         let key = || self.caller.random_text();
         let secrets = json!({ "secrets": {
             "SHARED_KEY": key(),
@@ -172,6 +178,7 @@ impl Demo {
         self.caller.send_message().await?;
         steps.push(step("slack", "verified a signed message, queued it, answered 200"));
         steps.push(self.arrival().await?);
+        steps.push(step("console", format!("open {} and sign in, or sign up", self.caller.base_url)));
         Ok(steps)
     }
 
@@ -182,7 +189,9 @@ impl Demo {
         let issued = self.caller.call(reqwest::Method::POST, &path, "INTERNAL_API_TOKEN", Some(&body)).await?;
         let token = issued["token"].as_str().ok_or_else(|| failed("there is no token in the answer"))?.into();
         steps.push(step("internal", "issued a token for the pool's machine, good for this pool alone"));
-        let machine = Machine::start(&self.program, &self.caller.base_url, POOL, &token, self.pool).map_err(failed)?;
+        let slack_api = self.caller.platform.environment.get("SLACK_API_URL").map(ExposeSecret::expose_secret);
+        let machine = Machine::start(&self.program, &self.caller.base_url, POOL, &token, self.pool, slack_api);
+        let machine = machine.map_err(failed)?;
         let machine = self.machine.insert(machine);
         let started = async {
             while let Some(line) = machine.next_line().await {
@@ -231,11 +240,33 @@ impl Demo {
         }
     }
 
+    /// Makes the account of the person who owns the bot. Its password stands beside the other generated secrets.
+    async fn seed_person(&self) -> Result<(), DemoError> {
+        let platform = &self.caller.platform;
+        let password = setting(platform, "DEMO_PASSWORD")?;
+        let randomness = std::sync::Arc::clone(&platform.randomness);
+        // Some 50 ms of CPU alone.
+        let hash = tokio::task::spawn_blocking(move || {
+            let password = Password::chosen(password.expose_secret()).map_err(failed)?;
+            PasswordHash::of(&password, &*randomness).map_err(failed)
+        });
+        let new = NewUser {
+            id: OWNER.parse().map_err(failed)?,
+            email: EMAIL.parse().map_err(failed)?,
+            name: "Demo".to_owned(),
+            image: None,
+            password: Some(hash.await.map_err(failed)??),
+            email_verified: true,
+            created_at: None,
+        };
+        store(platform).await?.sign_up(&new).await.map(drop).map_err(failed)
+    }
+
     async fn seed_channel(&self) -> Result<(), DemoError> {
         let store = store(&self.caller.platform).await?;
         let bot = NewBot {
             id: BOT.parse().map_err(failed)?,
-            user: "user-demo".parse().ok(),
+            user: OWNER.parse().ok(),
             name: "Demo".to_owned(),
             slug: "demo".to_owned(),
             pool: Some(POOL.parse().map_err(failed)?),

@@ -18,7 +18,7 @@ use axum::{
 use futures_util::FutureExt;
 use http::{
     Method, Request, StatusCode,
-    header::{CONTENT_LENGTH, USER_AGENT},
+    header::{CONTENT_LENGTH, HOST, USER_AGENT},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::mailbox::Mailbox;
+use crate::{dev_slack::DevSlack, mailbox::Mailbox};
 
 pub use routing::{DEFAULT_ROUTE, InvalidRoute, RoutingTable};
 
@@ -115,12 +115,20 @@ struct Front {
     functions: BTreeMap<String, Router>,
     limits: Limits,
     watcher: Option<Watcher>,
-    mailbox: Option<Arc<Mailbox>>,
+    machine: OwnPages,
+}
+
+/// Pages of this machine alone, which are no function's.
+#[derive(Clone, Default)]
+pub struct OwnPages {
+    /// The mailbox.
+    pub mailbox: Option<Arc<Mailbox>>,
+    /// The stand-in for Slack.
+    pub slack: Option<Arc<DevSlack>>,
 }
 
 impl Gateway {
-    /// Serves `functions` on `listener` as `table` says, and `mailbox` where it is given, and tells each answered request to
-    /// `watcher`.
+    /// Serves `functions` on `listener` as `table` says, and `machine`'s pages, and tells each answered request to `watcher`.
     ///
     /// # Errors
     /// Where the listener has no address.
@@ -130,11 +138,11 @@ impl Gateway {
         functions: BTreeMap<String, Router>,
         limits: Limits,
         watcher: Option<Watcher>,
-        mailbox: Option<Arc<Mailbox>>,
+        machine: OwnPages,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let front = Arc::new(Front { table, functions, limits, watcher, mailbox });
+        let front = Arc::new(Front { table, functions, limits, watcher, machine });
         let acceptor = tokio::spawn(accept(listener, front, stop.clone()));
         Ok(Self { address, stop, acceptor })
     }
@@ -207,8 +215,11 @@ async fn next(
 impl Front {
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
         // No function's, and so nothing that is watched.
-        if let Some(answer) = self.mailbox.as_ref().and_then(|mailbox| mailbox.answer(&request)) {
+        if let Some(answer) = self.machine.mailbox.as_ref().and_then(|mailbox| mailbox.answer(&request)) {
             return answer;
+        }
+        if let Some(slack) = self.machine.slack.as_ref().filter(|_| DevSlack::has(request.uri().path())) {
+            return slack.answer(request.map(Body::new)).await;
         }
         let Some(watcher) = &self.watcher else { return self.pass(request, client).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -252,6 +263,13 @@ impl Front {
             }
         }
     }
+}
+
+/// Whether a request names this machine as its host. A page of the internet can have its own name lead here.
+pub(crate) fn is_of_this_machine<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    matches!(host, "127.0.0.1" | "localhost" | "[::1]")
 }
 
 /// The request with its whole body, or the gateway's refusal.

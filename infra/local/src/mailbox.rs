@@ -12,10 +12,7 @@ use std::{
 };
 
 use axum::response::{Html, IntoResponse, Response};
-use http::{
-    Method, Request, StatusCode,
-    header::{CONTENT_SECURITY_POLICY, HOST},
-};
+use http::{Method, Request, StatusCode, header::CONTENT_SECURITY_POLICY};
 use mail_builder::MessageBuilder;
 use portcullis_auth::Clock;
 use portcullis_runtime::mail::{MailError, MailFuture, Mailer, Message};
@@ -62,7 +59,7 @@ impl Mailbox {
             return Some(StatusCode::METHOD_NOT_ALLOWED.into_response());
         }
         // A page of the internet can have its own name lead to this machine, and would then read codes and links.
-        if !is_of_this_machine(request) {
+        if !crate::gateway::is_of_this_machine(request) {
             return Some(
                 (StatusCode::FORBIDDEN, "the mailbox answers to 127.0.0.1 and localhost alone\n").into_response(),
             );
@@ -119,12 +116,6 @@ impl Mailer for Mailbox {
     }
 }
 
-fn is_of_this_machine<B>(request: &Request<B>) -> bool {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    matches!(host, "127.0.0.1" | "localhost" | "[::1]")
-}
-
 fn page(mails: &[Shown]) -> String {
     let mut page =
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Mailbox</title><h1>Mailbox</h1>".to_owned();
@@ -155,6 +146,7 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::header::HOST;
     use portcullis_runtime::SystemClock;
 
     use super::*;

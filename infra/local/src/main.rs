@@ -79,9 +79,9 @@ fn end_with_input() {
 
 async fn run(arguments: &Arguments) -> Result<(), Problem> {
     let environment = environment();
-    if let Some(Part::StandInOpenclaw { port }) = &arguments.part {
+    if let Some(Part::StandInOpenclaw { port, slack_api }) = &arguments.part {
         let config = environment.get("OPENCLAW_CONFIG_PATH").ok_or("OPENCLAW_CONFIG_PATH is not set")?;
-        return Ok(openclaw::run(*port, config.expose_secret().into()).await?);
+        return Ok(openclaw::run(*port, config.expose_secret().into(), slack_api.clone()).await?);
     }
     let filter = environment.get("RUST_LOG").map(|filter| filter.expose_secret().to_owned());
     // A demonstration tells what happens in its own words.
@@ -117,6 +117,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         port: arguments.port,
         data: arguments.data.clone(),
         mailbox: Some(folder.join("mailbox")),
+        dev_slack: arguments.demo,
         watcher,
         ..Options::new(settings)
     };

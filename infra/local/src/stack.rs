@@ -33,7 +33,8 @@ use crate::{
     background::Background,
     database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
-    gateway::{Gateway, InvalidRoute, Limits, RoutingTable, Watcher},
+    dev_slack::{CLIENT_ID, DevSlack},
+    gateway::{Gateway, InvalidRoute, Limits, OwnPages, RoutingTable, Watcher},
     mailbox::Mailbox,
     queue::TableQueue,
     secrets::{self, SettingsFileError},
@@ -63,6 +64,8 @@ pub struct Options {
     pub index_lag: SignedDuration,
     /// The folder that mail is kept in; `None` keeps it in memory.
     pub mailbox: Option<PathBuf>,
+    /// Whether a stand-in for Slack answers at `/dev/slack`, unless the settings name a Slack.
+    pub dev_slack: bool,
     /// Where metrics are written; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
     /// Where each answered request is told.
@@ -84,6 +87,7 @@ impl Options {
             randomness: Arc::new(SystemRandomness),
             index_lag: SignedDuration::ZERO,
             mailbox: None,
+            dev_slack: false,
             metrics: None,
             watcher: None,
             patience: 1,
@@ -151,7 +155,17 @@ impl Stack {
         let table = RoutingTable::new(&template.routes)?;
         let (database, aws) = database(&options)?;
         let address = listener.local_addr().map_err(|problem| StackError::Port { port, problem })?;
-        let environment = with_defaults(options.environment, address);
+        let mut environment = with_defaults(options.environment, address);
+        let slack = dev_slack(&environment, address, &options.clock, &options.randomness).filter(|_| options.dev_slack);
+        if let Some(slack) = &slack {
+            let secret = slack.client_secret().clone();
+            let settings = [
+                ("SLACK_API_URL", slack.api_url().into()),
+                ("SLACK_CLIENT_ID", CLIENT_ID.into()),
+                ("SLACK_CLIENT_SECRET", secret),
+            ];
+            environment.extend(settings.map(|(name, value)| (name.to_owned(), value)));
+        }
         let client = portcullis_store::client_with(&aws, &ClientOptions::with_patience(options.patience));
         create_tables(&client, prefix_of(&environment), &template.tables).await?;
         let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
@@ -172,7 +186,8 @@ impl Stack {
         let lag = (!options.index_lag.is_zero()).then_some(lag);
         let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
         let limits = Limits::with_patience(options.patience);
-        let gateway = Gateway::start(listener, table, functions, limits, options.watcher, Some(mailbox))
+        let machine = OwnPages { mailbox: Some(mailbox), slack: slack.map(Arc::new) };
+        let gateway = Gateway::start(listener, table, functions, limits, options.watcher, machine)
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
         Ok(Self { gateway, deliveries, database, access, platform, queue })
@@ -246,6 +261,22 @@ fn with_defaults(
         environment.entry(name.to_owned()).or_insert_with(|| value.into());
     }
     environment
+}
+
+/// The stand-in for Slack; `None` where the settings name a Slack, or lack the secrets of its app.
+fn dev_slack(
+    environment: &BTreeMap<String, SecretString>,
+    address: SocketAddr,
+    clock: &Arc<dyn Clock>,
+    randomness: &Arc<dyn Randomness>,
+) -> Option<DevSlack> {
+    if ["SLACK_API_URL", "SLACK_CLIENT_ID"].iter().any(|name| environment.contains_key(*name)) {
+        return None;
+    }
+    let signing_secret = environment.get("SLACK_SIGNING_SECRET")?.clone();
+    let client_secret = environment.get("DEMO_SLACK_CLIENT_SECRET")?.clone();
+    let (clock, randomness) = (Arc::clone(clock), Arc::clone(randomness));
+    Some(DevSlack::new(&format!("http://{address}"), signing_secret, client_secret, clock, randomness))
 }
 
 fn prefix_of(environment: &BTreeMap<String, SecretString>) -> &str {

@@ -13,7 +13,8 @@ use crate::ApiError;
 
 /// What the pages may load and do: their own files and API, and pictures. No script, no style and no handler in the page itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    img-src 'self' data: https:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    img-src 'self' data: https:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// A file.
 pub struct File {

@@ -57,7 +57,7 @@ pub fn free_address() -> io::Result<SocketAddr> {
 }
 
 impl Machine {
-    /// Starts the sidecar of `pool`, whose stand-in listens at `address`. `program` is this program.
+    /// Starts the sidecar of `pool`, whose stand-in listens at `address` and answers messages at `slack_api`. `program` is this program.
     ///
     /// # Errors
     /// Those of the file system, and of starting a process.
@@ -67,6 +67,7 @@ impl Machine {
         pool: &str,
         token: &SecretString,
         address: SocketAddr,
+        slack_api: Option<&str>,
     ) -> io::Result<Self> {
         remove_abandoned(&std::env::temp_dir());
         let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir()?;
@@ -78,6 +79,7 @@ impl Machine {
             .args(["sidecar", "--"])
             .arg(program)
             .args(["stand-in-openclaw", &address.port().to_string()])
+            .args(slack_api.map(|url| format!("--slack-api={url}")))
             .env_clear()
             .env("HOME", folder.path())
             .env("PORTCULLIS_API_URL", base_url)

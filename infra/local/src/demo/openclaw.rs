@@ -22,6 +22,8 @@ use tokio::{net::TcpListener, time::timeout};
 
 /// Interval of the check for the parent.
 const LOOK: Duration = Duration::from_millis(500);
+/// Time that an answer in Slack may take: well below the relay's own.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the stand-in prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,10 +50,10 @@ pub struct Delivery {
 ///
 /// # Errors
 /// Where the port is taken.
-pub async fn run(port: u16, config: PathBuf) -> io::Result<()> {
+pub async fn run(port: u16, config: PathBuf, slack_api: Option<String>) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     #[expect(clippy::disallowed_methods, reason = "this is no function of ours: it stands for a pool")]
-    let router = Router::new().fallback(take).with_state(Arc::new(config));
+    let router = Router::new().fallback(take).with_state(Arc::new(Account { config, slack_api }));
     tell(&Told::Listening);
     tokio::select! {
         outcome = axum::serve(listener, router) => outcome,
@@ -67,8 +69,14 @@ async fn orphaned() {
     }
 }
 
+/// Where the stand-in's accounts are, and the Slack that they answer in.
+struct Account {
+    config: PathBuf,
+    slack_api: Option<String>,
+}
+
 async fn take(
-    State(config): State<Arc<PathBuf>>,
+    State(account): State<Arc<Account>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -80,18 +88,41 @@ async fn take(
     }
     let header = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
     let signed = SignedHeaders::parse(header(TIMESTAMP_HEADER), header(SIGNATURE_HEADER), SystemClock.now());
-    let secret = secret_of(&config, uri.path());
+    let known = known_at(&account.config, uri.path());
+    let secret = known.as_ref().and_then(|known| Some(SigningSecret::new(known["signingSecret"].as_str()?.into())));
     let verified = signed.ok().zip(secret).is_some_and(|(signed, secret)| signed.verify(&secret, &body).is_ok());
     tell(&Told::Delivered(Delivery { path: uri.path().to_owned(), verified, bytes: body.len() }));
-    if verified { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
+    if !verified {
+        return StatusCode::UNAUTHORIZED;
+    }
+    if let (Some(slack_api), Some(known)) = (&account.slack_api, &known) {
+        answer(slack_api, known, &body).await;
+    }
+    StatusCode::OK
 }
 
-/// The signing secret of the account whose webhooks come to this path, by the configuration as it is now.
-fn secret_of(config: &Path, path: &str) -> Option<SigningSecret> {
+/// The account whose webhooks come to this path, by the configuration as it is now.
+fn known_at(config: &Path, path: &str) -> Option<Value> {
     let config: Value = serde_json::from_slice(&std::fs::read(config).ok()?).ok()?;
     let accounts = config["channels"]["slack"]["accounts"].as_object()?;
-    let account = accounts.values().find(|account| account["webhookPath"] == path)?;
-    Some(SigningSecret::new(account["signingSecret"].as_str()?.into()))
+    accounts.values().find(|account| account["webhookPath"] == path).cloned()
+}
+
+/// Answers a message of a person's in the conversation that it was written in. Slack may know nothing of the account, as of the
+/// demonstration's own channel: then nobody hears the answer.
+async fn answer(slack_api: &str, account: &Value, body: &Bytes) {
+    let event: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = &event["event"];
+    let (Some(text), Some(channel)) = (message["text"].as_str(), message["channel"].as_str()) else { return };
+    if message["type"] != "message" || !message["bot_id"].is_null() {
+        return;
+    }
+    let answer = format!("You wrote: {text} (The stand-in for OpenClaw repeats what it hears.)");
+    let form = [("channel", channel), ("text", &answer)];
+    let Ok(client) = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build() else { return };
+    let token = account["botToken"].as_str().unwrap_or_default();
+    // Nothing depends on the answer.
+    let _ = client.post(format!("{slack_api}chat.postMessage")).bearer_auth(token).form(&form).send().await;
 }
 
 fn tell(told: &Told) {

@@ -47,7 +47,9 @@ async fn start(limits: Limits) -> Started {
     let routes: Vec<Route> = routes.into_iter().chain([route("/missing", "two")]).collect();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let functions = BTreeMap::from([("one".to_owned(), function)]);
-    let gateway = Gateway::start(listener, RoutingTable::new(&routes).unwrap(), functions, limits, None, None).unwrap();
+    let gateway =
+        Gateway::start(listener, RoutingTable::new(&routes).unwrap(), functions, limits, None, OwnPages::default())
+            .unwrap();
     Started { gateway, open, called }
 }
 

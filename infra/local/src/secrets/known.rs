@@ -1,11 +1,13 @@
 //! The known settings, and the closest one to a misspelt name.
 
 /// Every setting that a function or this program reads.
-const KNOWN: [&str; 34] = [
+const KNOWN: [&str; 36] = [
     "AWS_REGION",
     "COMMIT_HASH",
     "DEAD_LETTER_QUEUE_URL",
     "DEMO_DELIVERY_SECRET",
+    "DEMO_PASSWORD",
+    "DEMO_SLACK_CLIENT_SECRET",
     "DEMO_SLACK_SIGNING_SECRET",
     "BETTER_AUTH_SECRET",
     "BETTER_AUTH_SECRET_PREVIOUS",

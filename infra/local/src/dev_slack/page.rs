@@ -1,0 +1,39 @@
+//! The stand-in's pages: the conversation, and the question for consent. Neither has a script.
+
+use super::Known;
+
+/// The conversation of the person with the app.
+pub(super) fn conversation(known: &Known) -> String {
+    let mut page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stand-in for Slack</title>\
+        <h1>Stand-in for Slack</h1>"
+        .to_owned();
+    if known.tokens.is_empty() {
+        page.push_str("<p>The app is not installed here yet: press \"Add to Slack\" in the <a href=\"/\">console</a>.");
+    } else {
+        page.push_str(
+            "<form method=\"post\" action=\"/dev/slack/messages\"><label>Write to the app \
+             <input name=\"text\" required autofocus autocomplete=\"off\" maxlength=\"4000\"></label> \
+             <button>Send</button></form>",
+        );
+    }
+    for message in known.messages.iter().rev() {
+        page = format!("{page}<article><h2>{}</h2><p>{}</article>", message.from, escape(&message.text));
+    }
+    page
+}
+
+/// The question whether the app may be installed.
+pub(super) fn consent(scopes: &str, allow: &str, cancel: &str) -> String {
+    let scopes: String = scopes.split(',').map(|scope| format!("<li>{}", escape(scope))).collect();
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stand-in for Slack</title>\
+         <h1>Portcullis asks to be installed</h1><p>In the workspace of this machine's stand-in for Slack, it may:\
+         <ul>{scopes}</ul><p><a href=\"{}\">Allow</a> <a href=\"{}\">Cancel</a>",
+        escape(allow),
+        escape(cancel),
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
