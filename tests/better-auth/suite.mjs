@@ -147,6 +147,20 @@ test("deletes the account", async () => {
     assert.equal(cookies.size, 0);
 });
 
+test("signs in an imported person with the old password, twice", async () => {
+    const email = "moved@example.com";
+    // The first time by better-auth's own hash, then by the one that has taken its place.
+    for (let time = 0; time < 2; time += 1) {
+        const { client } = browser();
+        const signedIn = await client.signIn.email({ email, password: "an old password 42" });
+        assert.deepEqual([signedIn.error, signedIn.data?.user.name], [null, "moved"]);
+        const wrong = await browser().client.signIn.email({ email, password: "another password 42" });
+        assert.equal(wrong.error.code, "INVALID_EMAIL_OR_PASSWORD");
+    }
+    const early = await browser().client.signIn.email({ email: "unverified@example.com", password: "an old password 42" });
+    assert.equal(early.error.code, "EMAIL_NOT_VERIFIED");
+});
+
 test("is refused by name", async () => {
     const { client } = browser();
     const up = async (email, password) => (await client.signUp.email({ name: "Ada", email, password })).error.code;

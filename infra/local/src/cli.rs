@@ -9,7 +9,7 @@ use portcullis_auth::PoolId;
 #[derive(Debug, Parser)]
 #[command(name = "cargo local", bin_name = "cargo local", version, about, next_line_help = true)]
 #[command(group = ArgGroup::new("task").args([
-    "demo", "database_only", "sign", "send", "text", "runtime_token", "dead_letters", "redrive",
+    "demo", "database_only", "sign", "send", "text", "runtime_token", "dead_letters", "redrive", "import_users",
 ]))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
@@ -69,6 +69,12 @@ pub(crate) struct Arguments {
     /// Queue the events that were given up on again, in the folder of --data
     #[arg(long, requires = "data")]
     pub redrive: bool,
+    /// Import the people of a better-auth database: a file of its rows of
+    /// `user` and `account`, one JSON object a line. They go into the folder
+    /// of --data, or else into the DynamoDB that the environment names
+    /// (`TABLE_PREFIX`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, …)
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub import_users: Option<PathBuf>,
     #[command(subcommand)]
     pub part: Option<Part>,
 }

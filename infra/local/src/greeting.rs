@@ -7,6 +7,7 @@ use std::{
 
 use local::{
     demo::Step,
+    import::Report,
     queue::DeadLetter,
     secrets::{GENERATED_FILE, Sources},
 };
@@ -126,6 +127,21 @@ pub(crate) fn redriven(count: usize, json: bool) -> String {
         return format!("{}\n", json!({ "queuedAgain": count }));
     }
     format!("{count} events were queued again.\n")
+}
+
+/// Outcome of an import of people, with a line for each row that was left out.
+pub(crate) fn imported(report: &Report, json: bool) -> String {
+    let Report { imported, already_there, refused } = report;
+    if json {
+        let refused: Vec<_> = refused.iter().map(|(line, reason)| json!({ "line": line, "reason": reason })).collect();
+        return format!("{}\n", json!({ "imported": imported, "alreadyThere": already_there, "refused": refused }));
+    }
+    let mut text = format!("{imported} people were imported, {already_there} were there already.\n");
+    for (line, reason) in refused {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "line {line} was left out: {reason}");
+    }
+    text
 }
 
 /// A token, bare unless JSON was asked for.

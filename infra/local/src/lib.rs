@@ -11,6 +11,7 @@ mod deliveries;
 pub mod demo;
 pub mod dev_slack;
 pub mod gateway;
+pub mod import;
 pub mod mailbox;
 pub mod queue;
 pub mod running;

@@ -16,6 +16,7 @@ use local::{
     Options, Stack, StackError, database,
     demo::{self, Demo, openclaw},
     gateway::Answered,
+    import,
     queue::TableQueue,
     running::Running,
     secrets::{self, Found, GENERATED_FILE, Settings},
@@ -32,6 +33,7 @@ use portcullis_runtime::{
     SystemClock, SystemRandomness,
     logging::{self, Format, LineSink},
 };
+use portcullis_store::{FixedKeys, Store};
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
@@ -101,6 +103,9 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     let with_demo = arguments.demo || arguments.sign.is_some();
     let gathered = secrets::gather(environment, Path::new(DOT_ENV), &folder, with_demo, &SystemRandomness)?;
     let Found { settings, sources, .. } = found(gathered);
+    if let Some(file) = &arguments.import_users {
+        return import_users(file, arguments, &settings).await;
+    }
     if let Some(file) = &arguments.sign {
         return print_signed(file, &arguments.with, &settings);
     }
@@ -230,6 +235,40 @@ fn print_signed(file: &Path, name: &str, settings: &Settings) -> Result<(), Prob
     let secret = settings.get(name).ok_or_else(|| format!("{name} is not set"))?;
     let event = sign::event(&body, &SigningSecret::new(secret.clone()), SystemClock.now());
     print(&format!("{}\n", serde_json::to_string_pretty(&event)?))
+}
+
+/// Imports people into the folder of `--data`, or into the DynamoDB that the settings name. Fails where a row was left out.
+async fn import_users(file: &Path, arguments: &Arguments, settings: &Settings) -> Result<(), Problem> {
+    let rows = std::fs::File::open(file).map_err(|problem| format!("{}: {problem}", file.display()))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let data = arguments.data.as_deref().map(database::DataFolder::take).transpose()?;
+    let prefix = settings.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
+    let (database, aws) = match data {
+        Some(data) => {
+            secrets::check_keys_of(data.path(), settings)?;
+            let database = database::Database::start(Some(data), Arc::clone(&clock))?;
+            let aws = database.sdk_config();
+            let client = aws_sdk_dynamodb::Client::new(&aws);
+            database::create_tables(&client, prefix, &Template::parse(TEMPLATE)?.tables).await?;
+            (Some(database), aws)
+        }
+        None => (None, portcullis_runtime::aws::config(settings)),
+    };
+    // Accounts hold nothing that is sealed.
+    let store = Store::new(
+        portcullis_store::client(&aws),
+        prefix,
+        Arc::new(FixedKeys::default()),
+        clock,
+        Arc::new(SystemRandomness),
+    );
+    let report = import::run(&store, std::io::BufReader::new(rows)).await;
+    if let Some(database) = database {
+        database.shutdown().await;
+    }
+    let report = report?;
+    print(&greeting::imported(&report, arguments.json))?;
+    if report.refused.is_empty() { Ok(()) } else { Err("some rows were left out".into()) }
 }
 
 async fn dead_letters(folder: &Path, settings: &Settings, arguments: &Arguments) -> Result<(), Problem> {

@@ -23,7 +23,7 @@ pub trait KeySource: Send + Sync {
 }
 
 /// Keyrings that never change, of every domain.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FixedKeys(BTreeMap<Domain, Arc<Keyring>>);
 
 impl FixedKeys {

@@ -97,7 +97,7 @@ pub use table::Table;
 pub use throttles::{
     Counted, FAILURES_ARE_KEPT_FOR, FIRST_WAIT, FREE_FAILURES, Failures, LONGEST_WAIT, ThrottleSubject,
 };
-pub use users::{Login, NewUser, ProfileChange, SignInAttempt, SignedUp, User, UserError};
+pub use users::{ImportedUser, Login, NewUser, ProfileChange, SignInAttempt, SignedUp, User, UserError};
 pub use verifications::{CODE_TRIES, NewVerification, Verification, VerificationError};
 pub use webhook_routes::WebhookRoute;
 

@@ -6,6 +6,7 @@
 
 mod change;
 mod delete;
+mod import;
 mod sign_up;
 mod verify;
 
@@ -21,6 +22,7 @@ use crate::{
     throttles::Failures,
 };
 pub use change::{ProfileChange, UserError};
+pub use import::ImportedUser;
 pub use sign_up::{NewUser, SignedUp};
 
 pub(crate) const TABLE: Table = Table::Users;

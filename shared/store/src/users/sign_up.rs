@@ -132,7 +132,7 @@ impl Store {
         }
     }
 
-    fn put_login(&self, new: &NewUser, user: &User) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn put_login(&self, new: &NewUser, user: &User) -> Result<TransactWriteItem, StoreError> {
         let condition = "attribute_not_exists(#key)";
         let mut row = attributes([
             (SCHEMA, schema()),
@@ -152,7 +152,7 @@ impl Store {
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
     }
 
-    fn put_user(&self, user: &User) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn put_user(&self, user: &User) -> Result<TransactWriteItem, StoreError> {
         let condition = "attribute_not_exists(#key)";
         let mut row = attributes([
             (SCHEMA, schema()),
