@@ -2,7 +2,8 @@
 
 mod operations;
 
-use operations::{ACCOUNT_CODES, CODES, OPERATIONS, Operation, PROPERTIES};
+use operations::{OPERATIONS, Operation, PROPERTIES};
+use portcullis_runtime::ErrorCode;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
@@ -68,12 +69,12 @@ pub fn document() -> Value {
     }
     // Each schema of an error is the one above: a gateway before the functions answers with `message` alone.
     schemas["Error"]["required"] = json!(["message"]);
-    schemas["Error"]["properties"]["code"]["enum"] = json!(CODES);
+    schemas["Error"]["properties"]["code"]["enum"] = json!(codes());
     // A schema of its own: a client's enum would otherwise have names that differ in case alone.
     let mut of_accounts = schemas["Error"].clone();
     of_accounts["description"] =
         json!("An error of an account's endpoint, with a code as better-auth's clients know it.");
-    of_accounts["properties"]["code"]["enum"] = json!(ACCOUNT_CODES);
+    of_accounts["properties"]["code"]["enum"] = json!(account_codes());
     of_accounts["properties"]["code"]["example"] = json!("VALIDATION_FAILED");
     schemas.insert("AccountError".to_owned(), of_accounts);
     for (path, methods) in document["paths"].as_object_mut().expect("there are paths") {
@@ -199,7 +200,7 @@ fn refer_to_items(schemas: &mut Map<String, Value>) {
 /// Begins the names of accounts' responses.
 const ACCOUNT: &str = "Account";
 
-fn error_response(tier: &str, status: &str) -> Value {
+fn error_response(path: &str, status: &str) -> Value {
     let name = match status {
         "400" => "BadRequest",
         "401" => "Unauthorized",
@@ -214,8 +215,20 @@ fn error_response(tier: &str, status: &str) -> Value {
         "502" => "UpstreamFailed",
         _ => "Unavailable",
     };
-    let prefix = if matches!(tier, "browser" | "user") { ACCOUNT } else { "" };
+    let prefix = if path.starts_with("/api/auth/") { ACCOUNT } else { "" };
     json!({ "$ref": format!("#/components/responses/{prefix}{name}") })
+}
+
+/// Codes of errors, but for those of accounts alone.
+fn codes() -> Vec<&'static str> {
+    let everywhere = [ErrorCode::InvalidOrigin, ErrorCode::MissingOrNullOrigin, ErrorCode::TooManyRequests];
+    let codes = ErrorCode::ALL.iter().filter(|code| !code.is_of_accounts() || everywhere.contains(code));
+    codes.map(|code| code.as_str()).collect()
+}
+
+/// Codes of errors of accounts: all are written in capitals there.
+fn account_codes() -> Vec<String> {
+    ErrorCode::ALL.iter().map(|code| code.as_str().to_ascii_uppercase()).collect()
 }
 
 fn words_of(name: &str) -> Option<(&'static str, Value)> {
@@ -319,7 +332,7 @@ fn describe(operation: &mut Value, words: &Operation) {
     }
     let of_every: &[&str] = if tier == "public" { &["405", "429"] } else { &["401", "405", "429", "500", "503"] };
     for status in of_every.iter().chain(words.statuses) {
-        responses.insert((*status).to_owned(), error_response(&tier, status));
+        responses.insert((*status).to_owned(), error_response(words.path, status));
     }
     operation["responses"] = Value::Object(responses);
 }

@@ -17,7 +17,7 @@ use axum::{
 };
 use http::{HeaderMap, request::Parts};
 use portcullis_auth::LibraryName;
-use portcullis_runtime::{ApiError, etag, params, tier::Runtime};
+use portcullis_runtime::{ApiError, ErrorCode, etag, params, tier::Runtime};
 use portcullis_store::{Contents, Document, Library, PutDocumentError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -68,7 +68,7 @@ impl App {
         let content = serde_json::to_vec(content).map_err(|error| ApiError::internal(error.to_string()))?;
         if content.len() > MAXIMUM_STORED_BYTES {
             let message = format!("It must be at most {MAXIMUM_STORED_BYTES} bytes as JSON");
-            return Err(ApiError::bad_request("too_large", message));
+            return Err(ApiError::bad_request(ErrorCode::TooLarge, message));
         }
         let answer_bytes = length_within_json(name.as_str().as_bytes()) + length_within_json(&content);
         let document = Document { is_active: matches!(status, Status::Active), bytes, answer_bytes, content };
@@ -141,7 +141,7 @@ fn refuse(error: PutDocumentError) -> ApiError {
         PutDocumentError::Store(error) => error.into(),
         limit => {
             let message = limit.to_string();
-            ApiError::bad_request("library_limit_exceeded", message)
+            ApiError::bad_request(ErrorCode::LibraryLimitExceeded, message)
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use axum::extract::State;
 use portcullis_auth::PoolId;
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
+use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi, tier::Operator};
 use portcullis_store::{PutSecretsError, Scope, SecretChange, SecretName};
 use secrecy::SecretString;
 use serde::{
@@ -68,7 +68,7 @@ fn refuse(error: PutSecretsError, pool: &PoolId) -> ApiError {
         }
         PutSecretsError::TooManyNames { .. }
         | PutSecretsError::TooManyBytes { .. }
-        | PutSecretsError::TooManyScopes => ApiError::bad_request("scope_limit_exceeded", error.to_string()),
+        | PutSecretsError::TooManyScopes => ApiError::bad_request(ErrorCode::ScopeLimitExceeded, error.to_string()),
         PutSecretsError::Store(error) => error.into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use portcullis_auth::BotId;
 use portcullis_runtime::{
-    ApiError,
+    ApiError, ErrorCode,
     fields::{Label, SessionKey},
 };
 use portcullis_store::SessionRef;
@@ -52,5 +52,5 @@ impl Said {
 
 /// 400 about the session.
 pub fn refused(message: &'static str) -> ApiError {
-    ApiError::bad_request("invalid_session", message)
+    ApiError::bad_request(ErrorCode::InvalidSession, message)
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use portcullis_auth::{ChannelId, Clock, SignedHeaders, SigningSecret, slack_signature};
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{
-    ApiError,
+    ApiError, ErrorCode,
     json::text,
     rotating::Rotating,
     secrets::SlackApp,
@@ -144,7 +144,7 @@ impl Verifier {
             return match genuine(body, text.as_deref())? {
                 body if body.is_url_verification() => challenge(&body),
                 body if body.names_its_origin() => Ok(Verified::Nothing),
-                _ => Err(ApiError::bad_request("missing_origin", "team_id and api_app_id are required")),
+                _ => Err(ApiError::bad_request(ErrorCode::MissingOrigin, "team_id and api_app_id are required")),
             };
         };
 
@@ -164,7 +164,7 @@ impl Verifier {
             // Without its time, an event from before the channel was connected anew would end it.
             let happened_at = body.happened_at();
             let happened_at =
-                happened_at.ok_or_else(|| ApiError::bad_request("malformed_json", "event_time is required"))?;
+                happened_at.ok_or_else(|| ApiError::bad_request(ErrorCode::MalformedJson, "event_time is required"))?;
             return Ok(Verified::Ended(channel.id.clone(), end, happened_at));
         }
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -188,18 +188,24 @@ impl Verifier {
             FormBody::Invocation(invocation) => invocation,
             FormBody::SslCheck => return Ok(Verified::Nothing),
             FormBody::Malformed => {
-                return Err(ApiError::bad_request("malformed_form", "The body is not the form that Slack sends"));
+                return Err(ApiError::bad_request(
+                    ErrorCode::MalformedForm,
+                    "The body is not the form that Slack sends",
+                ));
             }
         };
         if !invocation.has_bounded_ids() {
-            return Err(ApiError::bad_request("malformed_form", "An id in the body is longer than 255 characters"));
+            return Err(ApiError::bad_request(
+                ErrorCode::MalformedForm,
+                "An id in the body is longer than 255 characters",
+            ));
         }
         let Some(known) = known else {
             return if invocation.names_its_origin() {
                 Ok(Verified::Nothing)
             } else {
                 let missing = "A team and api_app_id are required but on a channel's own path";
-                Err(ApiError::bad_request("missing_origin", missing))
+                Err(ApiError::bad_request(ErrorCode::MissingOrigin, missing))
             };
         };
         if !invocation.is_of(&known.channel) {
@@ -227,14 +233,15 @@ fn genuine<'a>(body: Option<Body<'a>>, text: Option<&str>) -> Result<Body<'a>, A
         return Err(malformed());
     }
     if !body.has_bounded_ids() {
-        return Err(ApiError::bad_request("malformed_json", "An id in the body is longer than 255 characters"));
+        return Err(ApiError::bad_request(ErrorCode::MalformedJson, "An id in the body is longer than 255 characters"));
     }
     Ok(body)
 }
 
 fn challenge(body: &Body<'_>) -> Result<Verified, ApiError> {
     let challenge = body.challenge.as_deref();
-    let challenge = challenge.ok_or_else(|| ApiError::bad_request("missing_challenge", "challenge is required"))?;
+    let challenge =
+        challenge.ok_or_else(|| ApiError::bad_request(ErrorCode::MissingChallenge, "challenge is required"))?;
     Ok(Verified::Challenge(challenge.to_owned()))
 }
 
@@ -243,7 +250,7 @@ fn unauthorized() -> ApiError {
 }
 
 fn malformed() -> ApiError {
-    ApiError::bad_request("malformed_json", "The body is not the JSON object that Slack sends")
+    ApiError::bad_request(ErrorCode::MalformedJson, "The body is not the JSON object that Slack sends")
 }
 
 /// Takes what the tier has verified. Taken, not cloned: an event holds its body.

@@ -10,7 +10,7 @@ pub(crate) mod update;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use portcullis_auth::{BotId, PoolId};
-use portcullis_runtime::{ApiError, openapi, params};
+use portcullis_runtime::{ApiError, ErrorCode, openapi, params};
 use portcullis_store::{self as store, BotStatus, UpdateBotError};
 use serde::Serialize;
 
@@ -64,7 +64,7 @@ impl From<store::Bot> for Bot {
 }
 
 fn pool_not_found() -> ApiError {
-    ApiError::bad_request("pool_not_found", "Pool not found")
+    ApiError::bad_request(ErrorCode::PoolNotFound, "Pool not found")
 }
 
 fn pool_is_full() -> ApiError {

@@ -45,7 +45,8 @@ async fn a_demonstration_goes_through_every_layer_on_several_stacks_side_by_side
         let lines: Vec<String> = steps.iter().map(|step| format!("{}: {}", step.place, step.what)).collect();
         assert!(lines.contains(&"skills: skill maps reads MAPS_KEY and SHARED_KEY, and nothing else".to_owned()));
         assert!(lines.contains(&"skills: skill mail reads MAIL_KEY and SHARED_KEY, and nothing else".to_owned()));
-        let last = lines.last().unwrap();
+        let [.., last, to_open] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(*to_open, format!("console: open {} and sign in, or sign up", stack.base_url()));
         assert!(last.starts_with("pool: got POST /slack/events/slack-A00DEMO-T00DEMO, "), "{last}");
         assert!(last.ends_with(", signed with the delivery secret"), "{last}");
         demo.run().await.expect("on the same data it goes again");

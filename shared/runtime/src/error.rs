@@ -7,6 +7,8 @@ use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use portcullis_store::StoreError;
 use serde::Serialize;
 
+use crate::ErrorCode;
+
 /// How long a caller is asked to wait after a 503, in seconds: longer than the store's own retries take.
 pub const RETRY_AFTER_SECONDS: u16 = 5;
 
@@ -19,7 +21,7 @@ const MAXIMUM_PATH_LENGTH: usize = 200;
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
-    code: &'static str,
+    code: ErrorCode,
     message: Cow<'static, str>,
     fields: BTreeMap<String, String>,
     detail: Option<Box<str>>,
@@ -45,7 +47,7 @@ pub enum Kind {
 /// What an error's response carries to the front, which makes the body.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
-    pub code: &'static str,
+    pub code: ErrorCode,
     pub message: Cow<'static, str>,
     pub fields: BTreeMap<String, String>,
     pub detail: Option<Box<str>>,
@@ -64,18 +66,18 @@ pub(crate) struct ErrorBody<'a> {
 }
 
 impl ApiError {
-    fn new(status: StatusCode, kind: Kind, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+    fn new(status: StatusCode, kind: Kind, code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, code, message: message.into(), fields: BTreeMap::new(), detail: None, kind, retry_after: None }
     }
 
     /// 400: the request cannot be carried out as it is.
-    pub fn bad_request(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn bad_request(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Kind::Refused, code, message)
     }
 
     /// 400: a field does not validate. `path` is where it stands in the request, `why` what it must be.
     pub fn invalid_field(path: impl Into<String>, why: impl Into<String>) -> Self {
-        let mut error = Self::bad_request("validation_failed", "The request does not validate");
+        let mut error = Self::bad_request(ErrorCode::ValidationFailed, "The request does not validate");
         // A path holds the names that the caller sent, and one of those can be as long as the body.
         let path = path.into().chars().take(MAXIMUM_PATH_LENGTH).collect();
         error.fields.insert(path, why.into());
@@ -85,24 +87,24 @@ impl ApiError {
     /// 401, with the tier's own words.
     #[must_use]
     pub fn unauthenticated(message: &'static str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, Kind::Unauthenticated, "unauthorized", message)
+        Self::new(StatusCode::UNAUTHORIZED, Kind::Unauthenticated, ErrorCode::Unauthorized, message)
     }
 
     /// 403: authenticated, but not allowed.
     #[must_use]
     pub fn forbidden(message: &'static str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, Kind::Refused, "forbidden", message)
+        Self::new(StatusCode::FORBIDDEN, Kind::Refused, ErrorCode::Forbidden, message)
     }
 
     /// 403 with a code of its own.
     #[must_use]
-    pub fn forbidden_as(code: &'static str, message: &'static str) -> Self {
+    pub fn forbidden_as(code: ErrorCode, message: &'static str) -> Self {
         Self::new(StatusCode::FORBIDDEN, Kind::Refused, code, message)
     }
 
     /// 401 with a code of its own.
     #[must_use]
-    pub fn unauthenticated_as(code: &'static str, message: &'static str) -> Self {
+    pub fn unauthenticated_as(code: ErrorCode, message: &'static str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Kind::Unauthenticated, code, message)
     }
 
@@ -110,7 +112,7 @@ impl ApiError {
     #[must_use]
     pub fn too_many_requests(wait: Duration) -> Self {
         let message = "Too many requests. Please try again later.";
-        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, Kind::Refused, "TOO_MANY_REQUESTS", message);
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, Kind::Refused, ErrorCode::TooManyRequests, message);
         // Whole seconds, so that a caller who waits as long as told is not early.
         error.retry_after = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         error
@@ -118,56 +120,58 @@ impl ApiError {
 
     /// 404: not there, or not the caller's.
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, Kind::Refused, "not_found", message)
+        Self::new(StatusCode::NOT_FOUND, Kind::Refused, ErrorCode::NotFound, message)
     }
 
     /// 409: what is asked for is another's, or has changed.
     #[must_use]
     pub fn conflict(message: &'static str) -> Self {
-        Self::new(StatusCode::CONFLICT, Kind::Refused, "conflict", message)
+        Self::new(StatusCode::CONFLICT, Kind::Refused, ErrorCode::Conflict, message)
     }
 
     /// 405.
     #[must_use]
     pub fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, Kind::Refused, "method_not_allowed", "Method not allowed")
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Kind::Refused, ErrorCode::MethodNotAllowed, "Method not allowed")
     }
 
     /// 413: the body is larger than `limit` bytes.
     #[must_use]
     pub fn body_too_large(limit: usize) -> Self {
         let message = format!("The body is larger than {} KiB", limit / 1024);
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::Refused, "body_too_large", message)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::Refused, ErrorCode::BodyTooLarge, message)
     }
 
     /// 415.
     #[must_use]
     pub fn not_json() -> Self {
         let message = "The content type must be application/json";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Kind::Refused, "unsupported_media_type", message)
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Kind::Refused, ErrorCode::UnsupportedMediaType, message)
     }
 
     /// 503: this server does not offer what was asked for. No dependency failed.
     #[must_use]
     pub fn not_available(message: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Refused, "not_available", message)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Refused, ErrorCode::NotAvailable, message)
     }
 
     /// 502: a service that we call for the caller failed. `detail` is for the log alone.
     pub fn bad_gateway(message: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_GATEWAY, Kind::Unavailable, "upstream_failed", message).with_detail(detail)
+        Self::new(StatusCode::BAD_GATEWAY, Kind::Unavailable, ErrorCode::UpstreamFailed, message).with_detail(detail)
     }
 
     /// 503: something that we depend on did not answer in time. `detail` is for the log alone.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let message = "Temporarily unavailable; try again";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Unavailable, "unavailable", message).with_detail(detail)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Unavailable, ErrorCode::Unavailable, message)
+            .with_detail(detail)
     }
 
     /// 500: our own fault. `detail` is for the log alone; the caller gets one constant text.
     pub fn internal(detail: impl Into<String>) -> Self {
         let message = "Internal error";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Broken, "internal_error", message).with_detail(detail)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Broken, ErrorCode::InternalError, message)
+            .with_detail(detail)
     }
 
     fn with_detail(mut self, detail: impl Into<String>) -> Self {
@@ -184,7 +188,7 @@ impl From<StoreError> for ApiError {
             StoreError::Unopened { .. } => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 Kind::Unopened,
-                "sealed_value_unopened",
+                ErrorCode::SealedValueUnopened,
                 "A stored secret could not be opened",
             )
             .with_detail(detail),

@@ -25,7 +25,7 @@ use serde_json::json;
 use tracing::Instrument;
 
 use crate::{
-    ApiError, Platform, cors,
+    ApiError, ErrorCode, Platform, cors,
     documents::Documents,
     error::{ErrorBody, Kind, Refusal},
     metrics::{Metric, Metrics},
@@ -176,7 +176,8 @@ async fn answer(State(front): State<Front>, mut request: Request, next: Next) ->
     let status = response.status();
     let refusal = response.extensions().get::<Refusal>().cloned();
     front.record(refusal.as_ref());
-    let (route, code) = (route.as_deref().unwrap_or("-"), refusal.as_ref().map_or("-", |refusal| refusal.code));
+    let (route, code) =
+        (route.as_deref().unwrap_or("-"), refusal.as_ref().map_or("-", |refusal| refusal.code.as_str()));
     let detail = refusal.as_ref().and_then(|refusal| refusal.detail.as_deref()).unwrap_or("-");
     let took = front.clock.now().duration_since(started).as_millis_f64();
     macro_rules! line {
@@ -221,7 +222,7 @@ fn finish(response: Response, refusal: Option<Refusal>, id: &str, has_codes_in_c
     // What is no refusal of ours but an error all the same is a rejection of the framework's, in plain text.
     let refusal = refusal.or_else(|| {
         (parts.status.is_client_error() || parts.status.is_server_error()).then(|| Refusal {
-            code: "refused",
+            code: ErrorCode::Refused,
             message: parts.status.canonical_reason().unwrap_or("Refused").into(),
             fields: BTreeMap::new(),
             detail: None,
@@ -229,8 +230,8 @@ fn finish(response: Response, refusal: Option<Refusal>, id: &str, has_codes_in_c
         })
     });
     if let Some(refusal) = refusal {
-        let code =
-            if has_codes_in_capitals { refusal.code.to_ascii_uppercase().into() } else { Cow::Borrowed(refusal.code) };
+        let code = refusal.code.as_str();
+        let code = if has_codes_in_capitals { code.to_ascii_uppercase().into() } else { Cow::Borrowed(code) };
         let error = ErrorBody { message: &refusal.message, code: &code, fields: &refusal.fields, request_id: id };
         body = serde_json::to_vec(&error).map_or_else(|_| Body::empty(), Body::from);
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-use crate::ApiError;
+use crate::{ApiError, ErrorCode};
 
 /// The largest body that is read, in bytes, where an endpoint does not say otherwise.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -38,7 +38,7 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, A
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::body_too_large(limit)),
-        Err(_) => Err(ApiError::bad_request("incomplete_body", "The body could not be read to its end")),
+        Err(_) => Err(ApiError::bad_request(ErrorCode::IncompleteBody, "The body could not be read to its end")),
     }
 }
 
@@ -56,11 +56,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let text = text::well_formed(body).map_err(|error| malformed(&error))?;
     if text::has_duplicate_key(&text) {
-        return Err(ApiError::bad_request("malformed_json", "The body has an object with the same key twice"));
+        return Err(ApiError::bad_request(ErrorCode::MalformedJson, "The body has an object with the same key twice"));
     }
     // serde's derive would take an array for a struct, by the order of its fields.
     if !text.trim_start().starts_with('{') {
-        return Err(ApiError::bad_request("validation_failed", "The body must be a JSON object"));
+        return Err(ApiError::bad_request(ErrorCode::ValidationFailed, "The body must be a JSON object"));
     }
     let deserializer = &mut serde_json::Deserializer::from_str(&text);
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
@@ -140,7 +140,7 @@ fn rule(text: &str) -> String {
 }
 
 fn malformed(error: &text::MalformedJson) -> ApiError {
-    ApiError::bad_request("malformed_json", format!("The body is not valid JSON ({error})"))
+    ApiError::bad_request(ErrorCode::MalformedJson, format!("The body is not valid JSON ({error})"))
 }
 
 #[cfg(test)]
@@ -168,7 +168,7 @@ mod tests {
     fn refusal(body: &str) -> (&'static str, Vec<(String, String)>) {
         let response = parse::<Outer>(body.as_bytes()).expect_err(body).into_response();
         let refusal = response.extensions().get::<Refusal>().expect("an error is a refusal");
-        (refusal.code, refusal.fields.clone().into_iter().collect())
+        (refusal.code.as_str(), refusal.fields.clone().into_iter().collect())
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod causes;
 mod cors;
 pub mod documents;
 pub mod error;
+mod error_code;
 pub mod etag;
 pub mod fields;
 pub mod front;
@@ -37,5 +38,6 @@ mod system;
 pub mod tier;
 
 pub use error::ApiError;
+pub use error_code::ErrorCode;
 pub use platform::Platform;
 pub use system::{SystemClock, SystemRandomness};

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::State;
 use http::HeaderMap;
 use portcullis_runtime::{
-    ApiError,
+    ApiError, ErrorCode,
     json::Json,
     openapi,
     tier::{Browser, User},
@@ -51,7 +51,7 @@ pub(crate) async fn handle(
         Some(text) => drop(password::check(&app, &caller.id, text, browser.address).await?),
         None if app.now().duration_since(caller.session.created_at).unsigned_abs() >= FRESH_FOR => {
             let message = "Session expired. Re-authenticate to perform this action.";
-            return Err(ApiError::bad_request("SESSION_EXPIRED", message));
+            return Err(ApiError::bad_request(ErrorCode::SessionExpired, message));
         }
         None => {}
     }

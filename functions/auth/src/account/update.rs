@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_runtime::{
-    ApiError,
+    ApiError, ErrorCode,
     fields::{
         change,
         person::{PersonName, Picture},
@@ -43,11 +43,11 @@ pub(crate) async fn handle(
     Json(request): Json<Request>,
 ) -> Result<axum::Json<Status>, ApiError> {
     if request.email.is_some() {
-        return Err(ApiError::bad_request("EMAIL_CAN_NOT_BE_UPDATED", "Email can not be updated"));
+        return Err(ApiError::bad_request(ErrorCode::EmailCanNotBeUpdated, "Email can not be updated"));
     }
     let change = ProfileChange { name: request.name.map(|name| name.0), image: request.image.map(|image| image.0) };
     if change == ProfileChange::default() {
-        return Err(ApiError::bad_request("NO_FIELDS_TO_UPDATE", "No fields to update"));
+        return Err(ApiError::bad_request(ErrorCode::NoFieldsToUpdate, "No fields to update"));
     }
     app.store.change_profile(&caller.id, &change).await.map_err(error::refuse_user)?;
     Ok(Status::done())

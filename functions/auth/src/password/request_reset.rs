@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Email;
-use portcullis_runtime::{ApiError, json::Json, openapi};
+use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi};
 use portcullis_store::NewVerification;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ pub(crate) async fn handle(
 ) -> Result<axum::Json<Response>, ApiError> {
     let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
     let page = request.redirect_to.as_deref().filter(|text| !text.is_empty()).unwrap_or("/reset-password");
-    let invalid = || ApiError::forbidden_as("INVALID_REDIRECT_URL", "Invalid redirectURL");
+    let invalid = || ApiError::forbidden_as(ErrorCode::InvalidRedirectUrl, "Invalid redirectURL");
     let mut page = app.origins.redirect_target(page).ok_or_else(invalid)?;
     if let Some(wait) = app.take_mail(&email).await? {
         return Err(ApiError::too_many_requests(wait));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Password;
-use portcullis_runtime::{ApiError, json::Json, openapi};
+use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi};
 use portcullis_store::VerificationError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -45,6 +45,6 @@ pub(crate) async fn handle(
 fn refuse(error: VerificationError) -> ApiError {
     match error {
         VerificationError::Store(error) => error.into(),
-        _ => ApiError::bad_request("INVALID_TOKEN", "Invalid token"),
+        _ => ApiError::bad_request(ErrorCode::InvalidToken, "Invalid token"),
     }
 }

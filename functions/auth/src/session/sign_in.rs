@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::HeaderMap;
 use portcullis_auth::{Email, Password, SessionId, password::Verdict};
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Browser};
+use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi, tier::Browser};
 use portcullis_store::{Login, OpenSessionError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,7 @@ pub(crate) async fn handle(
         _ => return Err(count_failure(&app, &subjects).await?.unwrap_or_else(error::invalid_email_or_password)),
     };
     if !login.email_verified {
-        return Err(ApiError::forbidden_as("EMAIL_NOT_VERIFIED", "Email not verified"));
+        return Err(ApiError::forbidden_as(ErrorCode::EmailNotVerified, "Email not verified"));
     }
 
     let is_remembered = request.remember_me.unwrap_or(true);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Email;
-use portcullis_runtime::{ApiError, json::Json, openapi};
+use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi};
 use serde::Deserialize;
 
 use super::new_code;
@@ -31,7 +31,10 @@ pub(crate) async fn handle(
 ) -> Result<axum::Json<Success>, ApiError> {
     let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
     if request.r#type != "email-verification" {
-        return Err(ApiError::bad_request("INVALID_OTP_TYPE", "Invalid OTP type: only email-verification is offered"));
+        return Err(ApiError::bad_request(
+            ErrorCode::InvalidOtpType,
+            "Invalid OTP type: only email-verification is offered",
+        ));
     }
     if let Some(wait) = app.take_mail(&email).await? {
         return Err(ApiError::too_many_requests(wait));

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use http::request::Parts;
-use portcullis_runtime::{ApiError, openapi, params};
+use portcullis_runtime::{ApiError, ErrorCode, openapi, params};
 use portcullis_store::VerificationError;
 use serde::Serialize;
 use url::Url;
@@ -42,11 +42,11 @@ pub(crate) async fn handle(State(app): State<Arc<App>>, parts: Parts) -> Result<
     let (code, message) = match outcome {
         Ok(()) => return Ok(shown(callback)),
         Err(VerificationError::Store(error)) => return Err(error.into()),
-        Err(VerificationError::Expired) => ("TOKEN_EXPIRED", "Token expired"),
-        Err(VerificationError::Invalid | VerificationError::TooManyTries) => ("INVALID_TOKEN", "Invalid token"),
+        Err(VerificationError::Expired) => (ErrorCode::TokenExpired, "Token expired"),
+        Err(VerificationError::Invalid | VerificationError::TooManyTries) => (ErrorCode::InvalidToken, "Invalid token"),
     };
     let Some(mut page) = callback else { return Err(ApiError::unauthenticated_as(code, message)) };
-    page.query_pairs_mut().append_pair("error", code);
+    page.query_pairs_mut().append_pair("error", code.as_str());
     Ok(Redirect::to(page.as_str()).into_response())
 }
 

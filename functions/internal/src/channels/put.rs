@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use portcullis_auth::BotId;
 use portcullis_runtime::{
-    ApiError,
+    ApiError, ErrorCode,
     fields::{
         bot::{AppSigningSecret, BotToken, Name},
         optional,
@@ -82,7 +82,7 @@ pub async fn handle(
 
 fn refuse(error: ConnectError) -> ApiError {
     match error {
-        ConnectError::BotNotFound => ApiError::bad_request("bot_not_found", "Bot not found"),
+        ConnectError::BotNotFound => ApiError::bad_request(ErrorCode::BotNotFound, "Bot not found"),
         ConnectError::TooManyChannels => ApiError::conflict("The bot has its limit of 20 channels"),
         ConnectError::ChannelTaken => ApiError::conflict("The channel is of another bot, team or app; delete it first"),
         ConnectError::RouteTaken => ApiError::conflict("This team and app are connected to another channel"),

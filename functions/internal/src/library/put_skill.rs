@@ -10,7 +10,7 @@ use std::{
 use axum::{Json as Answer, extract::State};
 use portcullis_auth::SkillFolder;
 use portcullis_openclaw::FilePath;
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
+use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::Deserialize;
 
@@ -66,7 +66,7 @@ pub async fn handle(
     let bytes = texts.iter().map(|(path, text)| path.len() + text.len()).sum();
     if bytes > MAXIMUM_BYTES {
         let message = format!("A skill's paths and texts must be at most {MAXIMUM_BYTES} bytes");
-        return Err(ApiError::bad_request("too_large", message));
+        return Err(ApiError::bad_request(ErrorCode::TooLarge, message));
     }
     let mut stored = app.put_in(Library::Skills, name.into(), status, bytes, &texts).await?;
     stored.warnings = front_matter::warnings(&content);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json as Answer, extract::State};
 use portcullis_auth::TemplateName;
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
+use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,10 @@ pub async fn handle(
 ) -> Result<Answer<Stored>, ApiError> {
     let bytes = request.content.len();
     if bytes > MAXIMUM_BYTES {
-        return Err(ApiError::bad_request("too_large", format!("A template must be at most {MAXIMUM_BYTES} bytes")));
+        return Err(ApiError::bad_request(
+            ErrorCode::TooLarge,
+            format!("A template must be at most {MAXIMUM_BYTES} bytes"),
+        ));
     }
     let template = Template { content: &request.content, write_mode: request.write_mode };
     app.put_in(Library::WorkspaceTemplates, name.into(), request.status, bytes, &template).await

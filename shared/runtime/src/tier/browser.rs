@@ -20,7 +20,7 @@ use portcullis_auth::{Clock, SessionCookie, SessionId, SessionSecret, SessionTok
 use portcullis_store::{AuthSession, Store};
 
 use super::{Mounted, Routes, admit};
-use crate::{ApiError, origins::Origins, rotating::Rotating};
+use crate::{ApiError, ErrorCode, origins::Origins, rotating::Rotating};
 
 /// Longest name of a browser for itself that is kept, in characters.
 const MAXIMUM_USER_AGENT_LENGTH: usize = 256;
@@ -111,15 +111,15 @@ impl BrowserGate {
     /// Refuses a request of a page that is not trusted. Without a cookie the header may be missing, as of a script; a page's
     /// request always has one.
     fn check_origin(&self, headers: &HeaderMap, has_cookie: bool) -> Result<(), ApiError> {
-        let invalid = || ApiError::forbidden_as("INVALID_ORIGIN", "Invalid origin");
+        let invalid = || ApiError::forbidden_as(ErrorCode::InvalidOrigin, "Invalid origin");
         match headers.get(ORIGIN) {
             Some(origin) if origin.is_empty() || origin == "null" => {
-                Err(ApiError::forbidden_as("MISSING_OR_NULL_ORIGIN", "Missing or null Origin"))
+                Err(ApiError::forbidden_as(ErrorCode::MissingOrNullOrigin, "Missing or null Origin"))
             }
             Some(origin) if headers.get_all(ORIGIN).iter().count() == 1 && self.origins.trusts(origin) => Ok(()),
             Some(_) => Err(invalid()),
             None if !has_cookie && !headers.contains_key(REFERER) && !is_cross_site(headers) => Ok(()),
-            None => Err(ApiError::forbidden_as("MISSING_OR_NULL_ORIGIN", "Missing or null Origin")),
+            None => Err(ApiError::forbidden_as(ErrorCode::MissingOrNullOrigin, "Missing or null Origin")),
         }
     }
 

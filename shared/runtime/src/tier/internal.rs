@@ -14,7 +14,7 @@ use portcullis_crypto::Keyring;
 use portcullis_store::{BotAccessError, BotReach};
 
 use super::{Mounted, Routes, TokenMode, admit, bearer};
-use crate::{ApiError, rotating::Rotating};
+use crate::{ApiError, ErrorCode, rotating::Rotating};
 
 /// What the internal tier checks credentials against.
 #[derive(Clone)]
@@ -78,7 +78,7 @@ impl Runtime {
     #[must_use]
     pub fn refuse_bot(error: BotAccessError) -> ApiError {
         match error {
-            BotAccessError::NotFound => ApiError::bad_request("bot_not_found", "Bot not found"),
+            BotAccessError::NotFound => ApiError::bad_request(ErrorCode::BotNotFound, "Bot not found"),
             BotAccessError::NotOfPool => wrong_pool(),
             BotAccessError::Revoked => unauthorized(),
             BotAccessError::Store(error) => error.into(),

@@ -13,7 +13,7 @@ use portcullis_crypto::Keyring;
 use portcullis_store::{BotAccessError, BotReach};
 
 use super::{Mounted, Routes, TokenMode, admit, bearer};
-use crate::{ApiError, rotating::Rotating};
+use crate::{ApiError, ErrorCode, rotating::Rotating};
 
 /// What the skill tier checks credentials against.
 #[derive(Clone)]
@@ -86,7 +86,7 @@ impl Skill {
     #[must_use]
     pub fn refuse_bot(error: BotAccessError) -> ApiError {
         match error {
-            BotAccessError::NotFound => ApiError::bad_request("bot_not_found", "Bot not found"),
+            BotAccessError::NotFound => ApiError::bad_request(ErrorCode::BotNotFound, "Bot not found"),
             BotAccessError::NotOfPool => ApiError::forbidden("Token is not valid for this bot"),
             BotAccessError::Revoked => unauthorized(),
             BotAccessError::Store(error) => error.into(),
