@@ -152,6 +152,10 @@ fn add_public_routes(document: &mut Value) {
             "responses": { "200": { "description": "", "content": { media_type: { "schema": schema } } } },
         });
     }
+    let file = &mut document["paths"]["/console/{file}"]["get"];
+    let name = json!({ "type": "string", "pattern": r"^[a-z_]+\.(js|css)$" });
+    file["parameters"] = json!([{ "name": "file", "in": "path", "required": true, "schema": name }]);
+    file["responses"]["200"]["content"]["text/css"] = json!({ "schema": text });
 }
 
 /// The responses that several operations have, each once.

@@ -415,6 +415,49 @@ async fn a_person_waits_for_few_rounds() {
     assert_eq!(told(&system, auth(Method::POST, "sign-out", Value::Null)).await, (200, 3));
 }
 
+/// The session is one round; what a page shows is one more, but where a row must name the next.
+#[tokio::test]
+async fn what_a_signed_in_person_sees_takes_few_rounds() {
+    let system = System::start().await;
+    seed::pool(&system, "pool-1", None).await;
+    let now = format!("{:.3}", portcullis_auth::Clock::now(&*system.clock));
+    seed::set(&system, portcullis_store::Table::Pools, "pool-1", "lastSeenAt", &now).await;
+    let ada = Person::new(&system, "ada@example.com").registered("correct horse battery").await;
+    seed::own_bot(&system, &ada.id().await).await;
+    let artifact = json!({ "botId": "bot-ada", "sessionKey": "agent:bot-ada:main", "title": "A page" });
+    let artifact = send(system.skill(Method::POST, "/api/internal/artifacts").json(&artifact)).await.json();
+    let artifact = format!("/artifacts/{}", artifact["id"].as_str().unwrap());
+    system.clock.advance(Duration::from_secs(3));
+    let v1 = |method: Method, path: &str| ada.request(method, &format!("/v1{path}"));
+    for (path, rounds) in [
+        ("/me", 2),
+        ("/models", 1),
+        ("/bots", 2),
+        ("/bots/bot-ada", 2),
+        // The bots name the channels.
+        ("/channels", 3),
+        ("/channels/channel-ada/status", 2),
+        // The channel names the bot, which is in no pool.
+        ("/channels/channel-ada/readiness", 3),
+        ("/sessions?botId=bot-ada", 2),
+        // Which bots are the person's is asked first.
+        ("/sessions", 3),
+        ("/artifacts?botId=bot-ada", 2),
+        ("/artifacts", 3),
+        ("/artifacts/stats", 3),
+        (artifact.as_str(), 2),
+    ] {
+        assert_eq!(told(&system, v1(Method::GET, path)).await, (200, rounds), "{path}");
+    }
+    let bot = json!({ "name": "Another bot", "modelId": "a-model" });
+    assert_eq!(told(&system, v1(Method::POST, "/bots").json(&bot)).await, (200, 3), "session, pools, bot");
+    let name = json!({ "name": "Ada" });
+    assert_eq!(told(&system, v1(Method::PATCH, "/me").json(&name)).await, (200, 3), "session, profile, change");
+    assert_eq!(told(&system, v1(Method::PATCH, "/bots/bot-ada").json(&name)).await, (200, 3));
+    assert_eq!(told(&system, v1(Method::DELETE, "/channels/channel-ada")).await, (200, 4));
+    assert_eq!(told(&system, v1(Method::DELETE, "/bots/bot-ada")).await, (200, 3));
+}
+
 #[tokio::test]
 async fn an_unknown_team_costs_one_round_and_then_none_for_ten_seconds() {
     let system = System::start().await;

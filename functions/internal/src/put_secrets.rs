@@ -169,7 +169,7 @@ mod tests {
             let body = format!(r#"{{"secrets":{{"NAME":{setting}}}}}"#);
             let error = portcullis_runtime::json::parse::<Request>(body.as_bytes()).err().expect(setting);
             let told = format!("{error:?}");
-            assert!(told.contains("validation_failed") && !told.contains("918273"), "{told}");
+            assert!(told.contains("ValidationFailed") && !told.contains("918273"), "{told}");
         }
     }
 }

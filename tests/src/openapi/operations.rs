@@ -348,6 +348,7 @@ pub const PROPERTIES: &[(&str, &str, &str)] = &[
     ("models", "Models that a bot can speak with", "[]"),
     ("offset", "Number of items that are passed over", "0"),
     ("state", "State of the install", r#""0123456789abcdef""#),
+    ("file", "Name of the file", r#""main.js""#),
     ("oauthCode", "Code that is exchanged for a token", r#""1234.5678""#),
     ("returnTo", "Path of the front end to return to", r#""/""#),
     ("onboardingCompleted", "Whether a bot of the person's has a channel", "true"),
