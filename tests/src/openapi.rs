@@ -301,7 +301,13 @@ fn describe(operation: &mut Value, words: &Operation) {
         let (description, example) = words_of(key).unwrap_or_else(|| panic!("parameter {name} has no words"));
         parameter["description"] = json!(description);
         let is_template = name == "name" && words.path.contains("workspace-templates");
-        parameter["example"] = if is_template { json!("AGENTS.md") } else { example };
+        // Elsewhere a status is a conversation's.
+        let is_of_artifacts = name == "status" && words.path.ends_with("/artifacts");
+        parameter["example"] = match () {
+            () if is_template => json!("AGENTS.md"),
+            () if is_of_artifacts => json!("live"),
+            () => example,
+        };
     }
     if !words.request.is_empty() {
         let example: Value = serde_json::from_str(&words.request.replace("\\#", "#"))
@@ -322,12 +328,12 @@ fn describe(operation: &mut Value, words: &Operation) {
     };
     let mut responses = Map::new();
     for (status, response) in operation["responses"].as_object().into_iter().flatten() {
-        if !status.starts_with('2') && status != "304" {
+        if !status.starts_with('2') && !status.starts_with('3') {
             continue;
         }
         let mut response = response.clone();
-        let is_success = status.starts_with('2');
-        response["description"] = json!(if is_success { words.answer } else { "The caller's copy is the newest" });
+        let is_kept = status == "304";
+        response["description"] = json!(if is_kept { "The caller's copy is the newest" } else { words.answer });
         response["headers"] = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
         if operation["responses"]["304"].is_object() {
             response["headers"]["etag"] = json!({ "$ref": "#/components/headers/EntityTag" });
