@@ -60,7 +60,7 @@ async fn of_seven() -> System {
 
 #[tokio::test]
 async fn each_list_tells_every_item_once_whatever_the_page() {
-    let system = of_seven().await;
+    let system = Box::pin(of_seven()).await;
     let numbered = |prefix: &str, suffix: &str, without: usize| -> BTreeSet<String> {
         (1..=7).filter(|number| *number != without).map(|number| format!("{prefix}{number}{suffix}")).collect()
     };
@@ -86,7 +86,7 @@ async fn each_list_tells_every_item_once_whatever_the_page() {
 
 #[tokio::test]
 async fn a_list_of_secrets_holds_no_value() {
-    let system = of_seven().await;
+    let system = Box::pin(of_seven()).await;
     let path = "/api/internal/pools/pool-1/secrets";
     let list = get(&system, path).await.json();
     assert!(!list.to_string().contains("c4n4ry"), "{list}");
@@ -102,7 +102,7 @@ async fn a_list_of_secrets_holds_no_value() {
 
 #[tokio::test]
 async fn a_cursor_of_another_list_or_none_at_all_is_refused() {
-    let system = of_seven().await;
+    let system = Box::pin(of_seven()).await;
     let lists = [
         "/api/internal/pools",
         "/api/internal/bots",

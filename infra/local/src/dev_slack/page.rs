@@ -24,11 +24,11 @@ pub(super) fn conversation(known: &Known) -> String {
 
 /// The question whether the app may be installed.
 pub(super) fn consent(scopes: &str, allow: &str, cancel: &str) -> String {
-    let scopes: String = scopes.split(',').map(|scope| format!("<li>{}", escape(scope))).collect();
+    let scopes = scopes.split(',').map(escape).collect::<Vec<_>>().join("<li>");
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stand-in for Slack</title>\
          <h1>Portcullis asks to be installed</h1><p>In the workspace of this machine's stand-in for Slack, it may:\
-         <ul>{scopes}</ul><p><a href=\"{}\">Allow</a> <a href=\"{}\">Cancel</a>",
+         <ul><li>{scopes}</ul><p><a href=\"{}\">Allow</a> <a href=\"{}\">Cancel</a>",
         escape(allow),
         escape(cancel),
     )
