@@ -3,7 +3,7 @@
 import os
 
 from portcullis_client import AuthenticatedClient
-from portcullis_client.api.public import get_index
+from portcullis_client.api.public import get_health
 from portcullis_client.api.runtime import get_latest_pool_config, register_pool
 from portcullis_client.models import Error, Registered, Registration
 
@@ -12,4 +12,4 @@ registered = register_pool.sync(client=client, body=Registration(pool_id="pool-p
 assert isinstance(registered, Registered) and registered.pool_id == "pool-py", registered
 unknown = get_latest_pool_config.sync("nobody", client=client)
 assert isinstance(unknown, Error) and unknown.code == "not_found", unknown
-assert get_index.sync(client=client).docs == "/docs"
+assert get_health.sync(client=client).status == "ok"
