@@ -3,7 +3,7 @@
 //! One file an endpoint. This function seals secrets and issues bound tokens, and opens what a pool's configuration holds:
 //! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool and opens no skill's secret.
 //! It seals the signing secrets of customers' Slack apps for the operator, and no code of it opens one. Where `LiteLLM` has a
-//! master key, this function alone holds it.
+//! master key, this function makes keys with it; `v1` lists models with it.
 
 mod bots;
 mod channels;
