@@ -102,9 +102,11 @@ impl Functions {
     async fn router(&self, function: &str) -> Router {
         let platform = &self.machine.platform;
         match function {
+            "auth" => auth::start(platform).await,
             "internal" => internal::start(platform).await,
             "skills" => skills::start(platform).await,
             "slack" => slack::start(platform).await,
+            "v1" => v1::start(platform).await,
             other => panic!("{other} has no route"),
         }
         .unwrap()
@@ -147,7 +149,11 @@ fn every_payload_has_an_answer_and_every_answer_a_payload() {
     let (payloads, answers) = names();
     assert_eq!(payloads, answers);
     let functions: BTreeSet<_> = payloads.iter().map(|name| answer_of(name).function).collect();
-    assert_eq!(functions, ["internal", "relay", "skills", "slack"].map(String::from).into(), "each function has one");
+    assert_eq!(
+        functions,
+        ["auth", "internal", "relay", "skills", "slack", "v1"].map(String::from).into(),
+        "each function has one"
+    );
 }
 
 #[tokio::test]
