@@ -20,10 +20,20 @@ use crate::App;
 /// Time for which a list counts as fresh.
 const FRESH_FOR: Duration = Duration::from_mins(5);
 
+/// Time for which `LiteLLM` is left alone after it has not answered: those who wait must not each wait for a time-out of their own.
+const LEFT_ALONE_FOR: Duration = Duration::from_secs(10);
+
 /// Models of `LiteLLM`, with a cache.
 pub(crate) struct Models {
     client: LiteLlm,
-    known: Mutex<Option<Known>>,
+    state: Mutex<Memory>,
+}
+
+/// What is remembered of `LiteLLM`.
+#[derive(Default)]
+struct Memory {
+    known: Option<Known>,
+    failed_at: Option<Timestamp>,
 }
 
 /// A list as it was read.
@@ -53,7 +63,7 @@ pub(crate) struct Model {
 
 impl Models {
     pub(crate) fn new(client: LiteLlm) -> Self {
-        Self { client, known: Mutex::new(None) }
+        Self { client, state: Mutex::default() }
     }
 
     /// Ids of the models, in `LiteLLM`'s order; none where no `LiteLLM` is set. One caller asks `LiteLLM`, the others wait for
@@ -63,29 +73,37 @@ impl Models {
     /// 502 where `LiteLLM` has not answered yet.
     pub(crate) async fn ids(&self, access: &LiteLlmAccess, now: Timestamp) -> Result<Arc<[String]>, ApiError> {
         let Some(models) = &access.0 else { return Ok(Arc::from([])) };
-        let mut known = self.known.lock().await;
-        let last = known.as_ref().filter(|known| known.base_url == models.base_url);
-        if let Some(fresh) = last.filter(|last| now.duration_since(last.read_at).unsigned_abs() < FRESH_FOR) {
+        let mut state = self.state.lock().await;
+        let is_within = |at: Timestamp, time: Duration| now.duration_since(at).unsigned_abs() < time;
+        let last = state.known.as_ref().filter(|known| known.base_url == models.base_url);
+        if let Some(fresh) = last.filter(|last| is_within(last.read_at, FRESH_FOR)) {
             return Ok(Arc::clone(&fresh.ids));
+        }
+        if state.failed_at.is_some_and(|at| is_within(at, LEFT_ALONE_FOR)) {
+            return last.map(|last| Arc::clone(&last.ids)).ok_or_else(|| not_listed("it has just not answered"));
         }
         let (LiteLlmKey::Shared(key) | LiteLlmKey::Master(key)) = &models.key;
         let admin = LiteLlmAdmin::new(&models.base_url, key.clone())
             .map_err(|error| ApiError::bad_gateway("The models cannot be listed", error.to_string()))?;
-        match (self.client.models(&admin).await, last) {
-            (Ok(ids), _) => {
+        let last = last.map(|last| Arc::clone(&last.ids));
+        match self.client.models(&admin).await {
+            Ok(ids) => {
                 let ids: Arc<[String]> = ids.into();
-                *known = Some(Known { base_url: models.base_url.clone(), ids: Arc::clone(&ids), read_at: now });
+                let known = Known { base_url: models.base_url.clone(), ids: Arc::clone(&ids), read_at: now };
+                *state = Memory { known: Some(known), failed_at: None };
                 Ok(ids)
             }
-            (Err(error), Some(last)) => {
-                tracing::warn!(%error, "LiteLLM has not listed its models; the last list counts on");
-                Ok(Arc::clone(&last.ids))
-            }
-            (Err(error), None) => {
-                Err(ApiError::bad_gateway("The models cannot be listed now; try again", error.to_string()))
+            Err(error) => {
+                state.failed_at = Some(now);
+                tracing::warn!(%error, "LiteLLM has not listed its models; a list from before counts on");
+                last.ok_or_else(|| not_listed(&error.to_string()))
             }
         }
     }
+}
+
+fn not_listed(detail: &str) -> ApiError {
+    ApiError::bad_gateway("The models cannot be listed now; try again", detail)
 }
 
 impl Model {

@@ -109,6 +109,10 @@ async fn models_are_those_of_lite_llm_and_kept_for_five_minutes() {
     lite_llm.be(Mood::Failing);
     assert_refused(&get(&ada, "/models").await, 502, "The models cannot be listed now; try again");
     lite_llm.be(Mood::Well);
+    // It is left alone for a moment, so that nobody waits for it in vain.
+    assert_eq!(get(&ada, "/models").await.status, 502);
+    assert_eq!(lite_llm.listed(), 1);
+    system.clock.advance(std::time::Duration::from_secs(10));
     let models = get(&ada, "/models").await.json();
     let expected = json!([
         { "id": "anthropic/claude-sonnet-4.5", "name": "claude-sonnet-4.5", "provider": "anthropic", "isDefault": true },
