@@ -1,4 +1,4 @@
-// What the tests begin with: a pool that runs, bots, conversations, and a workspace that is connected by hand.
+// Seeds of the tests: a pool that runs, bots, conversations, and a workspace that is connected by hand.
 
 import { asPool } from "./browser.mjs";
 

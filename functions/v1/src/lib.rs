@@ -152,11 +152,6 @@ fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
 }
 
 impl App {
-    /// Ids of a person's own bots.
-    async fn bots_of(&self, user: &UserId) -> Result<Vec<BotId>, ApiError> {
-        Ok(self.store.bots_of(user).await?.into_iter().map(|bot| bot.id).collect())
-    }
-
     /// Whether a bot is the person's own.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub(crate) struct Models {
     state: Mutex<Memory>,
 }
 
-/// What is remembered of `LiteLLM`.
+/// Memory of `LiteLLM`'s last answers.
 #[derive(Default)]
 struct Memory {
     known: Option<Known>,

@@ -11,7 +11,8 @@ use http::{
 
 use crate::ApiError;
 
-/// What the pages may load and do: their own files and API, and pictures. No script, no style and no handler in the page itself.
+/// Content security policy of the pages. They load their own files, call their own API and show pictures; no script, style or
+/// event handler stands in a page itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data: https:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";

@@ -1,6 +1,5 @@
 //! The channels of a person's own bots.
 
-use portcullis_auth::Clock;
 use portcullis_store::Table;
 use portcullis_tests::{
     Answer, Person, StandInSlack, System, seed,
@@ -193,5 +192,4 @@ async fn a_channel_that_is_deleted_while_its_pool_polls_is_in_no_configuration()
     let old =
         send(system.internal(Method::GET, &format!("/api/internal/pools/pool-1/config/versions/{version}"))).await;
     assert_eq!(old.status, 404, "{old:?}");
-    assert!(system.clock.now() > jiff::Timestamp::UNIX_EPOCH);
 }

@@ -50,7 +50,7 @@ pub(crate) async fn handle(
             let [bot] = &bots;
             tokio::try_join!(app.check_bot(&caller.id, bot), list)?.1
         }
-        None => app.store.list_artifacts(&app.bots_of(&caller.id).await?, &filter, window).await?,
+        None => app.store.list_artifacts(&app.store.owned_bots(&caller.id).await?, &filter, window).await?,
     };
     let artifacts = page.items.into_iter().map(Artifact::from).collect();
     Ok(Json(Response { artifacts, total: page.total, limit: window.limit, offset: window.offset }))

@@ -29,7 +29,7 @@ pub(crate) struct Response {
     responses((status = 200, body = Response), openapi::Refusals),
 )]
 pub(crate) async fn handle(State(app): State<Arc<App>>, caller: User) -> Result<Json<Response>, ApiError> {
-    let stats = app.store.artifact_stats(&app.bots_of(&caller.id).await?).await?;
+    let stats = app.store.artifact_stats(&app.store.owned_bots(&caller.id).await?).await?;
     Ok(Json(Response {
         total_artifacts: stats.total,
         live_count: stats.live,

@@ -76,8 +76,11 @@ pub(crate) async fn handle(
 impl App {
     async fn default_model(&self) -> Result<String, ApiError> {
         let ids = self.models.ids(&self.lite_llm.get(), self.now()).await?;
-        let first = ids.first().cloned();
-        first.ok_or_else(|| ApiError::invalid_field("modelId", "is required: this server lists no models"))
+        // A name that is no model's id would make the whole configuration of a pool invalid.
+        let first = ids.iter().find_map(|id| ModelId::try_from(id.clone()).ok());
+        first
+            .map(|model| model.0)
+            .ok_or_else(|| ApiError::invalid_field("modelId", "is required: this server lists no models"))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::App;
     responses((status = 200, body = Profile), openapi::Refusals),
 )]
 pub(crate) async fn handle(State(app): State<Arc<App>>, caller: User) -> Result<Json<Profile>, ApiError> {
-    let (user, bots) = tokio::try_join!(app.store.user(&caller.id), app.store.bots_of(&caller.id))?;
+    let (user, has_channel) = tokio::try_join!(app.store.user(&caller.id), app.store.has_channel(&caller.id))?;
     let user = user.ok_or_else(|| ApiError::unauthenticated("Unauthorized"))?;
-    Ok(Json(Profile::new(user, bots.iter().any(|bot| !bot.channels.is_empty()))))
+    Ok(Json(Profile::new(user, has_channel)))
 }

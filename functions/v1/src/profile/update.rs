@@ -57,8 +57,8 @@ pub(crate) async fn handle(
             UserError::Store(error) => error.into(),
         })
     };
-    let bots = async { app.store.bots_of(&caller.id).await.map_err(ApiError::from) };
-    let (user, bots) = tokio::try_join!(changed, bots)?;
-    let profile = Profile::new(user, bots.iter().any(|bot| !bot.channels.is_empty()));
+    let has_channel = async { app.store.has_channel(&caller.id).await.map_err(ApiError::from) };
+    let (user, has_channel) = tokio::try_join!(changed, has_channel)?;
+    let profile = Profile::new(user, has_channel);
     Ok(axum::Json(Response { ok: true, profile }))
 }

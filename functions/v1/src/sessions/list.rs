@@ -50,7 +50,7 @@ pub(crate) async fn handle(
             let [bot] = &bots;
             tokio::try_join!(app.check_bot(&caller.id, bot), list)?.1
         }
-        None => app.store.list_sessions(&app.bots_of(&caller.id).await?, &filter, window).await?,
+        None => app.store.list_sessions(&app.store.owned_bots(&caller.id).await?, &filter, window).await?,
     };
     let sessions = page.items.into_iter().map(Session::from).collect();
     Ok(Json(Response { sessions, total: page.total, limit: window.limit, offset: window.offset }))
