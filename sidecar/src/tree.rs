@@ -4,13 +4,19 @@
 //! none of its descendants is ever in the sidecar's, where the sidecar's own helpers are. As a child subreaper the sidecar becomes
 //! the parent of every descendant whose own parent has ended.
 //!
+//! A line of processes, each of which ends as soon as it has started the next, is always ahead of a reader of all of `/proc`: what
+//! ended it left shows that it is there, and the ids that the kernel gave last show where.
+//!
 //! One kind of process is not found: of an adopted child without a cgroup of its own, a descendant that left the session and lost
 //! its parent before the adoption. Nothing that the kernel tells of it names the child, and a guess could end another's process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,7 +24,7 @@ use nix::{
     sys::wait::{WaitPidFlag, waitpid},
     unistd::Pid,
 };
-use rustix::process::Signal;
+use rustix::process::{Signal, getpriority_process, setpriority_process};
 
 use crate::{
     cgroup::Cgroup,
@@ -33,6 +39,18 @@ pub const KILL_PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks for processes that remain.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How many looks in a row may find something before the newest processes are followed as well.
+const PLAIN_LOOKS: u32 = 2;
+
+/// How long one look follows the newest processes.
+const CHASE: Duration = Duration::from_millis(50);
+
+/// The thread's nice value meanwhile, as root: it runs before all that are not of the kernel's own.
+const FIRST: i32 = -20;
+
+/// How many parents of a newest process are looked at: a look through all of `/proc` finds the deeper ones.
+const CHASED_PARENTS: usize = 64;
+
 /// Between two looks for zombies.
 const REAP: Duration = Duration::from_millis(200);
 
@@ -42,6 +60,9 @@ pub const FORGOTTEN: Duration = Duration::from_mins(1);
 /// The launched processes that are the sidecar's children and waited for by whoever launched them. It is locked from before a
 /// process is started until it is listed, so that no process is taken for a stray in between.
 static LEADERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// How many processes that had fallen to the sidecar and were in another session were reaped.
+static REAPED: AtomicU64 = AtomicU64::new(0);
 
 /// The cgroups of launched processes that nobody waited for any more: they are killed, and still to be removed.
 static LOST: Mutex<Vec<Cgroup>> = Mutex::new(Vec::new());
@@ -127,17 +148,25 @@ impl Tree {
     /// Ends all of it. The leader is left to be reaped by whoever waits for it.
     pub async fn end(&mut self) {
         let begun = Moment::now();
-        let mut empty = 0;
+        let mut reaped = REAPED.load(Ordering::Relaxed);
+        let (mut quiet, mut restless) = (0, 0);
+        let mut usual = None;
         // More than once: a process can start another behind a reader of /proc.
-        while empty < 3 {
+        while quiet < 3 {
             self.cgroups.iter().for_each(Cgroup::kill);
             let remaining = self.remaining();
             for process in &remaining {
                 process.signal(Signal::KILL);
             }
             reap(&BTreeMap::new());
-            empty = if remaining.is_empty() { empty + 1 } else { 0 };
-            if empty == 0 && begun.age() >= KILL_PATIENCE {
+            let before = std::mem::replace(&mut reaped, REAPED.load(Ordering::Relaxed));
+            let is_quiet = remaining.is_empty() && before == reaped;
+            (quiet, restless) = if is_quiet { (quiet + 1, 0) } else { (0, restless + 1) };
+            if restless > PLAIN_LOOKS {
+                usual = usual.or_else(go_first);
+                self.chase();
+            }
+            if !is_quiet && begun.age() >= KILL_PATIENCE {
                 log::warn(
                     "processes that OpenClaw started could not be ended",
                     &[("pids", remaining.iter().map(|process| process.pid).collect::<Vec<_>>().into())],
@@ -146,8 +175,23 @@ impl Tree {
             }
             pause(LOOK).await;
         }
+        if let Some(usual) = usual {
+            let _ = setpriority_process(None, usual);
+        }
         self.cgroups.iter().for_each(Cgroup::remove);
         self.is_ended = true;
+    }
+
+    /// Ends the newest of its processes, again and again.
+    fn chase(&self) {
+        let leaders = leaders();
+        let Some(family) = Family::new(self, &leaders, Stat::of) else { return };
+        let begun = Moment::now();
+        while begun.age() < CHASE {
+            for process in proc::newest().iter().filter(|process| family.holds(process, CHASED_PARENTS)) {
+                process.signal(Signal::KILL);
+            }
+        }
     }
 
     /// What of it is alive.
@@ -155,50 +199,95 @@ impl Tree {
         let members: BTreeSet<u32> = self.cgroups.iter().flat_map(Cgroup::members).collect();
         let leaders = leaders();
         let Ok(all) = proc::all() else { return Vec::new() };
-        let own = std::process::id();
-        let Some(own_session) = all.get(&own).map(|own| own.session) else { return Vec::new() };
-        let leader = self.leader.filter(|leader| all.get(&leader.pid).is_some_and(|now| is_same(*leader, now)));
-        // The id of a session stays taken while anything is in it: where its leader is another process, it is another session.
-        let session = self.leader.map(|leader| leader.pid);
-        let session = session.filter(|pid| leader.is_some() || !all.contains_key(pid));
-        let is_of_other = |pid: u32| leaders.contains(&pid) && Some(pid) != leader.map(|leader| leader.pid);
-        let descends = |process: &Stat| {
-            let mut at = process;
-            // A parent that ends meanwhile breaks the chain; the next look finds it mended.
-            for _ in 0..all.len() {
-                if leader.is_some_and(|leader| leader.pid == at.pid) {
-                    return true;
-                }
-                if is_of_other(at.pid) {
-                    return false;
-                }
-                if at.parent == own {
-                    // It has fallen to the sidecar, or it is a child of the sidecar's own.
-                    return at.session != own_session && at.session != 0;
-                }
-                match all.get(&at.parent) {
-                    Some(parent) => at = parent,
-                    None => return false,
-                }
-            }
-            false
-        };
+        let Some(family) = Family::new(self, &leaders, |pid| all.get(&pid).copied()) else { return Vec::new() };
         let is_remaining = |process: &&Stat| {
-            if process.is_zombie || process.pid == own || process.start_time < self.since || is_of_other(process.pid) {
-                return false;
-            }
-            if members.contains(&process.pid) || leader.is_some_and(|leader| leader.pid == process.pid) {
-                return true;
-            }
-            let is_seen = self.seen.get(&process.pid) == Some(&process.start_time);
-            let is_found = is_seen || session == Some(process.session) || descends(process);
-            // Both are kept by all that a launched process starts, whatever it does.
-            is_found && Rights::of(process.pid).is_some_and(|it| it.uid == self.uid && it.no_new_privileges)
+            let is_member = members.contains(&process.pid) && family.may_hold(process);
+            is_member || family.holds(process, all.len())
         };
         let remaining: Vec<Stat> = all.values().filter(is_remaining).copied().collect();
         self.seen = remaining.iter().map(|process| (process.pid, process.start_time)).collect();
         remaining
     }
+}
+
+/// How a process is known to be of a tree, with a way to find the process of an id.
+struct Family<'a, F> {
+    tree: &'a Tree,
+    leaders: &'a BTreeSet<u32>,
+    find: F,
+    own: Stat,
+    /// The tree's, while it is alive or waits to be reaped.
+    leader: Option<Stat>,
+    /// The one that the leader leads, or led.
+    session: Option<u32>,
+}
+
+impl<'a, F: Fn(u32) -> Option<Stat>> Family<'a, F> {
+    /// `None` where the sidecar itself is not to be found.
+    fn new(tree: &'a Tree, leaders: &'a BTreeSet<u32>, find: F) -> Option<Self> {
+        let own = find(std::process::id())?;
+        let leader = tree.leader.filter(|leader| find(leader.pid).is_some_and(|now| is_same(*leader, &now)));
+        // The id of a session stays taken while anything is in it: where its leader is another process, it is another session.
+        let session = tree.leader.map(|leader| leader.pid).filter(|pid| leader.is_some() || find(*pid).is_none());
+        Some(Self { tree, leaders, find, own, leader, session })
+    }
+
+    fn is_leader(&self, pid: u32) -> bool {
+        self.leader.is_some_and(|leader| leader.pid == pid)
+    }
+
+    /// Whether this process is of another tree's.
+    fn leads_other(&self, pid: u32) -> bool {
+        self.leaders.contains(&pid) && !self.is_leader(pid)
+    }
+
+    /// Whether it is alive and nothing tells that it is another's.
+    fn may_hold(&self, process: &Stat) -> bool {
+        let is_older = process.start_time < self.tree.since;
+        !(process.is_zombie || process.pid == self.own.pid || is_older || self.leads_other(process.pid))
+    }
+
+    /// Whether it is alive and of the tree, by its parents up to the `depth`th, its session, or because it was seen to be.
+    fn holds(&self, process: &Stat, depth: usize) -> bool {
+        if !self.may_hold(process) {
+            return false;
+        }
+        if self.is_leader(process.pid) {
+            return true;
+        }
+        let is_seen = self.tree.seen.get(&process.pid) == Some(&process.start_time);
+        let is_found = is_seen || self.session == Some(process.session) || self.descends(process, depth);
+        // Both are kept by all that a launched process starts, whatever it does.
+        is_found && Rights::of(process.pid).is_some_and(|it| it.uid == self.tree.uid && it.no_new_privileges)
+    }
+
+    fn descends(&self, process: &Stat, depth: usize) -> bool {
+        let mut at = *process;
+        // A parent that ends meanwhile breaks the chain; the next look finds it mended.
+        for _ in 0..depth {
+            if self.is_leader(at.pid) {
+                return true;
+            }
+            if self.leads_other(at.pid) {
+                return false;
+            }
+            if at.parent == self.own.pid {
+                // It has fallen to the sidecar, or it is a child of the sidecar's own.
+                return at.session != self.own.session && at.session != 0;
+            }
+            match (self.find)(at.parent) {
+                Some(parent) => at = parent,
+                None => return false,
+            }
+        }
+        false
+    }
+}
+
+/// Lets this thread run before others. Returns its usual nice value; `None` where it may not.
+fn go_first() -> Option<i32> {
+    let usual = getpriority_process(None).ok()?;
+    setpriority_process(None, FIRST).ok().map(|()| usual)
 }
 
 fn is_same(one: Stat, other: &Stat) -> bool {
@@ -236,6 +325,9 @@ fn reap(forgotten: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
         } else if let Ok(pid) = i32::try_from(process.pid) {
             // A zombie is its parent's alone: it is still there.
             let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+            if process.session != own_session {
+                REAPED.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
     kept

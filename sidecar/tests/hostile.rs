@@ -197,7 +197,7 @@ ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)
 async fn a_child_that_never_stops_starting_others_is_ended_with_all_of_them() {
     for wrapper in wrappers() {
         let (_system, _gateway, mut machine) = prepared().await;
-        // One line of processes each of which ends as soon as there is the next, and one that does so in a new session each.
+        // Lines of processes, each of which ends as soon as there is the next: one in one session, one in a new session each.
         let script = r#"
 import os, signal, time
 for is_in_new_session in [False, True]:
@@ -218,7 +218,7 @@ time.sleep(600)
         machine.wait_for_child().await;
         sidecar.terminate();
         assert!(sidecar.wait().await.success());
-        assert!(machine.processes().is_empty() && !machine.log().contains("could not be ended"), "{}", machine.log());
+        assert!(!machine.has_processes().await && !machine.log().contains("could not be ended"), "{}", machine.log());
     }
 }
 

@@ -104,6 +104,7 @@ impl InProcess {
             randomness: Arc::new(SystemRandomness),
             metrics: Metrics::new("test", Arc::clone(&clock) as Arc<dyn Clock>, None),
             patience: 1,
+            delivery_patience: 1,
         };
         Self { database, clock, platform }
     }

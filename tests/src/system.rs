@@ -58,6 +58,8 @@ pub struct Settings {
     pub database: Option<SdkConfig>,
     /// The factor of every time-out; 1 in tests that are about time-outs.
     pub patience: u32,
+    /// The same for a delivery to a pool.
+    pub delivery_patience: u32,
 }
 
 impl Settings {
@@ -75,6 +77,7 @@ impl Settings {
             data: None,
             database: None,
             patience: UNHURRIED,
+            delivery_patience: UNHURRIED,
         }
     }
 
@@ -82,6 +85,14 @@ impl Settings {
     #[must_use]
     pub fn with_production_timeouts(mut self) -> Self {
         self.patience = 1;
+        self.delivery_patience = 1;
+        self
+    }
+
+    /// With production's time-out of a delivery to a pool, for a test of a pool that hangs.
+    #[must_use]
+    pub fn with_production_delivery_timeout(mut self) -> Self {
+        self.delivery_patience = 1;
         self
     }
 
@@ -175,6 +186,7 @@ impl System {
         options.metrics = Some(logs.clone());
         options.index_lag = INDEX_LAG;
         options.patience = settings.patience;
+        options.delivery_patience = settings.delivery_patience;
         options.dev_slack = settings.others.contains_key("DEMO_SLACK_CLIENT_SECRET");
         let stack = Stack::start(options).await?;
         Ok(Self { stack, clock, settings, logs, client: client() })

@@ -83,7 +83,7 @@ impl Relay {
                 store: store?,
                 queue: queue?,
                 networks: networks?,
-                poster: Poster::new(Arc::clone(&platform.clock), platform.patience),
+                poster: Poster::new(Arc::clone(&platform.clock), platform.delivery_patience),
                 clock: Arc::clone(&platform.clock),
                 metrics: platform.metrics.clone(),
                 pool_guesses: PoolGuesses::default(),

@@ -72,6 +72,8 @@ pub struct Options {
     pub watcher: Option<Watcher>,
     /// A factor of every time-out: 1 but in tests that are not about time-outs.
     pub patience: u32,
+    /// The same for a delivery to a pool alone.
+    pub delivery_patience: u32,
 }
 
 impl Options {
@@ -91,6 +93,7 @@ impl Options {
             metrics: None,
             watcher: None,
             patience: 1,
+            delivery_patience: 1,
         }
     }
 }
@@ -180,6 +183,7 @@ impl Stack {
             clock: options.clock,
             randomness: options.randomness,
             patience: options.patience,
+            delivery_patience: options.delivery_patience,
         };
         let access = accesses(prefix_of(&platform.environment), &template);
         let lag = IndexLag { clock: Arc::clone(&platform.clock), lag: options.index_lag };

@@ -37,6 +37,8 @@ pub struct Platform {
     pub metrics: Metrics,
     /// A factor of every time-out: 1 but in tests that are not about time-outs, which must not fail on a busy machine.
     pub patience: u32,
+    /// The same for a delivery to a pool alone, so that a test of a pool that hangs leaves all else unhurried.
+    pub delivery_patience: u32,
 }
 
 impl Platform {
@@ -68,6 +70,7 @@ impl Platform {
             randomness,
             metrics,
             patience: 1,
+            delivery_patience: 1,
         }
     }
 

@@ -15,6 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use axum::Router;
@@ -25,7 +26,7 @@ use portcullis_sidecar::{
 };
 use portcullis_tests::{
     System,
-    system::{eventually, send},
+    system::{eventually, pause, send},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -62,6 +63,8 @@ pub struct Machine {
     folder: TempDir,
     pub environment: BTreeMap<String, String>,
     pub command: Vec<String>,
+    /// The child's, which nobody else has.
+    user: Option<u32>,
 }
 
 /// What the child writes down of itself, and then lives on.
@@ -90,14 +93,14 @@ impl Machine {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-        if is_root() {
-            let user = free_user();
+        let user = is_root().then(free_user);
+        if let Some(user) = user {
             chown(folder.path().join("home"), Some(user), Some(user)).unwrap();
             environment.insert("PORTCULLIS_CHILD_USER".to_owned(), user.to_string());
             environment.insert("OPENCLAW_STATE_DIR".to_owned(), path("home/.openclaw"));
         }
         let command = ["sh", "-c", CHILD].map(str::to_owned).into();
-        Self { folder, environment, command }
+        Self { folder, environment, command, user }
     }
 
     /// For `pool-1` of a system.
@@ -143,10 +146,27 @@ impl Machine {
 
     /// All processes of the child's user, which nobody else has; none where the child runs as the sidecar's own.
     pub fn processes(&self) -> Vec<u32> {
-        let Some(user) = self.environment.get("PORTCULLIS_CHILD_USER") else { return Vec::new() };
-        let of_user = |pid: &u32| Rights::of(pid).is_some_and(|rights| rights.uid.to_string() == *user);
         let all = proc::all().unwrap();
-        all.values().filter(|process| !process.is_zombie).map(|process| process.pid).filter(of_user).collect()
+        let alive = all.values().filter(|process| !process.is_zombie).map(|process| process.pid);
+        alive.filter(|pid| self.is_of_child(*pid)).collect()
+    }
+
+    fn is_of_child(&self, pid: u32) -> bool {
+        let user = self.environment.get("PORTCULLIS_CHILD_USER");
+        user.is_some_and(|user| Rights::of(pid).is_some_and(|rights| rights.uid.to_string() == *user))
+    }
+
+    /// Whether the child's user has a process in any of many looks, at the newest ones as well: a line of processes each of which
+    /// ends once it has started the next is in few.
+    pub async fn has_processes(&self) -> bool {
+        for _ in 0..50 {
+            let newest = proc::newest().into_iter().filter(|process| !process.is_zombie).map(|process| process.pid);
+            if !self.processes().is_empty() || newest.into_iter().any(|pid| self.is_of_child(pid)) {
+                return true;
+            }
+            pause(Duration::from_millis(10)).await;
+        }
+        false
     }
 
     /// What the sidecars have logged.
@@ -283,6 +303,15 @@ impl Sidecar {
     pub async fn wait(&mut self) -> std::process::ExitStatus {
         eventually("the sidecar has ended", async || self.process.try_wait().unwrap().is_some()).await;
         self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Machine {
+    /// A failed test leaves nothing of its child's: the kernel lets none that starts meanwhile escape.
+    fn drop(&mut self) {
+        if let Some(user) = self.user {
+            let _ = Command::new("sh").args(["-c", "kill -9 -1"]).uid(user).stderr(Stdio::null()).status();
+        }
     }
 }
 

@@ -122,6 +122,7 @@ fn platform(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> Pl
         clock,
         randomness: Arc::new(SystemRandomness),
         patience: 1,
+        delivery_patience: 1,
     }
 }
 

@@ -28,6 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut options = Options::new(environment);
     options.data = orders.data;
     options.patience = orders.patience;
+    options.delivery_patience = orders.patience;
     options.database = orders.database_url.as_deref().map(sdk_config);
     let stack = Stack::start(options).await?;
     println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);

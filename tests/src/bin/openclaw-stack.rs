@@ -67,6 +67,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut options = Options::new(environment);
     options.data = orders.data;
     options.patience = orders.patience;
+    options.delivery_patience = orders.patience;
     let stack = Stack::start(options).await?;
     println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
     let store = store(stack.platform()).await?;

@@ -11,7 +11,7 @@ use portcullis_tests::{
 use reqwest::Method;
 use serde_json::json;
 
-use super::{accept, failed, message, rows};
+use super::{accept, delivered, failed, message, rows};
 
 async fn beat(system: &System, pool: &str, status: &str) {
     let body = json!({ "poolId": pool, "status": status });
@@ -65,7 +65,7 @@ async fn a_pool_is_posted_to_in_the_statuses_in_which_it_answers() {
 
 #[tokio::test]
 async fn a_pool_that_did_not_answer_in_time_is_probed_by_one_delivery_at_a_time() {
-    let system = System::start_with(Settings::random().with_production_timeouts()).await;
+    let system = System::start_with(Settings::random().with_production_delivery_timeout()).await;
     let (connected, pool) = seed::connected(&system).await;
     pool.behave(Behaviour::Hang);
     accept(&system, &connected, &message(&connected, "C0FIRST", 1)).await;
@@ -82,11 +82,7 @@ async fn a_pool_that_did_not_answer_in_time_is_probed_by_one_delivery_at_a_time(
     assert_eq!(pool.seen().len(), 2, "one probe");
 
     pool.behave(Behaviour::Answer(200));
-    let all = async || {
-        system.clock.advance(Duration::from_secs(10));
-        system.counted(Metric::EventDelivered) == 11
-    };
-    eventually("all are delivered once it answers", all).await;
+    delivered(&system, 11).await;
     system.shutdown().await;
 }
 
