@@ -248,8 +248,8 @@ impl Functions {
     }
 }
 
-/// Whether `found` is `expected`, in which `"<text>"` stands for any text that is not empty and `"<any>"` for anything that is
-/// there.
+/// Whether `found` is `expected`, in which `"<text>"` stands for any text that is not empty and `"<any>"` for anything
+/// that is there.
 fn agrees(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::String(any), Value::String(found)) if any == "<text>" => !found.is_empty(),
