@@ -155,15 +155,20 @@ def test_invoke_gets_every_other_answer_that_is_written_beside_a_payload(watch):
     for written in sorted(EVENTS.glob("*.answer.json"), key=lambda file: (file.name.startswith("delete"), file.name)):
         answer = json.loads(written.read_text())
         name = written.name.removesuffix(".answer.json")
-        if answer["function"] in ("slack", "relay"):
+        # Nobody is signed in here, nothing takes mail, and no id is put in: those are events_files' alone.
+        if answer["function"] in ("slack", "relay") or any(answer.get(need) for need in ("person", "artifact", "mail")):
             continue
         for before in answer.get("after", []):
             invoke(watch, json.loads((EVENTS / f"{before}.answer.json").read_text())["function"], EVENTS / f"{before}.json")
         found = invoke(watch, answer["function"], EVENTS / f"{name}.json")
         # The values are events_files' business: here other payloads have been sent before.
         assert found["statusCode"] == answer["status"], f"{name}: {found}"
-        body = json.loads(found["body"]) if found.get("body") else None
-        assert (body or {}).keys() == (answer["body"] or {}).keys(), f"{name}: {found}"
+        if isinstance(answer["body"], str):
+            # A page, or more than is written down.
+            assert found["body"], name
+        else:
+            body = json.loads(found["body"]) if found.get("body") else None
+            assert (body or {}).keys() == (answer["body"] or {}).keys(), f"{name}: {found}"
         seen.add(answer["function"])
     assert seen == {"auth", "internal", "skills", "v1"}
 

@@ -137,7 +137,7 @@ impl InProcess {
             name: "Demo".to_owned(),
             slug: "demo".to_owned(),
             pool: Some(pool),
-            model_id: "demo-model".to_owned(),
+            model_id: "none".to_owned(),
             system_prompt: None,
             paused: false,
         };
@@ -147,7 +147,7 @@ impl InProcess {
             bot,
             team_id: "T00DEMO".parse().expect("a team's id"),
             app_id: "A00DEMO".parse().expect("an app's id"),
-            team_name: None,
+            team_name: Some("Demo".to_owned()),
             bot_user_id: None,
             bot_token: None,
             signing: SigningSource::Own(signing_secret.into()),

@@ -1,6 +1,6 @@
 //! Each payload in `events/` is still what the functions take, and gets the answer that is written beside it.
 //!
-//! A payload is read with the types that the Lambda runtime reads it with, and handed to the function's own router.
+//! Each route of the template has one. A payload is read with the types that the Lambda runtime reads it with, and handed to the function's own router.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,11 +13,23 @@ use std::{
 
 use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::StatusCode;
+use http::{StatusCode, header::LOCATION};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use portcullis_auth::{SignedHeaders, SigningSecret};
-use portcullis_runtime::queue::{EventQueue, PAYLOAD_ATTRIBUTE};
+use local::{
+    demo,
+    gateway::DEFAULT_ROUTE,
+    template::{TEMPLATE, Template},
+};
+use portcullis_auth::{
+    Email, Password, PasswordHash, SessionCookie, SessionSecret, SessionToken, SignedHeaders, SigningSecret, UserId,
+};
+use portcullis_runtime::{
+    SystemRandomness,
+    mail::{MailError, MailFuture, Mailer, Message},
+    queue::{EventQueue, PAYLOAD_ATTRIBUTE},
+};
+use portcullis_store::{NewAuthSession, NewUser, ThrottleSubject};
 use portcullis_tests::in_process::{InProcess, RecordingQueue, StandInPool};
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,17 +38,39 @@ use tower::ServiceExt;
 /// When the payloads were made; a signed one is taken for 300 s around it.
 const MADE_AT: &str = "2026-01-15T09:30:00Z";
 
+/// Stands in a payload's cookies where the cookie of a signed-in person belongs.
+const SESSION: &str = "better-auth.session_token=SESSION\"";
+
+/// Stands in a payload's path where the id of the artifact belongs that [`MAKES_ARTIFACT`] has made.
+const ARTIFACT: &str = "ARTIFACT";
+const MAKES_ARTIFACT: &str = "put-artifact";
+
 /// What is written beside a payload. `events/README.md` describes it for people.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "the files have them one by one")]
 struct Answer {
     function: String,
     #[serde(default)]
     after: Vec<String>,
     #[serde(default)]
     demo: bool,
+    #[serde(default)]
+    person: bool,
+    #[serde(default)]
+    mail: bool,
+    #[serde(default)]
+    artifact: bool,
     at: Option<Timestamp>,
     status: Option<u16>,
+    location: Option<String>,
+    body: Value,
+}
+
+/// What a function has answered.
+struct Answered {
+    status: Option<u16>,
+    location: Option<String>,
     body: Value,
 }
 
@@ -74,12 +108,34 @@ fn development_settings() -> BTreeMap<String, String> {
     settings.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
+/// A mail service that takes every mail and delivers none.
+struct TakesMail;
+
+impl Mailer for TakesMail {
+    fn send<'a>(&'a self, _: &'a Message) -> MailFuture<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A mail service that takes none.
+struct RefusesMail;
+
+impl Mailer for RefusesMail {
+    fn send<'a>(&'a self, _: &'a Message) -> MailFuture<'a> {
+        Box::pin(std::future::ready(Err(MailError("there is none".to_owned()))))
+    }
+}
+
 /// The functions over one database, and what they reach.
 struct Functions {
     machine: InProcess,
     settings: BTreeMap<String, String>,
     queue: Arc<RecordingQueue>,
     pool: StandInPool,
+    /// The value of the signed-in person's cookie.
+    session: Option<String>,
+    /// The id of the artifact that was made before.
+    artifact: Option<String>,
 }
 
 impl Functions {
@@ -89,14 +145,61 @@ impl Functions {
         let mut machine = InProcess::start(pairs, MADE_AT.parse().unwrap()).await;
         let queue = Arc::new(RecordingQueue::default());
         machine.platform.queue = Some(Arc::clone(&queue) as Arc<dyn EventQueue>);
+        machine.platform.mailer = Some(Arc::new(RefusesMail));
         let pool = StandInPool::start(|_| StatusCode::OK).await;
-        Self { machine, settings, queue, pool }
+        Self { machine, settings, queue, pool, session: None, artifact: None }
+    }
+
+    /// What an answer says that its payload needs.
+    async fn prepare(&mut self, answer: &Answer) {
+        if answer.demo {
+            self.connect_demo().await;
+        }
+        if answer.person {
+            self.sign_person_in().await;
+        }
+        if answer.mail {
+            self.machine.platform.mailer = Some(Arc::new(TakesMail));
+        }
     }
 
     async fn connect_demo(&self) {
         let address: SocketAddr = self.pool.address;
         let (signing, delivery) = (&self.settings["DEMO_SLACK_SIGNING_SECRET"], &self.settings["DEMO_DELIVERY_SECRET"]);
         self.machine.connect_demo(address, signing, delivery).await;
+    }
+
+    /// Makes the account that `cargo local --demo` makes, and signs it in.
+    async fn sign_person_in(&mut self) {
+        let (store, randomness) = (self.machine.store(), SystemRandomness);
+        let (user, email): (UserId, Email) = (demo::OWNER.parse().unwrap(), demo::EMAIL.parse().unwrap());
+        let password = Password::chosen(&self.settings["DEMO_PASSWORD"]).unwrap();
+        let new = NewUser {
+            id: user.clone(),
+            email: email.clone(),
+            name: "Demo".to_owned(),
+            image: None,
+            password: Some(PasswordHash::of(&password, &randomness).unwrap()),
+            email_verified: true,
+            created_at: None,
+        };
+        store.import_user(&new).await.unwrap();
+        let token = SessionToken::generate(&randomness);
+        let session = NewAuthSession {
+            id: token.id(),
+            user,
+            is_remembered: true,
+            ip_address: Some("203.0.113.7".to_owned()),
+            user_agent: Some("curl/8.10.1".to_owned()),
+        };
+        let revision = store.login(&email).await.unwrap().unwrap().credential_revision;
+        let nobody = ThrottleSubject::new("nothing", "nobody");
+        let address = ThrottleSubject::new("nothing", "nowhere");
+        store.open_session(&session, &email, revision, &nobody, &address).await.unwrap();
+        let secret = SessionSecret::new(&self.settings["BETTER_AUTH_SECRET"]).unwrap();
+        let cookie = SessionCookie::new(true, None).issue(&token, &secret, None);
+        let pair = cookie.split(';').next().unwrap();
+        self.session = pair.split_once('=').map(|(_, value)| value.to_owned());
     }
 
     async fn router(&self, function: &str) -> Router {
@@ -112,30 +215,48 @@ impl Functions {
         .unwrap()
     }
 
-    /// Hands a payload to its function, as Lambda does.
+    /// Hands a payload to its function, as Lambda does. Returns the answer's status and body.
     async fn invoke(&self, name: &str, function: &str) -> (Option<u16>, Value) {
-        let payload = read(&format!("{name}.json"));
+        let answered = self.answered(name, function).await;
+        (answered.status, answered.body)
+    }
+
+    async fn answered(&self, name: &str, function: &str) -> Answered {
+        let mut payload = read(&format!("{name}.json"));
+        if let Some(session) = &self.session {
+            payload = payload.replace(SESSION, &SESSION.replace("SESSION", session));
+        }
+        if let Some(artifact) = &self.artifact {
+            payload = payload.replace(ARTIFACT, artifact);
+        }
         if function == "relay" {
             let event =
                 serde_json::from_str(&payload).unwrap_or_else(|error| panic!("{name} is no SQS event: {error}"));
             let relay = relay::Relay::start(&self.machine.platform).await.unwrap();
             let response = relay::sqs_event::handle(&relay, event).await;
-            return (None, serde_json::to_value(response).unwrap());
+            return Answered { status: None, location: None, body: serde_json::to_value(response).unwrap() };
         }
         let request = lambda_http::request::from_str(&payload)
             .unwrap_or_else(|error| panic!("{name} is no event of an HTTP API: {error}"));
         let response = self.router(function).await.oneshot(request).await.unwrap();
-        let status = response.status().as_u16();
+        let status = Some(response.status().as_u16());
+        let location = response.headers().get(LOCATION).map(|value| value.to_str().unwrap().to_owned());
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        let json = || serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{name}: {error}"));
-        (Some(status), if body.is_empty() { Value::Null } else { json() })
+        // A page is no JSON, and counts as a text.
+        let read = || serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
+        Answered { status, location, body: if body.is_empty() { Value::Null } else { read() } }
     }
 }
 
-/// Whether `found` is `expected`, in which `"<text>"` stands for any text that is not empty.
+/// Whether `found` is `expected`, in which `"<text>"` stands for any text that is not empty and `"<any>"` for anything
+/// that is there.
 fn agrees(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::String(any), Value::String(found)) if any == "<text>" => !found.is_empty(),
+        (Value::String(any), found) if any == "<any>" => !found.is_null(),
+        (Value::Array(expected), Value::Array(found)) => {
+            expected.len() == found.len() && expected.iter().zip(found).all(|(expected, found)| agrees(expected, found))
+        }
         (Value::Object(expected), Value::Object(found)) => {
             expected.len() == found.len()
                 && expected.iter().all(|(key, value)| found.get(key).is_some_and(|found| agrees(value, found)))
@@ -156,23 +277,54 @@ fn every_payload_has_an_answer_and_every_answer_a_payload() {
     );
 }
 
+#[test]
+fn every_route_of_the_template_has_a_payload() {
+    let routes = Template::parse(TEMPLATE).unwrap().routes;
+    let routes: BTreeSet<_> = routes
+        .into_iter()
+        .map(|route| {
+            // API Gateway names the route of everything else without a method.
+            let is_default = route.path == DEFAULT_ROUTE;
+            let key = if is_default { route.path } else { format!("{} {}", route.method, route.path) };
+            (key, route.function)
+        })
+        .collect();
+    let mut found = BTreeSet::new();
+    for name in names().0 {
+        let answer = answer_of(&name);
+        if answer.function == "relay" {
+            continue;
+        }
+        let payload: Value = serde_json::from_str(&read(&format!("{name}.json"))).unwrap();
+        let context = &payload["requestContext"];
+        assert_eq!(payload["routeKey"], context["routeKey"], "{name}");
+        assert_eq!(payload["rawPath"], context["http"]["path"], "{name}");
+        found.insert((payload["routeKey"].as_str().unwrap().to_owned(), answer.function));
+    }
+    let without: Vec<_> = routes.difference(&found).collect();
+    assert!(without.is_empty(), "routes without a payload: {without:?}");
+    let of_no_route: Vec<_> = found.difference(&routes).collect();
+    assert!(of_no_route.is_empty(), "payloads of no route: {of_no_route:?}");
+}
+
 #[tokio::test]
 async fn every_payload_gets_the_answer_beside_it() {
     for name in names().0 {
         let answer = answer_of(&name);
-        let functions = Functions::start().await;
-        if answer.demo {
-            functions.connect_demo().await;
-        }
+        let mut functions = Functions::start().await;
+        functions.prepare(&answer).await;
         for before in &answer.after {
             let (status, body) = functions.invoke(before, &answer_of(before).function).await;
             assert!(status.is_none_or(|status| status < 300), "{before}, which {name} comes after: {body}");
+            if answer.artifact && before == MAKES_ARTIFACT {
+                functions.artifact = body["id"].as_str().map(str::to_owned);
+            }
         }
         if let Some(at) = answer.at {
             functions.machine.clock.set(at);
         }
-        let (status, body) = functions.invoke(&name, &answer.function).await;
-        assert_eq!(status, answer.status, "{name}: {body}");
+        let Answered { status, location, body } = functions.answered(&name, &answer.function).await;
+        assert_eq!((status, location), (answer.status, answer.location), "{name}: {body}");
         assert!(agrees(&answer.body, &body), "{name}: not {} but {body}", answer.body);
         functions.machine.end().await;
     }
