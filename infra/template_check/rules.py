@@ -6,7 +6,7 @@ from collections.abc import Iterator
 # The only statements that may allow something on every resource, each with its reason in the template.
 ON_EVERY_RESOURCE = {("RelayRole", "LambdaMakesNetworkInterfaces")}
 
-# Who may read which secret: DESIGN §3 and §4, "each function only its own".
+# Who may read which secret: each function only its own.
 SECRET_READERS = {
     "SigningSecretKeys": {"InternalFunction", "SlackFunction", "V1Function"},
     "DeliverySecretKeys": {"InternalFunction", "RelayFunction", "V1Function"},
@@ -17,12 +17,12 @@ SECRET_READERS = {
     "InternalTokenSecret": {"InternalFunction", "SkillsFunction"},
     "SkillTokenSecret": {"SkillsFunction"},
     "SlackSecret": {"SlackFunction"},
-    "SlackClientSecret": {"V1Function"},
+    "SlackClientSecret": {"InternalFunction", "V1Function"},
     "LiteLlmSecret": {"InternalFunction", "V1Function"},
     "SessionSecret": {"AuthFunction", "V1Function"},
 }
 
-# Tables whose rows end: DESIGN §5, the ones marked with a time to live.
+# Tables whose rows end.
 ENDING_TABLES = {
     "AuthSessionsTable",
     "ChannelCredentialsTable",
@@ -150,7 +150,7 @@ def tables_are_kept(template: dict):
             yield f"{name}: its name has no prefix, so it cannot be restored beside itself"
         ending = properties.get("TimeToLiveSpecification", {})
         if (ending == {"AttributeName": "expiresAt", "Enabled": True}) != (name in ENDING_TABLES):
-            yield f"{name}: its time to live is not what DESIGN §5 says"
+            yield f"{name}: its time to live is not what its rows need"
 
 
 def what_cannot_be_made_again_outlives_the_stack(template: dict):

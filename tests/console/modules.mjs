@@ -185,7 +185,6 @@ test("each error of Slack's consent page has words of its own", () => {
         "slack_unavailable",
         "channel_taken",
         "no_bot",
-        "token_rotation",
         "too_many_channels",
         "not_set_up",
         "unavailable",

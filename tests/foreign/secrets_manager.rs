@@ -355,7 +355,7 @@ async fn a_rotation_locks_nobody_out_and_ends_the_previous_value_after_24_hours(
     clients.go_on_for(200).await;
     deployment.rotate("internal-token", NEW).await;
     clients.go_on_for(200).await;
-    // A value that is handed out sooner is refused by an instance that has just looked: CONTRACT §2's 30 s.
+    // A value that is handed out sooner is refused by an instance that has just looked: the contract's 30 s.
     deployment.advance(LOOK_AGAIN_AFTER);
     clients.hand_out(NEW);
     clients.go_on_for(400).await;

@@ -106,7 +106,7 @@ pub async fn own_bot(system: &System, user: &str) {
         app_id: slack_id("A0ADA"),
         team_name: Some("Ada's team".to_owned()),
         bot_user_id: None,
-        bot_token: Some(SecretString::from(format!("xoxb-{}", random_hex(12)))),
+        bot_token: Some(format!("xoxb-{}", random_hex(12)).into()),
         signing: SigningSource::Own(SecretString::from(random_hex(16))),
         delivery_secret: None,
     };
@@ -153,7 +153,7 @@ async fn connect(
         app_id: slack_id(app),
         team_name: Some("A team".to_owned()),
         bot_user_id: Some("U0BOT".to_owned()),
-        bot_token: Some(SecretString::from(connected.bot_token.as_str())),
+        bot_token: Some(connected.bot_token.as_str().into()),
         signing: if platform_app {
             SigningSource::Platform
         } else {

@@ -51,6 +51,17 @@ pub enum Exchange {
     Text(&'static str),
 }
 
+/// Outcome of asking for the token that replaces one that ends.
+#[derive(Clone, Debug)]
+pub enum Refresh {
+    /// This token, which lives so many seconds; its own refresh token is `refresh-` and it.
+    Good(&'static str, u32),
+    /// The same, and the answer is lost on its way.
+    Lost(&'static str, u32),
+    /// This error.
+    Error(&'static str),
+}
+
 /// A bot token that a code is exchanged for.
 #[derive(Clone, Debug)]
 pub struct Installed {
@@ -90,7 +101,7 @@ impl Installed {
         }
         if let Some(seconds) = self.expires_in {
             answer["expires_in"] = json!(seconds);
-            answer["refresh_token"] = json!("xoxe-1-not-a-token");
+            answer["refresh_token"] = json!(format!("refresh-{}", self.token));
         }
         answer
     }
@@ -108,6 +119,7 @@ struct Shared {
     sayings: BTreeMap<String, Saying>,
     installs: BTreeMap<String, Install>,
     exchanges: BTreeMap<String, Exchange>,
+    refreshes: BTreeMap<String, Refresh>,
     client_secret: String,
     conversations: BTreeMap<String, Value>,
     users: BTreeMap<String, Value>,
@@ -162,6 +174,11 @@ impl StandInSlack {
     /// Exchanges a code for this from now on.
     pub fn exchange(&self, code: &str, exchange: Exchange) {
         locked(&self.shared).exchanges.insert(code.to_owned(), exchange);
+    }
+
+    /// Answers a refresh token with this from now on, however often: Slack lets a few refreshes of one token win.
+    pub fn refresh(&self, refresh_token: &str, refresh: Refresh) {
+        locked(&self.shared).refreshes.insert(refresh_token.to_owned(), refresh);
     }
 
     /// Knows a bot token as good, of this workspace and app.
@@ -225,7 +242,13 @@ async fn take(State(shared): State<Arc<Mutex<Shared>>>, request: Request) -> Res
     if method == "oauth.v2.access" {
         let (basic, shared) = (header(header::AUTHORIZATION), locked(&shared));
         let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("1.2:{}", shared.client_secret)));
-        return if basic == expected { exchanged(&shared, &body) } else { error("bad_client_secret") };
+        let is_refresh =
+            form_urlencoded::parse(&body).any(|pair| pair == ("grant_type".into(), "refresh_token".into()));
+        return match basic == expected {
+            false => error("bad_client_secret"),
+            true if is_refresh => refreshed(&shared, &body),
+            true => exchanged(&shared, &body),
+        };
     }
     match saying {
         None => error("invalid_auth"),
@@ -252,6 +275,22 @@ fn exchanged(shared: &Shared, form: &Bytes) -> Response {
         Some(Exchange::Error(code)) => error(code),
         Some(Exchange::Status(status)) => page(*status),
         Some(Exchange::Text(text)) => (*text).into_response(),
+    }
+}
+
+/// The answer to `grant_type=refresh_token`. Source: Slack, "Using token rotation".
+fn refreshed(shared: &Shared, form: &Bytes) -> Response {
+    let token = form_urlencoded::parse(form).find(|(name, _)| name == "refresh_token").expect("a refresh token").1;
+    match shared.refreshes.get(&*token) {
+        None => error("invalid_refresh_token"),
+        Some(Refresh::Good(token, life)) => axum::Json(json!({
+            "ok": true, "access_token": token, "expires_in": life, "refresh_token": format!("refresh-{token}"),
+            "token_type": "bot", "scope": "chat:write", "bot_user_id": "U0BOT", "app_id": "A0PLATFORM",
+            "team": { "id": "T0ONE", "name": "A team" }, "enterprise": null, "is_enterprise_install": false,
+        }))
+        .into_response(),
+        Some(Refresh::Lost(..)) => page(502),
+        Some(Refresh::Error(code)) => error(code),
     }
 }
 

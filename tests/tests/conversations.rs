@@ -1,4 +1,4 @@
-//! What runtimes and skills tell of conversations and of what was made in them, as CONTRACT's callers see it.
+//! What runtimes and skills tell of conversations and of what was made in them, as their callers see it.
 
 use portcullis_tests::{
     System, seed,

@@ -12,6 +12,8 @@ mod install;
 mod lists;
 #[path = "people/profile.rs"]
 mod profile;
+#[path = "people/token_rotation.rs"]
+mod token_rotation;
 
 use portcullis_auth::Clock;
 use portcullis_store::Table;

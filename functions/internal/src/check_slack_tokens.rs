@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{App, pool_path::PoolPath};
+use crate::{App, budget::Budget, pool_path::PoolPath};
 
 /// How many calls to Slack are under way at once.
 const AT_ONCE: usize = 10;
@@ -64,6 +64,8 @@ struct Connection {
     account: String,
     revision: u64,
     token: SecretString,
+    /// Whether the token ends by itself, and then is replaced.
+    is_replaced: bool,
 }
 
 #[utoipa::path(
@@ -83,7 +85,7 @@ pub async fn handle(
     let generation = caller.reach(&pool)?;
     let read = app.pool_configuration(&pool, generation).await?;
     let connections = connections(app.store.pool_records(&read.pool).await?);
-    let until = end_of(CHECK_BUDGET);
+    let until = Budget::of(CHECK_BUDGET).end();
     let checks: Vec<_> = connections.iter().map(|connection| app.check(connection, until)).collect();
     let outcomes: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
     let results = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -91,11 +93,6 @@ pub async fn handle(
     app.fill_titles(good).await?;
     let invalidated = results.iter().filter(|result| result.invalidated).count();
     Ok(Json(Response { checked: results.len(), invalidated, results }))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a time-out: what is decided by it is only when to stop waiting")]
-fn end_of(budget: Duration) -> Instant {
-    Instant::now() + budget
 }
 
 /// The Slack channels that have a bot token.
@@ -109,7 +106,14 @@ fn connections(records: Vec<BotRecords>) -> Vec<Connection> {
             let token = records.credentials.into_iter().find(|(kind, _)| *kind == CredentialKind::BotToken);
             let (_, token) = token?;
             let (channel, account) = (records.channel.id, records.channel.account_id);
-            Some(Connection { bot, channel, account, revision: token.revision, token: token.value })
+            Some(Connection {
+                bot,
+                channel,
+                account,
+                revision: token.revision,
+                token: token.value,
+                is_replaced: token.refresh_at.is_some(),
+            })
         });
     connections.collect()
 }
@@ -119,6 +123,8 @@ impl App {
         let outcome = timeout_at(until, self.slack.check_token(&connection.token)).await;
         let outcome = outcome.unwrap_or_else(|_| Err(SlackError::Transient("not_checked_in_time".into())));
         let invalidated = match &outcome {
+            // Its replacement is late.
+            Err(SlackError::Revoked(code)) if code == "token_expired" && connection.is_replaced => false,
             Err(SlackError::Revoked(_)) => self.invalidate(connection).await?,
             _ => false,
         };
@@ -147,7 +153,7 @@ impl App {
         }
         let bots: Vec<BotId> = tokens.keys().map(|bot| (*bot).clone()).collect();
         let sessions = self.store.untitled_sessions(&bots, MAXIMUM_TITLES).await?;
-        let until = end_of(TITLES_BUDGET);
+        let until = Budget::of(TITLES_BUDGET).end();
         let tokens_of = |session: &Session| tokens.get(&session.bot).map(Vec::as_slice).unwrap_or_default();
         let fills: Vec<_> =
             sessions.iter().map(|session| self.fill_title(session, tokens_of(session), until)).collect();

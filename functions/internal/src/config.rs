@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod bare;
+pub mod bot_tokens;
 pub mod generator;
 pub mod latest;
 pub mod models;
@@ -16,7 +17,7 @@ use portcullis_openclaw::{BotRecord, ChannelRecord, Configuration, CredentialKin
 use portcullis_runtime::{ApiError, tier::Runtime};
 use portcullis_store::{
     self as store, BotRecords, ChannelRecords, Credential, CredentialId, ModelsKey, ModelsKeyChange, Pool,
-    PoolConfiguration, PublishError, Published, Snapshot, StoreError,
+    PoolConfiguration, Publication, PublishError, Published, Snapshot, StoreError,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -25,6 +26,7 @@ use crate::{
     App,
     config::{
         answer::PoolSecrets,
+        bot_tokens::due_at,
         generator::Generator,
         models::{Unpublished, reference_to},
     },
@@ -58,12 +60,18 @@ pub struct Filling {
 }
 
 impl App {
-    /// The pool, which the caller may reach, with its newest snapshot: one call.
+    /// The pool, which the caller may reach, with its newest snapshot: one call. Where bot tokens of it are due, they are
+    /// replaced first.
     pub async fn pool_configuration(
         &self,
         pool: &PoolId,
         generation: Option<Generation>,
     ) -> Result<PoolConfiguration, ApiError> {
+        let read = self.read_pool(pool, generation).await?;
+        self.with_fresh_tokens(read, generation).await
+    }
+
+    async fn read_pool(&self, pool: &PoolId, generation: Option<Generation>) -> Result<PoolConfiguration, ApiError> {
         let Some(read) = self.store.pool_configuration(pool).await? else {
             return Err(generation.map_or_else(|| pool_not_found(pool), |_| Runtime::revoked()));
         };
@@ -98,6 +106,7 @@ impl App {
         generation: Option<Generation>,
         unpublished: &mut Option<Unpublished>,
     ) -> Result<Current, ApiError> {
+        let mut has_replaced = false;
         for _ in 0..TRIES {
             let dialect = dialect_of(&read.pool)?;
             let name = generator.name(dialect);
@@ -112,6 +121,14 @@ impl App {
                 self.store.gateway_token(&read),
                 self.own_models_key(&read, generator)
             )?;
+            let tokens_due_at = due_at(&records);
+            if !has_replaced && tokens_due_at.is_some_and(|due_at| due_at <= self.now()) {
+                // Of a bot that was paused or in another pool when its token was due.
+                has_replaced = true;
+                self.replace_due_tokens(&read.pool).await?;
+                read = self.read_pool(&pool, generation).await?;
+                continue;
+            }
             let mut built_of = pool_records(&read.pool, &records)?;
             let new_token = if kept_token.is_none() { Some(self.new_gateway_token()) } else { None };
             // Last, when nothing but the publication can fail any more.
@@ -125,8 +142,15 @@ impl App {
             built_of.lite_llm = generator.lite_llm(key);
             let own_key = key.map(|key| (reference_to(key), key.key.clone()));
             let configuration = generator.build(&built_of, dialect);
-            let (hash, bytes) = (configuration.hash(), configuration.to_bytes());
-            let published = self.store.publish_snapshot(&read, &name, hash, bytes, new_token.as_ref(), change).await;
+            let publication = Publication {
+                generator: &name,
+                hash: configuration.hash(),
+                config: configuration.to_bytes(),
+                gateway_token: new_token.as_ref(),
+                models_key: change,
+                tokens_due_at,
+            };
+            let published = self.store.publish_snapshot(&read, &publication).await;
             if let Some(unpublished) = unpublished.as_mut() {
                 unpublished.came_out(&published);
             }
@@ -141,7 +165,7 @@ impl App {
                 let known = Some(Filling { credentials, secrets: PoolSecrets(secrets) });
                 return Ok(Current { read, snapshot, configuration, known });
             }
-            read = self.pool_configuration(&pool, generation).await?;
+            read = self.read_pool(&pool, generation).await?;
             *unpublished = unpublished.take().and_then(|unpublished| unpublished.unless_of(&read));
         }
         Err(ApiError::unavailable("a pool changes faster than its configuration is built"))
@@ -263,7 +287,7 @@ fn built_kind(kind: store::CredentialKind) -> CredentialKind {
 fn credentials(records: Vec<BotRecords>) -> BTreeMap<Reference, SecretString> {
     let channels = records.into_iter().flat_map(|bot| bot.channels);
     let each = channels.flat_map(|ChannelRecords { channel, credentials }| {
-        credentials.into_iter().map(move |(kind, Credential { revision, value })| {
+        credentials.into_iter().map(move |(kind, Credential { revision, value, .. })| {
             (Reference::Channel { channel: channel.id.clone(), kind: built_kind(kind), revision }, value)
         })
     });

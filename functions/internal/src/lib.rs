@@ -3,9 +3,11 @@
 //! One file an endpoint. This function seals secrets and issues bound tokens, and opens what a pool's configuration holds:
 //! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool and opens no skill's secret.
 //! It seals the signing secrets of customers' Slack apps for the operator, and no code of it opens one. Where `LiteLLM` has a
-//! master key, this function makes keys with it; `v1` lists models with it.
+//! master key, this function makes keys with it; `v1` lists models with it. Bot tokens that end are replaced here, with the
+//! client secret of the platform's own Slack app, which `v1` installs it with.
 
 mod bots;
+mod budget;
 mod channels;
 mod check_slack_tokens;
 mod config;
@@ -37,7 +39,7 @@ use portcullis_runtime::{
     network::PoolNetworks,
     openapi,
     rotating::Rotating,
-    secrets::LiteLlmAccess,
+    secrets::{LiteLlmAccess, SlackClientAccess},
     settings::{SettingsError, SettingsReader},
     tier::{self, InternalGate, Mounted, Routes, Runtime},
 };
@@ -66,6 +68,7 @@ struct App {
     lite_llm: Rotating<LiteLlmAccess>,
     lite_llm_client: LiteLlm,
     slack: Slack,
+    slack_client: Rotating<SlackClientAccess>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
 }
@@ -87,7 +90,7 @@ impl App {
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mut settings = SettingsReader::new(platform);
-    let (signing, configuration, deliveries, secrets, runtime_tokens, skill_tokens, token, lite_llm) = tokio::join!(
+    let (signing, configuration, deliveries, secrets, runtime_tokens, skill_tokens, token, lite_llm, slack_client) = tokio::join!(
         settings.keyring(Domain::SigningSecrets),
         settings.keyring(Domain::Configuration),
         settings.keyring(Domain::DeliverySecrets),
@@ -96,6 +99,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         settings.keyring(Domain::SkillTokens),
         settings.internal_token(),
         settings.lite_llm(),
+        settings.slack_client(),
     );
     let (signing, configuration) = (settings.secret_outcome(signing), settings.secret_outcome(configuration));
     let (deliveries, secrets) = (settings.secret_outcome(deliveries), settings.secret_outcome(secrets));
@@ -103,6 +107,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let skill_tokens = settings.secret_outcome(skill_tokens);
     let token = settings.secret_outcome(token);
     let lite_llm = settings.secret_outcome(lite_llm);
+    let slack_client = settings.secret_outcome(slack_client);
     let mode = settings.internal_token_mode();
     let store = settings.store([
         (Domain::SigningSecrets, &signing),
@@ -129,6 +134,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             lite_llm: lite_llm?,
             lite_llm_client: LiteLlm::default(),
             slack: slack?,
+            slack_client: slack_client?,
             clock,
             randomness,
         };

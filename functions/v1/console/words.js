@@ -121,10 +121,6 @@ const SLACK_ERRORS = {
         "This Slack workspace is connected to another bot already",
         "A workspace can be connected to one bot at a time. Disconnect it there first, or choose another workspace.",
     ],
-    token_rotation: [
-        "The Slack app rotates its tokens",
-        "This is not supported. Whoever runs this server has to turn token rotation off in the app's settings, under “OAuth & Permissions”.",
-    ],
     too_many_channels: [
         "This bot has as many channels as a bot can have",
         "Disconnect one that is no longer needed, or connect the workspace to another bot.",

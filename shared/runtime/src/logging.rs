@@ -44,14 +44,17 @@ pub enum Format {
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: our own lines, and of libraries only what went wrong.
-const DEFAULT_FILTER: &str = "warn,dynoxide=error,portcullis_runtime=info,portcullis_store=info,slack=info,internal=info,skills=info,relay=info,local=info";
+const DEFAULT_FILTER: &str = "warn,dynoxide=error,portcullis_runtime=info,portcullis_store=info,auth=info,v1=info,slack=info,\
+    internal=info,skills=info,relay=info,local=info";
 
 /// Whose finest lines may be logged: what is written in this repository, where a secret is of a type that prints nothing.
-const OURS: [&str; 9] = [
+const OURS: [&str; 11] = [
     "portcullis_auth",
     "portcullis_crypto",
     "portcullis_runtime",
     "portcullis_store",
+    "auth",
+    "v1",
     "slack",
     "internal",
     "skills",

@@ -1,5 +1,7 @@
 //! `channel_credentials`: what a connected channel is spoken to and verified with, sealed.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, TransactWriteItem, Update};
 use jiff::Timestamp;
 use portcullis_auth::{ChannelId, SigningSecret};
@@ -54,7 +56,60 @@ fn key(channel: &ChannelId, kind: Kind) -> Item {
     attributes([("channel", text(channel)), ("kind", text(kind.as_str()))])
 }
 
+/// A bot's token on its platform.
+#[derive(Clone, Debug)]
+pub struct BotToken {
+    /// The token.
+    pub value: SecretString,
+    /// How it is replaced; `None` for one that does not end by itself.
+    pub rotation: Option<Rotation>,
+}
+
+/// How a token that ends is replaced.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// What the next token is asked for with.
+    pub refresh_token: SecretString,
+    /// When the token ends.
+    pub ends_at: Timestamp,
+}
+
+impl BotToken {
+    /// A token as its platform gives it out: with how long it lives from `now` on and its refresh token, where it ends.
+    #[must_use]
+    pub fn issued(value: SecretString, rotation: Option<(Duration, SecretString)>, now: Timestamp) -> Self {
+        let rotation = rotation.map(|(life, refresh_token)| Rotation {
+            refresh_token,
+            ends_at: now.saturating_add(life).unwrap_or(Timestamp::MAX),
+        });
+        Self { value, rotation }
+    }
+}
+
+impl<T: Into<SecretString>> From<T> for BotToken {
+    fn from(value: T) -> Self {
+        Self { value: value.into(), rotation: None }
+    }
+}
+
+/// Where a refresh token is: what it is sealed for.
+pub(crate) fn refresh_token_cell(channel: &ChannelId) -> Cell<'_> {
+    Cell { attribute: "refreshToken", ..cell(channel, Kind::BotToken) }
+}
+
 impl Store {
+    /// The action that seals a bot token, and what it is replaced with.
+    pub(crate) fn seal_bot_token(
+        &self,
+        channel: &ChannelId,
+        token: &BotToken,
+    ) -> Result<TransactWriteItem, StoreError> {
+        match &token.rotation {
+            None => self.seal_credential(channel, Kind::BotToken, &token.value),
+            Some(_) => self.seal_rotating(channel, token, None),
+        }
+    }
+
     /// The condition that a channel's bot token is the one of this revision.
     pub(crate) fn check_bot_token(&self, channel: &ChannelId, revision: u64) -> Result<TransactWriteItem, StoreError> {
         let condition = "#revision = :revision";
@@ -68,7 +123,7 @@ impl Store {
         Ok(TransactWriteItem::builder().condition_check(built(check.build())?).build())
     }
 
-    /// The action that seals a credential: the first has revision 1, each later one the next.
+    /// The action that seals a credential, with the next revision.
     pub(crate) fn seal_credential(
         &self,
         channel: &ChannelId,
@@ -96,19 +151,31 @@ impl Store {
         secret: &SecretString,
     ) -> Result<TransactWriteItem, StoreError> {
         let condition = "attribute_not_exists(#channel) OR #schema = :schema";
+        let mut values = attributes([
+            (":schema", schema()),
+            (":value", self.seal(kind.domain(), &cell(channel, kind), secret)?),
+            (":now", time(self.now())),
+            (":start", number(self.first_revision())),
+        ]);
+        if update == SEAL {
+            values.extend(attributes([(":one", number(1))]));
+        }
         let update = Update::builder()
             .table_name(self.table_name(TABLE))
             .set_key(Some(key(channel, kind)))
             .update_expression(update)
             .condition_expression(condition)
             .set_expression_attribute_names(names(&[update, condition]))
-            .set_expression_attribute_values(Some(attributes([
-                (":schema", schema()),
-                (":value", self.seal(kind.domain(), &cell(channel, kind), secret)?),
-                (":now", time(self.now())),
-                (":one", number(1)),
-            ])));
+            .set_expression_attribute_values(Some(values));
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+
+    /// What a credential's revisions count from: random, so that no revision names two values, also where a channel was deleted
+    /// and connected anew under its id.
+    pub(crate) fn first_revision(&self) -> u64 {
+        let mut bytes = [0; 6];
+        self.randomness().fill(&mut bytes);
+        bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     /// The action that keeps a credential that was to end, on the condition that it has not ended.
@@ -139,7 +206,7 @@ impl Store {
         kind: Kind,
         time_of_end: Timestamp,
     ) -> Result<TransactWriteItem, StoreError> {
-        let update = "SET #schema = :schema REMOVE #value";
+        let update = "SET #schema = :schema REMOVE #value, #refreshToken, #endsAt, #refreshAt";
         let condition = "attribute_not_exists(#updatedAt) OR #updatedAt < :end";
         let update = Update::builder()
             .table_name(self.table_name(TABLE))
@@ -197,7 +264,8 @@ impl Store {
 }
 
 // A credential that is replaced has no end any more.
-const SEAL: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now REMOVE #expiresAt ADD #revision :one";
+const SEAL: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now, \
+    #revision = if_not_exists(#revision, :start) + :one REMOVE #expiresAt, #refreshToken, #endsAt, #refreshAt";
 
 const SEAL_MISSING: &str = "SET #schema = if_not_exists(#schema, :schema), #value = if_not_exists(#value, :value), \
-    #updatedAt = if_not_exists(#updatedAt, :now), #revision = if_not_exists(#revision, :one)";
+    #updatedAt = if_not_exists(#updatedAt, :now), #revision = if_not_exists(#revision, :start)";

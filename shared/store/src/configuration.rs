@@ -20,7 +20,7 @@ use crate::{
 pub use credentials::{Credential, CredentialId, CredentialKind};
 pub use models_key::{ModelsKey, ModelsKeyChange};
 pub use records::{BotRecords, ChannelRecords};
-pub use snapshots::{PublishError, Published, Snapshot};
+pub use snapshots::{Publication, PublishError, Published, Snapshot};
 
 use models_key::SealedModelsKey;
 

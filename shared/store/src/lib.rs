@@ -13,6 +13,7 @@ mod auth_sessions;
 mod backoff;
 mod batch;
 mod bot_access;
+mod bot_token_refresh;
 mod bots;
 mod channel_credentials;
 mod channels;
@@ -51,10 +52,12 @@ pub use auth_sessions::{
     SESSION_SLIDES_EVERY,
 };
 pub use bot_access::{BotAccessError, BotReach};
+pub use bot_token_refresh::{DueToken, REFRESH_BEFORE, REFRESH_CLAIM};
 pub use bots::{
     Bot, BotStatus, BotUpdate, Change, CreateBotError, DeleteBotError, InvalidBotStatus, MAXIMUM_BOTS,
     MAXIMUM_OWNED_BOTS, NewBot, SetBotStatusError, UpdateBotError,
 };
+pub use channel_credentials::{BotToken, Rotation};
 pub use channels::{
     Channel, ChannelEnd, ChannelError, ChannelState, ChannelStatus, ConnectError, ENDED_SECRET_RETENTION, EndOutcome,
     InvalidChannelStatus, MAXIMUM_CHANNELS, NewSlackChannel, SigningSource,
@@ -69,7 +72,7 @@ pub use client::{
 };
 pub use configuration::{
     BotRecords, ChannelRecords, Credential, CredentialId, CredentialKind, ModelsKey, ModelsKeyChange,
-    PoolConfiguration, PublishError, Published, Snapshot,
+    PoolConfiguration, Publication, PublishError, Published, Snapshot,
 };
 pub use delivery_target::{DeliveryTarget, PoolGuesses};
 pub use error::StoreError;

@@ -107,6 +107,8 @@ pub struct Pool {
     pub bots: Vec<BotId>,
     /// Aliases of the keys to models that were made for it and may be alive: the one that it uses, and those left over.
     pub models_key_aliases: Vec<String>,
+    /// When a bot token in its newest snapshot is to be replaced; `None` where none of them ends.
+    pub tokens_due_at: Option<Timestamp>,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// When its row last changed.
@@ -188,6 +190,7 @@ impl Pool {
             runtime_generation: Generation(row.parsed("runtimeGeneration")?),
             bots: row.set("bots")?,
             models_key_aliases: row.set("modelsKeyAliases")?,
+            tokens_due_at: row.optional_parsed("tokensDueAt")?,
             created_at: row.time("createdAt")?,
             updated_at: row.time("updatedAt")?,
         })

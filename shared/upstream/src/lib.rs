@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use lite_llm::{LiteLlm, LiteLlmAdmin, LiteLlmError};
-pub use slack::{BotIdentity, Conversation, Installation, Slack, SlackClient, SlackError};
+pub use slack::{BotIdentity, Conversation, Installation, IssuedToken, Slack, SlackClient, SlackError};
 
 /// How long a call may take, from its first byte to its answer's last.
 pub const TIMEOUT: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{ANSWER_LIMIT, BaseUrl, TIMEOUT};
-pub use oauth::{Installation, SlackClient};
+pub use oauth::{Installation, IssuedToken, SlackClient};
 
 /// The errors by which Slack says that a token will never be good again.
 ///

@@ -106,7 +106,7 @@ pub async fn pool_of(
             app_id: APP.parse()?,
             team_name: None,
             bot_user_id: None,
-            bot_token: Some(secret()),
+            bot_token: Some(secret().into()),
             signing: SigningSource::Own(secret()),
             delivery_secret: Some(secret()),
         };

@@ -117,7 +117,7 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
                 app_id: app.parse()?,
                 team_name: None,
                 bot_user_id: Some(bot_user),
-                bot_token: Some(bot_token),
+                bot_token: Some(bot_token.into()),
                 signing: SigningSource::Own(signing_secret),
                 delivery_secret: Some(delivery_secret),
             };

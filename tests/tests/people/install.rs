@@ -16,7 +16,7 @@ use super::{active_pool, assert_refused, bot, get, person};
 
 const CALLBACK: &str = "/api/oauth/slack/callback";
 
-async fn started() -> (System, StandInSlack) {
+pub(super) async fn started() -> (System, StandInSlack) {
     let stand_in = StandInSlack::start().await;
     let settings = Settings::random().with("SLACK_API_URL", &stand_in.url()).with("SLACK_CLIENT_ID", "1.2");
     let system = System::start_with(settings.with("SLACK_CLIENT_SECRET", &stand_in.client_secret())).await;
@@ -25,19 +25,19 @@ async fn started() -> (System, StandInSlack) {
 }
 
 /// An install that a person has begun: what the consent page is asked for, and the cookie of the browser.
-struct Begun {
+pub(super) struct Begun {
     consent: Url,
-    cookie: String,
+    pub(super) cookie: String,
 }
 
 impl Begun {
-    fn parameter(&self, name: &str) -> String {
+    pub(super) fn parameter(&self, name: &str) -> String {
         let found = self.consent.query_pairs().find(|(key, _)| key == name);
         found.map(|(_, value)| value.into_owned()).unwrap_or_default()
     }
 }
 
-async fn begin(person: &Person<'_>, query: &str) -> Begun {
+pub(super) async fn begin(person: &Person<'_>, query: &str) -> Begun {
     let answer = get(person, &format!("/channels/slack/oauth-url{query}")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
@@ -51,13 +51,13 @@ fn callback(query: &[(&str, &str)]) -> String {
 }
 
 /// Slack sends the browser back.
-async fn come_back(system: &System, person: &Person<'_>, cookie: &str, query: &[(&str, &str)]) -> Answer {
+pub(super) async fn come_back(system: &System, person: &Person<'_>, cookie: &str, query: &[(&str, &str)]) -> Answer {
     let cookies = format!("{}; {cookie}", person.cookie());
     send(system.request(Method::GET, &callback(query)).header("cookie", cookies)).await
 }
 
 /// The parameters of the page that tells the outcome.
-fn outcome(system: &System, answer: &Answer) -> BTreeMap<String, String> {
+pub(super) fn outcome(system: &System, answer: &Answer) -> BTreeMap<String, String> {
     assert_eq!(answer.status, 302, "{answer:?}");
     let url: Url = answer.header("location").parse().unwrap();
     let page = format!("{}/workspace/channels/slack/callback", system.stack.base_url());
@@ -204,8 +204,6 @@ async fn whatever_slack_answers_the_person_sees_a_page() {
     assert_eq!(fails(Exchange::Status(429)).await, "slack_unavailable");
     assert_eq!(fails(Exchange::Text("not JSON")).await, "slack_unavailable");
     assert_eq!(fails(Exchange::Text(r#"{"ok":true}"#)).await, "slack_unavailable");
-    let rotating = Installed { expires_in: Some(43_200), ..Installed::new("xoxe.xoxb-1", "T0ONE", "A0PLATFORM") };
-    assert_eq!(fails(Exchange::Good(rotating)).await, "token_rotation");
     let of_a_person = Installed { token_type: "user", ..Installed::new("xoxp-1", "T0ONE", "A0PLATFORM") };
     assert_eq!(fails(Exchange::Good(of_a_person)).await, "not_a_bot_token");
     // The person declined.

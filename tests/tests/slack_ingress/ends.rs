@@ -64,7 +64,7 @@ async fn connect_again(system: &System, of: &Connected) {
         app_id: of.app.parse::<SlackId>().expect("an id"),
         team_name: None,
         bot_user_id: None,
-        bot_token: Some(secret("another-token")),
+        bot_token: Some(secret("another-token").into()),
         signing: SigningSource::Own(secret(&of.signing_secret)),
         delivery_secret: Some(secret(&of.delivery_secret)),
     };

@@ -72,7 +72,7 @@ pub async fn handle(
         app_id: request.app_id,
         team_name: request.team_name.map(|name| name.0),
         bot_user_id: None,
-        bot_token: request.bot_token.map(|token| token.0),
+        bot_token: request.bot_token.map(|token| token.0.into()),
         signing: request.signing_secret.map_or(SigningSource::Stored, |secret| SigningSource::Own(secret.0)),
         // Made by the store when the channel is first connected.
         delivery_secret: None,

@@ -10,7 +10,7 @@ use crate::{
     Bot, BotReach, BotStatus, SlackId, Store, StoreError,
     attribute::{SCHEMA, attributes, names, schema, text, time},
     backoff::Backoff,
-    channel_credentials::Kind,
+    channel_credentials::{BotToken, Kind},
     error::{CallError, Condition},
     revision::{BotChange, PoolChange},
     store::built,
@@ -35,7 +35,7 @@ pub struct NewSlackChannel {
     /// The bot's user on Slack; where absent, the one that is stored stays.
     pub bot_user_id: Option<String>,
     /// What the bot speaks with; where absent, the one that is stored stays.
-    pub bot_token: Option<SecretString>,
+    pub bot_token: Option<BotToken>,
     /// Source of the secret that verifies its app's events.
     pub signing: SigningSource,
     /// Secret that signs deliveries to the bot's pool; where absent, the stored one stays, and a channel that has
@@ -192,7 +192,7 @@ impl Store {
             SigningSource::Stored => {}
         }
         if let Some(bot_token) = &new.bot_token {
-            actions.push(self.seal_credential(id, Kind::BotToken, bot_token)?);
+            actions.push(self.seal_bot_token(id, bot_token)?);
         }
         if let Some(pool) = &bot.pool {
             actions.push(self.raise_pool_revision(pool, PoolChange::RevisionAlone)?);

@@ -94,7 +94,7 @@ impl Store {
 
     /// The actions that hold a channel's bot where it is and raise its pool's revision; none where the bot is deleted, since
     /// it is then in no configuration.
-    pub(super) async fn raise_revision_of_bots_pool(&self, bot: &BotId) -> Result<Vec<TransactWriteItem>, StoreError> {
+    pub(crate) async fn raise_revision_of_bots_pool(&self, bot: &BotId) -> Result<Vec<TransactWriteItem>, StoreError> {
         let bot = self.get_bot(bot).await?.filter(|bot| bot.status != BotStatus::Deleted);
         let Some(bot) = bot else { return Ok(Vec::new()) };
         let mut actions = vec![self.change_bot(&bot, BotChange::Nothing)?];

@@ -1,5 +1,6 @@
 //! The credentials that a configuration refers to.
 
+use jiff::Timestamp;
 use portcullis_auth::ChannelId;
 use secrecy::SecretString;
 
@@ -49,6 +50,8 @@ pub struct Credential {
     pub revision: u64,
     /// What it is.
     pub value: SecretString,
+    /// When it is to be replaced; `None` for one that does not end.
+    pub refresh_at: Option<Timestamp>,
 }
 
 impl CredentialId {
@@ -65,7 +68,8 @@ impl CredentialId {
         let place = cell(&self.channel, self.kind.stored());
         let (domain, table) = (self.kind.stored().domain(), Table::ChannelCredentials.name());
         let value = opener.open(domain, table, &place, row.bytes("value")?).await?;
-        Ok(Some(Credential { revision: row.parsed("revision")?, value }))
+        let refresh_at = row.optional_parsed("refreshAt")?;
+        Ok(Some(Credential { revision: row.parsed("revision")?, value, refresh_at }))
     }
 }
 

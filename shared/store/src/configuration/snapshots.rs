@@ -37,6 +37,23 @@ pub struct Snapshot {
     pub created_at: Timestamp,
 }
 
+/// A configuration that is to be published.
+#[derive(Clone, Debug)]
+pub struct Publication<'a> {
+    /// What built it.
+    pub generator: &'a str,
+    /// The digest of the configuration with its references.
+    pub hash: Digest,
+    /// The configuration with its references.
+    pub config: Vec<u8>,
+    /// Becomes the pool's gateway token where it has none yet.
+    pub gateway_token: Option<&'a SecretString>,
+    /// What becomes of the pool's key to the models.
+    pub models_key: ModelsKeyChange<'a>,
+    /// When the first of the bot tokens in it is to be replaced.
+    pub tokens_due_at: Option<Timestamp>,
+}
+
 /// What became of a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
@@ -99,8 +116,8 @@ impl Store {
         item.as_ref().map(Snapshot::from_item).transpose()
     }
 
-    /// Publishes a configuration that was built by `generator` of records that were read after `read`: one call. It gets the
-    /// next version, unless it is the newest one unchanged. `gateway_token` becomes the pool's where it has none yet.
+    /// Publishes a configuration that was built of records that were read after `read`: one call. It gets the next version,
+    /// unless it is the newest one unchanged.
     ///
     /// A publication that is [`Published::Overtaken`] has changed nothing; after [`StoreError::Unavailable`] it may have.
     ///
@@ -109,23 +126,20 @@ impl Store {
     pub async fn publish_snapshot(
         &self,
         read: &PoolConfiguration,
-        generator: &str,
-        hash: Digest,
-        config: Vec<u8>,
-        gateway_token: Option<&SecretString>,
-        models_key: ModelsKeyChange<'_>,
+        publication: &Publication<'_>,
     ) -> Result<Published, PublishError> {
+        let Publication { hash, config, .. } = publication;
         if config.len() > MAXIMUM_SNAPSHOT_BYTES {
             return Err(PublishError::TooLarge(config.len()));
         }
-        let unchanged = read.newest.as_ref().filter(|newest| newest.hash == hash);
+        let unchanged = read.newest.as_ref().filter(|newest| newest.hash == *hash);
         let snapshot = unchanged.cloned().unwrap_or_else(|| Snapshot {
             version: read.pool.config_version + 1,
-            hash,
-            config,
+            hash: *hash,
+            config: config.clone(),
             created_at: self.now(),
         });
-        let mut actions = vec![self.update_built_for(read, generator, snapshot.version, gateway_token, models_key)?];
+        let mut actions = vec![self.update_built_for(read, publication, snapshot.version)?];
         if unchanged.is_none() {
             // The condition on the pool's row decides for both.
             for version in [snapshot.version.to_string().as_str(), NEWEST] {
@@ -145,11 +159,10 @@ impl Store {
     fn update_built_for(
         &self,
         read: &PoolConfiguration,
-        generator: &str,
+        publication: &Publication<'_>,
         version: u64,
-        gateway_token: Option<&SecretString>,
-        models_key: ModelsKeyChange<'_>,
     ) -> Result<TransactWriteItem, StoreError> {
+        let Publication { generator, gateway_token, models_key, tokens_due_at, .. } = *publication;
         let mut update =
             "SET #configVersion = :version, #configRevision = :revision, #configGenerator = :generator".to_owned();
         let mut condition =
@@ -164,6 +177,10 @@ impl Store {
             (":version", number(version)),
             (":generator", text(generator)),
         ]);
+        if let Some(due_at) = tokens_due_at {
+            update.push_str(", #tokensDueAt = :tokensDueAt");
+            values.extend(attributes([(":tokensDueAt", time(due_at))]));
+        }
         if let Some(token) = gateway_token {
             update.push_str(", #gatewayToken = :gatewayToken");
             condition.push_str(" AND attribute_not_exists(#gatewayToken)");
@@ -175,6 +192,9 @@ impl Store {
             update.push_str(clauses.remove);
             condition.push_str(clauses.condition);
             values.extend(clauses.values);
+        }
+        if tokens_due_at.is_none() {
+            update.push_str(if update.contains(" REMOVE ") { ", #tokensDueAt" } else { " REMOVE #tokensDueAt" });
         }
         let update = Update::builder()
             .table_name(self.table_name(Table::Pools))

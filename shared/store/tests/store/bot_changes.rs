@@ -6,7 +6,7 @@ use portcullis_store::{
     NewSlackChannel, PoolGuesses, SigningSource, Table, UpdateBotError,
 };
 
-use crate::support::{World, bot, channel, new_bot, new_channel, pool, report};
+use crate::support::{World, bot, channel, new_bot, new_channel, pool, report, revisions};
 
 fn other_pool() -> PoolId {
     "pool-2".parse().unwrap()
@@ -266,7 +266,7 @@ async fn what_a_channel_is_put_again_without_stays_as_it_was() {
     let new = NewSlackChannel { id: "channel-2".parse().unwrap(), team_id: "T2".parse().unwrap(), ..bare() };
     assert_eq!(world.store.connect_slack_channel(BotReach::Any, new).await, Err(ConnectError::NoSigningSecret));
     // A channel whose token Slack revoked works again with another token, not without.
-    assert!(world.store.invalidate_channel(&channel(), 1).await.unwrap());
+    assert!(world.store.invalidate_channel(&channel(), revisions(&world).await[2]).await.unwrap());
     let kept = world.store.connect_slack_channel(BotReach::Any, bare()).await.unwrap();
     assert_eq!(kept.status, portcullis_store::ChannelStatus::Error);
     let renewed = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();

@@ -5,7 +5,7 @@ use portcullis_store::{
     SetBotStatusError, SigningSource, Table, WebhookRoute, round_trips::counted,
 };
 
-use crate::support::{World, bot, channel, item, new_bot, new_channel, pool, text};
+use crate::support::{World, bot, channel, new_bot, new_channel, pool, revisions, text};
 
 #[tokio::test]
 async fn a_bot_is_made_once_and_becomes_its_pools() {
@@ -107,18 +107,26 @@ async fn a_route_belongs_to_one_channel_and_nothing_is_written_for_a_second() {
 async fn connecting_again_raises_the_credentials_revisions_and_keeps_the_rest() {
     let world = World::with_bot().await;
     let first = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    let before = revisions(&world).await;
     world.clock.advance(crate::support::hours(1));
     let mut again = new_channel("channel-1", "T1");
     again.bot_token = None;
     let second = world.store.connect_slack_channel(BotReach::Any, again).await.unwrap();
     assert_eq!(second.created_at, first.created_at);
-    let revision = async |kind| {
-        let key = item([("channel", text("channel-1")), ("kind", text(kind))]);
-        world.engine.row(Table::ChannelCredentials, key).await.unwrap()["revision"].as_n().unwrap().clone()
-    };
-    assert_eq!(revision("signing_secret").await, "2");
-    assert_eq!(revision("delivery_secret").await, "2");
-    assert_eq!(revision("bot_token").await, "1");
+    let after = revisions(&world).await;
+    let raised: Vec<_> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    assert_eq!(raised, [1, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_connected_anew_under_its_id_has_no_revision_of_before() {
+    let world = World::with_bot().await;
+    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    let before = revisions(&world).await;
+    world.store.delete_channel(BotReach::Any, &channel()).await.unwrap();
+    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    let after = revisions(&world).await;
+    assert!(before.iter().all(|revision| !after.contains(revision)), "{before:?} {after:?}");
 }
 
 #[tokio::test]

@@ -4,12 +4,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use portcullis_crypto::Digest;
 use portcullis_store::{
     BotReach, BotStatus, ChannelStatus, CredentialId, CredentialKind, ModelsKey, ModelsKeyChange, PoolConfiguration,
-    PoolStatus, PublishError, Published, Snapshot, Store, StoreError, Table, round_trips::counted,
+    PoolStatus, Publication, PublishError, Published, Snapshot, Store, StoreError, Table, round_trips::counted,
 };
 use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 
-use crate::support::{World, bot, channel, fixed_keys, item, new_bot, new_channel, pool, text};
+use crate::support::{World, bot, channel, fixed_keys, item, new_bot, new_channel, pool, revisions, text};
 
 const GENERATOR: &str = "1";
 
@@ -17,9 +17,20 @@ async fn read(store: &Store) -> PoolConfiguration {
     store.pool_configuration(&pool()).await.expect("reads").expect("is there")
 }
 
+/// Nothing but a configuration.
+fn publication(config: &[u8]) -> Publication<'static> {
+    Publication {
+        generator: GENERATOR,
+        hash: Digest::of(config),
+        config: config.to_vec(),
+        gateway_token: None,
+        models_key: ModelsKeyChange::Keep,
+        tokens_due_at: None,
+    }
+}
+
 async fn publish(store: &Store, read: &PoolConfiguration, config: &str) -> Published {
-    let hash = Digest::of(config.as_bytes());
-    store.publish_snapshot(read, GENERATOR, hash, config.into(), None, ModelsKeyChange::Keep).await.expect("no failure")
+    store.publish_snapshot(read, &publication(config.as_bytes())).await.expect("no failure")
 }
 
 fn snapshot(published: Published) -> Snapshot {
@@ -107,20 +118,15 @@ async fn the_gateway_token_is_made_once_and_sealed() {
     let world = World::with_bot().await;
     let first = read(&world.store).await;
     assert!(world.store.gateway_token(&first).await.unwrap().is_none());
-    let (hash, token) = (Digest::of(b"one"), "gateway token".into());
-    world
-        .store
-        .publish_snapshot(&first, GENERATOR, hash, b"one".into(), Some(&token), ModelsKeyChange::Keep)
-        .await
-        .unwrap();
+    let (token, other) = ("gateway token".into(), "other".into());
+    let with_token = Publication { gateway_token: Some(&token), ..publication(b"one") };
+    world.store.publish_snapshot(&first, &with_token).await.unwrap();
 
     let second = read(&world.store).await;
     let kept = world.store.gateway_token(&second).await.unwrap().unwrap();
     assert_eq!(kept.expose_secret(), "gateway token");
-    let again = world
-        .store
-        .publish_snapshot(&second, GENERATOR, hash, b"one".into(), Some(&"other".into()), ModelsKeyChange::Keep)
-        .await;
+    let with_other = Publication { gateway_token: Some(&other), ..publication(b"one") };
+    let again = world.store.publish_snapshot(&second, &with_other).await;
     assert_eq!(again, Ok(Published::Overtaken));
 
     let key = item([("id", text("pool-1"))]);
@@ -146,16 +152,10 @@ async fn a_configuration_too_large_for_a_row_is_refused_before_it_is_written() {
     let world = World::with_pool().await;
     let before = read(&world.store).await;
     let config = vec![b'x'; 380_001];
-    let refused = world
-        .store
-        .publish_snapshot(&before, GENERATOR, Digest::of(&config), config, None, ModelsKeyChange::Keep)
-        .await;
+    let refused = world.store.publish_snapshot(&before, &publication(&config)).await;
     assert_eq!(refused, Err(PublishError::TooLarge(380_001)));
     let config = vec![b'x'; 380_000];
-    let taken = world
-        .store
-        .publish_snapshot(&before, GENERATOR, Digest::of(&config), config, None, ModelsKeyChange::Keep)
-        .await;
+    let taken = world.store.publish_snapshot(&before, &publication(&config)).await;
     assert_eq!(snapshot(taken.unwrap()).version, 1);
 }
 
@@ -180,18 +180,15 @@ async fn the_records_are_the_active_bots_and_connected_channels_in_order() {
     assert_eq!(ids, ["bot-1", "bot-2", "bot-3"]);
     let channels: Vec<_> = records[0].channels.iter().map(|known| known.channel.id.as_str()).collect();
     assert_eq!(channels, ["channel-1", "channel-2"]);
-    for (channel, revision) in records[0].channels.iter().zip([1, 2]) {
-        let credentials: Vec<_> = channel
-            .credentials
-            .iter()
-            .map(|(kind, credential)| (*kind, credential.revision, credential.value.expose_secret()))
-            .collect();
-        let expected = [
-            (CredentialKind::BotToken, revision, "bot token"),
-            (CredentialKind::DeliverySecret, revision, "delivery secret"),
-        ];
+    for channel in &records[0].channels {
+        let known = channel.credentials.iter();
+        let credentials: Vec<_> = known.map(|(kind, credential)| (*kind, credential.value.expose_secret())).collect();
+        let expected = [(CredentialKind::BotToken, "bot token"), (CredentialKind::DeliverySecret, "delivery secret")];
         assert_eq!(credentials, expected);
     }
+    let of_first = records[0].channels[0].credentials.iter().map(|(_, credential)| credential.revision);
+    let [_, delivery_secret, bot_token] = revisions(&world).await;
+    assert_eq!(of_first.collect::<Vec<_>>(), [bot_token, delivery_secret]);
     assert!(records[1].channels.is_empty());
 }
 
@@ -212,7 +209,8 @@ async fn credentials_come_opened_in_the_order_that_they_are_asked_for() {
         .map(|known| known.map(|known| (known.revision, known.value.expose_secret().to_owned())))
         .collect();
     assert_eq!(calls, 1);
-    assert_eq!(values, [Some((1, "delivery secret".to_owned())), None, Some((1, "bot token".to_owned()))]);
+    let [_, secret, token] = revisions(&world).await;
+    assert_eq!(values, [Some((secret, "delivery secret".to_owned())), None, Some((token, "bot token".to_owned()))]);
 
     let key = item([("channel", text(channel().as_str())), ("kind", text("bot_token"))]);
     let mut row = world.engine.row(Table::ChannelCredentials, key).await.unwrap();
@@ -258,8 +256,8 @@ fn models_key(alias: &str, base_url: &str) -> ModelsKey {
 }
 
 async fn publish_key(store: &Store, read: &PoolConfiguration, config: &str, key: ModelsKeyChange<'_>) -> Published {
-    let hash = Digest::of(config.as_bytes());
-    store.publish_snapshot(read, GENERATOR, hash, config.into(), None, key).await.expect("no failure")
+    let publication = Publication { models_key: key, ..publication(config.as_bytes()) };
+    store.publish_snapshot(read, &publication).await.expect("no failure")
 }
 
 const MODELS: &str = "https://models.example.com";

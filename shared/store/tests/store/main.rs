@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod bot_changes;
+mod bot_token_refresh;
 mod bots_and_channels;
 mod chat_sessions;
 mod configuration;

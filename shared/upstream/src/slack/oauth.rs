@@ -34,9 +34,31 @@ pub struct Installation {
     /// The bot's user.
     pub bot_user: Option<String>,
     /// The bot token.
-    pub bot_token: SecretString,
-    /// Whether the token ends and is to be refreshed, since the app has token rotation turned on.
-    pub rotates: bool,
+    pub bot_token: IssuedToken,
+}
+
+/// A bot token as Slack gives it out.
+#[derive(Clone, Debug)]
+pub struct IssuedToken {
+    /// The token.
+    pub value: SecretString,
+    /// How long it lives and what the next one is asked for with; `None` where its app has token rotation turned off.
+    pub rotation: Option<(Duration, SecretString)>,
+}
+
+impl IssuedToken {
+    fn new(
+        value: SecretString,
+        expires_in: Option<u64>,
+        refresh_token: Option<SecretString>,
+    ) -> Result<Self, SlackError> {
+        let rotation = match (expires_in, refresh_token) {
+            (None, _) => None,
+            (Some(seconds), Some(refresh_token)) => Some((Duration::from_secs(seconds), refresh_token)),
+            (Some(_), None) => return Err(not_understood()),
+        };
+        Ok(Self { value, rotation })
+    }
 }
 
 impl Slack {
@@ -73,6 +95,7 @@ impl Slack {
             #[serde(default)]
             is_enterprise_install: bool,
             expires_in: Option<u64>,
+            refresh_token: Option<SecretString>,
         }
         #[derive(Deserialize)]
         struct Named {
@@ -96,8 +119,34 @@ impl Slack {
             team_name: place.name,
             app: access.app_id,
             bot_user: access.bot_user_id,
-            bot_token: access.access_token,
-            rotates: access.expires_in.is_some(),
+            bot_token: IssuedToken::new(access.access_token, access.expires_in, access.refresh_token)?,
         })
+    }
+
+    /// Asks for the token that replaces one that ends (`oauth.v2.access` with `grant_type=refresh_token`). The refresh token
+    /// counts once; where the answer was lost, Slack answers it again for a while.
+    ///
+    /// # Errors
+    /// [`SlackError`]; `invalid_refresh_token` where the refresh token does not count any more.
+    ///
+    /// Source: Slack, "Using token rotation".
+    pub async fn refresh_token(
+        &self,
+        client: &SlackClient,
+        refresh_token: &SecretString,
+    ) -> Result<IssuedToken, SlackError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            access_token: SecretString,
+            refresh_token: SecretString,
+            expires_in: u64,
+        }
+        let request = self
+            .client()
+            .post(self.base.join("oauth.v2.access"))
+            .basic_auth(&client.id, Some(client.secret.expose_secret()))
+            .form(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())]);
+        let answer: Answer = Self::answer(request).await?;
+        IssuedToken::new(answer.access_token, Some(answer.expires_in), Some(answer.refresh_token))
     }
 }

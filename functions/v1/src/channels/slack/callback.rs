@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header::LOCATION, request::Parts}
 use portcullis_auth::UserId;
 use portcullis_runtime::{ApiError, openapi, params, tier::Browser};
 use portcullis_store::{
-    BotReach, Channel, ConnectError, NewSlackChannel, OauthState, OauthStateError, SigningSource, SlackId, StoreError,
+    BotReach, BotToken, Channel, ConnectError, NewSlackChannel, OauthState, OauthStateError, SigningSource, SlackId,
+    StoreError,
 };
 use portcullis_upstream::{Installation, SlackError};
 
@@ -34,8 +35,6 @@ enum Failure {
     ExpiredState,
     /// Slack did not answer the exchange of the code.
     SlackUnavailable,
-    /// The app has token rotation turned on, which is not supported.
-    TokenRotation,
     /// The workspace is connected to another bot.
     ChannelTaken,
     /// The bot is gone.
@@ -55,7 +54,6 @@ impl Failure {
             Self::InvalidState => "invalid_state",
             Self::ExpiredState => "expired_state",
             Self::SlackUnavailable => "slack_unavailable",
-            Self::TokenRotation => "token_rotation",
             Self::ChannelTaken => "channel_taken",
             Self::NoBot => "no_bot",
             Self::TooManyChannels => "too_many_channels",
@@ -173,11 +171,9 @@ impl App {
     }
 
     async fn keep_install(&self, state: &OauthState, installation: Installation) -> Result<Channel, Failure> {
-        if installation.rotates {
-            return Err(Failure::TokenRotation);
-        }
         let parsed = |id: &str| id.parse::<SlackId>().map_err(|_| Failure::SlackUnavailable);
         let (team_id, app_id) = (parsed(&installation.team)?, parsed(&installation.app)?);
+        let token = installation.bot_token;
         let new = NewSlackChannel {
             id: self.channel_to_connect(&state.bot, &team_id, &app_id).await?,
             bot: state.bot.clone(),
@@ -185,7 +181,7 @@ impl App {
             app_id,
             team_name: installation.team_name,
             bot_user_id: installation.bot_user,
-            bot_token: Some(installation.bot_token),
+            bot_token: Some(BotToken::issued(token.value, token.rotation, self.now())),
             signing: SigningSource::Platform,
             delivery_secret: None,
         };

@@ -67,7 +67,7 @@ pub(crate) async fn handle(
         app_id,
         team_name: identity.team_name.or(request.team_name.map(|name| name.0)),
         bot_user_id: Some(identity.user),
-        bot_token: Some(request.bot_token.0),
+        bot_token: Some(request.bot_token.0.into()),
         signing: SigningSource::Own(request.signing_secret.0),
         // Made by the store when the channel is first connected.
         delivery_secret: None,
