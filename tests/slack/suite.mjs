@@ -27,8 +27,8 @@ async function consent(url) {
     return await answer.text();
 }
 
-/** Installs the app with Slack's own installer and returns what it has stored. */
-async function installed() {
+/** Installs the app with Slack's own installer, by this link, and returns the installer and what it has stored. */
+async function installed(by = "Allow") {
     let stored;
     const installer = new InstallProvider({
         clientId,
@@ -52,16 +52,16 @@ async function installed() {
     try {
         const redirectUri = `http://127.0.0.1:${server.address().port}/callback`;
         const url = await installer.generateInstallUrl({ scopes: ["chat:write", "im:history"], redirectUri });
-        await fetch(link(await consent(url), "Allow"));
+        await fetch(link(await consent(url), by));
         assert.equal(await ended, "success");
     } finally {
         server.close();
     }
-    return stored;
+    return { installer, installation: stored };
 }
 
 test("Slack's installer and Web API client take the stand-in for Slack", async () => {
-    const installation = await installed();
+    const { installation } = await installed();
     assert.equal(installation.team.id, "T0DEV");
     assert.equal(installation.appId, "A0DEV");
     assert.equal(installation.isEnterpriseInstall, false);
@@ -76,6 +76,27 @@ test("Slack's installer and Web API client take the stand-in for Slack", async (
     assert.ok(posted.ok && posted.ts);
     const messages = await (await fetch(`${base}/dev/slack.json`)).json();
     assert.ok(messages.some((message) => message.text === "From Slack's own client & more"));
+});
+
+test("Slack's installer replaces a token that ends as it does at Slack", async () => {
+    const { installer, installation } = await installed("Allow, with a token that ends in twelve hours");
+    const { token, refreshToken, expiresAt } = installation.bot;
+    const hours = (expiresAt - Date.now() / 1000) / 3600;
+    assert.ok(refreshToken && hours > 11.9 && hours <= 12.1, `${hours} hours`);
+    const of = { teamId: "T0DEV", isEnterpriseInstall: false };
+    assert.equal((await installer.authorize(of)).botToken, token, "there is time yet");
+    // As if the hours had passed.
+    installation.bot.expiresAt = Math.floor(Date.now() / 1000);
+    const replaced = await installer.authorize(of);
+    assert.notEqual(replaced.botToken, token);
+    assert.notEqual(replaced.botRefreshToken, refreshToken);
+    for (const each of [token, replaced.botToken]) {
+        const client = new WebClient(each, { slackApiUrl, retryConfig: { retries: 0 } });
+        assert.equal((await client.auth.test()).team_id, "T0DEV", "both are good: the first one's end is hours away");
+    }
+    const unknown = { client_id: clientId, client_secret: clientSecret, grant_type: "refresh_token", refresh_token: "xoxe-1" };
+    const asked = new WebClient(undefined, { slackApiUrl }).oauth.v2.access(unknown);
+    await assert.rejects(asked, (error) => error.data?.error === "invalid_refresh_token");
 });
 
 test("Slack's client refuses what the stand-in refuses", async () => {

@@ -4,6 +4,7 @@
 //! Source: Slack, "Installing with OAuth", "Using the Slack Web API", and each method's own page.
 
 mod page;
+mod tokens;
 mod web_api;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::{gateway::is_of_this_machine, sign};
+use tokens::Tokens;
 
 /// Id of the workspace.
 pub const TEAM: &str = "T0DEV";
@@ -58,10 +60,7 @@ pub struct DevSlack {
 /// State of the workspace.
 #[derive(Default)]
 struct Known {
-    /// Codes that were given and not exchanged yet.
-    codes: Vec<String>,
-    /// Bot tokens of the app, the newest last.
-    tokens: Vec<String>,
+    tokens: Tokens,
     messages: Vec<Message>,
 }
 
@@ -170,14 +169,22 @@ impl DevSlack {
         if get("client_id") != CLIENT_ID || !matches!(redirect.host_str(), Some("127.0.0.1" | "localhost")) {
             return (StatusCode::BAD_REQUEST, "invalid_client_id\n").into_response();
         }
-        let code = self.random_text();
-        self.known().codes.push(code.clone());
+        let [code, rotating] = [false, true].map(|rotates| {
+            let code = self.random_text();
+            self.known().tokens.give_code(&code, rotates);
+            code
+        });
         let with = |pair: (&str, &str)| {
             let mut url = redirect.clone();
             url.query_pairs_mut().append_pair(pair.0, pair.1).append_pair("state", get("state"));
             url.to_string()
         };
-        shown(page::consent(get("scope"), &with(("code", &code)), &with(("error", "access_denied"))))
+        let outcomes = [
+            ("Allow", with(("code", &code))),
+            ("Allow, with a token that ends in twelve hours", with(("code", &rotating))),
+            ("Cancel", with(("error", "access_denied"))),
+        ];
+        shown(page::consent(get("scope"), &outcomes))
     }
 
     fn keep(&self, from: &'static str, text: &str) -> Message {

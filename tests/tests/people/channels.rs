@@ -66,6 +66,12 @@ async fn a_token_that_slack_does_not_accept_connects_nothing() {
         slack.say("xoxb-bad-token", saying);
         assert_refused(&connect(&ada, &app("xoxb-bad-token")).await, 502, "Slack did not answer; try again");
     }
+    slack.install("xoxe.xoxb-ends", "T0ONE", "A0ONE");
+    let answer = connect(&ada, &app("xoxe.xoxb-ends")).await;
+    assert!(
+        answer.status == 409 && answer.json()["message"].as_str().unwrap().contains("token rotation"),
+        "{answer:?}"
+    );
     slack.install("xoxb-good-token", "T0ONE", "A0ONE");
     for (field, other) in [("teamId", "T0OTHER"), ("appId", "A0OTHER"), ("teamId", "T:0"), ("signingSecret", "short")] {
         let mut body = app("xoxb-good-token");

@@ -1,8 +1,10 @@
 //! The stand-in for Slack that `cargo local --demo` has: a person installs the app in it and writes to the bot.
 
+use std::time::Duration;
+
 use portcullis_store::Table;
 use portcullis_tests::{
-    StandInPool, System, seed,
+    Person, StandInPool, System, seed,
     system::{Settings, random_hex, send},
 };
 use reqwest::{Method, Url};
@@ -27,6 +29,38 @@ fn link(page: &str, text: &str) -> Url {
     before.rsplit_once("href=\"").expect("a link").1.replace("&amp;", "&").parse().expect("a URL")
 }
 
+/// The page that asks for consent, and the cookie of the browser.
+struct Consent {
+    text: String,
+    cookie: String,
+}
+
+/// A person presses "Add to Slack".
+async fn consent(system: &System, person: &Person<'_>) -> Consent {
+    let begun = get(person, "/channels/slack/oauth-url").await;
+    let cookie = begun.header("set-cookie").split(';').next().unwrap().to_owned();
+    let url: Url = begun.json()["url"].as_str().unwrap().parse().unwrap();
+    let path = format!("{}?{}", url.path(), url.query().unwrap());
+    let text = String::from_utf8(send(system.request(Method::GET, &path)).await.body).unwrap();
+    Consent { text, cookie }
+}
+
+/// The person presses a link of that page, which ends the install.
+async fn follow(system: &System, person: &Person<'_>, page: &Consent, text: &str) {
+    let url = link(&page.text, text);
+    let back = format!("{}?{}", url.path(), url.query().unwrap());
+    let cookies = format!("{}; {}", person.cookie(), page.cookie);
+    let ended = send(system.request(Method::GET, &back).header("cookie", cookies)).await;
+    assert!(ended.header("location").contains("success=true&channelId="), "{ended:?}");
+}
+
+/// The bot token that the pool is given.
+async fn bot_token(system: &System) -> String {
+    let latest = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config/latest")).await.json();
+    let accounts = latest["config"]["channels"]["slack"]["accounts"].clone();
+    accounts.as_object().unwrap().values().next().unwrap()["botToken"].as_str().unwrap().to_owned()
+}
+
 async fn messages(system: &System) -> Vec<(String, String)> {
     let messages = send(system.request(Method::GET, "/dev/slack.json")).await.json();
     let text = |message: &Value, name: &str| message[name].as_str().unwrap().to_owned();
@@ -38,19 +72,11 @@ async fn a_person_installs_the_app_and_the_bot_answers() {
     let (system, pool) = started().await;
     let ada = person(&system, "ada@example.com").await;
     bot(&ada, "One").await;
-    let begun = get(&ada, "/channels/slack/oauth-url").await;
-    let cookie = begun.header("set-cookie").split(';').next().unwrap().to_owned();
-    let consent: Url = begun.json()["url"].as_str().unwrap().parse().unwrap();
-    let path = format!("{}?{}", consent.path(), consent.query().unwrap());
-    let page = String::from_utf8(send(system.request(Method::GET, &path)).await.body).unwrap();
-    assert!(page.contains("<li>chat:write"), "{page}");
-    let declined = link(&page, "Cancel");
+    let page = consent(&system, &ada).await;
+    assert!(page.text.contains("<li>chat:write"), "{}", page.text);
+    let declined = link(&page.text, "Cancel");
     assert!(declined.query_pairs().any(|pair| pair == ("error".into(), "access_denied".into())), "{declined}");
-    let allowed = link(&page, "Allow");
-    let back = format!("{}?{}", allowed.path(), allowed.query().unwrap());
-    let cookies = format!("{}; {cookie}", ada.cookie());
-    let ended = send(system.request(Method::GET, &back).header("cookie", cookies)).await;
-    assert!(ended.header("location").contains("success=true&channelId="), "{ended:?}");
+    follow(&system, &ada, &page, "Allow").await;
 
     let form = "text=Hello+%26+welcome";
     let written = system.request(Method::POST, "/dev/slack/messages");
@@ -60,9 +86,7 @@ async fn a_person_installs_the_app_and_the_bot_answers() {
         let event: Value = serde_json::from_slice(&delivery.body).unwrap();
         assert_eq!(event["event"]["text"], "Hello & welcome");
         // As OpenClaw, with the bot token of its configuration.
-        let latest = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config/latest")).await.json();
-        let accounts = latest["config"]["channels"]["slack"]["accounts"].clone();
-        let token = accounts.as_object().unwrap().values().next().unwrap()["botToken"].as_str().unwrap().to_owned();
+        let token = bot_token(&system).await;
         let answer = system.request(Method::POST, "/dev/slack/api/chat.postMessage").bearer_auth(token);
         let answer = answer.header("content-type", "application/json; charset=utf-8");
         let posted = send(answer.body(r#"{"channel":"D0DEV","text":"<b>Hi</b>"}"#)).await;
@@ -73,6 +97,30 @@ async fn a_person_installs_the_app_and_the_bot_answers() {
     assert_eq!(messages(&system).await, expected.map(|(from, text)| (from.to_owned(), text.to_owned())));
     let page = String::from_utf8(send(system.request(Method::GET, "/dev/slack")).await.body).unwrap();
     assert!(page.contains("&lt;b&gt;Hi&lt;/b&gt;") && !page.contains("<b>Hi"), "{page}");
+}
+
+#[tokio::test]
+async fn a_token_that_ends_is_replaced_before_it_does() {
+    let (system, _pool) = started().await;
+    let ada = person(&system, "ada@example.com").await;
+    bot(&ada, "One").await;
+    let page = consent(&system, &ada).await;
+    follow(&system, &ada, &page, "Allow, with a token that ends in twelve hours").await;
+    let is_good = async |token: &str| {
+        let answer = send(system.request(Method::POST, "/dev/slack/api/auth.test").bearer_auth(token).body("")).await;
+        answer.json()["error"].as_str().map_or_else(|| "good".to_owned(), ToOwned::to_owned)
+    };
+    let mut token = bot_token(&system).await;
+    for hours in [10, 8, 8] {
+        assert_eq!(is_good(&token).await, "good");
+        system.clock.advance(Duration::from_hours(hours));
+        let next = bot_token(&system).await;
+        assert_ne!(next, token);
+        assert_eq!(is_good(&token).await, "good", "whoever has it yet can go on for two hours");
+        system.clock.advance(Duration::from_hours(2));
+        assert_eq!(is_good(&token).await, "token_expired");
+        token = next;
+    }
 }
 
 #[tokio::test]

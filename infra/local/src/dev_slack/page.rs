@@ -22,15 +22,15 @@ pub(super) fn conversation(known: &Known) -> String {
     page
 }
 
-/// The question whether the app may be installed.
-pub(super) fn consent(scopes: &str, allow: &str, cancel: &str) -> String {
+/// The question whether the app may be installed, with a link for each outcome.
+pub(super) fn consent(scopes: &str, outcomes: &[(&str, String)]) -> String {
     let scopes = scopes.split(',').map(escape).collect::<Vec<_>>().join("<li>");
+    let links = outcomes.iter().map(|(text, url)| format!("<p><a href=\"{}\">{text}</a>", escape(url)));
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stand-in for Slack</title>\
          <h1>Portcullis asks to be installed</h1><p>In the workspace of this machine's stand-in for Slack, it may:\
-         <ul><li>{scopes}</ul><p><a href=\"{}\">Allow</a> <a href=\"{}\">Cancel</a>",
-        escape(allow),
-        escape(cancel),
+         <ul><li>{scopes}</ul>{}",
+        links.collect::<String>(),
     )
 }
 

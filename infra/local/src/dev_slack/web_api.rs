@@ -12,7 +12,7 @@ use http::{
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::{APP, CLIENT_ID, CONVERSATION, DevSlack, PERSON, TEAM, form_pairs};
+use super::{APP, CLIENT_ID, CONVERSATION, DevSlack, PERSON, TEAM, form_pairs, tokens::Standing};
 
 /// Id of the bot's user.
 pub(super) const BOT_USER: &str = "U0DEVBOT";
@@ -27,10 +27,12 @@ pub(super) fn answer(slack: &DevSlack, method: &str, headers: &HeaderMap, body: 
     let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let answer = if method == "oauth.v2.access" {
         exchange(slack, authorization, &arguments)
-    } else if !is_known(slack, authorization, &arguments) {
-        error("invalid_auth")
     } else {
-        called(slack, method, &arguments)
+        match standing(slack, authorization, &arguments) {
+            Standing::Good => called(slack, method, &arguments),
+            Standing::Expired => error("token_expired"),
+            Standing::Unknown => error("invalid_auth"),
+        }
     };
     axum::Json(answer).into_response()
 }
@@ -53,12 +55,12 @@ fn error(code: &str) -> Value {
     json!({ "ok": false, "error": code })
 }
 
-fn is_known(slack: &DevSlack, authorization: &str, arguments: &Value) -> bool {
+fn standing(slack: &DevSlack, authorization: &str, arguments: &Value) -> Standing {
     let token = authorization.strip_prefix("Bearer ").unwrap_or_else(|| text(arguments, "token"));
-    slack.known().tokens.iter().any(|known| known == token)
+    slack.known().tokens.standing(token, slack.clock.now())
 }
 
-/// Exchanges a code for a new bot token. The client's credentials come in the header or, as some clients send them, in the form.
+/// Exchanges a code or a refresh token for a new bot token. The client's credentials come in the header or, as some clients send them, in the form.
 fn exchange(slack: &DevSlack, authorization: &str, arguments: &Value) -> Value {
     let secret = slack.client_secret().expose_secret();
     let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{CLIENT_ID}:{secret}")));
@@ -66,17 +68,23 @@ fn exchange(slack: &DevSlack, authorization: &str, arguments: &Value) -> Value {
     if authorization != basic && !in_form {
         return error("bad_client_secret");
     }
-    let code = text(arguments, "code");
-    let mut known = slack.known();
-    let Some(index) = known.codes.iter().position(|known| known == code) else { return error("invalid_code") };
-    known.codes.remove(index);
-    let token = format!("xoxb-dev-{}", slack.random_text());
-    known.tokens.push(token.clone());
-    json!({
-        "ok": true, "access_token": token, "token_type": "bot", "scope": "chat:write,im:history",
-        "bot_user_id": BOT_USER, "app_id": APP, "team": { "id": TEAM, "name": TEAM_NAME }, "enterprise": null,
-        "is_enterprise_install": false, "authed_user": { "id": PERSON },
-    })
+    let (random, now) = (slack.random_text(), slack.clock.now());
+    let tokens = &mut slack.known().tokens;
+    let (given, problem) = match text(arguments, "grant_type") {
+        "refresh_token" => (tokens.refresh(text(arguments, "refresh_token"), &random, now), "invalid_refresh_token"),
+        "" | "authorization_code" => (tokens.exchange(text(arguments, "code"), &random, now), "invalid_code"),
+        _ => (None, "invalid_grant_type"),
+    };
+    let Some(mut answer) = given else { return error(problem) };
+    let of_install = json!({
+        "ok": true, "token_type": "bot", "scope": "chat:write,im:history", "bot_user_id": BOT_USER, "app_id": APP,
+        "team": { "id": TEAM, "name": TEAM_NAME }, "enterprise": null, "is_enterprise_install": false,
+        "authed_user": { "id": PERSON },
+    });
+    if let (Value::Object(answer), Value::Object(of_install)) = (&mut answer, of_install) {
+        answer.extend(of_install);
+    }
+    answer
 }
 
 fn called(slack: &DevSlack, method: &str, arguments: &Value) -> Value {

@@ -18,10 +18,14 @@ use portcullis_runtime::{
 };
 use portcullis_store::{BotReach, NewSlackChannel, SigningSource, SlackId};
 use portcullis_upstream::SlackError;
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::{super::Channel, refuse};
 use crate::App;
+
+/// Beginning of the bot tokens of an app with token rotation. Source: Slack, "Using token rotation".
+const ROTATING: &str = "xoxe.";
 
 /// A Slack app to be connected. `botId` is required where the person has several bots; `teamId` and `appId` need not be given,
 /// and must be the bot token's.
@@ -56,6 +60,11 @@ pub(crate) async fn handle(
     caller: User,
     Json(request): Json<Request>,
 ) -> Result<axum::Json<Channel>, ApiError> {
+    if request.bot_token.0.expose_secret().starts_with(ROTATING) {
+        return Err(ApiError::conflict(
+            "This token ends within 12 hours: turn token rotation off in the app's settings, and use the bot token that it has then",
+        ));
+    }
     let bot = app.bot_to_connect(&caller.id, request.bot_id).await?;
     let identity = app.slack.identify(&request.bot_token.0).await.map_err(|error| refuse_token(&error))?;
     let team_id = known_id("teamId", Some(identity.team), request.team_id)?;

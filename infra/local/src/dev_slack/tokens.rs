@@ -1,0 +1,91 @@
+//! The codes and tokens that the stand-in has given out.
+//!
+//! Source: Slack, "Installing with OAuth" and "Using token rotation".
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+/// Life of a token that rotates.
+pub(super) const LIFE: SignedDuration = SignedDuration::from_hours(12);
+
+/// How often a refresh token counts: Slack answers one again whose answer was lost.
+const REFRESHES: u32 = 2;
+
+/// What was given out.
+#[derive(Default)]
+pub(super) struct Tokens {
+    codes: Vec<Code>,
+    tokens: Vec<Token>,
+    refresh_tokens: Vec<RefreshToken>,
+}
+
+/// A code that was not exchanged yet.
+struct Code {
+    text: String,
+    rotates: bool,
+}
+
+/// A bot token.
+struct Token {
+    text: String,
+    ends_at: Option<Timestamp>,
+}
+
+/// A refresh token, and how often it counts yet.
+struct RefreshToken {
+    text: String,
+    left: u32,
+}
+
+/// Whether a token is good.
+pub(super) enum Standing {
+    Good,
+    Expired,
+    Unknown,
+}
+
+impl Tokens {
+    /// Whether the app is installed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Keeps a code, with whether its token is to rotate.
+    pub(super) fn give_code(&mut self, text: &str, rotates: bool) {
+        self.codes.push(Code { text: text.to_owned(), rotates });
+    }
+
+    pub(super) fn standing(&self, text: &str, now: Timestamp) -> Standing {
+        match self.tokens.iter().find(|token| token.text == text) {
+            None => Standing::Unknown,
+            Some(token) if token.ends_at.is_some_and(|ends_at| ends_at <= now) => Standing::Expired,
+            Some(_) => Standing::Good,
+        }
+    }
+
+    /// What an answer holds of the token that a code is exchanged for. `random` is a text that nothing else has.
+    pub(super) fn exchange(&mut self, code: &str, random: &str, now: Timestamp) -> Option<Value> {
+        let index = self.codes.iter().position(|known| known.text == code)?;
+        let Code { rotates, .. } = self.codes.remove(index);
+        if rotates {
+            return Some(self.rotating(random, now));
+        }
+        let text = format!("xoxb-dev-{random}");
+        self.tokens.push(Token { text: text.clone(), ends_at: None });
+        Some(json!({ "access_token": text }))
+    }
+
+    /// What an answer holds of the token that a refresh token is exchanged for.
+    pub(super) fn refresh(&mut self, refresh_token: &str, random: &str, now: Timestamp) -> Option<Value> {
+        let known = self.refresh_tokens.iter_mut().find(|known| known.text == refresh_token && known.left > 0)?;
+        known.left -= 1;
+        Some(self.rotating(random, now))
+    }
+
+    fn rotating(&mut self, random: &str, now: Timestamp) -> Value {
+        let (text, refresh_token) = (format!("xoxe.xoxb-dev-{random}"), format!("xoxe-dev-{random}"));
+        self.tokens.push(Token { text: text.clone(), ends_at: now.saturating_add(LIFE).ok() });
+        self.refresh_tokens.push(RefreshToken { text: refresh_token.clone(), left: REFRESHES });
+        json!({ "access_token": text, "refresh_token": refresh_token, "expires_in": LIFE.as_secs() })
+    }
+}
