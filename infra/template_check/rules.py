@@ -325,6 +325,10 @@ def alarms_reach_someone(template: dict):
         for metric in ("Errors", "Throttles", *(["SealedValueUnopened"] if holds_keys else [])):
             if (name, metric) not in watched:
                 yield f"{name}: no alarm on {metric}"
+    for name, _, _ in of_type(template, "AWS::ApiGatewayV2::Api"):
+        # A panic in a handler is an answer, and no error to Lambda.
+        if (name, "5xx") not in watched:
+            yield f"{name}: no alarm on 5xx"
 
 
 RULES = [

@@ -290,6 +290,11 @@ BREAKS = [
         lambda t: t["Resources"].pop("SlackErrorsAlarm"),
         "SlackFunction: no alarm on Errors",
     ),
+    (
+        "the API's errors are not watched",
+        lambda t: t["Resources"].pop("ApiErrorsAlarm"),
+        "Api: no alarm on 5xx",
+    ),
 ]
 
 

@@ -13,7 +13,7 @@
 //! | the same where the pool's key to the models is made · replaced | 4 · 5 |
 //! | register, heartbeat: nothing but the end of a pool waits for `LiteLLM` | 1 |
 //! | GET config: built before | 2 |
-//! | GET config/versions/{version}: not changed · read | 1 · 2 |
+//! | GET config/versions/{version}: not changed · read | 3 |
 //! | GET skills/latest, GET workspace-templates/latest: not changed · read | 1 · 2 |
 //! | PUT skills, PUT workspace-templates: new · replaced | 2 |
 //! | PUT skills: not changed | 1 |

@@ -1,7 +1,7 @@
 //! The API of pools' runtimes and of the operator: `/api/internal/*` behind the internal token.
 //!
 //! One file an endpoint. This function seals secrets and issues bound tokens, and opens what a pool's configuration holds:
-//! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool and opens no skill's secret.
+//! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool, and no code of it opens a skill's secret.
 //! It seals the signing secrets of customers' Slack apps for the operator, and no code of it opens one. Where `LiteLLM` has a
 //! master key, this function makes keys with it; `v1` lists models with it. Bot tokens that end are replaced here, with the
 //! client secret of the platform's own Slack app, which `v1` installs it with.
