@@ -22,7 +22,8 @@ use local::{
     template::{TEMPLATE, Template},
 };
 use portcullis_auth::{
-    Email, Password, PasswordHash, SessionCookie, SessionSecret, SessionToken, SignedHeaders, SigningSecret, UserId,
+    Email, HashMemory, Password, PasswordHash, SessionCookie, SessionSecret, SessionToken, SignedHeaders,
+    SigningSecret, UserId,
 };
 use portcullis_runtime::{
     SystemRandomness,
@@ -179,7 +180,7 @@ impl Functions {
             email: email.clone(),
             name: "Demo".to_owned(),
             image: None,
-            password: Some(PasswordHash::of(&password, &randomness).unwrap()),
+            password: Some(PasswordHash::of(&password, &randomness, &mut HashMemory::default()).unwrap()),
             email_verified: true,
             created_at: None,
         };

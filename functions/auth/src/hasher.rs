@@ -1,12 +1,12 @@
 //! Computing passwords' hashes beside the requests' own thread, as many at once as there are cores.
 
 use std::{
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
 use portcullis_auth::{
-    Password, PasswordHash,
+    HashMemory, Password, PasswordHash,
     password::{HashFailed, Verdict},
 };
 use portcullis_crypto::Randomness;
@@ -28,6 +28,8 @@ static NOBODYS: LazyLock<Option<PasswordHash>> = LazyLock::new(|| {
 /// no other request.
 pub(crate) struct Hasher {
     slots: Arc<Semaphore>,
+    /// Memory that no computation has now: as many as there were ever computations at once.
+    memories: Arc<Mutex<Vec<HashMemory>>>,
     randomness: Arc<dyn Randomness>,
     metrics: Metrics,
     patience: Duration,
@@ -38,6 +40,7 @@ impl Hasher {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             slots: Arc::new(Semaphore::new(cores)),
+            memories: Arc::default(),
             randomness: Arc::clone(&platform.randomness),
             metrics: platform.metrics.clone(),
             patience: PATIENCE * platform.patience,
@@ -47,18 +50,18 @@ impl Hasher {
     /// Hashes a password that is to be kept.
     pub(crate) async fn hash(&self, password: Password) -> Result<PasswordHash, ApiError> {
         let randomness = Arc::clone(&self.randomness);
-        self.compute(move || PasswordHash::of(&password, &*randomness)).await
+        self.compute(move |memory| PasswordHash::of(&password, &*randomness, memory)).await
     }
 
     /// Compares a password with a hash. Without one the outcome is [`Verdict::Wrong`], after the same work.
     pub(crate) async fn verify(&self, hash: Option<PasswordHash>, password: Password) -> Result<Verdict, ApiError> {
         let hash = hash.or_else(|| NOBODYS.clone()).ok_or_else(|| ApiError::internal("no hash to compare with"))?;
-        self.compute(move || hash.verify(&password)).await
+        self.compute(move |memory| hash.verify(&password, memory)).await
     }
 
     async fn compute<T: Send + 'static>(
         &self,
-        computation: impl FnOnce() -> Result<T, HashFailed> + Send + 'static,
+        computation: impl FnOnce(&mut HashMemory) -> Result<T, HashFailed> + Send + 'static,
     ) -> Result<T, ApiError> {
         let slot = tokio::time::timeout(self.patience, Arc::clone(&self.slots).acquire_owned()).await;
         let slot = slot
@@ -66,8 +69,12 @@ impl Hasher {
             .map_err(|_| ApiError::internal("the hasher has ended"))?;
         self.metrics.count(Metric::PasswordHashed);
         // The slot goes with the computation, which goes on where whoever waits for it gives up.
+        let memories = Arc::clone(&self.memories);
         let computed = tokio::task::spawn_blocking(move || {
-            let outcome = computation();
+            let free = || memories.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = free().pop().unwrap_or_default();
+            let outcome = computation(&mut memory);
+            free().push(memory);
             drop(slot);
             outcome
         });

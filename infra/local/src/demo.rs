@@ -12,7 +12,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use portcullis_auth::{Clock, Password, PasswordHash, SigningSecret};
+use portcullis_auth::{Clock, HashMemory, Password, PasswordHash, SigningSecret};
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{Platform, settings::SettingsReader};
 use portcullis_store::{BotReach, CreateBotError, NewBot, NewSlackChannel, NewUser, SigningSource, Store};
@@ -248,7 +248,7 @@ impl Demo {
         // Some 50 ms of CPU alone.
         let hash = tokio::task::spawn_blocking(move || {
             let password = Password::chosen(password.expose_secret()).map_err(failed)?;
-            PasswordHash::of(&password, &*randomness).map_err(failed)
+            PasswordHash::of(&password, &*randomness, &mut HashMemory::default()).map_err(failed)
         });
         let new = NewUser {
             id: OWNER.parse().map_err(failed)?,

@@ -22,7 +22,7 @@ pub use email::{Email, InvalidEmail};
 pub use names::{
     BotId, ChannelId, InvalidName, LibraryName, PoolId, SessionId, SkillFolder, SkillName, TemplateName, UserId,
 };
-pub use password::{Password, PasswordError, PasswordHash};
+pub use password::{HashMemory, Password, PasswordError, PasswordHash};
 pub use session_token::{SessionCookie, SessionSecret, SessionToken};
 pub use slack_signature::{SignatureError, SignedHeaders, SigningSecret};
 pub use static_token::{StaticToken, TokenTooShort};

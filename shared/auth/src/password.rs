@@ -6,9 +6,10 @@
 use std::fmt;
 
 use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher, PasswordVerifier, phc},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{PasswordVerifier, phc},
 };
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use portcullis_crypto::{Randomness, constant_time_eq};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use unicode_normalization::UnicodeNormalization;
@@ -22,6 +23,8 @@ pub const MAXIMUM_LENGTH: usize = 128;
 pub const ARGON2_MEMORY_KIB: u32 = 19_456;
 const ARGON2_PASSES: u32 = 2;
 const ARGON2_LANES: u32 = 1;
+/// Bytes of a hash. Source: RFC 9106 §3.1.
+const HASH_LENGTH: usize = 32;
 /// Random bytes of a salt. Source: RFC 9106 §3.1.
 const SALT_LENGTH: usize = 16;
 
@@ -126,16 +129,46 @@ pub enum Verdict {
     Outdated,
 }
 
+/// Memory of one computation at a time. It is used again and again: of what each computation takes anew, an allocator keeps
+/// several times as much.
+#[derive(Default)]
+pub struct HashMemory(Vec<Block>);
+
+impl HashMemory {
+    /// Computes Argon2id with the parameters of new hashes.
+    fn argon2id(&mut self, password: &Password, salt: &[u8]) -> Result<[u8; HASH_LENGTH], HashFailed> {
+        let argon2 = argon2()?;
+        let count = argon2.params().block_count();
+        if self.0.is_empty() {
+            self.0.try_reserve_exact(count).map_err(|_| HashFailed)?;
+            self.0.resize(count, Block::new());
+        }
+        let mut hash = [0; HASH_LENGTH];
+        let computed = argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut self.0);
+        // What led to the hash is nobody's any more.
+        self.0.fill(Block::new());
+        computed.map(|()| hash).map_err(|_| HashFailed)
+    }
+}
+
+impl fmt::Debug for HashMemory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("HashMemory(..)")
+    }
+}
+
 impl PasswordHash {
     /// Hashes a password with Argon2id and a random salt.
     ///
     /// # Errors
     /// [`HashFailed`], where the memory cannot be had.
-    pub fn of(password: &Password, randomness: &dyn Randomness) -> Result<Self, HashFailed> {
+    pub fn of(password: &Password, randomness: &dyn Randomness, memory: &mut HashMemory) -> Result<Self, HashFailed> {
         let mut salt = [0; SALT_LENGTH];
         randomness.fill(&mut salt);
-        let hash = argon2()?.hash_password_with_salt(password.as_bytes(), &salt).map_err(|_| HashFailed)?;
-        Ok(Self(hash.to_string().into()))
+        let hash = memory.argon2id(password, &salt)?;
+        let [salt, hash] = [&salt[..], &hash].map(|bytes| BASE64_STANDARD_NO_PAD.encode(bytes));
+        let parameters = format!("m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p={ARGON2_LANES}");
+        Ok(Self(format!("$argon2id$v=19${parameters}${salt}${hash}").into()))
     }
 
     /// Accepts a stored hash.
@@ -152,15 +185,18 @@ impl PasswordHash {
     ///
     /// # Errors
     /// [`HashFailed`].
-    pub fn verify(&self, password: &Password) -> Result<Verdict, HashFailed> {
+    pub fn verify(&self, password: &Password, memory: &mut HashMemory) -> Result<Verdict, HashFailed> {
         let stored = self.0.expose_secret();
         if let Some((salt, key)) = scrypt_parts(stored) {
             let derived = better_auth_scrypt(password, salt)?;
             return Ok(if constant_time_eq(&*derived, &key) { Verdict::Outdated } else { Verdict::Wrong });
         }
         let hash = phc::PasswordHash::new(stored).map_err(|_| HashFailed)?;
+        if let (true, Some(salt), Some(kept)) = (has_current_parameters(&hash), &hash.salt, &hash.hash) {
+            let computed = memory.argon2id(password, salt)?;
+            return Ok(if constant_time_eq(&computed, kept.as_bytes()) { Verdict::Right } else { Verdict::Wrong });
+        }
         match argon2()?.verify_password(password.as_bytes(), &hash) {
-            Ok(()) if has_current_parameters(&hash) => Ok(Verdict::Right),
             Ok(()) => Ok(Verdict::Outdated),
             Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
             Err(_) => Err(HashFailed),
@@ -192,7 +228,12 @@ fn argon2() -> Result<Argon2<'static>, HashFailed> {
 
 fn has_current_parameters(hash: &phc::PasswordHash) -> bool {
     let is = |name: &str, value: u32| hash.params.get_decimal(name) == Some(value);
-    is("m", ARGON2_MEMORY_KIB) && is("t", ARGON2_PASSES) && is("p", ARGON2_LANES)
+    let is_whole = hash.hash.is_some_and(|hash| hash.len() == HASH_LENGTH);
+    hash.version == Some(Version::V0x13.into())
+        && is_whole
+        && is("m", ARGON2_MEMORY_KIB)
+        && is("t", ARGON2_PASSES)
+        && is("p", ARGON2_LANES)
 }
 
 const SCRYPT_KEY_LENGTH: usize = 64;
@@ -215,6 +256,8 @@ fn better_auth_scrypt(password: &Password, salt: &str) -> Result<Zeroizing<[u8; 
 
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::PasswordHasher;
+
     use super::*;
 
     struct Zeros;
@@ -258,9 +301,11 @@ mod tests {
 
     #[test]
     fn a_hash_is_of_its_password_alone_however_that_is_composed() {
-        let hash = PasswordHash::of(&Password::chosen("caf\u{e9} au lait").unwrap(), &Zeros).unwrap();
+        let hash =
+            PasswordHash::of(&Password::chosen("caf\u{e9} au lait").unwrap(), &Zeros, &mut HashMemory::default())
+                .unwrap();
         assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.expose());
-        let verify = |text: &str| hash.verify(&Password::presented(text).unwrap()).unwrap();
+        let verify = |text: &str| hash.verify(&Password::presented(text).unwrap(), &mut HashMemory::default()).unwrap();
         assert_eq!(verify("caf\u{e9} au lait"), Verdict::Right);
         assert_eq!(verify("cafe\u{301} au lait"), Verdict::Right);
         assert_eq!(verify("cafe au lait"), Verdict::Wrong);
@@ -268,12 +313,33 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_is_the_librarys_own_and_memory_that_was_used_before_changes_nothing() {
+        let password = Password::chosen("correct horse battery").unwrap();
+        let librarys = argon2().unwrap().hash_password_with_salt(password.as_bytes(), &[0; SALT_LENGTH]).unwrap();
+        let mut memory = HashMemory::default();
+        for _ in 0..2 {
+            let hash = PasswordHash::of(&password, &Zeros, &mut memory).unwrap();
+            assert_eq!(hash.expose(), librarys.to_string());
+            assert!(memory.0.iter().all(|block| block.as_ref().iter().all(|word| *word == 0)), "it is wiped");
+            assert_eq!(hash.verify(&password, &mut memory), Ok(Verdict::Right));
+            let other = Password::presented("correct horse batterz").unwrap();
+            assert_eq!(hash.verify(&other, &mut memory), Ok(Verdict::Wrong));
+        }
+    }
+
+    #[test]
     fn a_hash_with_weaker_parameters_counts_and_is_outdated() {
         let weak = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
         let weak = weak.hash_password_with_salt(b"a long password", &[7; 16]).unwrap().to_string();
         let weak = PasswordHash::parse(&weak).unwrap();
-        assert_eq!(weak.verify(&Password::presented("a long password").unwrap()), Ok(Verdict::Outdated));
-        assert_eq!(weak.verify(&Password::presented("another password").unwrap()), Ok(Verdict::Wrong));
+        assert_eq!(
+            weak.verify(&Password::presented("a long password").unwrap(), &mut HashMemory::default()),
+            Ok(Verdict::Outdated)
+        );
+        assert_eq!(
+            weak.verify(&Password::presented("another password").unwrap(), &mut HashMemory::default()),
+            Ok(Verdict::Wrong)
+        );
     }
 
     /// Made by npm `@better-auth/utils` 0.5.1, `hashPassword("pässword ﬁne")`.
@@ -282,9 +348,18 @@ mod tests {
     #[test]
     fn a_hash_that_better_auth_made_counts_and_is_outdated() {
         let hash = PasswordHash::parse(SCRYPT).unwrap();
-        assert_eq!(hash.verify(&Password::presented("pässword ﬁne").unwrap()), Ok(Verdict::Outdated));
-        assert_eq!(hash.verify(&Password::presented("pässword fine").unwrap()), Ok(Verdict::Outdated));
-        assert_eq!(hash.verify(&Password::presented("password fine").unwrap()), Ok(Verdict::Wrong));
+        assert_eq!(
+            hash.verify(&Password::presented("pässword ﬁne").unwrap(), &mut HashMemory::default()),
+            Ok(Verdict::Outdated)
+        );
+        assert_eq!(
+            hash.verify(&Password::presented("pässword fine").unwrap(), &mut HashMemory::default()),
+            Ok(Verdict::Outdated)
+        );
+        assert_eq!(
+            hash.verify(&Password::presented("password fine").unwrap(), &mut HashMemory::default()),
+            Ok(Verdict::Wrong)
+        );
     }
 
     #[test]
@@ -299,7 +374,7 @@ mod tests {
     #[test]
     fn neither_is_printed() {
         let password = Password::chosen("918273 and more").unwrap();
-        let hash = PasswordHash::of(&password, &Zeros).unwrap();
+        let hash = PasswordHash::of(&password, &Zeros, &mut HashMemory::default()).unwrap();
         assert_eq!(format!("{password:?} {hash:?}"), "Password(..) PasswordHash(..)");
     }
 }
