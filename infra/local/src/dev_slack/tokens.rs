@@ -15,8 +15,8 @@ const REFRESHES: u32 = 2;
 #[derive(Default)]
 pub(super) struct Tokens {
     codes: Vec<Code>,
-    tokens: Vec<Token>,
-    refresh_tokens: Vec<RefreshToken>,
+    given: Vec<Token>,
+    replacing: Vec<RefreshToken>,
 }
 
 /// A code that was not exchanged yet.
@@ -47,7 +47,7 @@ pub(super) enum Standing {
 impl Tokens {
     /// Whether the app is installed.
     pub(super) fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
+        self.given.is_empty()
     }
 
     /// Keeps a code, with whether its token is to rotate.
@@ -56,7 +56,7 @@ impl Tokens {
     }
 
     pub(super) fn standing(&self, text: &str, now: Timestamp) -> Standing {
-        match self.tokens.iter().find(|token| token.text == text) {
+        match self.given.iter().find(|token| token.text == text) {
             None => Standing::Unknown,
             Some(token) if token.ends_at.is_some_and(|ends_at| ends_at <= now) => Standing::Expired,
             Some(_) => Standing::Good,
@@ -71,21 +71,21 @@ impl Tokens {
             return Some(self.rotating(random, now));
         }
         let text = format!("xoxb-dev-{random}");
-        self.tokens.push(Token { text: text.clone(), ends_at: None });
+        self.given.push(Token { text: text.clone(), ends_at: None });
         Some(json!({ "access_token": text }))
     }
 
     /// What an answer holds of the token that a refresh token is exchanged for.
     pub(super) fn refresh(&mut self, refresh_token: &str, random: &str, now: Timestamp) -> Option<Value> {
-        let known = self.refresh_tokens.iter_mut().find(|known| known.text == refresh_token && known.left > 0)?;
+        let known = self.replacing.iter_mut().find(|known| known.text == refresh_token && known.left > 0)?;
         known.left -= 1;
         Some(self.rotating(random, now))
     }
 
     fn rotating(&mut self, random: &str, now: Timestamp) -> Value {
         let (text, refresh_token) = (format!("xoxe.xoxb-dev-{random}"), format!("xoxe-dev-{random}"));
-        self.tokens.push(Token { text: text.clone(), ends_at: now.saturating_add(LIFE).ok() });
-        self.refresh_tokens.push(RefreshToken { text: refresh_token.clone(), left: REFRESHES });
+        self.given.push(Token { text: text.clone(), ends_at: now.saturating_add(LIFE).ok() });
+        self.replacing.push(RefreshToken { text: refresh_token.clone(), left: REFRESHES });
         json!({ "access_token": text, "refresh_token": refresh_token, "expires_in": LIFE.as_secs() })
     }
 }
