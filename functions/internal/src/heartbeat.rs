@@ -99,11 +99,13 @@ pub async fn handle(
         app.end_keys_of_terminated(&pool).await?;
     }
     let generator = app.generator().name(openclaw_version::dialect_of(&pool)?);
+    // A bot token that is due is replaced by a poll.
+    let is_to_poll = pool.has_due_tokens(app.now());
     Ok(axum::Json(Response {
         ok: true,
         pool_id: request.pool_id,
         status: pool.status,
-        config_version: pool.expected_config_version(&generator),
+        config_version: if is_to_poll { pool.config_version + 1 } else { pool.expected_config_version(&generator) },
         secrets_revision: pool.secrets_revision,
         skills_version,
         templates_version,

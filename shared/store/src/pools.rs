@@ -169,6 +169,12 @@ impl Pool {
         if self.is_configured_by(generator) { self.config_version } else { self.config_version + 1 }
     }
 
+    /// Whether a bot token in its newest snapshot is to be replaced by now.
+    #[must_use]
+    pub fn has_due_tokens(&self, now: Timestamp) -> bool {
+        self.tokens_due_at.is_some_and(|due_at| due_at <= now)
+    }
+
     pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(Table::Pools, item)?;
         let revision: Option<u64> = row.optional_parsed("configRevision")?;

@@ -85,6 +85,31 @@ async fn of_any_number_of_polls_one_replaces_a_token_two_hours_before_its_end() 
 }
 
 #[tokio::test]
+async fn a_heartbeat_tells_a_pool_to_poll_once_a_token_is_due() {
+    let (system, stand_in) = started().await;
+    installed(&system, &stand_in).await;
+    let told = async || {
+        let beat = json!({ "poolId": "pool-1", "status": "active" });
+        let beat = send(system.internal(Method::POST, "/api/internal/pools/heartbeat").json(&beat)).await;
+        beat.json()["configVersion"].as_u64().unwrap()
+    };
+    let polled = async || {
+        let latest = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config/latest")).await;
+        latest.json()["version"].as_u64().unwrap()
+    };
+    let version = polled().await;
+    assert_eq!(told().await, version);
+    system.clock.advance(10 * HOUR);
+    // Slack refuses it for now: the pool is told to poll once a minute.
+    assert_eq!(told().await, version + 1);
+    assert_eq!((polled().await, told().await), (version, version));
+    system.clock.advance(MINUTE);
+    assert_eq!(told().await, version + 1);
+    stand_in.refresh("refresh-xoxe.xoxb-1", Refresh::Good("xoxe.xoxb-2", LIFE));
+    assert_eq!((polled().await, told().await), (version + 1, version + 1));
+}
+
+#[tokio::test]
 async fn a_replacement_whose_answer_was_lost_is_asked_for_again() {
     let (system, stand_in) = started().await;
     installed(&system, &stand_in).await;

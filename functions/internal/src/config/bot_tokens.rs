@@ -39,8 +39,7 @@ impl App {
         read: PoolConfiguration,
         generation: Option<Generation>,
     ) -> Result<PoolConfiguration, ApiError> {
-        let is_due = read.pool.tokens_due_at.is_some_and(|due_at| due_at <= self.now());
-        if !is_due || !self.store.claim_due_tokens(&read.pool).await? {
+        if !read.pool.has_due_tokens(self.now()) || !self.store.claim_due_tokens(&read.pool).await? {
             return Ok(read);
         }
         self.replace_due_tokens(&read.pool).await?;
