@@ -10,6 +10,7 @@
 //! | POST, DELETE skill-tokens: static token · bound token | 1 |
 //! | POST, DELETE runtime-tokens | 1 |
 //! | GET config/latest: not changed · changed · built anew | 1 · 2 · 4 |
+//! | the same where a bot token is due: the poll that replaces it · every other | 11 or 12 · 1 |
 //! | the same where the pool's key to the models is made · replaced | 4 · 5 |
 //! | register, heartbeat: nothing but the end of a pool waits for `LiteLLM` | 1 |
 //! | GET config: built before | 2 |
@@ -52,9 +53,10 @@ use std::{
 };
 
 use portcullis_auth::Clock;
+use portcullis_store::{BotReach, BotToken, NewSlackChannel, SigningSource};
 use portcullis_tests::{
     Fault, FaultProxy, Faulty, Person, StandInLiteLlm, StandInSlack, System, seed, slack,
-    slack_api::Saying,
+    slack_api::{Refresh, Saying},
     system::{Settings, eventually, send},
 };
 use reqwest::{Method, RequestBuilder};
@@ -229,6 +231,44 @@ async fn a_pools_own_key_to_the_models_takes_no_round_more_unless_one_is_replace
         system.shutdown().await;
     }
     assert_eq!(lite_llm.made_and_ended(), (2, 1));
+}
+
+#[tokio::test]
+async fn a_bot_token_that_is_due_costs_one_poll_its_calls_and_the_others_none() {
+    let slack = StandInSlack::start().await;
+    let settings = Settings::random().with("SLACK_API_URL", &slack.url()).with("SLACK_CLIENT_ID", "1.2");
+    let system = System::start_with(settings.with("SLACK_CLIENT_SECRET", &slack.client_secret())).await;
+    let (connected, _stand_in) = seed::connected(&system).await;
+    let new = NewSlackChannel {
+        id: "channel-2".parse().unwrap(),
+        bot: connected.bot.clone(),
+        team_id: "T0TWO".parse().unwrap(),
+        app_id: "A0TWO".parse().unwrap(),
+        team_name: None,
+        bot_user_id: None,
+        bot_token: Some(BotToken::issued(
+            "xoxe.xoxb-1".into(),
+            Some((Duration::from_hours(12), "refresh-1".into())),
+            system.clock.now(),
+        )),
+        signing: SigningSource::Platform,
+        delivery_secret: None,
+    };
+    system.store().connect_slack_channel(BotReach::Any, new).await.unwrap();
+    let latest = || system.internal(Method::GET, "/api/internal/pools/pool-1/config/latest");
+    let tag = send(latest()).await.header("etag").to_owned();
+    let poll = |tag: &str| latest().header("if-none-match", tag);
+    system.clock.advance(Duration::from_hours(10));
+    // Slack gives none: the claim, the bots, the channels, the token's claim, and the pool once more. Whoever comes next does
+    // not ask again within the minute.
+    assert_eq!(told(&system, poll(&tag)).await, (304, 6));
+    assert_eq!(told(&system, poll(&tag)).await, (304, 1));
+    slack.refresh("refresh-1", Refresh::Good("xoxe.xoxb-2", 43_200));
+    system.clock.advance(Duration::from_mins(1));
+    let (status, rounds) = told(&system, poll(&tag)).await;
+    assert!(status == 200 && (11..=12).contains(&rounds), "{rounds}");
+    let tag = send(latest()).await.header("etag").to_owned();
+    assert_eq!(told(&system, poll(&tag)).await, (304, 1));
 }
 
 #[tokio::test]
