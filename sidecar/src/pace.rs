@@ -26,6 +26,8 @@ pub struct Pace {
     pub restart_reset: Duration,
     /// How long a child may take to end after SIGTERM: `OpenClaw` lets running work end first.
     pub termination: Duration,
+    /// How long a start waits for a token before it goes on without.
+    pub token_patience: Duration,
     /// How long before its own token ends a child is started anew.
     pub token_margin: Duration,
     /// How long a token in a file lasts.
@@ -49,6 +51,7 @@ impl Default for Pace {
             restart: Duration::from_secs(3),
             restart_reset: Duration::from_mins(2),
             termination: Duration::from_secs(30),
+            token_patience: Duration::from_secs(5),
             token_margin: Duration::from_hours(24),
             file_token: Duration::from_hours(1),
             progress: Duration::from_mins(10),

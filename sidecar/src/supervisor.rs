@@ -23,9 +23,6 @@ use crate::{
 /// How long the token in a child's environment lasts: 30 days, the longest that there is.
 const TOKEN_LASTS: Duration = Duration::from_hours(30 * 24);
 
-/// How long a start waits for a token before it goes on without.
-const TOKEN_PATIENCE: Duration = Duration::from_secs(5);
-
 /// What is supervised.
 pub struct Supervisor {
     /// The control plane, which issues the child's token.
@@ -300,8 +297,9 @@ impl Supervisor {
     async fn first_token(&self) -> Result<ChildToken, String> {
         let mut generation = self.generation.clone();
         // The first heartbeat is on its way. Without its answer a token that is good would be taken for an old one.
-        let _ = tokio::time::timeout(TOKEN_PATIENCE, generation.wait_for(|now| *now != Generation::NotYet)).await;
-        match tokio::time::timeout(TOKEN_PATIENCE, self.issue()).await {
+        let _ =
+            tokio::time::timeout(self.pace.token_patience, generation.wait_for(|now| *now != Generation::NotYet)).await;
+        match tokio::time::timeout(self.pace.token_patience, self.issue()).await {
             Ok(issued) => issued.map_err(|error| error.to_string()),
             Err(_) => Err("it took too long".to_owned()),
         }

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     rc::Rc,
     sync::{
         Arc,
@@ -29,7 +29,7 @@ use portcullis_sidecar::{
     user::User,
     worker::Worker,
 };
-use portcullis_tests::system::eventually;
+use portcullis_tests::system::{eventually, pause};
 use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
@@ -43,6 +43,8 @@ fn pace() -> Pace {
         probe: short,
         // Long: a gateway that answers is never slow here, however busy the machine is.
         probe_timeout: Duration::from_secs(20),
+        // Long too: a child without a token is what few tests are about.
+        token_patience: Duration::from_mins(5),
         // What a test is about: else no probe ends anything.
         silence: Duration::MAX,
         plugins: short,
@@ -449,6 +451,8 @@ struct Issuer {
     is_broken: Arc<AtomicBool>,
     /// How many of the first tokens end in an hour, as the pool's own does.
     short: usize,
+    /// What there must be before any but the first token is issued.
+    after: Option<PathBuf>,
 }
 
 impl Issuer {
@@ -463,6 +467,11 @@ impl Issuer {
                 return Err(StatusCode::SERVICE_UNAVAILABLE);
             }
             let number = 1 + issuer.issued.fetch_add(1, Ordering::Relaxed);
+            if let Some(file) = issuer.after.as_ref().filter(|_| number > 1) {
+                while !file.exists() {
+                    pause(pace().probe).await;
+                }
+            }
             let hours = if number <= issuer.short { 1 } else { 30 * 24 };
             let ends = portcullis_sidecar::pace::timestamp() + Duration::from_hours(hours);
             Ok(axum::Json(serde_json::json!({ "token": format!("token-{number}"), "expiresAt": ends.to_string() })))
@@ -549,9 +558,12 @@ async fn one_whose_token_was_revoked_runs_on_until_there_is_another() {
 #[tokio::test]
 async fn one_is_started_anew_with_a_new_token_before_its_own_ends() {
     let test = async {
-        // The first ends in an hour, which is less than the margin.
-        let issuer = Issuer { short: 1, ..Issuer::default() };
-        let world = World::start_with_api(&["sh", "-c", TELLS_TOKEN], Mood::Ready, pace(), &issuer.start().await).await;
+        // The first ends in an hour, which is less than the margin: its child is ended as soon as there is another, and must
+        // have told it by then.
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = Issuer { short: 1, after: Some(folder.path().join("tokens")), ..Issuer::default() };
+        let command = ["sh", "-c", TELLS_TOKEN];
+        let world = World::start_in(folder, &command, Mood::Ready, pace(), &issuer.start().await).await;
         world.configured.send_replace(Some(1));
         world.wait_for(2).await;
         let first = world.starts()[0];
