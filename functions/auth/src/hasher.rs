@@ -28,7 +28,7 @@ static NOBODYS: LazyLock<Option<PasswordHash>> = LazyLock::new(|| {
 /// no other request.
 pub(crate) struct Hasher {
     slots: Arc<Semaphore>,
-    /// Memory that no computation has now: as many as there were ever computations at once.
+    /// Memory that no computation uses now; at most one for each slot.
     memories: Arc<Mutex<Vec<HashMemory>>>,
     randomness: Arc<dyn Randomness>,
     metrics: Metrics,
@@ -68,8 +68,8 @@ impl Hasher {
             .map_err(|_| ApiError::unavailable("all cores compute hashes of passwords"))?
             .map_err(|_| ApiError::internal("the hasher has ended"))?;
         self.metrics.count(Metric::PasswordHashed);
-        // The slot goes with the computation, which goes on where whoever waits for it gives up.
         let memories = Arc::clone(&self.memories);
+        // The slot goes with the computation, which goes on where whoever waits for it gives up.
         let computed = tokio::task::spawn_blocking(move || {
             let free = || memories.lock().unwrap_or_else(PoisonError::into_inner);
             let mut memory = free().pop().unwrap_or_default();

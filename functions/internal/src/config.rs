@@ -123,7 +123,7 @@ impl App {
             )?;
             let tokens_due_at = due_at(&records);
             if !has_replaced && tokens_due_at.is_some_and(|due_at| due_at <= self.now()) {
-                // Of a bot that was paused or in another pool when its token was due.
+                // The token of a bot that was paused, or in another pool, when it was due.
                 has_replaced = true;
                 self.replace_due_tokens(&read.pool).await?;
                 read = self.read_pool(&pool, generation).await?;

@@ -145,7 +145,7 @@ impl HashMemory {
         }
         let mut hash = [0; HASH_LENGTH];
         let computed = argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut self.0);
-        // What led to the hash is nobody's any more.
+        // Wipes the intermediate state, from which the password could be tried.
         self.0.fill(Block::new());
         computed.map(|()| hash).map_err(|_| HashFailed)
     }

@@ -169,6 +169,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_functions_own_lines_are_logged() {
+        let functions = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions")).unwrap();
+        let functions: Vec<_> = functions.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(functions.len() >= 6, "{functions:?}");
+        let (targets, _) = targets(None);
+        for function in functions {
+            assert!(OURS.contains(&function.as_str()), "{function}");
+            assert!(targets.would_enable(&function, &Level::INFO), "{function}");
+        }
+    }
+
+    #[test]
     fn a_spans_fields_stand_beside_those_of_the_line() {
         let line =
             r#"{"level":"WARN","message":"x","reason":"y","span":{"attempt":2,"requestId":"r-1","name":"delivery"}}"#;

@@ -1,7 +1,7 @@
 //! Bot tokens that end, and their replacement in time.
 //!
-//! Of any number of readers who find a token due, one replaces it: whoever moves the row's `refreshAt` on from the time that
-//! all of them have read. A pool's row says when the first token of its configuration is due, so that a poll finds out without
+//! One of any number of readers replaces a token that is due: the one whose write moves the row's `refreshAt` on from the time
+//! that all of them have read. A pool's row says when the first token of its configuration is due, so that a poll finds out without
 //! a call of its own.
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
@@ -14,7 +14,7 @@ use crate::{
     attribute::{attributes, names, number, schema, text, time},
     backoff::Backoff,
     batch::RowKey,
-    channel_credentials::{BotToken, Kind, cell, refresh_token_cell},
+    channel_credentials::{BotToken, Kind, SEAL, cell, refresh_token_cell},
     error::{CallError, Condition},
     row::Row,
     store::built,
@@ -28,6 +28,9 @@ pub const REFRESH_BEFORE: SignedDuration = SignedDuration::from_hours(2);
 /// How long whoever replaces a token has for it. Where nothing came of it, the next reader tries again then.
 pub const REFRESH_CLAIM: SignedDuration = SignedDuration::from_mins(1);
 
+const SEAL_ROTATING: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now, #refreshToken = :refreshToken, \
+    #endsAt = :endsAt, #refreshAt = :refreshAt, #revision = if_not_exists(#revision, :start) + :one REMOVE #expiresAt";
+
 /// A token that is to be replaced.
 #[derive(Clone, Debug)]
 pub struct DueToken {
@@ -35,7 +38,7 @@ pub struct DueToken {
     pub channel: ChannelId,
     /// The channel's bot.
     pub bot: BotId,
-    /// What the next token is asked for with.
+    /// Secret that Slack gives the next token for.
     pub refresh_token: SecretString,
     /// When the token ends.
     pub ends_at: Timestamp,
@@ -51,35 +54,38 @@ fn refresh_at(now: Timestamp, ends_at: Timestamp) -> Timestamp {
 }
 
 impl Store {
-    /// The action that seals a token that ends, on the condition that the one before it is claimed as `due` says.
-    pub(crate) fn seal_rotating(
+    /// The action that seals a bot token and, of one that ends, what replaces it. Where `claimed` is given, on the condition that
+    /// the token before it is still claimed so.
+    pub(crate) fn seal_bot_token(
         &self,
         channel: &ChannelId,
         token: &BotToken,
-        due: Option<&DueToken>,
+        claimed: Option<&DueToken>,
     ) -> Result<TransactWriteItem, StoreError> {
-        let Some(rotation) = &token.rotation else { return self.seal_bot_token(channel, token) };
-        let update = "SET #schema = :schema, #value = :value, #updatedAt = :now, #refreshToken = :refreshToken, \
-            #endsAt = :endsAt, #refreshAt = :refreshAt, #revision = if_not_exists(#revision, :start) + :one \
-            REMOVE #expiresAt";
+        let (now, domain) = (self.now(), Kind::BotToken.domain());
         let mut condition = "(attribute_not_exists(#channel) OR #schema = :schema)".to_owned();
-        let now = self.now();
         let mut values = attributes([
             (":schema", schema()),
-            (":value", self.seal(Kind::BotToken.domain(), &cell(channel, Kind::BotToken), &token.value)?),
+            (":value", self.seal(domain, &cell(channel, Kind::BotToken), &token.value)?),
             (":now", time(now)),
             (":start", number(self.first_revision())),
             (":one", number(1)),
-            (
-                ":refreshToken",
-                self.seal(Kind::BotToken.domain(), &refresh_token_cell(channel), &rotation.refresh_token)?,
-            ),
-            (":endsAt", time(rotation.ends_at)),
-            (":refreshAt", time(refresh_at(now, rotation.ends_at))),
         ]);
-        if let Some(due) = due {
+        let update = match &token.rotation {
+            None => SEAL,
+            Some(rotation) => {
+                let refresh_token = self.seal(domain, &refresh_token_cell(channel), &rotation.refresh_token)?;
+                values.extend(attributes([
+                    (":refreshToken", refresh_token),
+                    (":endsAt", time(rotation.ends_at)),
+                    (":refreshAt", time(refresh_at(now, rotation.ends_at))),
+                ]));
+                SEAL_ROTATING
+            }
+        };
+        if let Some(claimed) = claimed {
             condition.push_str(" AND #revision = :revision AND #refreshAt = :claim");
-            values.extend(attributes([(":revision", number(due.revision)), (":claim", time(due.refresh_at))]));
+            values.extend(attributes([(":revision", number(claimed.revision)), (":claim", time(claimed.refresh_at))]));
         }
         let update = Update::builder()
             .table_name(self.table_name(TABLE))
@@ -190,7 +196,7 @@ impl Store {
     pub async fn keep_refreshed(&self, claimed: &DueToken, token: &BotToken) -> Result<bool, StoreError> {
         let mut backoff = Backoff::of_race();
         loop {
-            let mut actions = vec![self.seal_rotating(&claimed.channel, token, Some(claimed))?];
+            let mut actions = vec![self.seal_bot_token(&claimed.channel, token, Some(claimed))?];
             actions.extend(self.raise_revision_of_bots_pool(&claimed.bot).await?);
             match self.transact_write(actions).await {
                 Ok(()) => return Ok(true),

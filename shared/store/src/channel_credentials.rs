@@ -68,7 +68,7 @@ pub struct BotToken {
 /// How a token that ends is replaced.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    /// What the next token is asked for with.
+    /// Secret that the platform gives the next token for.
     pub refresh_token: SecretString,
     /// When the token ends.
     pub ends_at: Timestamp,
@@ -98,18 +98,6 @@ pub(crate) fn refresh_token_cell(channel: &ChannelId) -> Cell<'_> {
 }
 
 impl Store {
-    /// The action that seals a bot token, and what it is replaced with.
-    pub(crate) fn seal_bot_token(
-        &self,
-        channel: &ChannelId,
-        token: &BotToken,
-    ) -> Result<TransactWriteItem, StoreError> {
-        match &token.rotation {
-            None => self.seal_credential(channel, Kind::BotToken, &token.value),
-            Some(_) => self.seal_rotating(channel, token, None),
-        }
-    }
-
     /// The condition that a channel's bot token is the one of this revision.
     pub(crate) fn check_bot_token(&self, channel: &ChannelId, revision: u64) -> Result<TransactWriteItem, StoreError> {
         let condition = "#revision = :revision";
@@ -170,8 +158,8 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// What a credential's revisions count from: random, so that no revision names two values, also where a channel was deleted
-    /// and connected anew under its id.
+    /// A random start of a credential's revisions, so that no revision names two values, also where a channel was deleted and
+    /// connected anew under its id.
     pub(crate) fn first_revision(&self) -> u64 {
         let mut bytes = [0; 6];
         self.randomness().fill(&mut bytes);
@@ -264,7 +252,7 @@ impl Store {
 }
 
 // A credential that is replaced has no end any more.
-const SEAL: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now, \
+pub(crate) const SEAL: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now, \
     #revision = if_not_exists(#revision, :start) + :one REMOVE #expiresAt, #refreshToken, #endsAt, #refreshAt";
 
 const SEAL_MISSING: &str = "SET #schema = if_not_exists(#schema, :schema), #value = if_not_exists(#value, :value), \

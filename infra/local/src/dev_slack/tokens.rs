@@ -11,7 +11,7 @@ pub(super) const LIFE: SignedDuration = SignedDuration::from_hours(12);
 /// How often a refresh token counts: Slack answers one again whose answer was lost.
 const REFRESHES: u32 = 2;
 
-/// What was given out.
+/// The codes, bot tokens and refresh tokens that count.
 #[derive(Default)]
 pub(super) struct Tokens {
     codes: Vec<Code>,
@@ -63,7 +63,7 @@ impl Tokens {
         }
     }
 
-    /// What an answer holds of the token that a code is exchanged for. `random` is a text that nothing else has.
+    /// Exchanges a code: the fields of the answer that hold the token. `random` is a text that nothing else has.
     pub(super) fn exchange(&mut self, code: &str, random: &str, now: Timestamp) -> Option<Value> {
         let index = self.codes.iter().position(|known| known.text == code)?;
         let Code { rotates, .. } = self.codes.remove(index);
@@ -75,7 +75,7 @@ impl Tokens {
         Some(json!({ "access_token": text }))
     }
 
-    /// What an answer holds of the token that a refresh token is exchanged for.
+    /// Exchanges a refresh token: the fields of the answer that hold the next token.
     pub(super) fn refresh(&mut self, refresh_token: &str, random: &str, now: Timestamp) -> Option<Value> {
         let known = self.replacing.iter_mut().find(|known| known.text == refresh_token && known.left > 0)?;
         known.left -= 1;

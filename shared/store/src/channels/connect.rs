@@ -192,7 +192,7 @@ impl Store {
             SigningSource::Stored => {}
         }
         if let Some(bot_token) = &new.bot_token {
-            actions.push(self.seal_bot_token(id, bot_token)?);
+            actions.push(self.seal_bot_token(id, bot_token, None)?);
         }
         if let Some(pool) = &bot.pool {
             actions.push(self.raise_pool_revision(pool, PoolChange::RevisionAlone)?);

@@ -40,7 +40,7 @@ pub struct Snapshot {
 /// A configuration that is to be published.
 #[derive(Clone, Debug)]
 pub struct Publication<'a> {
-    /// What built it.
+    /// Generator that built it.
     pub generator: &'a str,
     /// The digest of the configuration with its references.
     pub hash: Digest,
@@ -48,7 +48,7 @@ pub struct Publication<'a> {
     pub config: Vec<u8>,
     /// Becomes the pool's gateway token where it has none yet.
     pub gateway_token: Option<&'a SecretString>,
-    /// What becomes of the pool's key to the models.
+    /// Change of the pool's key to the models.
     pub models_key: ModelsKeyChange<'a>,
     /// When the first of the bot tokens in it is to be replaced.
     pub tokens_due_at: Option<Timestamp>,

@@ -50,7 +50,7 @@ async fn of_any_number_who_find_a_token_due_one_replaces_it() {
     let after =
         (revisions(&world).await, world.store.pool_configuration(&pool()).await.unwrap().unwrap().pool.revision);
     assert_eq!((after.0[2] - before.0[2], after.1 - before.1), (1, 1));
-    // What is kept again, since its answer was lost, changes nothing.
+    // Keeping it again, as after a lost answer, changes nothing.
     assert!(!world.store.keep_refreshed(&claimed, &issued(&world, "three")).await.unwrap());
     assert_eq!(revisions(&world).await, after.0);
     world.clock.advance(hours(10));
@@ -73,7 +73,9 @@ async fn a_replacement_that_comes_after_a_new_connection_or_an_end_is_dropped() 
     let (world, found) = with_due_token().await;
     let claimed = world.store.claim_token(&found).await.unwrap().unwrap();
     connect(&world, "anew").await;
-    assert!(!world.store.keep_refreshed(&claimed, &issued(&world, "two")).await.unwrap());
+    for late in [issued(&world, "two"), "one that does not end".into()] {
+        assert!(!world.store.keep_refreshed(&claimed, &late).await.unwrap());
+    }
     world.clock.advance(hours(12));
     let [found] = due(&world).await.try_into().unwrap();
     assert_eq!(found.refresh_token.expose_secret(), "refresh anew");
