@@ -56,8 +56,8 @@ pub enum Exchange {
 pub enum Refresh {
     /// This token, which lives so many seconds; its own refresh token is `refresh-` and it.
     Good(&'static str, u32),
-    /// The same, and the answer is lost on its way.
-    Lost(&'static str, u32),
+    /// A token whose answer is lost on its way.
+    Lost,
     /// This error.
     Error(&'static str),
 }
@@ -289,7 +289,7 @@ fn refreshed(shared: &Shared, form: &Bytes) -> Response {
             "team": { "id": "T0ONE", "name": "A team" }, "enterprise": null, "is_enterprise_install": false,
         }))
         .into_response(),
-        Some(Refresh::Lost(..)) => page(502),
+        Some(Refresh::Lost) => page(502),
         Some(Refresh::Error(code)) => error(code),
     }
 }

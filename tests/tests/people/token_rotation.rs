@@ -113,7 +113,7 @@ async fn a_heartbeat_tells_a_pool_to_poll_once_a_token_is_due() {
 async fn a_replacement_whose_answer_was_lost_is_asked_for_again() {
     let (system, stand_in) = started().await;
     installed(&system, &stand_in).await;
-    stand_in.refresh("refresh-xoxe.xoxb-1", Refresh::Lost("xoxe.xoxb-2", LIFE));
+    stand_in.refresh("refresh-xoxe.xoxb-1", Refresh::Lost);
     assert_eq!(token(&system).await.as_deref(), Some("xoxe.xoxb-1"));
     system.clock.advance(10 * HOUR);
     for _ in 0..3 {
