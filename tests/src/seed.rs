@@ -52,6 +52,15 @@ pub async fn pool(system: &System, id: &str, address: Option<&str>) -> PoolId {
 
 /// Sets a text attribute of the row with this id, past all functions.
 pub async fn set(system: &System, table: Table, id: &str, attribute: &str, value: &str) {
+    set_attribute(system, table, id, attribute, AttributeValue::S(value.to_owned())).await;
+}
+
+/// Sets an attribute of the row with this id to a set of texts, past all functions.
+pub async fn set_texts(system: &System, table: Table, id: &str, attribute: &str, values: &[String]) {
+    set_attribute(system, table, id, attribute, AttributeValue::Ss(values.to_vec())).await;
+}
+
+async fn set_attribute(system: &System, table: Table, id: &str, attribute: &str, value: AttributeValue) {
     let update = Client::new(&system.stack.platform().aws).update_item();
     let update = update.table_name(format!("portcullis-local-{}", table.name()));
     let update = update
@@ -59,7 +68,7 @@ pub async fn set(system: &System, table: Table, id: &str, attribute: &str, value
         .update_expression("SET #attribute = :value")
         .condition_expression("attribute_exists(id)")
         .expression_attribute_names("#attribute", attribute)
-        .expression_attribute_values(":value", AttributeValue::S(value.to_owned()));
+        .expression_attribute_values(":value", value);
     update.send().await.expect("the row is there and is written");
 }
 

@@ -43,17 +43,8 @@ async fn a_person_keeps_bots(system: &System, slack_api: &StandInSlack) {
     ok(Method::PATCH, &format!("/bots/{}", second.as_str().unwrap()), json!({ "slug": "other" })).await;
     ok(Method::DELETE, &format!("/bots/{}", second.as_str().unwrap()), Value::Null).await;
 
-    let begun = person
-        .v1(Method::GET, &format!("/channels/slack/oauth-url?botId={}", bot.as_str().unwrap()), Value::Null)
-        .await;
-    let cookie = begun.header("set-cookie").split(';').next().unwrap().to_owned();
-    let consent: reqwest::Url = begun.json()["url"].as_str().unwrap().parse().unwrap();
-    let state = consent.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
-    slack_api.exchange("a-code", Exchange::Good(Installed::new("xoxb-installed", "T0IDA", "A0PLATFORM")));
-    let callback = format!("/api/oauth/slack/callback?code=a-code&state={state}");
-    let cookies = format!("{}; {cookie}", person.cookie());
-    let ended = send(system.request(Method::GET, &callback).header("cookie", cookies)).await;
-    assert!(ended.header("location").contains("success=true"), "{ended:?}");
+    add_to_slack(system, slack_api, &person, bot.as_str().unwrap()).await;
+    another_person_joins(system, slack_api).await;
 
     let url = "https://ida.example.com/";
     let key = format!("agent:{}:main", bot.as_str().unwrap());
@@ -69,6 +60,28 @@ async fn a_person_keeps_bots(system: &System, slack_api: &StandInSlack) {
     for list in ["/sessions", "/artifacts", "/channels", "/bots"] {
         ok(Method::GET, list, Value::Null).await;
     }
+    let deleted = person.post("delete-user", &json!({ "password": "correct horse battery" })).await;
+    assert_eq!(deleted.status, 200, "{deleted:?}");
+}
+
+/// A person adds the platform's app to a workspace.
+async fn add_to_slack(system: &System, slack_api: &StandInSlack, person: &Person<'_>, bot: &str) {
+    let begun = person.v1(Method::GET, &format!("/channels/slack/oauth-url?botId={bot}"), Value::Null).await;
+    let cookie = begun.header("set-cookie").split(';').next().unwrap().to_owned();
+    let consent: reqwest::Url = begun.json()["url"].as_str().unwrap().parse().unwrap();
+    let state = consent.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    slack_api.exchange("a-code", Exchange::Good(Installed::new("xoxb-installed", "T0IDA", "A0PLATFORM")));
+    let callback = format!("/api/oauth/slack/callback?code=a-code&state={state}");
+    let cookies = format!("{}; {cookie}", person.cookie());
+    let ended = send(system.request(Method::GET, &callback).header("cookie", cookies)).await;
+    assert!(ended.header("location").contains("success=true"), "{ended:?}");
+}
+
+/// A person who joins the workspace's channel, and deletes the account with the membership.
+async fn another_person_joins(system: &System, slack_api: &StandInSlack) {
+    let person = Person::new(system, "joe@example.com").registered("correct horse battery").await;
+    let bot = person.v1(Method::POST, "/bots", json!({ "name": "One", "modelId": "a-model" })).await;
+    add_to_slack(system, slack_api, &person, bot.json()["id"].as_str().unwrap()).await;
     let deleted = person.post("delete-user", &json!({ "password": "correct horse battery" })).await;
     assert_eq!(deleted.status, 200, "{deleted:?}");
 }

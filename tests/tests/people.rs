@@ -10,6 +10,8 @@ mod dev_slack;
 mod install;
 #[path = "people/lists.rs"]
 mod lists;
+#[path = "people/members.rs"]
+mod members;
 #[path = "people/profile.rs"]
 mod profile;
 #[path = "people/token_rotation.rs"]

@@ -22,8 +22,8 @@ use crate::{
 };
 pub use create::{CreateBotError, NewBot};
 pub use delete::DeleteBotError;
-pub use owner_row::MAXIMUM_OWNED_BOTS;
-pub(crate) use owner_row::{owned_bots, owner_key};
+pub use owner_row::{Belongings, MAXIMUM_OWNED_BOTS};
+pub(crate) use owner_row::{is_closed, joined_channels, owned_bots, owner_key};
 pub use update::{BotUpdate, Change, SetBotStatusError, UpdateBotError};
 
 const TABLE: Table = Table::Bots;

@@ -4,13 +4,14 @@ mod connect;
 mod delete;
 mod end;
 mod list;
+mod members;
 mod owned;
 
 use std::{fmt, str::FromStr};
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::Timestamp;
-use portcullis_auth::{BotId, ChannelId, SigningSecret};
+use portcullis_auth::{BotId, ChannelId, SigningSecret, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
 };
 pub use connect::{ConnectError, NewSlackChannel, SigningSource};
 pub use end::{ChannelEnd, ENDED_SECRET_RETENTION, EndOutcome};
+pub use members::{JoinError, MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS};
 pub use owned::ChannelState;
 
 const TABLE: Table = Table::Channels;
@@ -101,6 +103,8 @@ pub struct Channel {
     pub platform_app: bool,
     /// When Slack last told that it holds back events of its app.
     pub rate_limited_at: Option<Timestamp>,
+    /// People who added the platform's app to a workspace that another person's bot is connected to: they see the channel.
+    pub members: Vec<UserId>,
     /// When it was first connected.
     pub created_at: Timestamp,
     /// When its row last changed.
@@ -133,6 +137,7 @@ impl Channel {
             bot_user_id: row.optional_text("botUserId")?.map(str::to_owned),
             platform_app: row.boolean("platformApp")?,
             rate_limited_at: row.optional_parsed("rateLimitedAt")?,
+            members: row.set("members")?,
             created_at: row.time("createdAt")?,
             updated_at: row.time("updatedAt")?,
         })

@@ -54,13 +54,13 @@ pub use auth_sessions::{
 pub use bot_access::{BotAccessError, BotReach};
 pub use bot_token_refresh::{DueToken, REFRESH_BEFORE, REFRESH_CLAIM};
 pub use bots::{
-    Bot, BotStatus, BotUpdate, Change, CreateBotError, DeleteBotError, InvalidBotStatus, MAXIMUM_BOTS,
+    Belongings, Bot, BotStatus, BotUpdate, Change, CreateBotError, DeleteBotError, InvalidBotStatus, MAXIMUM_BOTS,
     MAXIMUM_OWNED_BOTS, NewBot, SetBotStatusError, UpdateBotError,
 };
 pub use channel_credentials::{BotToken, Rotation};
 pub use channels::{
     Channel, ChannelEnd, ChannelError, ChannelState, ChannelStatus, ConnectError, ENDED_SECRET_RETENTION, EndOutcome,
-    InvalidChannelStatus, MAXIMUM_CHANNELS, NewSlackChannel, SigningSource,
+    InvalidChannelStatus, JoinError, MAXIMUM_CHANNELS, MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS, NewSlackChannel, SigningSource,
 };
 pub use chat_sessions::{
     ChatId, InvalidChatId, InvalidSessionStatus, MAXIMUM_METADATA_BYTES, MessageSeen, NewSession, Resolution,

@@ -1,10 +1,11 @@
-//! `DELETE /v1/channels/{id}`: disconnects one of the caller's channels: its credentials and its route go with it.
+//! `DELETE /v1/channels/{id}`: disconnects one of the caller's channels: its credentials and its route go with it. A channel that
+//! the caller has joined stays, and the caller's membership ends.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::User};
-use portcullis_store::{BotReach, ChannelError};
+use portcullis_store::ChannelError;
 
 use super::{ChannelPath, not_found};
 use crate::{App, Deleted};
@@ -21,7 +22,7 @@ pub(crate) async fn handle(
     caller: User,
     ChannelPath(channel): ChannelPath,
 ) -> Result<Json<Deleted>, ApiError> {
-    match app.store.delete_channel(BotReach::Owner(&caller.id), &channel).await {
+    match app.store.disconnect_channel(&caller.id, &channel).await {
         Ok(()) => Ok(Deleted::done()),
         Err(ChannelError::NotFound) => Err(not_found()),
         Err(ChannelError::Store(error)) => Err(error.into()),

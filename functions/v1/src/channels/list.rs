@@ -1,4 +1,4 @@
-//! `GET /v1/channels`: the channels of the caller's bots.
+//! `GET /v1/channels`: the channels of the caller's bots, and those that the caller has joined.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Channel;
 use crate::App;
 
-/// The channels. A bot has at most 20 and a person at most 50 bots, so that the list has no pages.
+/// The channels. A bot has at most 20, a person at most 50 bots and 100 channels of others, so that the list has no pages.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = OwnChannels)]
 pub(crate) struct Response {
@@ -23,7 +23,6 @@ pub(crate) struct Response {
     responses((status = 200, body = Response), openapi::Refusals),
 )]
 pub(crate) async fn handle(State(app): State<Arc<App>>, caller: User) -> Result<Json<Response>, ApiError> {
-    let bots = app.store.bots_of(&caller.id).await?;
-    let channels = app.store.channels_of(&bots).await?;
+    let channels = app.store.channels_of(&caller.id).await?;
     Ok(Json(Response { channels: channels.into_iter().map(Channel::from).collect() }))
 }

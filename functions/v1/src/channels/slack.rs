@@ -43,19 +43,19 @@ impl App {
         }
     }
 
-    /// Id of the channel of a team and an app: the one that it has, else a new one.
+    /// Id of the channel of a team and an app: the one that it has, else a new one. The channel of another bot gives way where the
+    /// workspace has uninstalled its app: it would keep the workspace from everyone else for good.
     ///
     /// # Errors
-    /// [`ConnectError::RouteTaken`] where it is another bot's.
+    /// [`ConnectError::RouteTaken`] where another bot's channel is in use.
     async fn channel_to_connect(&self, bot: &BotId, team: &SlackId, app: &SlackId) -> Result<ChannelId, ConnectError> {
         match self.store.slack_route(team, app).await? {
-            Some(route) if route.bot == *bot => Ok(route.channel),
-            Some(_) => Err(ConnectError::RouteTaken),
-            None => {
-                let id = front::new_request_id(&*self.randomness).parse();
-                Ok(id.unwrap_or_else(|_| unreachable!("a UUID is an id")))
-            }
+            Some(route) if route.bot == *bot => return Ok(route.channel),
+            Some(route) if !self.store.release_channel(&route.channel).await? => return Err(ConnectError::RouteTaken),
+            Some(_) | None => {}
         }
+        let id = front::new_request_id(&*self.randomness).parse();
+        Ok(id.unwrap_or_else(|_| unreachable!("a UUID is an id")))
     }
 }
 

@@ -3,9 +3,11 @@
 //! The row lies in `bots` under an id that no bot can have, beside the slugs' claims. Each transaction that gives a bot an owner
 //! or takes it away writes the row too, so that it is always true, which an index is not. An owner whose account is being
 //! deleted gets no further bot: the row is closed before the bots that it names are deleted.
+//!
+//! It also names the channels of others that the owner has joined. Whether they are a member of one is decided by the channel's row.
 
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
-use portcullis_auth::{BotId, UserId};
+use portcullis_auth::{BotId, ChannelId, UserId};
 
 use super::TABLE;
 use crate::{
@@ -18,6 +20,15 @@ use crate::{
 
 /// Bots that one person may have.
 pub const MAXIMUM_OWNED_BOTS: usize = 50;
+
+/// All that an owner's row names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Belongings {
+    /// The owner's bots.
+    pub bots: Vec<BotId>,
+    /// The channels of others that the owner has joined; some may be gone.
+    pub joined_channels: Vec<ChannelId>,
+}
 
 /// Key of an owner's row. No id of a user holds a control character, so that it is no bot's and no claim's.
 fn id(user: &UserId) -> String {
@@ -33,8 +44,13 @@ pub(crate) fn owned_bots(row: Option<&Item>) -> Result<Vec<BotId>, StoreError> {
     row.map_or_else(|| Ok(Vec::new()), |item| Row::new(TABLE, item)?.set("ownedBots"))
 }
 
+/// Ids of the channels of others that an owner's row names, in their order; none where there is no row yet.
+pub(crate) fn joined_channels(row: Option<&Item>) -> Result<Vec<ChannelId>, StoreError> {
+    row.map_or_else(|| Ok(Vec::new()), |item| Row::new(TABLE, item)?.set("joinedChannels"))
+}
+
 /// Whether the owner's account is being deleted, by the row that refused a further bot.
-pub(super) fn is_closed(row: &Item) -> bool {
+pub(crate) fn is_closed(row: &Item) -> bool {
     row.contains_key("closedAt")
 }
 
@@ -64,24 +80,65 @@ impl Store {
     /// The action that takes a bot off its owner's row.
     pub(super) fn leave_owner(&self, user: &UserId, bot: &BotId) -> Result<TransactWriteItem, StoreError> {
         let update = "SET #schema = :schema, #updatedAt = :now DELETE #ownedBots :bots";
+        let values = attributes([(":schema", schema()), (":now", time(self.now())), (":bots", text_set([bot]))]);
+        self.update_owner(user, update, None, values)
+    }
+
+    /// The action that names the channels that an owner has joined, on the condition that they are those that were read and that
+    /// the row is open.
+    pub(crate) fn set_joined_channels(
+        &self,
+        user: &UserId,
+        read: &[ChannelId],
+        joined: &[ChannelId],
+    ) -> Result<TransactWriteItem, StoreError> {
+        let update = "SET #schema = :schema, #updatedAt = :now, #joinedChannels = :joined";
+        let mut values =
+            attributes([(":schema", schema()), (":now", time(self.now())), (":joined", text_set(joined))]);
+        let condition = if read.is_empty() {
+            "attribute_not_exists(#closedAt) AND attribute_not_exists(#joinedChannels)"
+        } else {
+            values.insert(":read".to_owned(), text_set(read));
+            "attribute_not_exists(#closedAt) AND #joinedChannels = :read"
+        };
+        self.update_owner(user, update, Some(condition), values)
+    }
+
+    /// The action that takes a channel off those that an owner has joined.
+    pub(crate) fn forget_joined_channel(
+        &self,
+        user: &UserId,
+        channel: &ChannelId,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let update = "SET #schema = :schema, #updatedAt = :now DELETE #joinedChannels :channels";
+        let values =
+            attributes([(":schema", schema()), (":now", time(self.now())), (":channels", text_set([channel]))]);
+        self.update_owner(user, update, None, values)
+    }
+
+    fn update_owner(
+        &self,
+        user: &UserId,
+        update: &str,
+        condition: Option<&str>,
+        values: Item,
+    ) -> Result<TransactWriteItem, StoreError> {
         let update = Update::builder()
             .table_name(self.table_name(TABLE))
             .key("id", text(id(user)))
             .update_expression(update)
-            .set_expression_attribute_names(names(&[update]))
-            .set_expression_attribute_values(Some(attributes([
-                (":schema", schema()),
-                (":now", time(self.now())),
-                (":bots", text_set([bot])),
-            ])));
+            .set_condition_expression(condition.map(str::to_owned))
+            .set_expression_attribute_names(names(&[update, condition.unwrap_or_default()]))
+            .set_expression_attribute_values(Some(values));
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// Closes an owner's row: from then on the owner gets no further bot. Returns those that it names: one call.
+    /// Closes an owner's row: from then on the owner gets no further bot and joins no channel. Returns what it
+    /// names: one call.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn close_owner(&self, user: &UserId) -> Result<Vec<BotId>, StoreError> {
+    pub async fn close_owner(&self, user: &UserId) -> Result<Belongings, StoreError> {
         let update = "SET #schema = :schema, #closedAt = if_not_exists(#closedAt, :now)";
         let request = self
             .client()
@@ -93,6 +150,7 @@ impl Store {
             .set_expression_attribute_values(Some(attributes([(":schema", schema()), (":now", time(self.now()))])))
             .return_values(ReturnValue::AllNew);
         let output = self.call(|| request.clone().send()).await?;
-        owned_bots(output.attributes.as_ref())
+        let row = output.attributes.as_ref();
+        Ok(Belongings { bots: owned_bots(row)?, joined_channels: joined_channels(row)? })
     }
 }

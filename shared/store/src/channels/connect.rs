@@ -1,6 +1,6 @@
 //! Connecting a Slack channel to a bot.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::Timestamp;
 use portcullis_auth::{BotId, ChannelId};
 use secrecy::SecretString;
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::{Channel, ChannelStatus, MAXIMUM_CHANNELS, TABLE};
 use crate::{
     Bot, BotReach, BotStatus, SlackId, Store, StoreError,
-    attribute::{SCHEMA, attributes, names, schema, text, time},
+    attribute::{Item, SCHEMA, attributes, names, schema, text, time},
     backoff::Backoff,
     channel_credentials::{BotToken, Kind},
     error::{CallError, Condition},
@@ -99,6 +99,7 @@ impl NewSlackChannel {
             bot_user_id: self.bot_user_id.clone().or_else(|| known?.bot_user_id.clone()),
             platform_app,
             rate_limited_at: None,
+            members: known.map(|known| known.members.clone()).unwrap_or_default(),
             created_at: known.map_or(now, |known| known.created_at),
             updated_at: now,
         })
@@ -174,7 +175,7 @@ impl Store {
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let id = &channel.id;
         let mut actions = vec![
-            self.put_channel(channel, known)?,
+            self.write_channel(channel, known)?,
             self.put_route(channel)?,
             self.change_bot(bot, BotChange::AddChannel(id))?,
             match &new.delivery_secret {
@@ -217,18 +218,10 @@ impl Store {
         hex::encode(bytes).into()
     }
 
-    /// Writes a channel's row, on the condition that it is as it was read.
-    fn put_channel(&self, channel: &Channel, known: Option<&Channel>) -> Result<TransactWriteItem, StoreError> {
-        let condition = match known {
-            None => "attribute_not_exists(#id)",
-            Some(_) => {
-                "#schema = :schema AND #bot = :bot AND #teamId = :teamId AND #appId = :appId AND #status = :read \
-                 AND #platformApp = :platformApp"
-            }
-        };
+    /// Writes a channel's row, on the condition that it is as it was read. Its members stay as they are by then.
+    fn write_channel(&self, channel: &Channel, known: Option<&Channel>) -> Result<TransactWriteItem, StoreError> {
         let mut row = attributes([
             (SCHEMA, schema()),
-            ("id", text(&channel.id)),
             ("bot", text(&channel.bot)),
             ("channelType", text(&channel.channel_type)),
             ("accountId", text(&channel.account_id)),
@@ -241,22 +234,27 @@ impl Store {
         ]);
         row.extend(channel.team_name.iter().map(|name| ("teamName".to_owned(), text(name))));
         row.extend(channel.bot_user_id.iter().map(|user| ("botUserId".to_owned(), text(user))));
-        let values = known.map(|known| {
-            attributes([
-                (":schema", schema()),
-                (":bot", text(&channel.bot)),
-                (":teamId", text(&channel.team_id)),
-                (":appId", text(&channel.app_id)),
-                (":read", text(known.status)),
-                (":platformApp", AttributeValue::Bool(known.platform_app)),
-            ])
-        });
-        let put = Put::builder()
+        let assignments: Vec<_> = row.keys().map(|name| format!("#{name} = :{name}")).collect();
+        let update = format!("SET {} REMOVE #rateLimitedAt", assignments.join(", "));
+        let mut values: Item = row.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
+        let condition = match known {
+            None => "attribute_not_exists(#id)",
+            Some(known) => {
+                values.extend(attributes([
+                    (":readStatus", text(known.status)),
+                    (":readPlatformApp", AttributeValue::Bool(known.platform_app)),
+                ]));
+                "#schema = :schema AND #bot = :bot AND #teamId = :teamId AND #appId = :appId AND #status = :readStatus \
+                 AND #platformApp = :readPlatformApp"
+            }
+        };
+        let update_item = Update::builder()
             .table_name(self.table_name(TABLE))
-            .set_item(Some(row))
-            .condition_expression(condition)
-            .set_expression_attribute_names(names(&[condition]))
-            .set_expression_attribute_values(values);
-        Ok(TransactWriteItem::builder().put(built(put.build())?).build())
+            .key("id", text(&channel.id))
+            .set_expression_attribute_names(names(&[&update, condition]))
+            .set_expression_attribute_values(Some(values))
+            .update_expression(update)
+            .condition_expression(condition);
+        Ok(TransactWriteItem::builder().update(built(update_item.build())?).build())
     }
 }

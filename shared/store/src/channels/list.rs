@@ -26,7 +26,7 @@ impl Store {
         let scan = Scan {
             table: TABLE,
             projection: "#schema, #id, #bot, #channelType, #accountId, #status, #teamId, #appId, #teamName, \
-                #botUserId, #platformApp, #rateLimitedAt, #createdAt, #updatedAt",
+                #botUserId, #platformApp, #rateLimitedAt, #members, #createdAt, #updatedAt",
             filter: None,
         };
         let mut page = self.scan_page(scan, limit, after, Channel::from_item).await?;

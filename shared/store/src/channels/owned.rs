@@ -1,4 +1,4 @@
-//! Reading the channels of a person's own bots.
+//! Reading the channels that a person sees: those of their own bots and those that they have joined.
 
 use portcullis_auth::{ChannelId, UserId};
 
@@ -6,7 +6,7 @@ use super::{Channel, TABLE};
 use crate::{
     Bot, BotStatus, Pool, Store, StoreError,
     batch::RowKey,
-    bots::{owned_bots, owner_key},
+    bots::{joined_channels, owned_bots, owner_key},
 };
 
 /// A channel with what decides on whether it works.
@@ -21,22 +21,29 @@ pub struct ChannelState {
 }
 
 impl Store {
-    /// The channels of these bots, in the order of the bots and of their ids: one call.
+    /// The channels of a person's bots and those that the person has joined: in the order of the bots and of the channels' ids,
+    /// the joined ones last; two calls one after another. The bots come by an index, which may lag behind a change by a moment.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn channels_of(&self, bots: &[Bot]) -> Result<Vec<Channel>, StoreError> {
-        let keys: Vec<_> =
-            bots.iter().flat_map(|bot| &bot.channels).map(|id| RowKey::new(TABLE, [id.as_str()])).collect();
+    pub async fn channels_of(&self, user: &UserId) -> Result<Vec<Channel>, StoreError> {
+        let key = [owner_key(user)];
+        let (bots, owner) = tokio::try_join!(self.bots_of(user), self.get_rows(&key))?;
+        let joined = joined_channels(owner.first().and_then(Option::as_ref))?;
+        let own: Vec<_> = bots.iter().flat_map(|bot| &bot.channels).collect();
+        let ids = own.iter().copied().chain(joined.iter().filter(|id| !own.contains(id)));
+        let keys: Vec<_> = ids.map(|id| RowKey::new(TABLE, [id.as_str()])).collect();
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let rows = self.get_rows(&keys).await?;
         let channels = rows.iter().flatten().map(Channel::from_item).collect::<Result<Vec<_>, _>>()?;
-        Ok(channels.into_iter().filter(|channel| bots.iter().any(|bot| bot.id == channel.bot)).collect())
+        let is_seen =
+            |channel: &Channel| bots.iter().any(|bot| bot.id == channel.bot) || channel.members.contains(user);
+        Ok(channels.into_iter().filter(is_seen).collect())
     }
 
-    /// A channel of one of a person's own bots, read consistently: one call.
+    /// A channel of one of a person's own bots, or one that the person has joined, read consistently: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -45,19 +52,20 @@ impl Store {
         let [owner, channel] = self.get_rows(&keys).await?.try_into().unwrap_or_default();
         let bots = owned_bots(owner.as_ref())?;
         let channel = channel.as_ref().map(Channel::from_item).transpose()?;
-        Ok(channel.filter(|channel| bots.contains(&channel.bot)))
+        Ok(channel.filter(|channel| bots.contains(&channel.bot) || channel.members.contains(user)))
     }
 
-    /// A channel of one of a person's own bots with its bot and the bot's pool: three calls one after another, since each row
-    /// names the next.
+    /// A channel that a person sees, as [`Store::channel_of`] has it, with its bot and the bot's pool: three calls one after
+    /// another, since each row names the next.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn channel_state(&self, user: &UserId, channel: &ChannelId) -> Result<Option<ChannelState>, StoreError> {
         let Some(channel) = self.channel_of(user, channel).await? else { return Ok(None) };
         let bot = self.get_bot(&channel.bot).await?;
-        let owned = bot.filter(|bot| bot.status != BotStatus::Deleted && bot.user.as_ref() == Some(user));
-        let Some(bot) = owned else { return Ok(None) };
+        let is_seen = |bot: &Bot| bot.user.as_ref() == Some(user) || channel.members.contains(user);
+        let seen = bot.filter(|bot| bot.status != BotStatus::Deleted && is_seen(bot));
+        let Some(bot) = seen else { return Ok(None) };
         let pool = match &bot.pool {
             Some(pool) => self.get_pool(pool).await?,
             None => None,

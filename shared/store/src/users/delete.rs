@@ -5,7 +5,7 @@ use portcullis_auth::UserId;
 
 use super::{TABLE, UserError, email_key, key};
 use crate::{
-    BotReach, DeleteBotError, Store,
+    BotReach, ChannelError, DeleteBotError, Store,
     attribute::{attributes, names, number, text},
     backoff::Backoff,
     error::CallError,
@@ -13,13 +13,20 @@ use crate::{
 };
 
 impl Store {
-    /// Deletes an account with its bots, their channels and its sessions. The bots go first, each in its own transaction, after
+    /// Deletes an account with its bots, their channels, its memberships and its sessions. The bots go first, each in its own transaction, after
     /// the owner's row was closed: nothing is left that nobody can delete. It may be repeated where it failed half way.
     ///
     /// # Errors
     /// [`UserError`].
     pub async fn delete_user(&self, user: &UserId) -> Result<(), UserError> {
-        for bot in self.close_owner(user).await? {
+        let belongings = self.close_owner(user).await?;
+        for channel in &belongings.joined_channels {
+            match self.leave_channel(user, channel).await {
+                Ok(()) | Err(ChannelError::NotFound) => {}
+                Err(ChannelError::Store(error)) => return Err(error.into()),
+            }
+        }
+        for bot in belongings.bots {
             match self.delete_bot(BotReach::Owner(user), &bot).await {
                 // The operator deleted it or gave it to another person meanwhile.
                 Ok(()) | Err(DeleteBotError::NotFound) => {}

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header::LOCATION, request::Parts}
 use portcullis_auth::UserId;
 use portcullis_runtime::{ApiError, openapi, params, tier::Browser};
 use portcullis_store::{
-    BotReach, BotToken, Channel, ConnectError, NewSlackChannel, OauthState, OauthStateError, SigningSource, SlackId,
+    BotReach, BotToken, Channel, ConnectError, JoinError, NewSlackChannel, OauthState, OauthStateError, SigningSource, SlackId,
     StoreError,
 };
 use portcullis_upstream::{Installation, SlackError};
@@ -35,12 +35,14 @@ enum Failure {
     ExpiredState,
     /// Slack did not answer the exchange of the code.
     SlackUnavailable,
-    /// The workspace is connected to another bot.
+    /// The workspace is connected to another bot of the same person, or the app is a customer's own.
     ChannelTaken,
     /// The bot is gone.
     NoBot,
     /// The bot has its limit of channels.
     TooManyChannels,
+    /// The workspace's channel, or the person, has its limit of memberships.
+    TooManyMembers,
     /// The server has no Slack app.
     NotSetUp,
     /// Something that we depend on failed.
@@ -57,6 +59,7 @@ impl Failure {
             Self::ChannelTaken => "channel_taken",
             Self::NoBot => "no_bot",
             Self::TooManyChannels => "too_many_channels",
+            Self::TooManyMembers => "too_many_members",
             Self::NotSetUp => "not_set_up",
             Self::Unavailable => "unavailable",
         }
@@ -97,6 +100,18 @@ impl From<ConnectError> for Failure {
             ConnectError::ChannelTaken | ConnectError::RouteTaken => Self::ChannelTaken,
             ConnectError::NoSigningSecret => Self::Unavailable,
             ConnectError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Taken => Self::ChannelTaken,
+            JoinError::TooMany => Self::TooManyMembers,
+            // As for a person who is not signed in any more.
+            JoinError::Closed => Self::InvalidState,
+            JoinError::Store(error) => error.into(),
         }
     }
 }
@@ -170,21 +185,37 @@ impl App {
         if is_same { Ok(()) } else { Err(Failure::InvalidState) }
     }
 
+    /// Connects the workspace to the person's bot. Where it is connected to another person's already, the person joins that channel
+    /// instead: a workspace and app have one channel.
     async fn keep_install(&self, state: &OauthState, installation: Installation) -> Result<Channel, Failure> {
         let parsed = |id: &str| id.parse::<SlackId>().map_err(|_| Failure::SlackUnavailable);
         let (team_id, app_id) = (parsed(&installation.team)?, parsed(&installation.app)?);
-        let token = installation.bot_token;
-        let new = NewSlackChannel {
-            id: self.channel_to_connect(&state.bot, &team_id, &app_id).await?,
-            bot: state.bot.clone(),
-            team_id,
-            app_id,
-            team_name: installation.team_name,
-            bot_user_id: installation.bot_user,
-            bot_token: Some(BotToken::issued(token.value, token.rotation, self.now())),
-            signing: SigningSource::Platform,
-            delivery_secret: None,
+        let token = BotToken::issued(installation.bot_token.value, installation.bot_token.rotation, self.now());
+        let (team_name, bot_user_id) = (installation.team_name, installation.bot_user);
+        let connected = match self.channel_to_connect(&state.bot, &team_id, &app_id).await {
+            Ok(id) => {
+                let new = NewSlackChannel {
+                    id,
+                    bot: state.bot.clone(),
+                    team_id: team_id.clone(),
+                    app_id: app_id.clone(),
+                    team_name,
+                    bot_user_id,
+                    bot_token: Some(token.clone()),
+                    signing: SigningSource::Platform,
+                    delivery_secret: None,
+                };
+                self.store.connect_slack_channel(BotReach::Owner(&state.user), new).await
+            }
+            Err(error) => Err(error),
         };
-        Ok(self.store.connect_slack_channel(BotReach::Owner(&state.user), new).await?)
+        match connected {
+            Err(ConnectError::RouteTaken) => {
+                let joined = self.store.join_slack_channel(&state.user, (&team_id, &app_id), &token).await?;
+                // The other channel was disconnected at this moment.
+                joined.ok_or(Failure::Unavailable)
+            }
+            connected => Ok(connected?),
+        }
     }
 }
