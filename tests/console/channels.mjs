@@ -61,6 +61,35 @@ test("“Add to Slack” leads to the address that the server gives", async () =
     await person.leaves();
 });
 
+test("who adds the app to a workspace that another person connected joins it and may leave", async () => {
+    const owner = await Person.registered(address("owner"));
+    await makeBot(owner, "Countess", "countess");
+    await owner.open("/#/channels");
+    await owner.click("Add to Slack");
+    await owner.sees("Difference Engines is connected.");
+    const member = await Person.registered(address("member"));
+    await makeBot(member, "Duke", "duke");
+    await member.open("/#/channels");
+    await member.click("Add to Slack");
+    await member.sees("was connected by another person before");
+    await member.isAccessible("joined");
+    await member.screenshot("joined");
+    await member.click("See your channels", "link");
+    await member.sees("Another person's");
+    await member.misses("Event address");
+    await member.open("/");
+    await member.sees("You have joined Difference Engines, where the bot of another person answers.");
+    await member.open("/#/channels");
+    await member.page.locator(".card .danger-text").click();
+    await member.sees("Leave Slack Difference Engines?");
+    await member.click("Leave");
+    await member.misses("Another person's");
+    assert.deepEqual((await member.request("GET", "/v1/channels")).channels, []);
+    assert.equal((await owner.request("GET", "/v1/channels")).channels[0].status, "connected");
+    await member.leaves();
+    await owner.leaves();
+});
+
 test("a server without a Slack app says so and offers the other way", async () => {
     const person = await Person.registered(address("no-app"));
     await makeBot(person, "Bot", "bot");
@@ -86,6 +115,7 @@ test("the page after Slack's consent says how it went and leads only to this ori
         ["slack_unavailable", "Slack did not answer"],
         ["channel_taken", "connected to another bot already"],
         ["no_bot", "no bot to connect yet"],
+        ["too_many_members", "cannot join this workspace"],
         ["not_set_up", "no Slack app of its own"],
         ["<b>constructor", "Slack could not be connected"],
     ]) {

@@ -1,7 +1,10 @@
-// Slack's Web API, as far as connecting a channel calls it. A token that contains "bad" is refused, one with "no-scope" lacks the right to
+// Slack's Web API and consent page, as far as connecting a channel calls them. The page allows at once, and everyone who installs the app
+// is of one workspace.
+//
+// By hand: A token that contains "bad" is refused, one with "no-scope" lacks the right to
 // be told its app, and each names a workspace and an app of its own, so that no two people of a suite connect the same.
 //
-// Source: Slack, "Using the Slack Web API", and the pages of `auth.test` and `bots.info`.
+// Source: Slack, "Using the Slack Web API", "Installing with OAuth", and the pages of `auth.test`, `bots.info` and `oauth.v2.access`.
 
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
@@ -21,7 +24,26 @@ const answers = {
         ok: true,
         bot: { id: `B${id}`, deleted: false, name: "bot", app_id: `A${id}`, user_id: `U${id}` },
     }),
+    "/api/oauth.v2.access": () => ({
+        ok: true,
+        access_token: "xoxb-of-the-platforms-app",
+        token_type: "bot",
+        scope: "chat:write",
+        bot_user_id: "U0PLATFORM",
+        app_id: "A0PLATFORM",
+        team: { id: "T0ENGINES", name: "Difference Engines" },
+        enterprise: null,
+        is_enterprise_install: false,
+        authed_user: { id: "U0PERSON" },
+    }),
 };
+
+/** Address that the consent page sends the browser back to. */
+function consent(query) {
+    const back = new URL(query.get("redirect_uri"));
+    back.search = new URLSearchParams({ code: "a-code", state: query.get("state") });
+    return back.href;
+}
 
 /** Error for a token that a test has made for it. */
 function refused(path, token) {
@@ -32,8 +54,14 @@ function refused(path, token) {
 createServer((request, response) => {
     request.resume();
     const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
+    const url = new URL(request.url, "http://slack");
+    if (url.pathname === "/oauth/v2/authorize") {
+        response.writeHead(302, { location: consent(url.searchParams) });
+        response.end();
+        return;
+    }
     const id = createHash("sha256").update(token).digest("hex").slice(0, 9).toUpperCase();
-    const answer = answers[new URL(request.url, "http://slack").pathname];
+    const answer = answers[url.pathname];
     const refusal = refused(request.url, token) ?? (answer ? null : "unknown_method");
     response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify(refusal ? { ok: false, error: refusal } : answer(id)));

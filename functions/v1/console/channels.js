@@ -1,7 +1,6 @@
 // The channels with their state, and the page that Slack's consent leads back to.
 
 import * as api from "./api.js";
-import { channelsWithReadiness } from "./api.js";
 import { fact } from "./bots.js";
 import { connectSlack, eventAddress } from "./connect_slack.js";
 import { announce, h, timeOf } from "./dom.js";
@@ -50,20 +49,21 @@ function card(channel, bot, again) {
     const state = readinessOf(channel, channel.readiness, bot);
     const kind = channelTypeOf(channel.channelType);
     const name = channel.teamName || channel.accountId;
+    const ending = endingOf(bot, `${kind} ${name}`);
     const remove = h(
         "button",
         {
             type: "button",
             class: "quiet danger-text",
-            "aria-label": `Disconnect ${kind} ${name}`,
+            "aria-label": `${ending.action} ${kind} ${name}`,
             async onclick() {
-                if (!(await confirmDisconnection(channel, bot, kind, name))) return;
+                if (!(await confirmEnding(channel, ending))) return;
                 await again();
                 refocus();
-                announce(`${kind} ${name} is disconnected.`);
+                announce(ending.done);
             },
         },
-        "Disconnect",
+        ending.action,
     );
     return [
         h("div", { class: "card-head" }, h("h2", {}, name), pill(state.tone, state.title)),
@@ -72,22 +72,42 @@ function card(channel, bot, again) {
             "dl",
             { class: "facts" },
             fact("Kind", kind),
-            fact("Bot", bot ? h("a", { href: `#/bots/${encodeURIComponent(bot.id)}` }, bot.name) : "Unknown"),
+            fact("Bot", bot ? h("a", { href: `#/bots/${encodeURIComponent(bot.id)}` }, bot.name) : "Another person's"),
             fact("Account", h("code", {}, channel.accountId)),
             fact("Status", channel.status),
             fact("Connected", timeOf(channel.createdAt, ago(channel.createdAt))),
         ),
-        channel.channelType === "slack" && eventAddress(channel),
+        bot && channel.channelType === "slack" && eventAddress(channel),
         h("div", { class: "actions" }, remove),
     ];
 }
 
-function confirmDisconnection(channel, bot, kind, name) {
+/** Words for ending a connection of a bot of one's own, or one's membership of another person's. */
+function endingOf(bot, name) {
+    if (bot) {
+        return {
+            action: "Disconnect",
+            busy: "Disconnecting…",
+            title: `Disconnect ${name}?`,
+            text: `${bot.name} stops answering there at once, and the workspace's credentials are deleted here. You can connect it again.`,
+            done: `${name} is disconnected.`,
+        };
+    }
+    return {
+        action: "Leave",
+        busy: "Leaving…",
+        title: `Leave ${name}?`,
+        text: "It goes from your list. The bot of the person who connected it stays in the workspace. You join again by adding the app to the workspace.",
+        done: `You have left ${name}.`,
+    };
+}
+
+function confirmEnding(channel, { title, text, action, busy }) {
     return ask({
-        title: `Disconnect ${kind} ${name}?`,
-        text: `${bot?.name ?? "The bot"} stops answering there at once, and the workspace's credentials are deleted here. You can connect it again.`,
-        action: "Disconnect",
-        busy: "Disconnecting…",
+        title,
+        text,
+        action,
+        busy,
         refusal: "Keep it",
         tone: "danger",
         run: () => api.call("DELETE", `/v1/channels/${encodeURIComponent(channel.id)}`),
@@ -105,8 +125,11 @@ export function slackCallback({ outcome, signal }) {
 function success(outcome, signal) {
     // Only a path of this origin: a link from elsewhere must not lead people away from here.
     const target = ownPath(outcome.get("returnTo"), location.origin) ?? "/#/channels";
-    const find = async () =>
-        (await channelsWithReadiness({ signal })).find((channel) => channel.id === outcome.get("channelId"));
+    const find = async () => {
+        const [bots, list] = await Promise.all([api.bots({ signal }), api.channelsWithReadiness({ signal })]);
+        const channel = list.find((one) => one.id === outcome.get("channelId"));
+        return { channel, bot: bots.find((one) => one.id === channel?.botId) };
+    };
     return {
         title: "Back from Slack",
         content: [
@@ -124,7 +147,7 @@ function success(outcome, signal) {
 }
 
 /** Says what the server knows of the connection. The address alone proves nothing: anybody can make a link to this page. */
-function connection(channel) {
+function connection({ channel, bot }) {
     if (!channel) {
         return h(
             "p",
@@ -132,7 +155,18 @@ function connection(channel) {
             "This connection is not among your channels. If you have just made it, look there in a moment; if you have not, nothing has changed.",
         );
     }
-    const state = readinessOf(channel, channel.readiness);
+    const state = readinessOf(channel, channel.readiness, bot);
+    if (!bot) {
+        return [
+            h(
+                "p",
+                { class: "notice" },
+                h("strong", {}, channel.teamName || channel.accountId),
+                " was connected by another person before, and their bot answers there. You have joined: you see the connection and whether it works. Your own bot needs another workspace, or an app of its own.",
+            ),
+            h("div", { class: "state" }, pill(state.tone, state.title), h("p", {}, state.next)),
+        ];
+    }
     return [
         h("p", { class: "notice good" }, h("strong", {}, channel.teamName || channel.accountId), " is connected."),
         h("div", { class: "state" }, pill(state.tone, state.title), h("p", {}, state.next)),

@@ -39,7 +39,9 @@ async function read(signal) {
         api.channelsWithReadiness({ signal }),
         latest(signal),
     ]);
-    return { bots, channels, sessions };
+    // The first run is over once a bot of one's own answers: a channel that one has joined is another person's bot's.
+    const isOwn = (channel) => bots.some((bot) => bot.id === channel.botId);
+    return { bots, channels: channels.filter(isOwn), joined: channels.filter((channel) => !isOwn(channel)), sessions };
 }
 
 const latest = (signal) => api.get(`/v1/sessions?limit=${SHOWN}&offset=0`, { signal });
@@ -61,7 +63,7 @@ function guide(state, signal, again) {
               ],
         done[1]
             ? h("p", {}, channel.teamName || channel.accountId, " is connected.")
-            : current === 1 && connectSlack({ bots, connected: () => again() }),
+            : current === 1 && [joinedNotice(state.joined), connectSlack({ bots, connected: () => again() })],
         current === 2 && hello(state, channel, signal, again),
     ];
     const titles = ["Make a bot", "Connect Slack", "Say hello to it in Slack"];
@@ -77,6 +79,16 @@ function guide(state, signal, again) {
         ),
     );
     return [h("p", { class: "lead" }, "Three steps to a bot that answers in Slack."), h("ol", { class: "steps" }, steps)];
+}
+
+function joinedNotice(joined) {
+    if (!joined.length) return false;
+    const workspaces = joined.map((channel) => channel.teamName || channel.accountId).join(", ");
+    return h(
+        "p",
+        { class: "notice" },
+        `You have joined ${workspaces}, where the bot of another person answers. Your own bot needs another workspace, or an app of its own.`,
+    );
 }
 
 function names(bots) {

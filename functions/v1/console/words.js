@@ -125,6 +125,10 @@ const SLACK_ERRORS = {
         "This bot has as many channels as a bot can have",
         "Disconnect one that is no longer needed, or connect the workspace to another bot.",
     ],
+    too_many_members: [
+        "You cannot join this workspace's connection",
+        "Another person connected the workspace, and it has as many members as it can have, or you have joined as many as you can. Leave one that you no longer need, or choose another workspace.",
+    ],
     not_set_up: [
         "This server has no Slack app of its own",
         "Nothing has changed. You can connect by hand, with an app that you make yourself.",

@@ -95,7 +95,10 @@ mod tests {
             ("a.b+tag@sub.example.co", "a.b+tag@sub.example.co"),
             ("o'brien@example.com", "o'brien@example.com"),
         ] {
-            assert_eq!(sent.parse::<Email>().unwrap().as_str(), kept);
+            let email: Email = sent.parse().unwrap();
+            assert_eq!(email.as_str(), kept);
+            assert_eq!(email.to_string(), kept);
+            assert_eq!(String::from(email), kept);
         }
     }
 

@@ -342,6 +342,28 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_hash_is_current_only_with_each_of_todays_parameters() {
+        let verdict = |version, (memory, passes, lanes), length| {
+            let params = Params::new(memory, passes, lanes, Some(length)).unwrap();
+            let hash = Argon2::new(Algorithm::Argon2id, version, params);
+            let hash = hash.hash_password_with_salt(b"a long password", &[7; SALT_LENGTH]).unwrap().to_string();
+            let presented = Password::presented("a long password").unwrap();
+            PasswordHash::parse(&hash).unwrap().verify(&presented, &mut HashMemory::default()).unwrap()
+        };
+        let (version, params) = (Version::V0x13, (ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES));
+        assert_eq!(verdict(version, params, HASH_LENGTH), Verdict::Right);
+        assert_eq!(verdict(Version::V0x10, params, HASH_LENGTH), Verdict::Outdated);
+        assert_eq!(verdict(version, params, HASH_LENGTH / 2), Verdict::Outdated);
+        for other in [
+            (ARGON2_MEMORY_KIB / 2, ARGON2_PASSES, ARGON2_LANES),
+            (ARGON2_MEMORY_KIB, ARGON2_PASSES - 1, ARGON2_LANES),
+            (ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES + 1),
+        ] {
+            assert_eq!(verdict(version, other, HASH_LENGTH), Verdict::Outdated, "{other:?}");
+        }
+    }
+
     /// Made by npm `@better-auth/utils` 0.5.1, `hashPassword("pässword ﬁne")`.
     const SCRYPT: &str = "ef327b35ff081b3b977b76e39a3479f0:8bd328e0509cddff923d6ed76f76e0d01458c9900beb3990a44eaf2a66f81993d9f841bfd86cbc7828fce0d02e9340f6f088d443e349c279ca4efd8aedc81af2";
 
@@ -365,10 +387,16 @@ mod tests {
     #[test]
     fn what_is_no_hash_is_refused() {
         let key = "ab".repeat(64);
-        for wrong in ["", ":", "$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAA", &format!("xyz:{key}"), &key, "a:b"]
+        let with_salt = |salt: &str| format!("{salt}:{key}");
+        for wrong in ["", ":", "$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAA", &key, "a:b"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(["xyz", &"a".repeat(15), &"a".repeat(129), &"z".repeat(16)].map(with_salt))
         {
-            assert_eq!(PasswordHash::parse(wrong).unwrap_err(), InvalidPasswordHash, "{wrong}");
+            assert_eq!(PasswordHash::parse(&wrong).unwrap_err(), InvalidPasswordHash, "{wrong}");
         }
+        assert!(PasswordHash::parse(&with_salt(&"a".repeat(16))).is_ok());
+        assert!(PasswordHash::parse(&with_salt(&"a".repeat(128))).is_ok());
     }
 
     #[test]

@@ -254,6 +254,36 @@ mod tests {
     }
 
     #[test]
+    fn a_signed_value_that_is_no_token_is_none() {
+        let (cookie, secret) = (SessionCookie::new(false, None), secret("a"));
+        let is_read = |token: &str| {
+            let header = cookie.issue(&SessionToken(token.into()), &secret, None);
+            cookie.read([pair(&header)], &secret, NOW).is_some()
+        };
+        assert!(is_read(&"a".repeat(TOKEN_LENGTH)) && is_read(&format!("-_{}", "Z9".repeat(20) + "0")));
+        assert!(!is_read(&"a".repeat(TOKEN_LENGTH - 1)) && !is_read(&"a".repeat(TOKEN_LENGTH + 1)));
+        assert!(!is_read(&format!("{}+", "a".repeat(TOKEN_LENGTH - 1))));
+    }
+
+    #[test]
+    fn a_header_of_16_kib_is_looked_into_and_a_longer_one_is_not() {
+        let (cookie, secret) = (SessionCookie::new(false, None), secret("a"));
+        let header = cookie.issue(&SessionToken::generate(&Counting), &secret, None);
+        let of_length = |length: usize| {
+            let ours = pair(&header);
+            format!("{ours}; other={}", "x".repeat(length - ours.len() - "; other=".len()))
+        };
+        assert!(cookie.read([of_length(16 * 1024).as_str()], &secret, NOW).is_some());
+        assert!(cookie.read([of_length(16 * 1024 + 1).as_str()], &secret, NOW).is_none());
+    }
+
+    #[test]
+    fn neither_token_nor_secret_is_printed() {
+        let printed = format!("{:?} {:?}", SessionToken::generate(&Counting), secret("a"));
+        assert_eq!(printed, "SessionToken(..) SessionSecret(..)");
+    }
+
+    #[test]
     fn two_different_cookies_of_the_name_are_none() {
         let (cookie, secret) = (SessionCookie::new(false, None), secret("a"));
         let ours = cookie.issue(&SessionToken::generate(&Counting), &secret, None);
@@ -275,6 +305,8 @@ mod tests {
         let both = secret("new").with_previous(&"old".repeat(32), Some(end)).unwrap();
         assert!(cookie.read([pair(&header)], &both, end - 1.nanoseconds()).is_some());
         assert!(cookie.read([pair(&header)], &both, end).is_none());
+        let same = secret("old").with_previous(&"old".repeat(32), None).unwrap();
+        assert!(cookie.read([pair(&header)], &same, NOW).is_some(), "a rotation to the same value");
     }
 
     #[test]

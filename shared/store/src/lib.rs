@@ -60,7 +60,8 @@ pub use bots::{
 pub use channel_credentials::{BotToken, Rotation};
 pub use channels::{
     Channel, ChannelEnd, ChannelError, ChannelState, ChannelStatus, ConnectError, ENDED_SECRET_RETENTION, EndOutcome,
-    InvalidChannelStatus, JoinError, MAXIMUM_CHANNELS, MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS, NewSlackChannel, SigningSource,
+    InvalidChannelStatus, JoinError, MAXIMUM_CHANNELS, MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS, NewSlackChannel,
+    SigningSource,
 };
 pub use chat_sessions::{
     ChatId, InvalidChatId, InvalidSessionStatus, MAXIMUM_METADATA_BYTES, MessageSeen, NewSession, Resolution,

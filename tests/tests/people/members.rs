@@ -17,7 +17,13 @@ use super::{
 };
 
 /// Adds the platform's app to a team, with this bot token; returns the channel's id, or the error.
-async fn add(system: &System, slack: &StandInSlack, who: &Person<'_>, team: &'static str, token: &'static str) -> String {
+async fn add(
+    system: &System,
+    slack: &StandInSlack,
+    who: &Person<'_>,
+    team: &'static str,
+    token: &'static str,
+) -> String {
     let code = random_hex(8);
     slack.exchange(&code, Exchange::Good(Installed::new(token, team, "A0PLATFORM")));
     let begun = begin(who, "").await;
@@ -34,7 +40,7 @@ async fn channels(system: &System, who: &Person<'_>) -> Vec<Value> {
 
 async fn configuration(system: &System) -> String {
     let latest = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config/latest")).await;
-    String::from_utf8(latest.body.to_vec()).unwrap()
+    String::from_utf8(latest.body).unwrap()
 }
 
 #[tokio::test]

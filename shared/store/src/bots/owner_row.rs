@@ -93,8 +93,7 @@ impl Store {
         joined: &[ChannelId],
     ) -> Result<TransactWriteItem, StoreError> {
         let update = "SET #schema = :schema, #updatedAt = :now, #joinedChannels = :joined";
-        let mut values =
-            attributes([(":schema", schema()), (":now", time(self.now())), (":joined", text_set(joined))]);
+        let mut values = attributes([(":schema", schema()), (":now", time(self.now())), (":joined", text_set(joined))]);
         let condition = if read.is_empty() {
             "attribute_not_exists(#closedAt) AND attribute_not_exists(#joinedChannels)"
         } else {

@@ -163,7 +163,8 @@ impl Store {
             return Err(JoinError::Closed);
         }
         let read = joined_channels(owner.as_ref())?;
-        let mut joined: Vec<_> = self.living_memberships(user, &read).await?.into_iter().map(|known| known.id).collect();
+        let mut joined: Vec<_> =
+            self.living_memberships(user, &read).await?.into_iter().map(|known| known.id).collect();
         if !joined.contains(channel) {
             joined.push(channel.clone());
         }
@@ -174,11 +175,7 @@ impl Store {
     }
 
     /// Those of the channels that a person is a member of, by the channels' own rows: one call.
-    async fn living_memberships(
-        &self,
-        user: &UserId,
-        joined: &[ChannelId],
-    ) -> Result<Vec<Channel>, StoreError> {
+    async fn living_memberships(&self, user: &UserId, joined: &[ChannelId]) -> Result<Vec<Channel>, StoreError> {
         let keys: Vec<_> = joined.iter().map(|id| RowKey::new(TABLE, [id.as_str()])).collect();
         if keys.is_empty() {
             return Ok(Vec::new());

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header::LOCATION, request::Parts}
 use portcullis_auth::UserId;
 use portcullis_runtime::{ApiError, openapi, params, tier::Browser};
 use portcullis_store::{
-    BotReach, BotToken, Channel, ConnectError, JoinError, NewSlackChannel, OauthState, OauthStateError, SigningSource, SlackId,
-    StoreError,
+    BotReach, BotToken, Channel, ConnectError, JoinError, NewSlackChannel, OauthState, OauthStateError, SigningSource,
+    SlackId, StoreError,
 };
 use portcullis_upstream::{Installation, SlackError};
 
