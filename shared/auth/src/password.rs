@@ -400,9 +400,10 @@ mod tests {
     }
 
     #[test]
-    fn neither_is_printed() {
+    fn neither_a_password_nor_its_hash_is_printed() {
         let password = Password::chosen("918273 and more").unwrap();
         let hash = PasswordHash::of(&password, &Zeros, &mut HashMemory::default()).unwrap();
-        assert_eq!(format!("{password:?} {hash:?}"), "Password(..) PasswordHash(..)");
+        let printed = format!("{password:?} {hash:?} {:?}", HashMemory::default());
+        assert_eq!(printed, "Password(..) PasswordHash(..) HashMemory(..)");
     }
 }
