@@ -17,6 +17,8 @@ SECRET_READERS = {
     "InternalTokenSecret": {"InternalFunction", "SkillsFunction"},
     "SkillTokenSecret": {"SkillsFunction"},
     "SlackSecret": {"SlackFunction"},
+    "IntegrationKeys": {"SkillsFunction", "V1Function"},
+    "ComposioSecret": {"SkillsFunction", "V1Function"},
     "SlackClientSecret": {"InternalFunction", "V1Function"},
     "LiteLlmSecret": {"InternalFunction", "V1Function"},
     "SessionSecret": {"AuthFunction", "V1Function"},

@@ -28,7 +28,7 @@ use crate::{
     token::{self, TokenError},
 };
 
-/// How long a call may take: the control plane's deadline is 15 s, and Composio's calls take longest.
+/// How long a call may take: the control plane's deadline is 28 s, since an action of a third party takes longest.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The setting that names the file with the token.

@@ -6,6 +6,7 @@ import { address, asPool, botToken, launch, Person, quit, stamp } from "./browse
 import { makeBot, registerPool, session } from "./seed.mjs";
 
 const callback = "/workspace/channels/slack/callback";
+const connected = "/workspace/integrations/callback";
 const GUEST = {
     "sign-in": "/#/sign-in",
     "sign-in-notice": "/#/sign-in?notice=verified",
@@ -14,6 +15,8 @@ const GUEST = {
     "forgot-password": "/#/forgot-password",
     "reset-password": "/?view=reset&token=a-token",
     "reset-without-token": "/#/reset-password",
+    "connected-guest": `${connected}?toolkit=gmail&status=success`,
+    "connected-sign-in": `${connected}?error=sign_in_required`,
 };
 const EMPTY = {
     "start-empty": "/",
@@ -27,12 +30,15 @@ const FULL = {
     bots: "/#/bots",
     "new-bot": "/#/bots/new",
     channels: "/#/channels",
+    integrations: "/#/integrations",
     conversations: "/#/conversations",
     artifacts: "/#/artifacts",
     account: "/#/account",
     "not-found": "/#/nowhere",
     "callback-unknown": `${callback}?success=true&channelId=c&teamName=Analytical%20Engines&returnTo=/`,
     "callback-error": `${callback}?error=access_denied`,
+    "connected-unknown": `${connected}?toolkit=gmail&status=success`,
+    "connected-error": `${connected}?error=invalid_link`,
 };
 
 const MODELS = [
@@ -150,6 +156,11 @@ test("pages of an account that is in use", async () => {
         await person.click("Delete Support");
         await person.screenshot(`dialog-${scheme}`);
         await person.isAccessible(`a question, ${scheme}`);
+        await person.page.keyboard.press("Escape");
+        await person.open("/#/integrations");
+        await person.click("Connect: Stripe");
+        await person.screenshot(`keys-${scheme}`);
+        await person.isAccessible(`a form for keys, ${scheme}`);
         await person.page.keyboard.press("Escape");
         await person.open("/#/channels");
         for (const summary of await person.page.$$("summary")) await summary.click();

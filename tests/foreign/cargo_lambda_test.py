@@ -109,7 +109,8 @@ def test_watch_answers_every_route_of_the_template_with_our_own_answer(watch):
         filled = re.sub(r"\{\w+\}", "some-id", path)
         answer = requests.post(f"{watch}{filled}", timeout=120)
         # The console, and where a browser comes back to, need no credential either.
-        pages = ("/", "/console/{file}", "/workspace/channels/slack/callback", "/api/oauth/slack/callback")
+        pages = ("/", "/console/{file}", "/workspace/channels/slack/callback", "/workspace/integrations/callback")
+        pages += ("/api/oauth/slack/callback", "/v1/integrations/connect/{linkId}", "/api/v1/integrations/connect/{linkId}")
         is_public = path.startswith("/health") or path in ("/openapi.json", "/docs", *pages)
         if path.startswith("/api/auth/"):
             # A browser without a session may call some: with nothing, each is refused for what it lacks, or has nothing to do.

@@ -5,6 +5,7 @@
 
 pub mod child;
 pub mod clock;
+pub mod composio;
 pub mod faults;
 pub mod faulty;
 pub mod in_process;
@@ -22,6 +23,7 @@ pub mod system;
 
 pub use child::Child;
 pub use clock::TestClock;
+pub use composio::ScriptedComposio;
 pub use faults::{Fault, FaultProxy};
 pub use faulty::Faulty;
 pub use lite_llm::StandInLiteLlm;

@@ -137,6 +137,7 @@ fn add_public_routes(document: &mut Value) {
     for (path, media_type, schema) in [
         ("/", "text/html", &text),
         ("/workspace/channels/slack/callback", "text/html", &text),
+        ("/workspace/integrations/callback", "text/html", &text),
         ("/console/{file}", "text/javascript", &text),
         ("/health", "application/json", &health),
         ("/health/auth", "application/json", &health),

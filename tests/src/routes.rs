@@ -122,7 +122,7 @@ const NEW_TITLE: Body = Body::Json(r#"{"title":"Another title"}"#);
 const ARTIFACT: Body = Body::Json(r#"{"botId":"bot-1","sessionKey":"agent:bot-1:main","title":"A page"}"#);
 const PREVIEW: Body =
     Body::Json(r#"{"botId":"bot-1","sessionKey":"agent:bot-1:main","previewUrl":"https://example.com/"}"#);
-const ACTION: Body = Body::Json(r#"{"botId":"bot-1","action":"GMAIL_SEND_EMAIL","params":{}}"#);
+const ACTION: Body = Body::Json(r#"{"botId":"bot-1","action":"TELEX_SEND","params":{}}"#);
 const TOOLKIT: Body = Body::Json(r#"{"botId":"bot-1","toolkitSlug":"gmail"}"#);
 const FEEDBACK: Body = Body::Json(r#"{"content":"Well done","agentId":"bot-1"}"#);
 
@@ -149,6 +149,10 @@ const TAKEN_SLUG: Body = Body::Json(r#"{"name":"A bot","slug":"ada","modelId":"a
 const NEW_BOT_NAME: Body = Body::Json(r#"{"name":"Another name"}"#);
 const CONNECT_NO_BOT: Body =
     Body::Json(r#"{"botId":"no-bot","botToken":"xoxb-not-a-token","signingSecret":"not-a-secret-of-slack"}"#);
+const CONNECT_NOTHING: Body = Body::Json(r#"{"toolkitSlug":"sendgrid","credentials":{}}"#);
+const NO_STATE: Body = Body::Json(r#"{"state":""}"#);
+const POLICY: Body = Body::Json(r#"{"deny":["stripe"]}"#);
+const TOOLKIT_ON: Body = Body::Json(r#"{"enabled":true}"#);
 const SKILL: Body = Body::Json(r##"{"content":"# Maps","files":{"run.sh":"echo"}}"##);
 const TEMPLATE: Body = Body::Json(r##"{"content":"# Agents","writeMode":"seed"}"##);
 const BOT: Body = Body::Json(r#"{"name":"Another bot","poolId":"pool-1","modelId":"a-model"}"#);
@@ -239,6 +243,20 @@ macro_rules! people_routes {
                 "/channels/slack/oauth-url?returnTo=x",
                 [("GET", Body::None, 400)]
             ),
+            people_route!($prefix, "/integrations", "/integrations", [("GET", Body::None, 200)]),
+            people_route!($prefix, "/integrations/connect", "/integrations/connect", [("POST", CONNECT_NOTHING, 400)]),
+            people_route!($prefix, "/integrations/{id}", "/integrations/none", [("DELETE", Body::None, 404)]),
+            people_route!(
+                $prefix,
+                "/integrations/{id}/refresh",
+                "/integrations/none/refresh",
+                [("POST", NO_STATE, 404)]
+            ),
+            route(
+                concat!($prefix, "/integrations/connect/{linkId}"),
+                Tier::Browser,
+                &[call("GET", concat!($prefix, "/integrations/connect/no-link"), Body::None, 302)],
+            ),
             people_route!($prefix, "/sessions", "/sessions", [("GET", Body::None, 200)]),
             people_route!($prefix, "/sessions/{id}", "/sessions/no-session", [("GET", Body::None, 404)]),
             people_route!($prefix, "/artifacts", "/artifacts", [("GET", Body::None, 200)]),
@@ -284,6 +302,11 @@ const OTHERS: &[Route] = &[
         "/workspace/channels/slack/callback",
         Tier::Public,
         &[call("GET", "/workspace/channels/slack/callback", Body::None, 200)],
+    ),
+    route(
+        "/workspace/integrations/callback",
+        Tier::Public,
+        &[call("GET", "/workspace/integrations/callback", Body::None, 200)],
     ),
     route("/console/{file}", Tier::Public, &[call("GET", "/console/main.js", Body::None, 200)]),
     route("/health", Tier::Public, &[call("GET", "/health", HEALTH, 200)]),
@@ -392,6 +415,23 @@ const OTHERS: &[Route] = &[
         Tier::Operator,
         &[call("GET", "/api/internal/workspace-templates", Body::None, 200)],
     ),
+    route(
+        "/api/internal/pools/{poolId}/tool-policy",
+        Tier::Operator,
+        &[
+            call("PUT", "/api/internal/pools/pool-1/tool-policy", POLICY, 200),
+            call("GET", "/api/internal/pools/pool-1/tool-policy", Body::None, 200),
+        ],
+    ),
+    route("/api/internal/toolkits", Tier::Operator, &[call("GET", "/api/internal/toolkits", Body::None, 200)]),
+    route(
+        "/api/internal/toolkits/{slug}",
+        Tier::Operator,
+        &[
+            call("PUT", "/api/internal/toolkits/gmail", TOOLKIT_ON, 200),
+            call("DELETE", "/api/internal/toolkits/gmail", Body::None, 200),
+        ],
+    ),
     route("/api/internal/pools", Tier::Operator, &[call("GET", "/api/internal/pools", Body::None, 200)]),
     route(
         "/api/internal/pools/{poolId}",
@@ -444,13 +484,13 @@ const OTHERS: &[Route] = &[
     route(
         "/api/internal/composio/execute",
         Tier::Skill,
-        &[call("POST", "/api/internal/composio/execute", ACTION, 503)],
+        &[call("POST", "/api/internal/composio/execute", ACTION, 400)],
     )
     .tells_another_pool(403, "Token is not valid for this bot"),
     route(
         "/api/internal/composio/disconnect",
         Tier::Skill,
-        &[call("POST", "/api/internal/composio/disconnect", TOOLKIT, 503)],
+        &[call("POST", "/api/internal/composio/disconnect", TOOLKIT, 404)],
     )
     .tells_another_pool(403, "Token is not valid for this bot"),
     route("/api/internal/artifacts", Tier::Skill, &[call("POST", "/api/internal/artifacts", ARTIFACT, 201)])

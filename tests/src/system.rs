@@ -149,6 +149,12 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}: not JSON: {shown}", self.status))
     }
 
+    /// The error's code.
+    #[must_use]
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The `message` of an error.
     #[must_use]
     pub fn message(&self) -> String {
@@ -187,6 +193,7 @@ impl System {
         options.index_lag = INDEX_LAG;
         options.patience = settings.patience;
         options.delivery_patience = settings.delivery_patience;
+        options.dev_composio = settings.others.contains_key("DEMO_COMPOSIO_API_KEY");
         options.dev_slack = settings.others.contains_key("DEMO_SLACK_CLIENT_SECRET");
         let stack = Stack::start(options).await?;
         Ok(Self { stack, clock, settings, logs, client: client() })

@@ -27,7 +27,9 @@ fn assert_common(answer: &Answer, what: &str) {
     let id = answer.header("x-request-id");
     assert!(!id.is_empty(), "{what}: {answer:?}");
     let is_console = what == "/"
-        || ["GET / ", "/console/", "/workspace/channels/slack/callback"].iter().any(|path| what.contains(path));
+        || ["GET / ", "/console/", "/workspace/channels/slack/callback", "/workspace/integrations/callback"]
+            .iter()
+            .any(|path| what.contains(path));
     let is_text =
         ["text/html; charset=utf-8", "text/javascript; charset=utf-8"].contains(&answer.header("content-type"));
     let is_page = is_text && (is_console || what.contains("/docs"));

@@ -7,7 +7,7 @@ mod tour;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis_runtime::logging::LineSink;
-use portcullis_tests::{StandInLiteLlm, logs, system::random_hex};
+use portcullis_tests::{ScriptedComposio, StandInLiteLlm, logs, system::random_hex};
 
 use search::{Canary, Searcher};
 use tour::Tour;
@@ -39,6 +39,17 @@ async fn the_models_master_key_and_the_keys_made_with_it_stand_nowhere_else_eith
     assert!(found.leaks.is_empty(), "{:#?}", found.leaks);
     let (made, ended) = lite_llm.made_and_ended();
     assert!(made >= 3 && ended >= 2, "keys were made and ended: {made} {ended}");
+}
+
+#[tokio::test]
+async fn keys_of_people_and_what_proves_them_stand_nowhere_else_either() {
+    let composio = ScriptedComposio::start().await;
+    let mut tour = Tour::start_with_accounts(&composio).await;
+    tour.accounts(&composio).await;
+    tour.faults().await;
+    let found = tour.end().await;
+    assert!(found.canaries > 20 && found.answers > 100 && found.lines > 100, "the tour was short: {found:?}");
+    assert!(found.leaks.is_empty(), "{:#?}", found.leaks);
 }
 
 #[tokio::test]

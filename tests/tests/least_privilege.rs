@@ -45,6 +45,7 @@ async fn a_person_keeps_bots(system: &System, slack_api: &StandInSlack) {
 
     add_to_slack(system, slack_api, &person, bot.as_str().unwrap()).await;
     another_person_joins(system, slack_api).await;
+    a_person_connects_accounts(system, &person, bot.as_str().unwrap()).await;
 
     let url = "https://ida.example.com/";
     let key = format!("agent:{}:main", bot.as_str().unwrap());
@@ -86,6 +87,43 @@ async fn another_person_joins(system: &System, slack_api: &StandInSlack) {
     assert_eq!(deleted.status, 200, "{deleted:?}");
 }
 
+/// A person connects accounts, which the bot's skills use and end, and leaves one with keys of their own.
+async fn a_person_connects_accounts(system: &System, person: &Person<'_>, bot: &str) {
+    let execute = async |action: &str, status: u16| {
+        let body = json!({ "botId": bot, "action": action });
+        let answer = send(system.skill(Method::POST, "/api/internal/composio/execute").json(&body)).await;
+        assert_eq!(answer.status, status, "{action}: {answer:?}");
+        answer.json()
+    };
+    let link = execute("GMAIL_SEND_EMAIL", 403).await["connectUrl"].as_str().unwrap().to_owned();
+    let path = link.strip_prefix(&system.stack.base_url()).unwrap();
+    let opened = send(system.request(Method::GET, path).header("cookie", person.cookie())).await;
+    let cookie = opened.header("set-cookie").split(';').next().unwrap().to_owned();
+    reqwest::Client::new().post(opened.header("location")).body("decision=allow").send().await.unwrap();
+    let list = person.v1(Method::GET, "/integrations", Value::Null).await.json();
+    let id = list["integrations"][0]["id"].as_str().unwrap();
+    let refresh = person.request(Method::POST, &format!("/v1/integrations/{id}/refresh"));
+    let refreshed =
+        send(refresh.header("cookie", format!("{}; {cookie}", person.cookie())).json(&json!({}))).await.json();
+    assert_eq!(refreshed["status"], "active");
+    execute("GMAIL_SEND_EMAIL", 200).await;
+
+    let keys = json!({ "toolkitSlug": "sendgrid", "credentials": { "generic_api_key": "SG.not-a-real-key" } });
+    let connect = async || {
+        let connected = person.v1(Method::POST, "/integrations/connect", keys.clone()).await;
+        assert_eq!(connected.status, 200, "{connected:?}");
+        connected.json()["integration"]["id"].as_str().unwrap().to_owned()
+    };
+    let id = connect().await;
+    execute("SENDGRID_SEND_EMAIL", 200).await;
+    assert_eq!(person.v1(Method::DELETE, &format!("/integrations/{id}"), Value::Null).await.status, 200);
+    connect().await;
+    let body = json!({ "botId": bot, "toolkitSlug": "sendgrid" });
+    let ended = send(system.skill(Method::POST, "/api/internal/composio/disconnect").json(&body)).await;
+    assert_eq!(ended.status, 200, "{ended:?}");
+    connect().await;
+}
+
 /// A person whose session is extended, and who deletes the account.
 async fn a_person_comes_and_goes(system: &System) {
     let person = Person::new(system, "eve@example.com").registered("correct horse battery").await;
@@ -104,6 +142,7 @@ async fn no_role_allows_what_its_function_never_does() {
     let slack_api = StandInSlack::start().await;
     let settings = Settings::random().with("SLACK_API_URL", &slack_api.url()).with("SLACK_CLIENT_ID", "1.2");
     let settings = settings.with("SLACK_CLIENT_SECRET", &slack_api.client_secret());
+    let settings = settings.with("DEMO_COMPOSIO_API_KEY", "ak_not-a-real-key");
     let prepared = Prepared::new(System::start_with(settings).await).await;
     let system = &prepared.system;
     slack_api.say(&prepared.connected.bot_token, Saying::Good);

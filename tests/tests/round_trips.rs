@@ -39,6 +39,9 @@
 //! | get-session: nobody's · somebody's · extended once a day | 0 · 2 |
 //! | list-sessions · sign-out | 3 |
 //! | sign-up: the first of an hour | 4 |
+//! | GET integrations; composio/execute | 2 |
+//! | POST integrations/connect · its refresh · DELETE | 3 · 3 · 5 |
+//! | composio/execute with a person's own keys | 3 |
 //! | health, and whatever is not authenticated | 0 |
 //!
 //! The figures are those of each request's log line; that the line tells the truth is seen from a proxy before the database.
@@ -496,6 +499,37 @@ async fn what_a_signed_in_person_sees_takes_few_rounds() {
     assert_eq!(told(&system, v1(Method::PATCH, "/bots/bot-ada").json(&name)).await, (200, 3));
     assert_eq!(told(&system, v1(Method::DELETE, "/channels/channel-ada")).await, (200, 4));
     assert_eq!(told(&system, v1(Method::DELETE, "/bots/bot-ada")).await, (200, 3));
+}
+
+#[tokio::test]
+async fn accounts_at_third_parties_take_few_rounds() {
+    let system = System::start_with(Settings::random().with("DEMO_COMPOSIO_API_KEY", "ak_not-a-real-key")).await;
+    seed::pool(&system, "pool-1", None).await;
+    let now = format!("{:.3}", system.clock.now());
+    seed::set(&system, portcullis_store::Table::Pools, "pool-1", "lastSeenAt", &now).await;
+    let ada = Person::new(&system, "ada@example.com").registered("correct horse battery").await;
+    let bot = ada.v1(Method::POST, "/bots", json!({ "name": "One", "modelId": "a-model" })).await.json()["id"].clone();
+    let list = || ada.request(Method::GET, "/v1/integrations");
+    assert_eq!(told(&system, list()).await, (200, 2));
+    let connect = |body: Value| ada.request(Method::POST, "/v1/integrations/connect").json(&body);
+    let begun = send(connect(json!({ "toolkitSlug": "gmail" }))).await;
+    let page = begun.json()["connectUrl"].as_str().unwrap().to_owned();
+    reqwest::Client::new().post(page).body("decision=allow").send().await.unwrap();
+    assert_eq!(told(&system, connect(json!({ "toolkitSlug": "notion" }))).await, (200, 3));
+    let (id, state) = (begun.json()["integration"]["id"].clone(), begun.json()["state"].clone());
+    let path = format!("/v1/integrations/{}", id.as_str().unwrap());
+    let refresh = ada.request(Method::POST, &format!("{path}/refresh")).json(&json!({ "state": state }));
+    assert_eq!(told(&system, refresh).await, (200, 3));
+    let execute = |action: &str| {
+        let body = json!({ "botId": bot, "action": action });
+        system.skill(Method::POST, "/api/internal/composio/execute").json(&body)
+    };
+    assert_eq!(told(&system, execute("GMAIL_SEND_EMAIL")).await, (200, 2));
+    let keys = json!({ "toolkitSlug": "sendgrid", "credentials": { "generic_api_key": "SG.not-a-real-key" } });
+    assert_eq!(told(&system, connect(keys)).await, (200, 5));
+    assert_eq!(told(&system, execute("SENDGRID_SEND_EMAIL")).await, (200, 3));
+    assert_eq!(told(&system, list()).await, (200, 2));
+    assert_eq!(told(&system, ada.request(Method::DELETE, &path)).await, (200, 5));
 }
 
 #[tokio::test]

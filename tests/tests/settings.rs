@@ -42,7 +42,10 @@ async fn each_setting_that_is_missing_is_named_all_at_once() {
     let [slack, internal, skills] = problems(&System::start().await, Environment::new(), None).await;
     assert_names(&slack, &["ENCRYPTION_KEY", "SLACK_SIGNING_SECRET", "TABLE_PREFIX", "EVENT_QUEUE_URL"]);
     assert_names(&internal, &["ENCRYPTION_KEY", "INTERNAL_API_TOKEN", "TABLE_PREFIX", "POOL_CIDRS"]);
-    assert_names(&skills, &["ENCRYPTION_KEY", "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "TABLE_PREFIX"]);
+    assert_names(
+        &skills,
+        &["ENCRYPTION_KEY", "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "TABLE_PREFIX", "BETTER_AUTH_URL"],
+    );
 }
 
 #[tokio::test]

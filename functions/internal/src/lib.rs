@@ -23,6 +23,7 @@ mod session;
 mod sessions;
 mod skill_tokens;
 mod sync_sessions;
+mod tools;
 mod ttl;
 
 use std::{sync::Arc, time::Duration};
@@ -154,6 +155,15 @@ fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
             "/api/internal/pools/{poolId}/runtime-tokens",
             routing::post(runtime_tokens::issue).delete(runtime_tokens::revoke),
         )
+        .at(
+            "/api/internal/pools/{poolId}/tool-policy",
+            routing::get(tools::get_policy::handle).put(tools::put_policy::handle),
+        )
+        .at("/api/internal/toolkits", routing::get(tools::list_toolkits::handle))
+        .at(
+            "/api/internal/toolkits/{slug}",
+            routing::put(tools::put_toolkit::handle).delete(tools::delete_toolkit::handle),
+        )
         .at("/api/internal/pools", routing::get(pools::list::handle))
         .at("/api/internal/pools/{poolId}", routing::get(pools::get::handle))
         .at("/api/internal/bots", routing::get(bots::list::handle))
@@ -253,6 +263,11 @@ struct Deleted {
         library::latest_templates::handle,
         sessions::handle,
         session::handle,
+        tools::list_toolkits::handle,
+        tools::put_toolkit::handle,
+        tools::delete_toolkit::handle,
+        tools::get_policy::handle,
+        tools::put_policy::handle,
     ),
     components(schemas(openapi::Error, openapi::SkillFolder, openapi::TemplateName))
 )]

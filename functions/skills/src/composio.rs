@@ -1,121 +1,57 @@
-//! `POST /api/internal/composio/execute` and `…/disconnect`: people's third-party accounts, which are not built yet.
+//! `/api/internal/composio/*`: what skills do with people's accounts at third parties.
 //!
-//! The answer is a 503 whose message an agent can pass on to the person that it talks to.
+//! The bot's owner decides whose account is used; a skill never sees a credential of it. Whether the pool may do it at all is decided
+//! before Composio is called.
 
-use std::sync::Arc;
+pub(crate) mod disconnect;
+pub(crate) mod execute;
+mod not_connected;
+mod versions;
 
-use axum::{Json as Answer, extract::State};
-use portcullis_auth::BotId;
-use portcullis_runtime::{
-    ApiError,
-    fields::{InvalidField, Label},
-    json::Json,
-    openapi,
-    tier::Skill,
-};
-use portcullis_store::BotAccessError;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use portcullis_auth::{BotId, UserId};
+use portcullis_runtime::{ApiError, ErrorCode, tier::Skill};
+use portcullis_store::{Bot, BotAccessError};
+use portcullis_upstream::{ComposioError, ComposioKey};
 
 use crate::App;
+pub(crate) use versions::Versions;
 
-/// The person reads this.
-const UNAVAILABLE: &str = "Connected accounts are not available on this server yet";
+/// Wait that a caller is asked for where Composio limits calls and does not say for how long.
+const DEFAULT_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// An action's name: `^[A-Z][A-Z0-9_]+$`, at most 256 characters.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Action;
+impl App {
+    /// A bot that the caller reaches.
+    async fn composio_bot(&self, caller: &Skill, bot: &BotId) -> Result<Bot, ApiError> {
+        self.store.bot_within(caller.bots(), bot).await.map_err(|error| match error {
+            BotAccessError::NotFound => ApiError::not_found("Bot not found"),
+            error => Skill::refuse_bot(error),
+        })
+    }
 
-impl TryFrom<String> for Action {
-    type Error = InvalidField;
-
-    fn try_from(text: String) -> Result<Self, InvalidField> {
-        let is_valid = (2..=256).contains(&text.len())
-            && text.starts_with(|first: char| first.is_ascii_uppercase())
-            && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
-        if is_valid { Ok(Self) } else { Err(InvalidField::new("an action such as GMAIL_SEND_EMAIL")) }
+    /// The project at Composio.
+    ///
+    /// # Errors
+    /// 503 where this installation has none.
+    fn composio_key(&self) -> Result<ComposioKey, ApiError> {
+        match &self.composio_access.get().0 {
+            Some(key) => Ok(ComposioKey(key.clone())),
+            None => Err(ApiError::not_available("Connected accounts are not available on this server")),
+        }
     }
 }
 
-/// An action with a connected account.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = ExecuteAction)]
-pub struct Execute {
-    #[schema(value_type = openapi::Id)]
-    bot_id: BotId,
-    #[serde(rename = "action")]
-    #[schema(value_type = String, pattern = "^[A-Z][A-Z0-9_]+$", max_length = 256)]
-    _action: Action,
-    #[serde(rename = "params")]
-    #[schema(value_type = Option<serde_json::Value>)]
-    _params: Option<Box<RawValue>>,
+/// The person whose accounts a bot uses.
+///
+/// # Errors
+/// 403 where it has no owner.
+fn owner(bot: &Bot) -> Result<&UserId, ApiError> {
+    let nobody = "This bot belongs to nobody whose accounts it could use";
+    bot.user.as_ref().ok_or_else(|| ApiError::forbidden_as(ErrorCode::NotConnected, nobody))
 }
 
-/// A connected account to be disconnected.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = DisconnectAccount)]
-pub struct Disconnect {
-    #[schema(value_type = openapi::Id)]
-    bot_id: BotId,
-    #[serde(rename = "toolkitSlug")]
-    #[schema(value_type = String, min_length = 1, max_length = 256)]
-    _toolkit_slug: Label,
-}
-
-/// The outcome of an action.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = ActionOutcome)]
-pub struct Outcome {
-    successful: bool,
-}
-
-#[utoipa::path(
-    post,
-    path = "/api/internal/composio/execute",
-    operation_id = "executeAction",
-    tag = "skill",
-    summary = "Execute an action with a connected account",
-    description = "Not built yet: the answer is 503 `not_available`.",
-    request_body = Execute,
-    responses((status = 200, description = "The outcome of the action", body = Outcome), openapi::Refusals),
-    security(("skillToken" = [])),
-)]
-pub async fn execute(
-    State(app): State<Arc<App>>,
-    caller: Skill,
-    Json(request): Json<Execute>,
-) -> Result<Answer<Outcome>, ApiError> {
-    Err(app.not_available(&caller, &request.bot_id).await)
-}
-
-#[utoipa::path(
-    post,
-    path = "/api/internal/composio/disconnect",
-    operation_id = "disconnectAccount",
-    tag = "skill",
-    summary = "Disconnect a connected account",
-    description = "Not built yet: the answer is 503 `not_available`.",
-    request_body = Disconnect,
-    responses((status = 200, description = "The account was disconnected", body = Outcome), openapi::Refusals),
-    security(("skillToken" = [])),
-)]
-pub async fn disconnect(
-    State(app): State<Arc<App>>,
-    caller: Skill,
-    Json(request): Json<Disconnect>,
-) -> Result<Answer<Outcome>, ApiError> {
-    Err(app.not_available(&caller, &request.bot_id).await)
-}
-
-impl App {
-    async fn not_available(&self, caller: &Skill, bot: &BotId) -> ApiError {
-        match self.store.check_bot(caller.bots(), bot).await {
-            Ok(()) => ApiError::not_available(UNAVAILABLE),
-            Err(BotAccessError::NotFound) => ApiError::not_found("Bot not found"),
-            Err(error) => Skill::refuse_bot(error),
-        }
+fn refuse_composio(error: ComposioError) -> ApiError {
+    match error {
+        ComposioError::RateLimited(wait) => ApiError::too_many_requests(wait.unwrap_or(DEFAULT_WAIT)),
+        error => ApiError::bad_gateway("Composio did not answer", error.to_string()),
     }
 }

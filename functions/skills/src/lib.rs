@@ -14,21 +14,35 @@ mod session_ref;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing};
-use portcullis_auth::BotId;
-use portcullis_crypto::Domain;
+use portcullis_auth::{BotId, Clock};
+use portcullis_crypto::{Domain, Randomness};
 use portcullis_runtime::{
     ApiError, Platform, front, lambda,
+    origins::Origins,
+    rotating::Rotating,
+    secrets::ComposioAccess,
     settings::{SettingsError, SettingsReader},
     tier::{self, Routes, Skill, SkillGate},
 };
 use portcullis_store::{Store, Table};
+use portcullis_upstream::{BaseUrl, Composio};
 
-/// How long an answer may take: longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
-pub const DEADLINE: Duration = Duration::from_secs(15);
+/// How long an answer may take: longer than the store's own time-outs and retries take, and than an action of a third party,
+/// shorter than API Gateway's 30 s.
+pub const DEADLINE: Duration = Duration::from_secs(28);
 
-/// What the handlers work with.
+/// Composio, where `COMPOSIO_API_URL` names no other.
+const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
+
+/// Dependencies of the handlers.
 struct App {
     store: Store,
+    composio: Composio,
+    composio_access: Rotating<ComposioAccess>,
+    versions: composio::Versions,
+    origins: Arc<Origins>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
 }
 
 /// Reads the settings, opens the connection to the store, and makes the function's router.
@@ -37,18 +51,23 @@ struct App {
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mut settings = SettingsReader::new(platform);
-    let (secrets, tokens, internal_token, token) = tokio::join!(
+    let (secrets, integrations, tokens, internal_token, token, composio) = tokio::join!(
         settings.keyring(Domain::PoolSecrets),
+        settings.keyring(Domain::Integrations),
         settings.keyring(Domain::SkillTokens),
         settings.internal_token(),
         settings.skill_token(),
+        settings.composio(),
     );
     let (secrets, tokens) = (settings.secret_outcome(secrets), settings.secret_outcome(tokens));
+    let (integrations, composio) = (settings.secret_outcome(integrations), settings.secret_outcome(composio));
     let internal_token = settings.secret_outcome(internal_token);
     let token = settings.secret_outcome(token);
     settings.tokens_must_differ(&internal_token, &token);
     let (internal_mode, mode) = (settings.internal_token_mode(), settings.skill_token_mode());
-    let store = settings.store([(Domain::PoolSecrets, &secrets)]);
+    let store = settings.store([(Domain::PoolSecrets, &secrets), (Domain::Integrations, &integrations)]);
+    let composio_at = settings.upstream("COMPOSIO_API_URL", COMPOSIO_API_URL).map(|base: BaseUrl| Composio::new(base));
+    let origins = settings.origins();
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
         let gate = SkillGate {
@@ -59,7 +78,16 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             keyring: tokens?,
             clock: Arc::clone(&platform.clock),
         };
-        Ok((App { store: store? }, gate, commit_hash?))
+        let app = App {
+            store: store?,
+            composio: composio_at?,
+            composio_access: composio?,
+            versions: composio::Versions::default(),
+            origins: origins?,
+            clock: Arc::clone(&platform.clock),
+            randomness: Arc::clone(&platform.randomness),
+        };
+        Ok((app, gate, commit_hash?))
     })?;
     lambda::warm_up(&app.store, Table::Pools).await;
     let routes = Routes::new()
@@ -67,8 +95,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         .at("/api/internal/artifacts", routing::post(artifacts::handle))
         .at("/api/internal/artifacts/{id}", routing::patch(artifact::handle))
         .at("/api/internal/artifacts/check-domain", routing::post(check_domain::handle))
-        .at("/api/internal/composio/execute", routing::post(composio::execute))
-        .at("/api/internal/composio/disconnect", routing::post(composio::disconnect))
+        .at("/api/internal/composio/execute", routing::post(composio::execute::handle))
+        .at("/api/internal/composio/disconnect", routing::post(composio::disconnect::handle))
         .at("/api/internal/feedback", routing::post(feedback::handle));
     let mounted = [tier::skill(&gate, Arc::new(app), routes)];
     Ok(front::serve("skills", platform, commit_hash.as_deref(), DEADLINE, mounted))
@@ -88,8 +116,8 @@ impl App {
     artifacts::handle,
     artifact::handle,
     check_domain::handle,
-    composio::execute,
-    composio::disconnect,
+    composio::execute::handle,
+    composio::disconnect::handle,
     feedback::handle,
 ))]
 pub struct Described;

@@ -10,6 +10,7 @@ const PAGES = [
     ["/", "Start"],
     ["/bots", "Bots"],
     ["/channels", "Channels"],
+    ["/integrations", "Integrations"],
     ["/conversations", "Conversations"],
     ["/artifacts", "Artifacts"],
     ["/account", "Account"],

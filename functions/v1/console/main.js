@@ -8,14 +8,18 @@ import { channels, slackCallback } from "./channels.js";
 import { conversations } from "./conversations.js";
 import { announce, h } from "./dom.js";
 import { show } from "./frame.js";
+import { integrationCallback, integrations } from "./integrations.js";
 import { problem } from "./parts.js";
 import { goInstead, hashOf, match, parse } from "./router.js";
 import { refresh, user } from "./session.js";
 import { forgotPassword, holdResetToken, newPassword, signIn, signInAgain, signUp, verifyCode } from "./sign_in.js";
 import { start } from "./start.js";
 
-/** Path to which Slack's consent page leads back. */
-const SLACK_CALLBACK = "/workspace/channels/slack/callback";
+/** Pages to which a consent page leads back, by their paths. */
+const CALLBACKS = {
+    "/workspace/channels/slack/callback": slackCallback,
+    "/workspace/integrations/callback": integrationCallback,
+};
 
 // `for` says who may see a page: "user" signed in, "guest" not signed in, "anyone".
 const ROUTES = [
@@ -24,6 +28,7 @@ const ROUTES = [
     { path: "/bots/new", view: newBot, for: "user", nav: "/bots" },
     { path: "/bots/:id", view: botPage, for: "user", nav: "/bots" },
     { path: "/channels", view: channels, for: "user", nav: "/channels" },
+    { path: "/integrations", view: integrations, for: "user", nav: "/integrations" },
     { path: "/conversations", view: conversations, for: "user", nav: "/conversations" },
     { path: "/artifacts", view: artifacts, for: "user", nav: "/artifacts" },
     { path: "/account", view: account, for: "user", nav: "/account" },
@@ -90,9 +95,10 @@ function takeQuery() {
 }
 
 async function boot() {
-    const isCallback = location.pathname === SLACK_CALLBACK;
+    const { pathname } = location;
+    const callback = Object.hasOwn(CALLBACKS, pathname) ? CALLBACKS[pathname] : null;
     const outcome = new URLSearchParams(location.search);
-    if (isCallback) history.replaceState(null, "", SLACK_CALLBACK);
+    if (callback) history.replaceState(null, "", pathname);
     else takeQuery();
     onSessionEnd(async () => {
         const before = user()?.id;
@@ -108,8 +114,8 @@ async function boot() {
     } catch (failure) {
         return unreachable(failure);
     }
-    if (isCallback) {
-        return present(slackCallback({ outcome, signal: leaving.signal }), { isBare: true });
+    if (callback) {
+        return present(callback({ outcome, signal: leaving.signal }), { isBare: true });
     }
     window.addEventListener("hashchange", () => {
         if (location.hash.startsWith("#/") || !location.hash) route();

@@ -10,7 +10,7 @@ macro_rules! file {
 }
 
 /// Files that the page loads.
-const FILES: [(&str, &str); 19] = [
+const FILES: [(&str, &str); 20] = [
     file!("account.js"),
     file!("api.js"),
     file!("artifacts.js"),
@@ -23,6 +23,7 @@ const FILES: [(&str, &str); 19] = [
     file!("failure.js"),
     file!("form.js"),
     file!("frame.js"),
+    file!("integrations.js"),
     file!("main.js"),
     file!("parts.js"),
     file!("router.js"),
@@ -32,12 +33,13 @@ const FILES: [(&str, &str); 19] = [
     file!("words.js"),
 ];
 
-/// The console. It is answered at `/`, and where an install of the Slack app ends; the rest of its addresses are behind a `#`.
+/// The console. It is answered at `/`, and where an install of the Slack app or the connection of an account ends; the rest of its
+/// addresses are behind a `#`.
 pub(crate) fn pages() -> Pages {
     let (name, text) = file!("index.html");
     Pages {
         page: File::new(name, text),
-        page_paths: &["/", "/workspace/channels/slack/callback"],
+        page_paths: &["/", "/workspace/channels/slack/callback", "/workspace/integrations/callback"],
         files: FILES.iter().map(|(name, text)| File::new(name, text)).collect(),
         files_route: "/console/{file}",
     }

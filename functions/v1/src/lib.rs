@@ -6,10 +6,13 @@
 
 mod artifacts;
 mod bots;
+mod browser_cookie;
 mod channels;
 mod console;
+mod integrations;
 mod models;
 mod profile;
+mod return_path;
 mod sessions;
 
 use std::{sync::Arc, time::Duration};
@@ -22,12 +25,12 @@ use portcullis_runtime::{
     ApiError, Platform, front, lambda, openapi,
     origins::Origins,
     rotating::Rotating,
-    secrets::{LiteLlmAccess, SlackClientAccess},
+    secrets::{ComposioAccess, LiteLlmAccess, SlackClientAccess},
     settings::{SettingsError, SettingsReader},
     tier::{self, BrowserGate, Mounted, Routes},
 };
 use portcullis_store::{BotAccessError, BotReach, Store, Table};
-use portcullis_upstream::{BaseUrl, LiteLlm, Slack};
+use portcullis_upstream::{BaseUrl, Composio, LiteLlm, Slack};
 use serde::Serialize;
 
 use channels::slack::CALLBACK_PATH;
@@ -40,13 +43,18 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// Slack's Web API, where `SLACK_API_URL` names no other.
 const SLACK_API_URL: &str = "https://slack.com/api/";
 
+/// Composio, where `COMPOSIO_API_URL` names no other.
+const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
+
 /// Dependencies of the handlers.
 struct App {
     store: Store,
     slack_client: Rotating<SlackClientAccess>,
     lite_llm: Rotating<LiteLlmAccess>,
+    composio_access: Rotating<ComposioAccess>,
     models: Models,
     slack: Slack,
+    composio: Composio,
     origins: Arc<Origins>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
@@ -56,6 +64,18 @@ impl App {
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
+
+    /// A new id of something that is stored.
+    fn new_id(&self) -> String {
+        front::new_request_id(&*self.randomness)
+    }
+
+    /// Random bytes in hex.
+    fn random_hex<const BYTES: usize>(&self) -> String {
+        let mut bytes = [0; BYTES];
+        self.randomness.fill(&mut bytes);
+        hex::encode(bytes)
+    }
 }
 
 /// Reads the settings, opens the connection to the store, and makes the function's router.
@@ -64,26 +84,31 @@ impl App {
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let mut settings = SettingsReader::new(platform);
-    let (signing, configuration, deliveries, secret, slack_client, lite_llm) = tokio::join!(
+    let (signing, configuration, deliveries, integrations, secret, slack_client, lite_llm, composio) = tokio::join!(
         settings.keyring(Domain::SigningSecrets),
         settings.keyring(Domain::Configuration),
         settings.keyring(Domain::DeliverySecrets),
+        settings.keyring(Domain::Integrations),
         settings.session_secret(),
         settings.slack_client(),
         settings.lite_llm(),
+        settings.composio(),
     );
     let (signing, configuration) = (settings.secret_outcome(signing), settings.secret_outcome(configuration));
     let (deliveries, secret) = (settings.secret_outcome(deliveries), settings.secret_outcome(secret));
     let slack_client = settings.secret_outcome(slack_client);
     let lite_llm = settings.secret_outcome(lite_llm);
+    let (integrations, composio) = (settings.secret_outcome(integrations), settings.secret_outcome(composio));
     let origins = settings.origins();
     let cookie = settings.session_cookie(&origins);
     let store = settings.store([
         (Domain::SigningSecrets, &signing),
         (Domain::Configuration, &configuration),
         (Domain::DeliverySecrets, &deliveries),
+        (Domain::Integrations, &integrations),
     ]);
     let slack = settings.upstream("SLACK_API_URL", SLACK_API_URL).map(|base: BaseUrl| Slack::new(base));
+    let composio_at = settings.upstream("COMPOSIO_API_URL", COMPOSIO_API_URL).map(|base: BaseUrl| Composio::new(base));
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
         let (store, origins, clock) = (store?, origins?, Arc::clone(&platform.clock));
@@ -98,8 +123,10 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             store,
             slack_client: slack_client?,
             lite_llm: lite_llm?,
+            composio_access: composio?,
             models: Models::new(LiteLlm::default()),
             slack: slack?,
+            composio: composio_at?,
             origins,
             clock,
             randomness: Arc::clone(&platform.randomness),
@@ -139,6 +166,10 @@ fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
         "/channels/slack/connect" => routing::post(channels::slack::connect::handle),
         "/channels/slack/oauth-url" => routing::get(channels::slack::oauth_url::handle),
         "/channels/slack/redirect-uri" => routing::get(channels::slack::redirect_uri::handle),
+        "/integrations" => routing::get(integrations::list::handle),
+        "/integrations/connect" => routing::post(integrations::connect::handle),
+        "/integrations/{id}" => routing::delete(integrations::delete::handle),
+        "/integrations/{id}/refresh" => routing::post(integrations::refresh::handle),
         "/sessions" => routing::get(sessions::list::handle),
         "/sessions/{id}" => routing::get(sessions::get::handle),
         "/artifacts" => routing::get(artifacts::list::handle),
@@ -147,8 +178,11 @@ fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
             .patch(artifacts::update::handle)
             .delete(artifacts::delete::handle),
     };
-    let callback = Routes::new().at(CALLBACK_PATH, routing::get(channels::slack::callback::handle));
-    [tier::browser(gate, Arc::clone(&app), callback), tier::user(gate, app, routes)]
+    let pages = under_both_prefixes! {
+        "/integrations/connect/{linkId}" => routing::get(integrations::open_link::handle),
+    };
+    let pages = pages.at(CALLBACK_PATH, routing::get(channels::slack::callback::handle));
+    [tier::browser(gate, Arc::clone(&app), pages), tier::user(gate, app, routes)]
 }
 
 impl App {
@@ -208,6 +242,11 @@ fn refuse_bot(error: BotAccessError) -> ApiError {
         channels::slack::redirect_uri::handle,
         channels::slack::oauth_url::handle,
         channels::slack::callback::handle,
+        integrations::list::handle,
+        integrations::connect::handle,
+        integrations::refresh::handle,
+        integrations::delete::handle,
+        integrations::open_link::handle,
         sessions::list::handle,
         sessions::get::handle,
         artifacts::list::handle,

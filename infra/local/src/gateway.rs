@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{dev_slack::DevSlack, mailbox::Mailbox};
+use crate::{dev_composio::DevComposio, dev_slack::DevSlack, mailbox::Mailbox};
 
 pub use routing::{DEFAULT_ROUTE, InvalidRoute, RoutingTable};
 
@@ -125,6 +125,8 @@ pub struct OwnPages {
     pub mailbox: Option<Arc<Mailbox>>,
     /// The stand-in for Slack.
     pub slack: Option<Arc<DevSlack>>,
+    /// The stand-in for Composio.
+    pub composio: Option<Arc<DevComposio>>,
 }
 
 impl Gateway {
@@ -220,6 +222,9 @@ impl Front {
         }
         if let Some(slack) = self.machine.slack.as_ref().filter(|_| DevSlack::has(request.uri().path())) {
             return slack.answer(request.map(Body::new)).await;
+        }
+        if let Some(composio) = self.machine.composio.as_ref().filter(|_| DevComposio::has(request.uri().path())) {
+            return composio.answer(request.map(Body::new)).await;
         }
         let Some(watcher) = &self.watcher else { return self.pass(request, client).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -9,6 +9,7 @@ mod background;
 pub mod database;
 mod deliveries;
 pub mod demo;
+pub mod dev_composio;
 pub mod dev_slack;
 pub mod gateway;
 pub mod import;

@@ -123,6 +123,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         data: arguments.data.clone(),
         mailbox: Some(folder.join("mailbox")),
         dev_slack: arguments.demo,
+        dev_composio: arguments.demo,
         watcher,
         ..Options::new(settings)
     };

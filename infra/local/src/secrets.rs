@@ -40,8 +40,13 @@ const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";
 const NEEDED: [&str; 5] =
     [ENCRYPTION_KEY, "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "SLACK_SIGNING_SECRET", "BETTER_AUTH_SECRET"];
 /// What the demonstration needs besides.
-const NEEDED_BY_DEMO: [&str; 4] =
-    ["DEMO_SLACK_SIGNING_SECRET", "DEMO_DELIVERY_SECRET", "DEMO_PASSWORD", "DEMO_SLACK_CLIENT_SECRET"];
+const NEEDED_BY_DEMO: [&str; 5] = [
+    "DEMO_SLACK_SIGNING_SECRET",
+    "DEMO_DELIVERY_SECRET",
+    "DEMO_PASSWORD",
+    "DEMO_SLACK_CLIENT_SECRET",
+    "DEMO_COMPOSIO_API_KEY",
+];
 /// The bits of a file's mode that let others in.
 const OTHERS: u32 = 0o077;
 /// With it a function would look for its secrets on AWS.

@@ -33,6 +33,7 @@ use crate::{
     background::Background,
     database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
+    dev_composio::DevComposio,
     dev_slack::{CLIENT_ID, DevSlack},
     gateway::{Gateway, InvalidRoute, Limits, OwnPages, RoutingTable, Watcher},
     mailbox::Mailbox,
@@ -66,6 +67,8 @@ pub struct Options {
     pub mailbox: Option<PathBuf>,
     /// Whether a stand-in for Slack answers at `/dev/slack`, unless the settings name a Slack.
     pub dev_slack: bool,
+    /// Whether a stand-in for Composio answers at `/dev/composio`, unless the settings name a Composio.
+    pub dev_composio: bool,
     /// Where metrics are written; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
     /// Where each answered request is told.
@@ -90,6 +93,7 @@ impl Options {
             index_lag: SignedDuration::ZERO,
             mailbox: None,
             dev_slack: false,
+            dev_composio: false,
             metrics: None,
             watcher: None,
             patience: 1,
@@ -169,6 +173,13 @@ impl Stack {
             ];
             environment.extend(settings.map(|(name, value)| (name.to_owned(), value)));
         }
+        let composio =
+            dev_composio(&environment, address, &options.clock, &options.randomness).filter(|_| options.dev_composio);
+        if let Some(composio) = &composio {
+            let settings =
+                [("COMPOSIO_API_URL", composio.api_url().into()), ("COMPOSIO_API_KEY", composio.key().clone())];
+            environment.extend(settings.map(|(name, value)| (name.to_owned(), value)));
+        }
         let client = portcullis_store::client_with(&aws, &ClientOptions::with_patience(options.patience));
         create_tables(&client, prefix_of(&environment), &template.tables).await?;
         let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
@@ -190,7 +201,7 @@ impl Stack {
         let lag = (!options.index_lag.is_zero()).then_some(lag);
         let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
         let limits = Limits::with_patience(options.patience);
-        let machine = OwnPages { mailbox: Some(mailbox), slack: slack.map(Arc::new) };
+        let machine = OwnPages { mailbox: Some(mailbox), slack: slack.map(Arc::new), composio: composio.map(Arc::new) };
         let gateway = Gateway::start(listener, table, functions, limits, options.watcher, machine)
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
@@ -281,6 +292,20 @@ fn dev_slack(
     let client_secret = environment.get("DEMO_SLACK_CLIENT_SECRET")?.clone();
     let (clock, randomness) = (Arc::clone(clock), Arc::clone(randomness));
     Some(DevSlack::new(&format!("http://{address}"), signing_secret, client_secret, clock, randomness))
+}
+
+/// The stand-in for Composio; `None` where the settings name a Composio, or a key of one.
+fn dev_composio(
+    environment: &BTreeMap<String, SecretString>,
+    address: SocketAddr,
+    clock: &Arc<dyn Clock>,
+    randomness: &Arc<dyn Randomness>,
+) -> Option<DevComposio> {
+    if ["COMPOSIO_API_URL", "COMPOSIO_API_KEY"].iter().any(|name| environment.contains_key(*name)) {
+        return None;
+    }
+    let key = environment.get("DEMO_COMPOSIO_API_KEY")?.clone();
+    Some(DevComposio::new(&format!("http://{address}"), key, Arc::clone(clock), Arc::clone(randomness)))
 }
 
 fn prefix_of(environment: &BTreeMap<String, SecretString>) -> &str {

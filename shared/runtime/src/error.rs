@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use portcullis_store::StoreError;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::ErrorCode;
 
@@ -24,6 +25,7 @@ pub struct ApiError {
     code: ErrorCode,
     message: Cow<'static, str>,
     fields: BTreeMap<String, String>,
+    extra: Map<String, Value>,
     detail: Option<Box<str>>,
     kind: Kind,
     retry_after: Option<u64>,
@@ -50,6 +52,7 @@ pub(crate) struct Refusal {
     pub code: ErrorCode,
     pub message: Cow<'static, str>,
     pub fields: BTreeMap<String, String>,
+    pub extra: Map<String, Value>,
     pub detail: Option<Box<str>>,
     pub kind: Kind,
 }
@@ -62,12 +65,15 @@ pub(crate) struct ErrorBody<'a> {
     pub code: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: &'a BTreeMap<String, String>,
+    #[serde(flatten)]
+    pub extra: &'a Map<String, Value>,
     pub request_id: &'a str,
 }
 
 impl ApiError {
     fn new(status: StatusCode, kind: Kind, code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), fields: BTreeMap::new(), detail: None, kind, retry_after: None }
+        let (fields, extra) = (BTreeMap::new(), Map::new());
+        Self { status, code, message: message.into(), fields, extra, detail: None, kind, retry_after: None }
     }
 
     /// 400: the request cannot be carried out as it is.
@@ -81,6 +87,14 @@ impl ApiError {
         // A path holds the names that the caller sent, and one of those can be as long as the body.
         let path = path.into().chars().take(MAXIMUM_PATH_LENGTH).collect();
         error.fields.insert(path, why.into());
+        error
+    }
+
+    /// 400: several fields do not validate.
+    pub fn invalid_fields(fields: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut error = Self::bad_request(ErrorCode::ValidationFailed, "The request does not validate");
+        let cut = |path: String| path.chars().take(MAXIMUM_PATH_LENGTH).collect();
+        error.fields = fields.into_iter().map(|(path, why)| (cut(path), why)).collect();
         error
     }
 
@@ -98,7 +112,7 @@ impl ApiError {
 
     /// 403 with a code of its own.
     #[must_use]
-    pub fn forbidden_as(code: ErrorCode, message: &'static str) -> Self {
+    pub fn forbidden_as(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, Kind::Refused, code, message)
     }
 
@@ -174,6 +188,13 @@ impl ApiError {
             .with_detail(detail)
     }
 
+    /// The same, with a further field of the body for the endpoint's own clients.
+    #[must_use]
+    pub fn with(mut self, field: &'static str, value: impl Into<Value>) -> Self {
+        self.extra.insert(field.to_owned(), value.into());
+        self
+    }
+
     fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into().into_boxed_str());
         self
@@ -214,6 +235,7 @@ impl IntoResponse for ApiError {
             code: self.code,
             message: self.message,
             fields: self.fields,
+            extra: self.extra,
             detail: self.detail,
             kind: self.kind,
         });

@@ -87,6 +87,17 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
+/// A JSON object, as it was sent.
+#[derive(Clone, Debug)]
+pub struct Object(pub Box<RawValue>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        if raw.get().starts_with('{') { Ok(Self(raw)) } else { Err(de::Error::custom("must be a JSON object")) }
+    }
+}
+
 fn is_text(text: &str, maximum: usize) -> bool {
     (1..=maximum).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }

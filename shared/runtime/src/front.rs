@@ -225,6 +225,7 @@ fn finish(response: Response, refusal: Option<Refusal>, id: &str, has_codes_in_c
             code: ErrorCode::Refused,
             message: parts.status.canonical_reason().unwrap_or("Refused").into(),
             fields: BTreeMap::new(),
+            extra: serde_json::Map::new(),
             detail: None,
             kind: Kind::Refused,
         })
@@ -232,7 +233,8 @@ fn finish(response: Response, refusal: Option<Refusal>, id: &str, has_codes_in_c
     if let Some(refusal) = refusal {
         let code = refusal.code.as_str();
         let code = if has_codes_in_capitals { code.to_ascii_uppercase().into() } else { Cow::Borrowed(code) };
-        let error = ErrorBody { message: &refusal.message, code: &code, fields: &refusal.fields, request_id: id };
+        let (message, fields, extra) = (&refusal.message, &refusal.fields, &refusal.extra);
+        let error = ErrorBody { message, code: &code, fields, extra, request_id: id };
         body = serde_json::to_vec(&error).map_or_else(|_| Body::empty(), Body::from);
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         parts.headers.remove(http::header::CONTENT_LENGTH);

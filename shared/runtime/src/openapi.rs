@@ -89,6 +89,52 @@ pub enum ChannelStatus {
     Error,
 }
 
+/// A toolkit.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", example = "gmail")]
+pub struct ToolkitSlug(pub String);
+
+/// How a toolkit's calls are authorized.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum AuthScheme {
+    Oauth2,
+    ApiKeyGlobal,
+    ApiKeyUser,
+}
+
+/// Whether a form shows what is typed.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum FieldType {
+    Text,
+    Secret,
+}
+
+/// How far the connection of an account is.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum IntegrationStatus {
+    Pending,
+    Initiated,
+    Active,
+    Failed,
+    Expired,
+    Disconnected,
+}
+
+/// Where a connection was begun.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum IntegrationSource {
+    Page,
+    Chat,
+}
+
 /// An id that Slack gave out.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "T0123456789")]

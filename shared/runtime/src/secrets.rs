@@ -30,6 +30,8 @@ pub enum SecretId {
     SlackClient,
     /// The models that pools speak through; it may be missing.
     LiteLlm,
+    /// The project at Composio; it may be missing.
+    Composio,
     /// Secret that signs session cookies.
     Session,
 }
@@ -51,6 +53,7 @@ impl SecretId {
             Self::Slack => "slack",
             Self::SlackClient => "slack-client",
             Self::LiteLlm => "litellm",
+            Self::Composio => "composio",
             Self::Session => "session",
         }
     }
@@ -245,6 +248,32 @@ fn slack_signing_secret(json: &SecretString) -> Result<SigningSecret, String> {
         return Err(format!("SLACK_SIGNING_SECRET must be at least {MINIMUM_SIGNING_SECRET_LENGTH} characters"));
     }
     Ok(SigningSecret::new(secret))
+}
+
+/// The project at Composio; `None` where this installation has none.
+#[derive(Debug)]
+pub struct ComposioAccess(pub Option<SecretString>);
+
+impl FromSecret for ComposioAccess {
+    /// JSON `{"COMPOSIO_API_KEY": "…"}`; `{}` for none.
+    fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Fields {
+            #[serde(rename = "COMPOSIO_API_KEY")]
+            key: Field,
+        }
+        let text = versions.current.expose_secret();
+        if text == "{}" {
+            return Ok(Self(None));
+        }
+        let fields: Fields =
+            serde_json::from_str(text).map_err(|_| r#"must be JSON with "COMPOSIO_API_KEY""#.to_owned())?;
+        let key = one_word(&fields.key.0).map_err(|problem| format!("COMPOSIO_API_KEY {problem}"))?;
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("COMPOSIO_API_KEY must be printable ASCII and not empty".to_owned());
+        }
+        Ok(Self(Some(fields.key.0)))
+    }
 }
 
 /// The models that pools speak through; `None` where none are set.

@@ -19,7 +19,7 @@ use crate::{
     origins::{BaseOrigin, OriginList, Origins},
     queue::{EventQueue, SqsQueue},
     rotating::{Rotating, StoreKeys},
-    secrets::{FromSecret, LiteLlmAccess, SecretId, SlackApp, SlackClientAccess},
+    secrets::{ComposioAccess, FromSecret, LiteLlmAccess, SecretId, SlackApp, SlackClientAccess},
     tier::TokenMode,
 };
 
@@ -147,6 +147,11 @@ impl<'a> SettingsReader<'a> {
     /// The models that pools speak through, where they are set.
     pub fn lite_llm(&self) -> impl Future<Output = Result<Rotating<LiteLlmAccess>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::LiteLlm)
+    }
+
+    /// The project at Composio, where it is set.
+    pub fn composio(&self) -> impl Future<Output = Result<Rotating<ComposioAccess>, String>> + use<'a> {
+        Self::secret(self.platform, SecretId::Composio)
     }
 
     /// Secret that signs session cookies.

@@ -24,6 +24,7 @@ mod delivery_target;
 mod error;
 mod event_log;
 mod feedback;
+mod integrations;
 mod keys;
 mod library;
 mod oauth_states;
@@ -38,6 +39,7 @@ mod stalled_pools;
 mod store;
 mod table;
 mod throttles;
+mod tool_settings;
 mod users;
 mod verifications;
 mod webhook_routes;
@@ -79,6 +81,10 @@ pub use delivery_target::{DeliveryTarget, PoolGuesses};
 pub use error::StoreError;
 pub use event_log::{EVENT_RETENTION, Lease};
 pub use feedback::{FEEDBACK_RETENTION, NewFeedback};
+pub use integrations::{
+    CONNECT_LINK_LIFETIME, CONNECTION_LIFETIME, ConnectionProof, Integration, IntegrationError, IntegrationSource,
+    IntegrationStatus, InvalidIntegrationStatus, MAXIMUM_CONNECT_LINKS, NewConnection, connect_link_digest,
+};
 pub use keys::{FixedKeys, KeySource, KeyringFuture};
 pub use library::{
     Contents, DeleteDocumentError, Document, DocumentSummary, Library, MAXIMUM_ACTIVE_BYTES, MAXIMUM_ANSWER_BYTES,

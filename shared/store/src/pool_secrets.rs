@@ -61,6 +61,19 @@ impl Store {
         open_all(&mut self.opener(), pool, &Scope::Pool, &rows).await
     }
 
+    /// One secret of scope `pool`: one call.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where it does not open.
+    pub async fn secret_of_pool(&self, pool: &PoolId, name: &SecretName) -> Result<Option<SecretString>, StoreError> {
+        let scope_name = format!("{}{}", Scope::Pool.prefix(), name.as_str());
+        let item = self.get_row(TABLE, [("pool", text(pool)), ("scopeName", text(&scope_name))]).await?;
+        let Some(item) = item else { return Ok(None) };
+        let sealed = Row::new(TABLE, &item)?.bytes("value")?;
+        let place = cell(pool, &scope_name);
+        self.opener().open(Domain::PoolSecrets, TABLE.name(), &place, sealed).await.map(Some)
+    }
+
     /// All rows of a scope, page by page.
     async fn secret_rows(&self, pool: &PoolId, scope: &Scope) -> Result<Vec<Item>, StoreError> {
         let condition = "#pool = :pool AND begins_with(#scopeName, :prefix)";

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     missing_docs,
-    reason = "each is described by the module of its name, `skills` and `workspace_templates` by `library`"
+    reason = "each is described by the module of its name, `skills` and `workspace_templates` by `library`, the integrations' by `integrations`"
 )]
 pub enum Table {
     Pools,
@@ -27,6 +27,9 @@ pub enum Table {
     Verifications,
     Throttles,
     OauthStates,
+    UserIntegrations,
+    IntegrationCredentials,
+    ToolSettings,
 }
 
 impl Table {
@@ -52,6 +55,9 @@ impl Table {
             Self::Verifications => "verifications",
             Self::Throttles => "throttles",
             Self::OauthStates => "oauth_states",
+            Self::UserIntegrations => "user_integrations",
+            Self::IntegrationCredentials => "integration_credentials",
+            Self::ToolSettings => "tool_settings",
         }
     }
 
@@ -75,6 +81,9 @@ impl Table {
             Self::ChannelCredentials => &["channel", "kind"],
             Self::WebhookRoutes => &["route"],
             Self::EventLog => &["identity"],
+            Self::UserIntegrations => &["user", "toolkit"],
+            Self::IntegrationCredentials => &["integration", "key"],
+            Self::ToolSettings => &["scope", "name"],
         }
     }
 }

@@ -3,7 +3,8 @@
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use portcullis_auth::Clock;
 use portcullis_tests::{
-    Answer, Behaviour, Fault, FaultProxy, StandInLiteLlm, System,
+    Answer, Behaviour, Fault, FaultProxy, ScriptedComposio, StandInLiteLlm, System,
+    composio::Says,
     lite_llm::Mood,
     routes::{Body, Prepared, calls},
     slack,
@@ -85,6 +86,15 @@ impl Tour {
     pub async fn start_with_keys_of_pools(lite_llm: &StandInLiteLlm) -> Self {
         let models = Settings::random().with("LITELLM_BASE_URL", &lite_llm.url());
         Box::pin(Self::start_with(models.with("LITELLM_MASTER_KEY", &lite_llm.master_key()))).await
+    }
+
+    /// With a project at Composio.
+    pub async fn start_with_accounts(composio: &ScriptedComposio) -> Self {
+        let settings = Settings::random()
+            .with("LITELLM_BASE_URL", &format!("https://{}.example.com", random_hex(12)))
+            .with("LITELLM_API_KEY", &random_hex(24))
+            .with("COMPOSIO_API_URL", &composio.url());
+        Box::pin(Self::start_with(settings.with("COMPOSIO_API_KEY", composio.key()))).await
     }
 
     async fn start_with(settings: Settings) -> Self {
@@ -397,6 +407,56 @@ impl Tour {
             assert!(self.send("a failing store", put, &[]).await.status.is_server_error());
         }
         self.proxy.heal();
+    }
+
+    /// A person's accounts at third parties, and what a skill does with them.
+    pub async fn accounts(&mut self, composio: &ScriptedComposio) {
+        let key = self.canary("a person's own key");
+        let cookie = self.prepared.cookie.clone();
+        let person = |tour: &Self, method: Method, path: &str| {
+            let origin = tour.system().stack.base_url();
+            tour.system()
+                .request(method, &format!("/v1/integrations{path}"))
+                .header("cookie", &cookie)
+                .header("origin", origin)
+        };
+        let refused = json!({ "toolkitSlug": "sendgrid", "credentials": { key.clone(): key, "generic_api_key": " " } });
+        let body = json!({ "toolkitSlug": "sendgrid", "credentials": { "generic_api_key": key } });
+        for (body, status) in [(&refused, 400), (&body, 200), (&body, 409)] {
+            let request = person(self, Method::POST, "/connect").json(body);
+            // The name of a field that is refused is the caller's own.
+            let meant: &[&str] = if status == 400 { &["a person's own key"] } else { &[] };
+            assert_eq!(self.send("connect an account", request, meant).await.status, status);
+        }
+        let gmail = person(self, Method::POST, "/connect").json(&json!({ "toolkitSlug": "gmail" }));
+        let begun = send(gmail).await;
+        let state = begun.json()["state"].as_str().expect("a state").to_owned();
+        self.watch("the state of a connection", &state);
+        let secret = begun.header("set-cookie").split(['=', ';']).nth(1).expect("a cookie").to_owned();
+        self.watch("the browser of a connection", &secret);
+        let id = begun.json()["integration"]["id"].as_str().expect("an id").to_owned();
+        for body in [json!({ "state": "no state" }), json!({ "state": state })] {
+            let request = person(self, Method::POST, &format!("/{id}/refresh")).json(&body);
+            self.send("refresh", request, &[]).await;
+        }
+        let list = person(self, Method::GET, "");
+        self.send("list the accounts", list, &[]).await;
+        for (method, path) in [(Method::GET, "tools/"), (Method::POST, "tools/execute/")] {
+            for action in ["SENDGRID_SEND_EMAIL", "GMAIL_SEND_EMAIL"] {
+                let body = json!({ "botId": "bot-ada", "action": action });
+                let request = self.system().skill(Method::POST, "/api/internal/composio/execute").json(&body);
+                let answer = self.send("execute an action", request, &[]).await;
+                if let Some(link) = answer.json()["connectUrl"].as_str() {
+                    let link = link.rsplit('/').next().expect("a link").to_owned();
+                    // It is for whoever asked, and for nobody else.
+                    if link.len() == 64 {
+                        self.answers.pop();
+                        self.watch("a link", &link);
+                    }
+                }
+            }
+            composio.say(method, path, Says::Status(500, format!("{{\"error\":\"{key}\"}}"), None));
+        }
     }
 
     /// A sealed value that is none: what stands in its place was never sealed.

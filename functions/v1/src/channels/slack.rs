@@ -1,13 +1,12 @@
 //! Connecting Slack.
 
-mod browser_cookie;
 pub(crate) mod callback;
 pub(crate) mod connect;
 pub(crate) mod oauth_url;
 pub(crate) mod redirect_uri;
 
 use portcullis_auth::{BotId, ChannelId, UserId};
-use portcullis_runtime::{ApiError, front};
+use portcullis_runtime::ApiError;
 use portcullis_store::{BotReach, ConnectError, SlackId};
 use portcullis_upstream::SlackClient;
 
@@ -54,7 +53,7 @@ impl App {
             Some(route) if !self.store.release_channel(&route.channel).await? => return Err(ConnectError::RouteTaken),
             Some(_) | None => {}
         }
-        let id = front::new_request_id(&*self.randomness).parse();
+        let id = self.new_id().parse();
         Ok(id.unwrap_or_else(|_| unreachable!("a UUID is an id")))
     }
 }

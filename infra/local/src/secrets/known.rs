@@ -1,10 +1,11 @@
 //! The known settings, and the closest one to a misspelt name.
 
 /// Every setting that a function or this program reads.
-const KNOWN: [&str; 36] = [
+const KNOWN: [&str; 39] = [
     "AWS_REGION",
     "COMMIT_HASH",
     "DEAD_LETTER_QUEUE_URL",
+    "DEMO_COMPOSIO_API_KEY",
     "DEMO_DELIVERY_SECRET",
     "DEMO_PASSWORD",
     "DEMO_SLACK_CLIENT_SECRET",
@@ -12,6 +13,8 @@ const KNOWN: [&str; 36] = [
     "BETTER_AUTH_SECRET",
     "BETTER_AUTH_SECRET_PREVIOUS",
     "BETTER_AUTH_URL",
+    "COMPOSIO_API_KEY",
+    "COMPOSIO_API_URL",
     "COOKIE_DOMAIN",
     "ENCRYPTION_KEY",
     "ENCRYPTION_KEYS",

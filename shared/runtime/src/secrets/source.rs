@@ -91,7 +91,9 @@ impl SecretSource {
             Self::SecretsManager { client, prefix } => fetch(client, &format!("{prefix}{}", id.name()), id).await,
         };
         match found {
-            Err(FetchError::Missing) if matches!(id, SecretId::LiteLlm | SecretId::SlackClient) => {
+            Err(FetchError::Missing)
+                if matches!(id, SecretId::LiteLlm | SecretId::SlackClient | SecretId::Composio) =>
+            {
                 Ok(SecretVersions { current: "{}".into(), derive: None, previous: None })
             }
             found => found,
@@ -108,6 +110,7 @@ fn variables(id: SecretId) -> &'static [&'static str] {
         SecretId::Slack => &["SLACK_SIGNING_SECRET"],
         SecretId::SlackClient => &["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"],
         SecretId::Session => &["BETTER_AUTH_SECRET"],
+        SecretId::Composio => &["COMPOSIO_API_KEY"],
         SecretId::LiteLlm => &["LITELLM_BASE_URL", "LITELLM_API_KEY", "LITELLM_MASTER_KEY"],
     }
 }
@@ -123,7 +126,7 @@ fn from_environment(values: &BTreeMap<String, SecretString>, id: SecretId) -> Re
             let previous = previous.map(|value| object([("SLACK_SIGNING_SECRET", &value)]));
             (fields(values, variables(id)), previous)
         }
-        SecretId::LiteLlm | SecretId::SlackClient => (fields(values, variables(id)), None),
+        SecretId::LiteLlm | SecretId::SlackClient | SecretId::Composio => (fields(values, variables(id)), None),
         _ => (current, previous),
     };
     // On this machine one key is enough: each domain's is made of it.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Store {
-    /// Deletes an account with its bots, their channels, its memberships and its sessions. The bots go first, each in its own transaction, after
+    /// Deletes an account with its bots, their channels, its memberships, its integrations and its sessions. The bots go first, each in its own transaction, after
     /// the owner's row was closed: nothing is left that nobody can delete. It may be repeated where it failed half way.
     ///
     /// # Errors
@@ -33,6 +33,7 @@ impl Store {
                 Err(DeleteBotError::Store(error)) => return Err(error.into()),
             }
         }
+        self.delete_integrations(user).await?;
         let mut backoff = Backoff::of_race();
         loop {
             let known = self.user(user).await?.ok_or(UserError::NotFound)?;

@@ -12,11 +12,11 @@ use portcullis_store::{
 };
 use portcullis_upstream::{Installation, SlackError};
 
-use super::{
-    browser_cookie::{self, BrowserCookie},
-    oauth_url,
+use super::oauth_url;
+use crate::{
+    App,
+    browser_cookie::{Begun, BrowserCookie},
 };
-use crate::App;
 
 /// Page of the front end that tells the outcome. Source: the contract, §5.
 const OUTCOME_PAGE: &str = "/workspace/channels/slack/callback";
@@ -167,9 +167,9 @@ impl App {
     }
 
     async fn take_state(&self, state: &str, parts: &Parts) -> Result<OauthState, Failure> {
-        let cookie = BrowserCookie::new(self.origins.api().is_secure());
+        let cookie = BrowserCookie::new(self.origins.api().is_secure(), Begun::Installs);
         let secret = cookie.read(&parts.headers).ok_or(Failure::InvalidState)?;
-        let taken = self.store.take_oauth_state(oauth_url::digest(state), browser_cookie::digest(&secret)).await;
+        let taken = self.store.take_oauth_state(oauth_url::digest(state), cookie.digest(&secret)).await;
         taken.map_err(|error| match error {
             OauthStateError::Unknown | OauthStateError::OtherBrowser => Failure::InvalidState,
             OauthStateError::Expired => Failure::ExpiredState,

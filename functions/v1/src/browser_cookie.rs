@@ -1,4 +1,4 @@
-//! The cookie that binds an install to the browser that began it.
+//! The cookies that bind an install, or the connection of an account, to the browser that began it.
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use portcullis_crypto::{Digest, Randomness};
@@ -9,24 +9,53 @@ use secrecy::{ExposeSecret, SecretString};
 /// Random bytes of the secret; it is written in hex.
 const SECRET_BYTES: usize = 32;
 
-/// Cookie of the installs that a browser has begun. All that are under way share one secret, so that two tabs do not end each
+/// What a browser has begun.
+#[derive(Clone, Copy)]
+pub(crate) enum Begun {
+    /// Installs of the Slack app.
+    Installs,
+    /// Connections of accounts.
+    Connections,
+}
+
+/// Cookie of what a browser has begun. All of one kind that are under way share one secret, so that two tabs do not end each
 /// other's.
-pub(super) struct BrowserCookie {
+pub(crate) struct BrowserCookie {
     is_secure: bool,
+    begun: Begun,
 }
 
 impl BrowserCookie {
     /// The cookie of an API that browsers reach over https, or not: the prefix `__Host-` needs https.
-    pub(super) fn new(is_secure: bool) -> Self {
-        Self { is_secure }
+    pub(crate) fn new(is_secure: bool, begun: Begun) -> Self {
+        Self { is_secure, begun }
     }
 
     fn name(&self) -> &'static str {
-        if self.is_secure { "__Host-portcullis-install" } else { "portcullis-install" }
+        match (self.begun, self.is_secure) {
+            (Begun::Installs, true) => "__Host-portcullis-install",
+            (Begun::Installs, false) => "portcullis-install",
+            (Begun::Connections, true) => "__Host-portcullis-connect",
+            (Begun::Connections, false) => "portcullis-connect",
+        }
+    }
+
+    /// The digest under which a browser's secret is kept.
+    pub(crate) fn digest(&self, secret: &SecretString) -> Digest {
+        let label: &[u8] = match self.begun {
+            Begun::Installs => b"slack-install-browser",
+            Begun::Connections => b"connection-browser",
+        };
+        Digest::of_parts(&[label, secret.expose_secret().as_bytes()])
+    }
+
+    /// The secret that a request carries, else a new one.
+    pub(crate) fn read_or_new(&self, headers: &HeaderMap, randomness: &dyn Randomness) -> SecretString {
+        self.read(headers).unwrap_or_else(|| Self::new_secret(randomness))
     }
 
     /// The secret that a request carries; `None` where it carries none, a malformed one, or two that differ.
-    pub(super) fn read(&self, headers: &HeaderMap) -> Option<SecretString> {
+    pub(crate) fn read(&self, headers: &HeaderMap) -> Option<SecretString> {
         let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let mut secrets = pairs.filter(|(name, _)| *name == self.name()).map(|(_, value)| value);
@@ -37,14 +66,14 @@ impl BrowserCookie {
     }
 
     /// A new secret.
-    pub(super) fn new_secret(randomness: &dyn Randomness) -> SecretString {
+    fn new_secret(randomness: &dyn Randomness) -> SecretString {
         let mut bytes = [0; SECRET_BYTES];
         randomness.fill(&mut bytes);
         hex::encode(bytes).into()
     }
 
     /// The header that gives the browser its secret.
-    pub(super) fn set(&self, secret: &SecretString) -> Result<HeaderValue, ApiError> {
+    pub(crate) fn set(&self, secret: &SecretString) -> Result<HeaderValue, ApiError> {
         let (name, life) = (self.name(), OAUTH_STATE_LIFETIME.as_secs());
         let secure = if self.is_secure { "; Secure" } else { "" };
         let cookie =
@@ -56,11 +85,6 @@ impl BrowserCookie {
     }
 }
 
-/// The digest under which a browser's secret is kept with a state.
-pub(super) fn digest(secret: &SecretString) -> Digest {
-    Digest::of_parts(&[b"slack-install-browser", secret.expose_secret().as_bytes()])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +92,7 @@ mod tests {
     fn read(is_secure: bool, cookies: &[&str]) -> Option<String> {
         let headers = cookies.iter().map(|cookie| (COOKIE, HeaderValue::from_str(cookie).unwrap()));
         let headers: HeaderMap = headers.collect();
-        let secret = BrowserCookie::new(is_secure).read(&headers);
+        let secret = BrowserCookie::new(is_secure, Begun::Installs).read(&headers);
         secret.map(|secret| secret.expose_secret().to_owned())
     }
 
@@ -91,7 +115,9 @@ mod tests {
     #[test]
     fn the_cookie_over_https_is_of_this_host_alone() {
         let secret = SecretString::from("a".repeat(64));
-        let shown = |is_secure| BrowserCookie::new(is_secure).set(&secret).unwrap().to_str().unwrap().to_owned();
+        let shown = |is_secure| {
+            BrowserCookie::new(is_secure, Begun::Installs).set(&secret).unwrap().to_str().unwrap().to_owned()
+        };
         let attributes = "Path=/; HttpOnly; SameSite=Lax; Max-Age=600";
         let secret = "a".repeat(64);
         assert_eq!(shown(true), format!("__Host-portcullis-install={secret}; {attributes}; Secure"));

@@ -1,0 +1,25 @@
+//! `DELETE /api/internal/toolkits/{slug}`: undoes a change of a toolkit, or takes an added one away.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use portcullis_runtime::{ApiError, openapi, tier::Operator};
+
+use super::ToolkitPath;
+use crate::{App, Deleted};
+
+#[utoipa::path(
+    delete,
+    path = "/api/internal/toolkits/{slug}",
+    tag = "operator",
+    params(("slug" = openapi::ToolkitSlug, Path)),
+    responses((status = 200, body = Deleted), openapi::Refusals),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    _caller: Operator,
+    ToolkitPath(slug): ToolkitPath,
+) -> Result<Json<Deleted>, ApiError> {
+    app.store.delete_toolkit_change(&slug).await?;
+    Ok(Json(Deleted { ok: true }))
+}

@@ -1,0 +1,77 @@
+//! `POST /api/internal/composio/disconnect`: ends an account of the bot's owner: at its toolkit first, then here.
+
+use std::sync::Arc;
+
+use axum::{Json as Answer, extract::State};
+use portcullis_auth::BotId;
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::Skill};
+use portcullis_store::{IntegrationError, IntegrationStatus};
+use portcullis_toolkits::ToolkitSlug;
+use serde::{Deserialize, Serialize};
+
+use super::{owner, refuse_composio};
+use crate::App;
+
+/// A connected account to be disconnected.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DisconnectAccount)]
+pub struct Request {
+    #[schema(value_type = openapi::Id)]
+    bot_id: BotId,
+    #[schema(value_type = openapi::ToolkitSlug)]
+    toolkit_slug: ToolkitSlug,
+}
+
+/// That it was done.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = AccountDisconnected)]
+pub struct Response {
+    successful: bool,
+    data: Message,
+}
+
+/// Words for a person.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = AccountDisconnectedMessage)]
+pub struct Message {
+    message: String,
+}
+
+#[utoipa::path(
+    post,
+    path = "/api/internal/composio/disconnect",
+    tag = "skill",
+    request_body = Request,
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Skill,
+    Json(request): Json<Request>,
+) -> Result<Answer<Response>, ApiError> {
+    let (bot, catalogue) = tokio::try_join!(app.composio_bot(&caller, &request.bot_id), async {
+        app.store.catalogue().await.map_err(ApiError::from)
+    })?;
+    let not_found = || ApiError::not_found(format!("No integration found for {}", request.toolkit_slug));
+    let known = app.store.integration(owner(&bot)?, &request.toolkit_slug).await?;
+    let known = known.filter(|known| known.status == IntegrationStatus::Active).ok_or_else(not_found)?;
+    if let Some(account) = &known.account
+        && let Err(error) = app.composio.end_account(&app.composio_key()?, account).await
+    {
+        match app.store.record_failed_revocation(&known).await {
+            Ok(_) | Err(IntegrationError::Changed | IntegrationError::AlreadyActive) => {}
+            Err(IntegrationError::Store(error)) => return Err(error.into()),
+        }
+        return Err(refuse_composio(error));
+    }
+    match app.store.disconnect_integration(&known).await {
+        Ok(_) => {}
+        Err(IntegrationError::Store(error)) => return Err(error.into()),
+        Err(IntegrationError::Changed | IntegrationError::AlreadyActive) => {
+            return Err(ApiError::conflict("The integration has changed meanwhile; try again"));
+        }
+    }
+    let name = catalogue.get(&known.toolkit).map_or(known.toolkit.as_str(), |toolkit| toolkit.display_name.as_str());
+    Ok(Answer(Response { successful: true, data: Message { message: format!("{name} is disconnected") } }))
+}

@@ -1,0 +1,39 @@
+//! `GET /v1/integrations`: the toolkits, each with the caller's account there.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use portcullis_runtime::{ApiError, openapi, tier::User};
+use portcullis_store::IntegrationStatus;
+use serde::Serialize;
+
+use super::Integration;
+use crate::App;
+
+/// The integrations, in the catalogue's order. A toolkit that is switched off or removed is there only where the caller has
+/// connected it.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Integrations)]
+pub(crate) struct Response {
+    integrations: Vec<Integration>,
+}
+
+#[utoipa::path(
+    get,
+    path = "/v1/integrations",
+    tag = "user",
+    responses((status = 200, body = Response), openapi::Refusals),
+)]
+pub(crate) async fn handle(State(app): State<Arc<App>>, caller: User) -> Result<Json<Response>, ApiError> {
+    let (catalogue, known) = tokio::try_join!(app.store.catalogue(), app.store.integrations_of(&caller.id))?;
+    let shown = catalogue.in_order().into_iter().filter_map(|toolkit| {
+        let known = known.iter().find(|known| known.toolkit == toolkit.slug);
+        let is_connected = known.is_some_and(|known| known.status == IntegrationStatus::Active);
+        (toolkit.enabled || is_connected).then(|| Integration::new(toolkit, known))
+    });
+    let removed = known
+        .iter()
+        .filter(|known| known.status == IntegrationStatus::Active && catalogue.get(&known.toolkit).is_none());
+    let removed = removed.map(|known| Integration::of_known(&catalogue, known));
+    Ok(Json(Response { integrations: shown.chain(removed).collect() }))
+}

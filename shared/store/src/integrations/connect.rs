@@ -1,0 +1,234 @@
+//! Connecting an account: beginning, and making it active.
+
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use jiff::Timestamp;
+use portcullis_auth::UserId;
+use portcullis_crypto::{Digest, constant_time_eq};
+use portcullis_toolkits::{Credentials, ToolkitSlug, hint};
+use secrecy::SecretString;
+
+use super::{CONNECTION_LIFETIME, Integration, IntegrationSource, IntegrationStatus, TABLE, hints_cell, key};
+use crate::{
+    Store, StoreError,
+    attribute::{Item, attributes, names, number, schema, text, time},
+    error::CallError,
+    store::built,
+};
+use portcullis_crypto::Domain;
+
+/// A connection that begins.
+#[derive(Clone, Debug)]
+pub struct NewConnection {
+    /// Id of the integration, where the person has none with the toolkit yet.
+    pub id: String,
+    /// The person.
+    pub user: UserId,
+    /// The toolkit.
+    pub toolkit: ToolkitSlug,
+    /// Id of the account at Composio.
+    pub account: String,
+    /// Digest of the state.
+    pub state: Digest,
+    /// Digest of the secret that the browser keeps.
+    pub browser: Digest,
+    /// Where it is begun.
+    pub source: IntegrationSource,
+    /// Path of the front end to return to.
+    pub return_to: Option<String>,
+}
+
+/// What a browser shows to make a connection active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionProof {
+    /// The state that it was given.
+    State(Digest),
+    /// The secret that it keeps.
+    Browser(Digest),
+}
+
+/// Why a change of an integration came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntegrationError {
+    /// The account is connected already.
+    #[error("the account is connected")]
+    AlreadyActive,
+    /// Another change was made since the integration was read.
+    #[error("the integration has changed")]
+    Changed,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Integration {
+    /// Whether a proof is that of the connection that was begun last, and still counts.
+    #[must_use]
+    pub fn is_proven_by(&self, proof: &ConnectionProof, now: Timestamp) -> bool {
+        let (known, shown) = match proof {
+            ConnectionProof::State(shown) => (&self.state, shown),
+            ConnectionProof::Browser(shown) => (&self.browser, shown),
+        };
+        let counts = self.state_ends_at.is_some_and(|ends| now < ends);
+        counts && known.is_some_and(|known| constant_time_eq(known.as_bytes(), shown.as_bytes()))
+    }
+}
+
+impl Store {
+    /// Keeps a connection that begins, in the place of one that was begun and never became active: one call.
+    ///
+    /// # Errors
+    /// [`IntegrationError::AlreadyActive`] and [`IntegrationError::Store`].
+    pub async fn begin_connection(&self, new: &NewConnection) -> Result<Integration, IntegrationError> {
+        let now = self.now();
+        let mut update =
+            "SET #schema = :schema, #id = if_not_exists(#id, :id), #status = :initiated, #account = :account, \
+            #state = :state, #browser = :browser, #stateEndsAt = :ends, #source = :source, #updatedAt = :now, \
+            #createdAt = if_not_exists(#createdAt, :now), #revision = if_not_exists(#revision, :zero) + :one"
+                .to_owned();
+        let mut values = attributes([
+            (":schema", schema()),
+            (":id", text(&new.id)),
+            (":initiated", text(IntegrationStatus::Initiated)),
+            (":active", text(IntegrationStatus::Active)),
+            (":account", text(&new.account)),
+            (":state", text(new.state.to_hex())),
+            (":browser", text(new.browser.to_hex())),
+            (":ends", time(now.saturating_add(CONNECTION_LIFETIME).unwrap_or(Timestamp::MAX))),
+            (":source", text(new.source)),
+            (":now", time(now)),
+            (":zero", number(0)),
+            (":one", number(1)),
+        ]);
+        match &new.return_to {
+            Some(path) => {
+                update.push_str(", #returnTo = :returnTo REMOVE #revokeFailedAt, #hints");
+                values.extend(attributes([(":returnTo", text(path))]));
+            }
+            None => update.push_str(" REMOVE #returnTo, #revokeFailedAt, #hints"),
+        }
+        self.change_integration(&new.user, &new.toolkit, &update, NOT_ACTIVE, values).await.map_err(|error| match error
+        {
+            IntegrationError::Changed => IntegrationError::AlreadyActive,
+            other => other,
+        })
+    }
+
+    /// Records how a connection ended, or that an active account's status is another one by now, on the condition that nothing has
+    /// changed since the integration was read: one call. A state counts once: it is gone then, and so is a link.
+    ///
+    /// # Errors
+    /// [`IntegrationError::Changed`] and [`IntegrationError::Store`].
+    pub async fn end_connection(
+        &self,
+        known: &Integration,
+        status: IntegrationStatus,
+    ) -> Result<Integration, IntegrationError> {
+        let mut update = "SET #status = :status, #updatedAt = :now, #revision = :next".to_owned();
+        if status == IntegrationStatus::Active {
+            update.push_str(", #connectedAt = if_not_exists(#connectedAt, :now)");
+        }
+        update.push_str(" REMOVE #state, #browser, #stateEndsAt, #links");
+        if status != IntegrationStatus::Active {
+            update.push_str(", #connectedAt");
+        }
+        let values = attributes([
+            (":status", text(status)),
+            (":now", time(self.now())),
+            (":read", number(known.revision)),
+            (":next", number(known.revision + 1)),
+        ]);
+        self.change_integration(&known.user, &known.toolkit, &update, AS_READ, values).await
+    }
+
+    /// Connects an account with the person's own keys, which are sealed, in one transaction. Keys of an earlier connection are
+    /// replaced.
+    ///
+    /// # Errors
+    /// [`IntegrationError::AlreadyActive`] and [`IntegrationError::Store`].
+    pub async fn connect_with_credentials(
+        &self,
+        user: &UserId,
+        toolkit: &ToolkitSlug,
+        new_id: &str,
+        credentials: &Credentials,
+        source: IntegrationSource,
+    ) -> Result<Integration, IntegrationError> {
+        let known = self.integration(user, toolkit).await?;
+        if known.as_ref().is_some_and(|known| known.status == IntegrationStatus::Active) {
+            return Err(IntegrationError::AlreadyActive);
+        }
+        let id = known.as_ref().map_or(new_id, |known| known.id.as_str());
+        let hints: std::collections::BTreeMap<_, _> =
+            credentials.iter().map(|(field, value)| (field.as_str(), hint(value))).collect();
+        let hints: SecretString = serde_json::to_string(&hints).unwrap_or_default().into();
+        let update = "SET #schema = :schema, #id = if_not_exists(#id, :id), #status = :active, #source = :source, \
+            #hints = :hints, #updatedAt = :now, #connectedAt = :now, #createdAt = if_not_exists(#createdAt, :now), \
+            #revision = if_not_exists(#revision, :zero) + :one \
+            REMOVE #account, #state, #browser, #stateEndsAt, #links, #returnTo, #revokeFailedAt";
+        let condition = match &known {
+            Some(_) => AS_READ,
+            None => "attribute_not_exists(#id)",
+        };
+        let mut values = attributes([
+            (":schema", schema()),
+            (":id", text(id)),
+            (":active", text(IntegrationStatus::Active)),
+            (":source", text(source)),
+            (":hints", self.seal(Domain::Integrations, &hints_cell(user, toolkit), &hints)?),
+            (":now", time(self.now())),
+            (":zero", number(0)),
+            (":one", number(1)),
+        ]);
+        values.extend(known.iter().map(|known| (":read".to_owned(), number(known.revision))));
+        let row = Update::builder()
+            .table_name(self.table_name(TABLE))
+            .set_key(Some(key(user, toolkit)))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[update, condition]))
+            .set_expression_attribute_values(Some(values));
+        let mut actions = vec![TransactWriteItem::builder().update(built(row.build())?).build()];
+        for (field, value) in credentials {
+            actions.push(self.seal_integration_credential(id, field, value)?);
+        }
+        match self.transact_write(actions).await {
+            Ok(()) => {}
+            // Another request connected it at the same moment.
+            Err(CallError::Conditions(_)) => return Err(IntegrationError::AlreadyActive),
+            Err(CallError::Store(error)) => return Err(error.into()),
+        }
+        let connected = self.integrations_of(user).await?.into_iter().find(|one| one.toolkit == *toolkit);
+        connected.ok_or(IntegrationError::Changed)
+    }
+
+    pub(super) async fn change_integration(
+        &self,
+        user: &UserId,
+        toolkit: &ToolkitSlug,
+        update: &str,
+        condition: &str,
+        values: Item,
+    ) -> Result<Integration, IntegrationError> {
+        let request = self
+            .client()
+            .update_item()
+            .table_name(self.table_name(TABLE))
+            .set_key(Some(key(user, toolkit)))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[update, condition]))
+            .set_expression_attribute_values(Some(values))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+        match self.call(|| request.clone().send()).await {
+            Ok(output) => Ok(Integration::from_item(None, &output.attributes.unwrap_or_default()).await?),
+            Err(CallError::Conditions(_)) => Err(IntegrationError::Changed),
+            Err(CallError::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Condition of a change to what was read.
+pub(super) const AS_READ: &str = "#revision = :read";
+
+/// Condition that the account is not connected.
+pub(super) const NOT_ACTIVE: &str = "attribute_not_exists(#status) OR #status <> :active";

@@ -1,0 +1,110 @@
+//! Links that an agent hands out in a chat.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use jiff::Timestamp;
+use portcullis_auth::UserId;
+use portcullis_crypto::{Digest, constant_time_eq};
+use portcullis_toolkits::ToolkitSlug;
+
+use super::{Integration, IntegrationError, IntegrationStatus, InvalidIntegrationStatus, connect::NOT_ACTIVE};
+use crate::{
+    Store, StoreError,
+    attribute::{attributes, number, schema, size, text, text_set, time},
+};
+
+/// Time for which a link counts: a person reads a chat later than a page.
+pub const CONNECT_LINK_LIFETIME: Duration = Duration::from_hours(24);
+
+/// Most links of one person and toolkit that count at once. One more takes the place of all: a person opens the one that was sent
+/// last, and an agent that asks again and again does not fill the row.
+pub const MAXIMUM_CONNECT_LINKS: usize = 8;
+
+/// Digest of a link, with its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ConnectLink {
+    /// Seconds since 1970.
+    ends_at: i64,
+    digest: [u8; 32],
+}
+
+impl fmt::Display for ConnectLink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.ends_at, hex::encode(self.digest))
+    }
+}
+
+impl FromStr for ConnectLink {
+    type Err = InvalidIntegrationStatus;
+
+    fn from_str(text: &str) -> Result<Self, InvalidIntegrationStatus> {
+        let (ends_at, digits) = text.split_once(':').ok_or(InvalidIntegrationStatus)?;
+        let digest = Digest::from_hex(digits).ok_or(InvalidIntegrationStatus)?;
+        Ok(Self { ends_at: ends_at.parse().map_err(|_| InvalidIntegrationStatus)?, digest: *digest.as_bytes() })
+    }
+}
+
+/// The digest under which a link's id is kept.
+#[must_use]
+pub fn connect_link_digest(id: &str) -> Digest {
+    Digest::of_parts(&[b"connect-link", id.as_bytes()])
+}
+
+impl Store {
+    /// Keeps the digest of a link by which a person connects a toolkit: one call, and two more where
+    /// [`MAXIMUM_CONNECT_LINKS`] are kept already.
+    ///
+    /// # Errors
+    /// [`IntegrationError::AlreadyActive`] and [`IntegrationError::Store`].
+    pub async fn keep_connect_link(
+        &self,
+        user: &UserId,
+        toolkit: &ToolkitSlug,
+        new_id: &str,
+        link: Digest,
+    ) -> Result<(), IntegrationError> {
+        let now = self.now();
+        let ends_at = now.saturating_add(CONNECT_LINK_LIFETIME).unwrap_or(Timestamp::MAX).as_second();
+        let values = attributes([
+            (":schema", schema()),
+            (":id", text(new_id)),
+            (":pending", text(IntegrationStatus::Pending)),
+            (":active", text(IntegrationStatus::Active)),
+            (":links", text_set([ConnectLink { ends_at, digest: *link.as_bytes() }])),
+            (":now", time(now)),
+            (":zero", number(0)),
+            (":one", number(1)),
+        ]);
+        let mut bounded = values.clone();
+        bounded.extend(attributes([(":maximum", size(MAXIMUM_CONNECT_LINKS))]));
+        let has_room = format!("({NOT_ACTIVE}) AND (attribute_not_exists(#links) OR size(#links) < :maximum)");
+        match self.change_integration(user, toolkit, &format!("{ROW} ADD #links :links"), &has_room, bounded).await {
+            Ok(_) => return Ok(()),
+            Err(IntegrationError::Changed) => {}
+            Err(error) => return Err(error),
+        }
+        // Connected, or with all links that may count.
+        match self.change_integration(user, toolkit, &format!("{ROW}, #links = :links"), NOT_ACTIVE, values).await {
+            Ok(_) => Ok(()),
+            Err(IntegrationError::Changed) => Err(IntegrationError::AlreadyActive),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The person's integration that a link is for; `None` for a link of another person's, or one that has ended: one call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn integration_of_link(&self, user: &UserId, link: Digest) -> Result<Option<Integration>, StoreError> {
+        let now = self.now().as_second();
+        let is_the_one = |integration: &Integration| {
+            let mut links = integration.links.iter().filter(|known| now < known.ends_at);
+            links.any(|known| constant_time_eq(&known.digest, link.as_bytes()))
+        };
+        Ok(self.integrations_of(user).await?.into_iter().find(is_the_one))
+    }
+}
+
+/// Assignments that make the row where there is none.
+const ROW: &str = "SET #schema = :schema, #id = if_not_exists(#id, :id), #status = if_not_exists(#status, :pending), \
+    #updatedAt = :now, #createdAt = if_not_exists(#createdAt, :now), #revision = if_not_exists(#revision, :zero) + :one";

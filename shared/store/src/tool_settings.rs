@@ -1,0 +1,134 @@
+//! `tool_settings`: an operator's changes of the toolkits' catalogue, and what each pool may use.
+
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
+use portcullis_auth::PoolId;
+use portcullis_toolkits::{Catalogue, ToolPolicy, ToolkitChange, ToolkitSlug};
+
+use crate::{
+    PoolError, Store, StoreError, Table,
+    attribute::{SCHEMA, attributes, names, schema, text, time},
+    error::CallError,
+    row::Row,
+    store::built,
+};
+
+const TABLE: Table = Table::ToolSettings;
+
+/// Scope of the changes of the catalogue; a pool's scope begins with `pool#`.
+const CATALOGUE: &str = "catalogue";
+/// Name of a pool's policy in its scope.
+const POLICY: &str = "policy";
+
+fn scope_of(pool: &PoolId) -> String {
+    format!("pool#{pool}")
+}
+
+impl Store {
+    /// The catalogue of toolkits: the standard one with the operator's changes: one call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn catalogue(&self) -> Result<Catalogue, StoreError> {
+        let condition = "#scope = :scope";
+        let request = self
+            .client()
+            .query()
+            .table_name(self.table_name(TABLE))
+            .consistent_read(true)
+            .key_condition_expression(condition)
+            .set_expression_attribute_names(names(&[condition]))
+            .expression_attribute_values(":scope", text(CATALOGUE));
+        let (mut changes, mut start) = (Vec::<(ToolkitSlug, ToolkitChange)>::new(), None);
+        loop {
+            let page = request.clone().set_exclusive_start_key(start);
+            let page = self.call(|| page.clone().send()).await?;
+            for item in page.items.unwrap_or_default() {
+                let row = Row::new(TABLE, &item)?;
+                let change = serde_json::from_str(row.text("value")?).map_err(|_| row.malformed("value"))?;
+                changes.push((row.parsed("name")?, change));
+            }
+            start = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(Catalogue::with(changes.iter().map(|(slug, change)| (slug, change))));
+            }
+        }
+    }
+
+    /// Keeps an operator's change of a toolkit, in the place of an earlier one: one call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_toolkit_change(&self, slug: &ToolkitSlug, change: &ToolkitChange) -> Result<(), StoreError> {
+        let row = attributes([
+            ("scope", text(CATALOGUE)),
+            ("name", text(slug)),
+            (SCHEMA, schema()),
+            ("value", text(json(change))),
+            ("updatedAt", time(self.now())),
+        ]);
+        let request = self.client().put_item().table_name(self.table_name(TABLE)).set_item(Some(row));
+        self.call(|| request.clone().send()).await?;
+        Ok(())
+    }
+
+    /// Deletes an operator's change of a toolkit, so that the standard counts: one call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete_toolkit_change(&self, slug: &ToolkitSlug) -> Result<(), StoreError> {
+        let request = self
+            .client()
+            .delete_item()
+            .table_name(self.table_name(TABLE))
+            .key("scope", text(CATALOGUE))
+            .key("name", text(slug));
+        self.call(|| request.clone().send()).await?;
+        Ok(())
+    }
+
+    /// What a pool may use; all where the operator has said nothing: one call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn tool_policy(&self, pool: &PoolId) -> Result<ToolPolicy, StoreError> {
+        let Some(item) = self.get_row(TABLE, [("scope", text(scope_of(pool))), ("name", text(POLICY))]).await? else {
+            return Ok(ToolPolicy::default());
+        };
+        let row = Row::new(TABLE, &item)?;
+        serde_json::from_str(row.text("value")?).map_err(|_| row.malformed("value"))
+    }
+
+    /// Keeps what a pool may use, on the condition that the pool is there.
+    ///
+    /// # Errors
+    /// [`PoolError`].
+    pub async fn put_tool_policy(&self, pool: &PoolId, policy: &ToolPolicy) -> Result<(), PoolError> {
+        let row = attributes([
+            ("scope", text(scope_of(pool))),
+            ("name", text(POLICY)),
+            (SCHEMA, schema()),
+            ("value", text(json(policy))),
+            ("updatedAt", time(self.now())),
+        ]);
+        let condition = "attribute_exists(#id)";
+        let pool_is_there = ConditionCheck::builder()
+            .table_name(self.table_name(Table::Pools))
+            .key("id", text(pool))
+            .condition_expression(condition)
+            .set_expression_attribute_names(names(&[condition]));
+        let put = Put::builder().table_name(self.table_name(TABLE)).set_item(Some(row));
+        let actions = vec![
+            TransactWriteItem::builder().put(built(put.build())?).build(),
+            TransactWriteItem::builder().condition_check(built(pool_is_there.build())?).build(),
+        ];
+        match self.transact_write(actions).await {
+            Ok(()) => Ok(()),
+            Err(CallError::Conditions(_)) => Err(PoolError::NotFound),
+            Err(CallError::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| unreachable!("it has text for keys: {error}"))
+}

@@ -1,0 +1,21 @@
+//! Third-party toolkits: which there are, which action belongs to which, what a pool may use, and what is said of them.
+//!
+//! Pure: no I/O and no clock.
+
+#![warn(missing_docs)]
+
+mod action;
+mod card;
+mod catalogue;
+mod credentials;
+mod policy;
+mod toolkit;
+
+pub use action::{Action, InvalidAction};
+pub use card::AuthCard;
+pub use catalogue::{Catalogue, Resolved};
+pub use credentials::{CredentialProblem, Credentials, MAXIMUM_CREDENTIAL_BYTES, hint};
+pub use policy::{InvalidRule, MAXIMUM_RULES, Rule, ToolPolicy};
+pub use toolkit::{
+    AuthField, AuthScheme, FieldType, IncompleteToolkit, InvalidToolkitSlug, Toolkit, ToolkitChange, ToolkitSlug,
+};

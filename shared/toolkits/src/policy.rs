@@ -1,0 +1,174 @@
+//! What an operator lets a pool use.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Action, Resolved, ToolkitSlug};
+
+/// Most rules of either list.
+pub const MAXIMUM_RULES: usize = 200;
+
+/// A rule: a toolkit (`gmail`, or `gmail:*`), or one of its actions (`GITHUB_CREATE_ISSUE`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Rule {
+    /// All actions of a toolkit.
+    Toolkit(ToolkitSlug),
+    /// One action.
+    Action(Action),
+}
+
+/// Not a rule. It holds nothing of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a toolkit such as gmail or gmail:*, or an action such as GMAIL_SEND_EMAIL")]
+pub struct InvalidRule;
+
+impl FromStr for Rule {
+    type Err = InvalidRule;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRule> {
+        if let Ok(action) = text.parse() {
+            return Ok(Self::Action(action));
+        }
+        text.strip_suffix(":*").unwrap_or(text).parse().map(Self::Toolkit).map_err(|_| InvalidRule)
+    }
+}
+
+impl TryFrom<String> for Rule {
+    type Error = InvalidRule;
+
+    fn try_from(text: String) -> Result<Self, InvalidRule> {
+        text.parse()
+    }
+}
+
+impl From<Rule> for String {
+    fn from(rule: Rule) -> Self {
+        rule.to_string()
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Toolkit(slug) => slug.fmt(formatter),
+            Self::Action(action) => action.fmt(formatter),
+        }
+    }
+}
+
+impl Rule {
+    /// Whether the rule names this action. An action has several names where its toolkit has several prefixes.
+    fn names(&self, action: &Resolved<'_>, asked: &Action) -> bool {
+        match self {
+            Self::Toolkit(slug) => *slug == action.toolkit.slug,
+            Self::Action(named) => named == asked || action.is_named(named),
+        }
+    }
+}
+
+/// Toolkits and actions that a pool may use, and those that it may not. What both lists name is denied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolPolicy {
+    /// What may be used; all where the list is absent, nothing where it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<Rule>>,
+    /// What may not be used.
+    #[serde(default)]
+    pub deny: Vec<Rule>,
+}
+
+impl ToolPolicy {
+    /// Whether an action may be used.
+    #[must_use]
+    pub fn allows(&self, action: &Resolved<'_>, asked: &Action) -> bool {
+        let is_in = |rules: &[Rule]| rules.iter().any(|rule| rule.names(action, asked));
+        self.allow.as_deref().is_none_or(is_in) && !is_in(&self.deny)
+    }
+
+    /// Whether any action of a toolkit may be used, as far as the toolkit alone says.
+    #[must_use]
+    pub fn allows_some_of(&self, toolkit: &ToolkitSlug, resolve: impl Fn(&Action) -> Option<ToolkitSlug>) -> bool {
+        let is_of = |rule: &Rule| match rule {
+            Rule::Toolkit(slug) => slug == toolkit,
+            Rule::Action(action) => resolve(action).as_ref() == Some(toolkit),
+        };
+        let is_denied = self.deny.iter().any(|rule| matches!(rule, Rule::Toolkit(slug) if slug == toolkit));
+        self.allow.as_ref().is_none_or(|rules| rules.iter().any(is_of)) && !is_denied
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Catalogue;
+
+    fn policy(allow: Option<&[&str]>, deny: &[&str]) -> ToolPolicy {
+        let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        ToolPolicy { allow: allow.map(rules), deny: rules(deny) }
+    }
+
+    fn allows(policy: &ToolPolicy, action: &str) -> bool {
+        let catalogue = Catalogue::with([]);
+        let action: Action = action.parse().unwrap();
+        policy.allows(&catalogue.resolve(&action).unwrap(), &action)
+    }
+
+    #[test]
+    fn without_a_list_all_is_allowed_and_with_an_empty_one_nothing() {
+        assert!(allows(&ToolPolicy::default(), "GMAIL_SEND_EMAIL"));
+        assert!(!allows(&policy(Some(&[]), &[]), "GMAIL_SEND_EMAIL"));
+    }
+
+    #[test]
+    fn a_toolkit_or_an_action_is_allowed_and_a_denial_wins() {
+        let of_issue = policy(Some(&["gmail", "GITHUB_CREATE_ISSUE", "slack:*"]), &["GMAIL_DELETE_MESSAGE"]);
+        for (action, is_allowed) in [
+            ("GMAIL_SEND_EMAIL", true),
+            ("GMAIL_DELETE_MESSAGE", false),
+            ("GITHUB_CREATE_ISSUE", true),
+            ("GITHUB_CREATE_ISSUE_COMMENT", false),
+            ("SLACK_SEND_MESSAGE", true),
+            ("NOTION_SEARCH", false),
+        ] {
+            assert_eq!(allows(&of_issue, action), is_allowed, "{action}");
+        }
+        assert!(!allows(&policy(Some(&["gmail"]), &["gmail:*"]), "GMAIL_SEND_EMAIL"));
+    }
+
+    #[test]
+    fn an_action_is_denied_under_each_of_its_names() {
+        for denied in ["GOOGLECALENDAR_DELETE_EVENT", "GOOGLE_CALENDAR_DELETE_EVENT"] {
+            for asked in ["GOOGLECALENDAR_DELETE_EVENT", "GOOGLE_CALENDAR_DELETE_EVENT"] {
+                assert!(!allows(&policy(None, &[denied]), asked), "{denied} {asked}");
+                assert!(allows(&policy(Some(&[denied]), &[]), asked), "{denied} {asked}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_toolkit_is_usable_where_one_of_its_actions_is() {
+        let catalogue = Catalogue::with([]);
+        let some = |policy: &ToolPolicy, slug: &str| {
+            policy.allows_some_of(&slug.parse().unwrap(), |action| {
+                catalogue.resolve(action).map(|found| found.toolkit.slug.clone())
+            })
+        };
+        let of_issue = policy(Some(&["gmail", "GITHUB_CREATE_ISSUE"]), &["gmail"]);
+        assert!(some(&of_issue, "github") && !some(&of_issue, "gmail") && !some(&of_issue, "slack"));
+        assert!(some(&ToolPolicy::default(), "slack"));
+    }
+
+    #[test]
+    fn what_is_no_rule_is_refused() {
+        for bad in ["", "*", ":*", "Gmail", "gmail:SEND", "gmail:**", "GMAIL-SEND", "a b"] {
+            assert_eq!(bad.parse::<Rule>(), Err(InvalidRule), "{bad}");
+        }
+        let json = serde_json::json!({ "allow": ["gmail", "SLACK_SEND"], "deny": [] });
+        let read: ToolPolicy = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), json);
+        assert!(serde_json::from_str::<ToolPolicy>(r#"{"alow":[]}"#).is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! A Composio that gives whatever answer a test has made for it; all else it answers as `cargo local`'s stand-in does.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{Method, StatusCode, header};
+use local::dev_composio::DevComposio;
+use portcullis_runtime::{SystemClock, SystemRandomness};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::system::random_hex;
+
+/// An answer that a test has made.
+#[derive(Clone, Debug)]
+pub enum Says {
+    /// A status and a body, with `retry-after` where it has one.
+    Status(u16, String, Option<u32>),
+    /// More than is read of any answer.
+    Endless,
+    /// What the stand-in says, after this time.
+    Late(Duration),
+    /// Nothing, for this time.
+    Nothing(Duration),
+}
+
+struct Shared {
+    stand_in: DevComposio,
+    says: Mutex<BTreeMap<(Method, String), Says>>,
+    calls: Mutex<Vec<(Method, String)>>,
+}
+
+/// The server.
+pub struct ScriptedComposio {
+    address: SocketAddr,
+    key: String,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl ScriptedComposio {
+    /// Starts one without accounts.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a listener has an address");
+        let key = format!("ak_{}", random_hex(12));
+        let stand_in = DevComposio::new(
+            &format!("http://{address}"),
+            key.clone().into(),
+            Arc::new(SystemClock),
+            Arc::new(SystemRandomness),
+        );
+        let shared = Arc::new(Shared { stand_in, says: Mutex::default(), calls: Mutex::default() });
+        #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+        Self { address, key, shared, server }
+    }
+
+    /// Where it is, as `COMPOSIO_API_URL` names it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/dev/composio/", self.address)
+    }
+
+    /// The project's key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Makes an answer for the calls whose path below `/api/v3.1/` begins so.
+    pub fn say(&self, method: Method, path: &str, says: Says) {
+        let mut all = self.shared.says.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert((method, path.to_owned()), says);
+    }
+
+    /// Answers as the stand-in does again.
+    pub fn be_well(&self) {
+        self.shared.says.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Number of calls whose path below `/api/v3.1/` begins so.
+    #[must_use]
+    pub fn calls(&self, method: &Method, path: &str) -> usize {
+        let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.iter().filter(|(called, below)| called == method && below.starts_with(path)).count()
+    }
+
+    /// Number of actions that were executed.
+    #[must_use]
+    pub fn executed(&self) -> usize {
+        self.shared.stand_in.executed().len()
+    }
+
+    /// Calls the API itself, with the project's key.
+    pub async fn call(&self, method: Method, path: &str) -> serde_json::Value {
+        let url = format!("{}api/v3.1/{path}", self.url());
+        let request = reqwest::Client::new().request(method, url).header("x-api-key", &self.key);
+        let answer = request.send().await.expect("the stand-in answers");
+        answer.json().await.expect("it is JSON")
+    }
+}
+
+impl Drop for ScriptedComposio {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let below = path.strip_prefix("/dev/composio/api/v3.1/").unwrap_or_default().to_owned();
+    shared.calls.lock().unwrap_or_else(PoisonError::into_inner).push((method.clone(), below.clone()));
+    let says = {
+        let all = shared.says.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = all.iter().find(|((of, path), _)| *of == method && below.starts_with(path.as_str()));
+        made.map(|(_, says)| says.clone())
+    };
+    match says {
+        None => shared.stand_in.answer(request).await,
+        Some(Says::Status(status, body, retry_after)) => {
+            let status = StatusCode::from_u16(status).expect("a test's status is one");
+            let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+            if let Some(seconds) = retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            }
+            response
+        }
+        Some(Says::Endless) => {
+            let chunk = bytes::Bytes::from(vec![b' '; 64 * 1024]);
+            let chunks = std::iter::repeat_n(chunk, 800).map(Ok::<_, std::io::Error>);
+            Body::from_stream(futures_util::stream::iter(chunks)).into_response()
+        }
+        Some(Says::Late(time)) => {
+            pause(time).await;
+            shared.stand_in.answer(request).await
+        }
+        Some(Says::Nothing(time)) => {
+            pause(time).await;
+            StatusCode::OK.into_response()
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a server that takes its time")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
