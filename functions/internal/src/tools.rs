@@ -84,7 +84,7 @@ impl From<Toolkit> for ToolkitBody {
     }
 }
 
-/// What a pool may use: toolkits (`gmail`, `gmail:*`) and actions (`GITHUB_CREATE_ISSUE`). Without `allow` it may use all, with an
+/// Toolkits and actions that a pool may use: toolkits (`gmail`, `gmail:*`) and actions (`GITHUB_CREATE_ISSUE`). Without `allow` it may use all, with an
 /// empty one nothing; what both lists name is denied. Each has at most 200 rules.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = ToolPolicy)]

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 /// Random bytes of the secret; it is written in hex.
 const SECRET_BYTES: usize = 32;
 
-/// What a browser has begun.
+/// Kinds of flows that a browser begins.
 #[derive(Clone, Copy)]
 pub(crate) enum Begun {
     /// Installs of the Slack app.

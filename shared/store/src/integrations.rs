@@ -132,7 +132,7 @@ pub struct Integration {
     pub return_to: Option<String>,
     /// When it became active.
     pub connected_at: Option<Timestamp>,
-    /// What may be shown of the person's own keys, by their fields.
+    /// Hints of the person's own keys, by their fields.
     pub hints: BTreeMap<String, String>,
     /// When it was last tried in vain to end it at its provider.
     pub revoke_failed_at: Option<Timestamp>,

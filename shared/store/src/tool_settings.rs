@@ -86,7 +86,7 @@ impl Store {
         Ok(())
     }
 
-    /// What a pool may use; all where the operator has said nothing: one call.
+    /// Policy of a pool; without one it may use everything: one call.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! What an agent says to a person whose account is not connected yet, in the mark-up of each platform.
+//! Words for a person whose account is not connected yet, in the mark-up of each platform.
 //!
 //! A toolkit's words are an operator's, and come back from a store: none of their characters may become mark-up, a mention or a
 //! link of its own.

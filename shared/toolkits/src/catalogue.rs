@@ -38,7 +38,7 @@ pub struct Catalogue(Arc<BTreeMap<ToolkitSlug, Toolkit>>);
 pub struct Resolved<'a> {
     /// The toolkit.
     pub toolkit: &'a Toolkit,
-    /// What the action is called within the toolkit: without the prefix.
+    /// Name of the action within the toolkit: without the prefix.
     rest: &'a str,
 }
 
@@ -90,7 +90,7 @@ impl Catalogue {
             let rest = action.as_str().strip_prefix(&prefix)?.strip_prefix('_').filter(|rest| !rest.is_empty())?;
             Some((prefix.len(), Resolved { toolkit, rest }))
         });
-        // Of equal prefixes the first toolkit's: `max_by_key` would take the last.
+        // The first toolkit's of equal prefixes: `max_by_key` would take the last.
         matching.min_by_key(|(length, _)| Reverse(*length)).map(|(_, resolved)| resolved)
     }
 }

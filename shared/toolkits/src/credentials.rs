@@ -17,7 +17,7 @@ const SHOWN: usize = 4;
 /// Credentials by the keys of the toolkit's fields.
 pub type Credentials = BTreeMap<String, SecretString>;
 
-/// What is wrong with a credential: the field's key, and the rule.
+/// Rule that a credential breaks, with the field's key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {rule}")]
 pub struct CredentialProblem {
@@ -57,7 +57,7 @@ impl Toolkit {
     }
 }
 
-/// What may be shown of a credential: its last four characters where it has twelve or more, else nothing of it.
+/// Hint of a credential: its last four characters where it has twelve or more, else nothing of it.
 #[must_use]
 pub fn hint(credential: &SecretString) -> String {
     let text = credential.expose_secret();

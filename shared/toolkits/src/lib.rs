@@ -1,4 +1,4 @@
-//! Third-party toolkits: which there are, which action belongs to which, what a pool may use, and what is said of them.
+//! Third-party toolkits: the catalogue, the toolkit of an action, policies of pools, people's keys, and cards for chats.
 //!
 //! Pure: no I/O and no clock.
 

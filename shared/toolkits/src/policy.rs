@@ -1,4 +1,4 @@
-//! What an operator lets a pool use.
+//! Policies: toolkits and actions that a pool may use.
 
 use std::{fmt, str::FromStr};
 
@@ -72,10 +72,10 @@ impl Rule {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToolPolicy {
-    /// What may be used; all where the list is absent, nothing where it is empty.
+    /// Rules of what may be used; without the list everything may, with an empty one nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<Rule>>,
-    /// What may not be used.
+    /// Rules of what may not be used.
     #[serde(default)]
     pub deny: Vec<Rule>,
 }

@@ -107,7 +107,7 @@ pub struct Toolkit {
     pub slug: ToolkitSlug,
     /// Name for people.
     pub display_name: String,
-    /// What it is good for.
+    /// Purpose, in a sentence.
     pub description: String,
     /// Domain of its maker.
     pub domain: String,
@@ -115,7 +115,7 @@ pub struct Toolkit {
     pub category: String,
     /// How its calls are authorized.
     pub auth_scheme: AuthScheme,
-    /// What a person gives; empty unless the scheme is [`AuthScheme::ApiKeyUser`].
+    /// Fields of the form in which a person gives keys; empty unless the scheme is [`AuthScheme::ApiKeyUser`].
     pub auth_fields: Vec<AuthField>,
     /// Other beginnings of its actions' names than its slug in upper case, such as `GOOGLE_CALENDAR`.
     pub action_prefixes: Vec<String>,
@@ -126,7 +126,7 @@ pub struct Toolkit {
 }
 
 impl Toolkit {
-    /// What is told of a toolkit that has left the catalogue while somebody has it connected: it can be disconnected, and no more.
+    /// Stand-in for a toolkit that has left the catalogue while somebody has it connected: it can be disconnected, and no more.
     #[must_use]
     pub fn removed(slug: ToolkitSlug) -> Self {
         Self {
@@ -156,7 +156,7 @@ impl Toolkit {
     }
 }
 
-/// What an operator says of a toolkit: the fields to be changed of a known one, or all of a new one.
+/// An operator's change of a toolkit: the changed fields of a known one, or all of a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolkitChange {

@@ -60,13 +60,13 @@ pub enum ComposioError {
     /// The person has no account with the toolkit that works.
     #[error("the account is not connected")]
     NotConnected,
-    /// What the call names is not there.
+    /// The thing that the call names does not exist.
     #[error("Composio does not know it")]
     NotFound,
     /// The key is not (or no longer) one of Composio's.
     #[error("Composio does not accept COMPOSIO_API_KEY ({0})")]
     Unauthorized(u16),
-    /// Composio takes no further call for a while.
+    /// Composio takes no further call until the time is over.
     #[error("Composio limits calls")]
     RateLimited(Option<Duration>),
     /// Composio refused and did nothing.
@@ -79,7 +79,7 @@ pub enum ComposioError {
 
 const NOT_UNDERSTOOD: ComposioError = ComposioError::Unanswered("answer_not_understood");
 
-/// Errors by which Composio says that there is no account that works. Their status has changed over time: the code counts.
+/// Codes of Composio for a missing or ended account. Their HTTP status has changed over time, so that only the code counts.
 ///
 /// Source: Composio, "Errors" (1800s: executing; 4300s: tool router), and its SDK, which maps 1803.
 const NOT_CONNECTED: [i64; 4] = [1803, 1810, 1820, 4302];

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{AuthFieldBody, ToolkitBody, ToolkitPath};
 use crate::App;
 
-/// What is changed of a standard toolkit, in the place of an earlier change; a toolkit that is added needs `displayName`, `domain`,
+/// Changes of a standard toolkit, in the place of earlier ones; a toolkit that is added needs `displayName`, `domain`,
 /// `category` and `authScheme`.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]

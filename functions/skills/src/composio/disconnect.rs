@@ -23,7 +23,7 @@ pub struct Request {
     toolkit_slug: ToolkitSlug,
 }
 
-/// That it was done.
+/// The account is disconnected.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = AccountDisconnected)]
 pub struct Response {

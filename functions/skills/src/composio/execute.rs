@@ -52,7 +52,7 @@ pub struct Response {
     successful: bool,
 }
 
-/// Whose account an action is executed with.
+/// Account with which an action is executed.
 struct With {
     key: ComposioKey,
     account: Option<String>,
@@ -114,7 +114,7 @@ impl App {
         }
     }
 
-    /// What the action is executed with. In a pool's own project at Composio the accounts are its operator's to connect.
+    /// Account with which the action is executed. In a pool's own project at Composio the accounts are its operator's to connect.
     ///
     /// # Errors
     /// 403 with a link where the account is not connected.

@@ -18,7 +18,7 @@ use crate::{
     browser_cookie::{Begun, BrowserCookie},
 };
 
-/// What proves whoever began the connection, where the cookie is not sent along.
+/// Proof of whoever began the connection, where the cookie is not sent along.
 #[derive(Default, Deserialize, utoipa::ToSchema)]
 #[schema(as = RefreshIntegration)]
 pub(crate) struct Request {

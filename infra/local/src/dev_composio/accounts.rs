@@ -101,7 +101,7 @@ impl DevComposio {
                 let described = json!({ "id": id, "status": account.status.as_str() });
                 Ok(answers::ok(json!({ "revoked_tokens": revoked, "connected_account": described })))
             }
-            // What a provider does: the person has taken the app's right away there.
+            // No call of Composio's: a provider ends the account, as when the person takes the app's right away there.
             (&Method::POST, ["connected_accounts", id, "expire"]) => {
                 known.accounts.get_mut(*id).ok_or(answers::NO_SUCH_ACCOUNT)?.status = Status::Expired;
                 Ok(answers::ok(json!({ "success": true })))

@@ -37,7 +37,7 @@ pub struct NewConnection {
     pub return_to: Option<String>,
 }
 
-/// What a browser shows to make a connection active.
+/// Proof that a browser began a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectionProof {
     /// The state that it was given.

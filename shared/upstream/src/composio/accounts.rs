@@ -39,7 +39,7 @@ pub struct ConnectedAccount {
     pub toolkit: String,
 }
 
-/// What became of an account's revocation.
+/// Outcome of an account's revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
     /// The toolkit has ended the account's tokens.

@@ -42,16 +42,16 @@ fn exposed<S: Serializer>(keys: &BTreeMap<String, SecretString>, serializer: S) 
     serializer.collect_map(keys.iter().map(|(field, value)| (field, value.expose_secret())))
 }
 
-/// What came of an action.
+/// Outcome of an action.
 #[derive(Debug, Deserialize)]
 pub struct Outcome {
-    /// What the toolkit answered.
+    /// Answer of the toolkit.
     #[serde(default)]
     pub data: Option<Box<RawValue>>,
     /// Why it did not do it.
     #[serde(default)]
     pub error: Option<String>,
-    /// Whether it did.
+    /// Whether the toolkit did it.
     pub successful: bool,
 }
 
