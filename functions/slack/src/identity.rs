@@ -130,3 +130,79 @@ fn digest(kind: &str, parts: &[&str]) -> Digest {
     let parts: Vec<&[u8]> = std::iter::once(kind).chain(parts.iter().copied()).map(str::as_bytes).collect();
     Digest::of_parts(&parts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(event: &str) -> Option<MessageFacts> {
+        let json = format!(r#"{{"type":"event_callback","event":{event}}}"#);
+        let body = Body::parse(&json).unwrap();
+        message_facts("ours", body.event().unwrap())
+    }
+
+    fn occurred(event: &str) -> Option<Digest> {
+        let json = format!(r#"{{"type":"event_callback","event":{event}}}"#);
+        let body = Body::parse(&json).unwrap();
+        occurrence("ours", body.event().unwrap())
+    }
+
+    /// A message in a channel of this type, with further fields.
+    fn message(channel_type: &str, more: &str) -> String {
+        format!(
+            r#"{{"type":"message","channel":"C1","channel_type":"{channel_type}","user":"U1","ts":"1.1","event_ts":"1.1"{more}}}"#
+        )
+    }
+
+    #[test]
+    fn the_kind_of_a_conversation_is_its_channels() {
+        let kind = |channel_type: &str| facts(&message(channel_type, "")).map(|facts| facts.kind);
+        assert_eq!(kind("channel"), Some(ConversationKind::Channel));
+        assert_eq!(kind("group"), Some(ConversationKind::Channel));
+        assert_eq!(kind("mpim"), Some(ConversationKind::Group));
+        assert_eq!(kind("im"), Some(ConversationKind::Direct { user: "U1".to_owned() }));
+    }
+
+    #[test]
+    fn only_messages_have_facts_and_the_bots_own_direct_ones_have_none() {
+        assert!(facts(&message("channel", r#","bot_id":"B1""#)).is_some(), "another bot's in a channel");
+        assert_eq!(facts(&message("im", r#","bot_id":"B1""#)), None);
+        assert_eq!(facts(r#"{"type":"reaction_added","channel":"C1","user":"U1","event_ts":"1.1"}"#), None);
+        assert!(facts(r#"{"type":"app_mention","channel":"C1","user":"U1","ts":"1.1","event_ts":"1.1"}"#).is_some());
+        assert_eq!(facts(r#"{"type":"message","user":"U1","ts":"1.1"}"#), None, "without a channel");
+    }
+
+    #[test]
+    fn a_new_message_counts_once_also_as_a_mention_and_an_edit_does_not() {
+        let counted = |event: &str| facts(event).and_then(|facts| facts.counted_as);
+        let new = counted(&message("channel", ""));
+        assert!(new.is_some());
+        let mention = r#"{"type":"app_mention","channel":"C1","user":"U1","ts":"1.1","event_ts":"1.1"}"#;
+        assert_eq!(counted(mention), new);
+        assert_ne!(counted(&message("channel", "").replace("1.1", "1.2")), new);
+        for subtype in ["file_share", "thread_broadcast", "bot_message", "me_message"] {
+            assert_eq!(counted(&message("channel", &format!(r#","subtype":"{subtype}""#))), new, "{subtype}");
+        }
+        for other in [r#","subtype":"message_changed""#, r#","subtype":"channel_join""#, r#","edited":{"ts":"1.2"}"#] {
+            assert_eq!(counted(&message("channel", other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_happened_is_one_digest_of_place_time_person_and_kind() {
+        let first = occurred(&message("channel", ""));
+        assert!(first.is_some());
+        assert_eq!(occurred(&message("channel", "")), first);
+        for other in [
+            message("channel", "").replace("C1", "C2"),
+            message("channel", "").replace("U1", "U2"),
+            message("channel", "").replace("1.1", "1.2"),
+            message("channel", r#","subtype":"file_share""#),
+            message("channel", r#","edited":{"ts":"1.2"}"#),
+        ] {
+            assert_ne!(occurred(&other), first, "{other}");
+        }
+        assert_eq!(occurred(r#"{"type":"message","channel":"C1"}"#), None, "without its time");
+        assert_eq!(occurred(r#"{"type":"team_join","event_ts":"1.1"}"#), None, "without a channel");
+    }
+}

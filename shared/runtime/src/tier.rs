@@ -156,3 +156,6 @@ async fn admit<C: Clone + Send + Sync + 'static>(
         Err(error) => error.into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;
