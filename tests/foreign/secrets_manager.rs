@@ -79,7 +79,7 @@ impl Deployment {
         for (name, value) in secrets {
             admin.create_secret().name(format!("{prefix}{name}")).secret_string(*value).send().await.unwrap();
         }
-        let settings = [("SECRETS_PREFIX", prefix.as_str())];
+        let settings = [("SECRETS_PREFIX", prefix.as_str()), ("BETTER_AUTH_URL", "https://api.example.com")];
         let mut machine = InProcess::start(settings, SystemClock.now()).await;
         machine.platform.secrets = Arc::new(SecretSource::secrets_manager(&config(&proxy.url), &prefix));
         Self { machine, proxy, admin, prefix }
@@ -182,7 +182,7 @@ async fn a_function_asks_for_no_secret_but_its_own() {
     slack::start(&slacks.machine.platform).await.map(drop).unwrap();
     slacks.machine.end().await;
     let tokens = [("internal-token", OLD), ("skill-token", SKILL)];
-    let secrets = [&keys(&[Domain::PoolSecrets, Domain::SkillTokens])[..], &tokens].concat();
+    let secrets = [&keys(&[Domain::PoolSecrets, Domain::Integrations, Domain::SkillTokens])[..], &tokens].concat();
     let of_skills = Deployment::with_secrets(&secrets).await;
     skills::start(&of_skills.machine.platform).await.map(drop).unwrap();
     of_skills.machine.end().await;
@@ -203,11 +203,13 @@ async fn everything_that_is_missing_or_malformed_is_named_at_once_and_never_its_
     let prefix = &deployment.prefix;
     let mut found = problems(skills::start(&deployment.machine.platform).await);
     found.sort();
-    assert_eq!(found.len(), 4, "{found:?}");
+    // That of Composio may be missing.
+    assert_eq!(found.len(), 5, "{found:?}");
     assert_eq!(found[0], format!("secret {prefix}internal-token is not set"));
-    assert!(found[1].starts_with(&format!("secret {prefix}keys/pool-secrets a key must be ")), "{found:?}");
-    assert_eq!(found[2], format!("secret {prefix}keys/skill-tokens is not set"));
-    assert_eq!(found[3], format!("secret {prefix}skill-token must be at least 32 characters"));
+    assert_eq!(found[1], format!("secret {prefix}keys/integrations is not set"));
+    assert!(found[2].starts_with(&format!("secret {prefix}keys/pool-secrets a key must be ")), "{found:?}");
+    assert_eq!(found[3], format!("secret {prefix}keys/skill-tokens is not set"));
+    assert_eq!(found[4], format!("secret {prefix}skill-token must be at least 32 characters"));
     let of_slack = problems(slack::start(&deployment.machine.platform).await);
     assert_eq!(of_slack.len(), 2, "{of_slack:?}");
     assert!(of_slack.iter().any(|problem| problem.starts_with(&format!("secret {prefix}slack "))), "{of_slack:?}");
@@ -227,10 +229,10 @@ async fn tokens_of_two_tiers_must_differ_whichever_version_of_them_is_alike() {
 #[tokio::test]
 async fn all_secrets_are_looked_up_together() {
     let deployment = Deployment::complete().await;
-    // Two keyrings, and the current and the previous value of two tokens.
-    deployment.proxy.hold_until(6);
+    // Three keyrings, the key to Composio, and the current and the previous value of two tokens.
+    deployment.proxy.hold_until(8);
     let skills = skills::start(&deployment.machine.platform).await.unwrap();
-    assert_eq!(deployment.proxy.operations().values().sum::<usize>(), 6);
+    assert_eq!(deployment.proxy.operations().values().sum::<usize>(), 8);
     assert_eq!(get_secrets(&skills, OLD).await.0, StatusCode::OK);
     deployment.machine.end().await;
 }
@@ -240,8 +242,10 @@ async fn a_function_refuses_to_start_while_secrets_manager_is_away_and_says_for_
     let deployment = Deployment::complete().await;
     deployment.proxy.cut();
     let found = problems(skills::start(&deployment.machine.platform).await);
-    assert_eq!(found.len(), 4, "{found:?}");
-    for name in ["keys/pool-secrets", "keys/skill-tokens", "internal-token", "skill-token"] {
+    assert_eq!(found.len(), 6, "{found:?}");
+    let names =
+        ["keys/pool-secrets", "keys/integrations", "keys/skill-tokens", "internal-token", "skill-token", "composio"];
+    for name in names {
         let start = format!("secret {}{name} could not be looked up: ", deployment.prefix);
         assert_eq!(found.iter().filter(|problem| problem.starts_with(&start)).count(), 1, "{found:?}");
     }
