@@ -451,7 +451,7 @@ struct Issuer {
     is_broken: Arc<AtomicBool>,
     /// How many of the first tokens end in an hour, as the pool's own does.
     short: usize,
-    /// What there must be before any but the first token is issued.
+    /// File that has to exist before any token but the first is issued.
     after: Option<PathBuf>,
 }
 

@@ -203,7 +203,7 @@ async fn everything_that_is_missing_or_malformed_is_named_at_once_and_never_its_
     let prefix = &deployment.prefix;
     let mut found = problems(skills::start(&deployment.machine.platform).await);
     found.sort();
-    // That of Composio may be missing.
+    // Composio's secret is optional, so it is not among them.
     assert_eq!(found.len(), 5, "{found:?}");
     assert_eq!(found[0], format!("secret {prefix}internal-token is not set"));
     assert_eq!(found[1], format!("secret {prefix}keys/integrations is not set"));

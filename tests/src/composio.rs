@@ -27,7 +27,7 @@ pub enum Says {
     Status(u16, String, Option<u32>),
     /// More than is read of any answer.
     Endless,
-    /// What the stand-in says, after this time.
+    /// The stand-in's own answer, after this time.
     Late(Duration),
     /// Nothing, for this time.
     Nothing(Duration),

@@ -87,17 +87,6 @@ impl ToolPolicy {
         let is_in = |rules: &[Rule]| rules.iter().any(|rule| rule.names(action, asked));
         self.allow.as_deref().is_none_or(is_in) && !is_in(&self.deny)
     }
-
-    /// Whether any action of a toolkit may be used, as far as the toolkit alone says.
-    #[must_use]
-    pub fn allows_some_of(&self, toolkit: &ToolkitSlug, resolve: impl Fn(&Action) -> Option<ToolkitSlug>) -> bool {
-        let is_of = |rule: &Rule| match rule {
-            Rule::Toolkit(slug) => slug == toolkit,
-            Rule::Action(action) => resolve(action).as_ref() == Some(toolkit),
-        };
-        let is_denied = self.deny.iter().any(|rule| matches!(rule, Rule::Toolkit(slug) if slug == toolkit));
-        self.allow.as_ref().is_none_or(|rules| rules.iter().any(is_of)) && !is_denied
-    }
 }
 
 #[cfg(test)]
@@ -146,19 +135,6 @@ mod tests {
                 assert!(allows(&policy(Some(&[denied]), &[]), asked), "{denied} {asked}");
             }
         }
-    }
-
-    #[test]
-    fn a_toolkit_is_usable_where_one_of_its_actions_is() {
-        let catalogue = Catalogue::with([]);
-        let some = |policy: &ToolPolicy, slug: &str| {
-            policy.allows_some_of(&slug.parse().unwrap(), |action| {
-                catalogue.resolve(action).map(|found| found.toolkit.slug.clone())
-            })
-        };
-        let of_issue = policy(Some(&["gmail", "GITHUB_CREATE_ISSUE"]), &["gmail"]);
-        assert!(some(&of_issue, "github") && !some(&of_issue, "gmail") && !some(&of_issue, "slack"));
-        assert!(some(&ToolPolicy::default(), "slack"));
     }
 
     #[test]

@@ -8,6 +8,11 @@ use serde_json::{Value, json};
 
 use super::{bot, connect, execute, person, started};
 
+/// Composio's answer where it finds no account that is connected.
+fn not_connected() -> Says {
+    Says::Status(400, json!({ "error": { "code": 1810 } }).to_string(), None)
+}
+
 #[tokio::test]
 async fn an_action_is_executed_with_the_owners_account_until_it_is_disconnected() {
     let (system, composio) = started().await;
@@ -72,6 +77,11 @@ async fn keys_of_ones_own_go_with_the_action_and_to_nobody_else() {
     assert_eq!(done.status, 200, "{done:?}");
     assert!(!String::from_utf8_lossy(&done.body).contains("SG."));
     assert_eq!(composio.calls(&Method::POST, "tools/execute/SENDGRID_SEND_EMAIL"), 1);
+    composio.say(Method::POST, "tools/execute/", not_connected());
+    let refused = execute(&system, &id, "SENDGRID_SEND_EMAIL").await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (403, "not_connected".to_owned()), "{refused:?}");
+    assert!(refused.json()["connectUrl"].as_str().unwrap().ends_with("/#/integrations"), "{refused:?}");
+    assert_eq!(super::integration(&ada, "sendgrid").await["status"], "active", "the keys are still kept");
 }
 
 #[tokio::test]
@@ -140,6 +150,16 @@ async fn a_pools_own_project_at_composio_wins_for_its_bots() {
     assert_eq!(execute(&system, &id, "GMAIL_SEND_EMAIL").await.status, 502, "Composio does not know that key here");
     put(json!(composio.key())).await;
     assert_eq!(execute(&system, &id, "GMAIL_SEND_EMAIL").await.status, 200);
+    // An account that is not connected there is the operator's to connect: a link would connect it in another project.
+    composio.say(Method::POST, "tools/execute/", not_connected());
+    let eve = person(&system, "eve@example.com").await;
+    for bot in [&id, &bot(&eve).await] {
+        let refused = execute(&system, bot, "GMAIL_SEND_EMAIL").await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (403, "not_connected".to_owned()), "{refused:?}");
+        assert_eq!(refused.json()["connectUrl"], Value::Null);
+    }
+    assert_eq!(super::integration(&ada, "gmail").await["status"], "active", "the person's own is another");
+    composio.be_well();
     put(Value::Null).await;
     assert_eq!(execute(&system, &id, "GMAIL_SEND_EMAIL").await.status, 200);
 }

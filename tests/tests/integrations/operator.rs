@@ -1,4 +1,4 @@
-//! What an operator switches off, adds, and restricts a pool to.
+//! An operator switches toolkits off, adds some, and restricts a pool to some.
 
 use portcullis_tests::send;
 use reqwest::Method;

@@ -11,7 +11,7 @@ use portcullis_runtime::{
     openapi,
     tier::Skill,
 };
-use portcullis_store::{Integration, IntegrationStatus, SecretName, StoreError};
+use portcullis_store::{Integration, IntegrationError, IntegrationStatus, SecretName, StoreError};
 use portcullis_toolkits::{Action, AuthScheme, Credentials, Resolved, ToolPolicy};
 use portcullis_upstream::{ComposioError, ComposioKey, CustomConnection, Execution, composio_user};
 use secrecy::SecretString;
@@ -199,7 +199,9 @@ impl App {
         }
     }
 
-    /// The account that counted here is not connected at Composio any more: the row says so from then on, and the person gets a link.
+    /// Composio does not find the account connected. A person's own is kept as expired and gets a link; keys of one's own stay, and
+    /// the link leads to where they are replaced. An account of the operator's (a pool's own project, or a toolkit for everybody) has
+    /// no link: one would connect the person in another project.
     async fn ended_at_composio(
         &self,
         user: &UserId,
@@ -207,17 +209,19 @@ impl App {
         known: Option<&Integration>,
         with: &With,
     ) -> ApiError {
-        let counted = known.filter(|known| known.status == IntegrationStatus::Active && with.account == known.account);
-        if let Some(known) = counted {
+        let toolkit = action.toolkit;
+        if with.account.is_none() && toolkit.auth_scheme != AuthScheme::ApiKeyUser {
+            let message = format!("{} is not connected; your operator connects it at Composio", toolkit.display_name);
+            return ApiError::forbidden_as(ErrorCode::NotConnected, message);
+        }
+        let is_of_link = |known: &&Integration| with.account.is_some() && with.account == known.account;
+        if let Some(known) = known.filter(is_of_link) {
             match self.store.end_connection(known, IntegrationStatus::Expired).await {
-                Ok(_)
-                | Err(
-                    portcullis_store::IntegrationError::Changed | portcullis_store::IntegrationError::AlreadyActive,
-                ) => {}
-                Err(portcullis_store::IntegrationError::Store(error)) => return error.into(),
+                Ok(_) | Err(IntegrationError::Changed | IntegrationError::AlreadyActive) => {}
+                Err(IntegrationError::Store(error)) => return error.into(),
             }
         }
-        self.not_connected(user, action.toolkit).await
+        self.not_connected(user, toolkit).await
     }
 }
 

@@ -225,7 +225,7 @@ fn each_refusal_of_a_bot_has_a_status_of_its_own() {
     assert_eq!(status(Skill::revoked()), StatusCode::UNAUTHORIZED);
 }
 
-/// Whoever signs nothing in, and takes no event but the word "good".
+/// A gate that lets nobody in, and takes no event but the word "good".
 struct Word;
 
 impl SlackGate for Word {

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::Timestamp;
 use portcullis_auth::UserId;
-use portcullis_crypto::{Digest, constant_time_eq};
+use portcullis_crypto::{Digest, Domain, constant_time_eq};
 use portcullis_toolkits::{Credentials, ToolkitSlug, hint};
 use secrecy::SecretString;
 
@@ -14,7 +14,6 @@ use crate::{
     error::CallError,
     store::built,
 };
-use portcullis_crypto::Domain;
 
 /// A connection that begins.
 #[derive(Clone, Debug)]

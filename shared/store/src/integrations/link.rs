@@ -51,8 +51,8 @@ pub fn connect_link_digest(id: &str) -> Digest {
 }
 
 impl Store {
-    /// Keeps the digest of a link by which a person connects a toolkit: one call, and two more where
-    /// [`MAXIMUM_CONNECT_LINKS`] are kept already.
+    /// Keeps the digest of a link by which a person connects a toolkit: one call, and one more where
+    /// [`MAXIMUM_CONNECT_LINKS`] are kept already, which the link then takes the place of.
     ///
     /// # Errors
     /// [`IntegrationError::AlreadyActive`] and [`IntegrationError::Store`].
