@@ -153,7 +153,7 @@ impl InProcess {
             signing: SigningSource::Own(signing_secret.into()),
             delivery_secret: Some(delivery_secret.into()),
         };
-        store.connect_slack_channel(BotReach::Any, channel).await.expect("the channel is connected");
+        store.connect_channel(BotReach::Any, channel).await.expect("the channel is connected");
     }
 
     /// Ends the database.

@@ -30,6 +30,7 @@ pub fn document() -> Value {
     document["servers"] = json!([{ "url": "/", "description": "The server that this document comes from" }]);
     document["tags"] = json!([
         { "name": "slack", "description": "Slack's webhooks, signed." },
+        { "name": "feishu", "description": "Feishu's webhooks, signed or with the app's verification token." },
         { "name": "runtime", "description": "A pool's machine, with the internal token or a token bound to the pool." },
         { "name": "operator", "description": "The operator, with the internal token." },
         { "name": "skill", "description": "A skill, with the skill token, one bound to its pool, or the internal token." },
@@ -38,7 +39,7 @@ pub fn document() -> Value {
         { "name": "public", "description": "Anybody." },
     ]);
     document["components"]["securitySchemes"] = security_schemes();
-    add_other_routes_of_slack(&mut document);
+    add_other_routes_of_platforms(&mut document);
     add_public_routes(&mut document);
     document["components"]["headers"] = json!({
         "RequestId": { "description": "The request's id, as in the log.", "schema": { "type": "string" } },
@@ -105,13 +106,25 @@ fn security_schemes() -> Value {
             "type": "apiKey", "in": "header", "name": "x-slack-signature",
             "description": "Slack's signature over the timestamp and the raw body.",
         },
+        "feishuSignature": {
+            "type": "apiKey", "in": "header", "name": "x-lark-signature",
+            "description": "Feishu's signature over timestamp, nonce, encrypt key and body. An app without an encrypt key sends its verification token in the body instead.",
+        },
     })
 }
 
-/// Slash commands have interactions' handler, and each path has one of a channel's own beside it.
-fn add_other_routes_of_slack(document: &mut Value) {
+/// Slash commands have interactions' handler, Feishu's card actions that of its events, and each path has one of a channel's own
+/// beside it.
+fn add_other_routes_of_platforms(document: &mut Value) {
     document["paths"]["/api/slack/commands"] = document["paths"]["/api/slack/interactions"].clone();
-    for path in ["/api/slack/events", "/api/slack/interactions", "/api/slack/commands"] {
+    document["paths"]["/api/feishu/card-action"] = document["paths"]["/api/feishu/events"].clone();
+    for path in [
+        "/api/slack/events",
+        "/api/slack/interactions",
+        "/api/slack/commands",
+        "/api/feishu/events",
+        "/api/feishu/card-action",
+    ] {
         let mut of_channel = document["paths"][path].clone();
         if let Some(parameters) = of_channel["post"].get_mut("parameters").and_then(Value::as_array_mut) {
             let id = json!({ "name": "channelId", "in": "path", "required": true, "schema": { "type": "string" } });
@@ -320,6 +333,7 @@ fn describe(operation: &mut Value, words: &Operation) {
     let tier = operation["tags"][0].as_str().expect("an operation has a tier").to_owned();
     operation["security"] = match tier.as_str() {
         "slack" => json!([{ "slackSignature": [] }]),
+        "feishu" => json!([{ "feishuSignature": [] }]),
         "skill" => json!([
             { "skillToken": [] }, { "skillBearer": [] }, { "internalToken": [] }, { "internalBearer": [] },
         ]),

@@ -5,8 +5,10 @@ use reqwest::{Method, RequestBuilder};
 
 use crate::{
     Person, StandInPool, System,
+    feishu::{self, FeishuApp},
     seed::{self, Connected},
     slack,
+    system::random_hex,
 };
 
 /// The pool that the requests are about.
@@ -21,8 +23,10 @@ pub enum Tier {
     Browser,
     /// The session cookie of a signed-in person.
     User,
-    /// A signature over the body.
+    /// Slack's signature over the body.
     Slack,
+    /// Feishu's signature over the body, or a verification token in it.
+    Feishu,
     /// The internal token, in either mode, or the pool's runtime token.
     Registration,
     /// The internal token, in either mode.
@@ -40,7 +44,7 @@ impl Tier {
         match self {
             Self::Public | Self::Browser => unreachable!("nobody is refused"),
             Self::User => "Unauthorized",
-            Self::Slack => "Invalid signature",
+            Self::Slack | Self::Feishu => "Invalid signature",
             Self::Registration | Self::Operator | Self::Runtime => "Unauthorized internal request",
             Self::Skill => "Unauthorized skill request",
         }
@@ -55,7 +59,7 @@ impl Tier {
     /// Whether a token in a header is what it asks for.
     #[must_use]
     pub fn takes_tokens(self) -> bool {
-        !matches!(self, Self::Public | Self::Browser | Self::User | Self::Slack)
+        !matches!(self, Self::Public | Self::Browser | Self::User | Self::Slack | Self::Feishu)
     }
 }
 
@@ -101,6 +105,10 @@ pub enum Body {
     Interaction,
     /// A slash command of Slack.
     Command,
+    /// A message in Feishu.
+    FeishuMessage,
+    /// A click on a card's button in Feishu.
+    FeishuClick,
 }
 
 impl Body {
@@ -149,6 +157,10 @@ const TAKEN_SLUG: Body = Body::Json(r#"{"name":"A bot","slug":"ada","modelId":"a
 const NEW_BOT_NAME: Body = Body::Json(r#"{"name":"Another name"}"#);
 const CONNECT_NO_BOT: Body =
     Body::Json(r#"{"botId":"no-bot","botToken":"xoxb-not-a-token","signingSecret":"not-a-secret-of-slack"}"#);
+const CONNECT_DISCORD_TO_NO_BOT: Body =
+    Body::Json(r#"{"botId":"no-bot","botToken":"not-a-token-of-discord","appId":"1234567890"}"#);
+const CONNECT_FEISHU_TO_NO_BOT: Body =
+    Body::Json(r#"{"botId":"no-bot","appId":"cli_none","appSecret":"not-a-secret-of-feishu"}"#);
 const CONNECT_NOTHING: Body = Body::Json(r#"{"toolkitSlug":"sendgrid","credentials":{}}"#);
 const NO_STATE: Body = Body::Json(r#"{"state":""}"#);
 const POLICY: Body = Body::Json(r#"{"deny":["stripe"]}"#);
@@ -224,6 +236,18 @@ macro_rules! people_routes {
                 "/channels/{id}/readiness",
                 "/channels/channel-ada/readiness",
                 [("GET", Body::None, 200)]
+            ),
+            people_route!(
+                $prefix,
+                "/channels/discord/connect",
+                "/channels/discord/connect",
+                [("POST", CONNECT_DISCORD_TO_NO_BOT, 404)]
+            ),
+            people_route!(
+                $prefix,
+                "/channels/feishu/connect",
+                "/channels/feishu/connect",
+                [("POST", CONNECT_FEISHU_TO_NO_BOT, 404)]
             ),
             people_route!(
                 $prefix,
@@ -315,6 +339,18 @@ const OTHERS: &[Route] = &[
     route("/health/internal", Tier::Public, &[call("GET", "/health/internal", HEALTH, 200)]),
     route("/health/skills", Tier::Public, &[call("GET", "/health/skills", HEALTH, 200)]),
     route("/health/slack", Tier::Public, &[call("GET", "/health/slack", HEALTH, 200)]),
+    route("/api/feishu/events", Tier::Feishu, &[call("POST", "/api/feishu/events", Body::FeishuMessage, 200)]),
+    route(
+        "/api/feishu/events/{channelId}",
+        Tier::Feishu,
+        &[call("POST", "/api/feishu/events/channel-feishu", Body::FeishuMessage, 200)],
+    ),
+    route("/api/feishu/card-action", Tier::Feishu, &[call("POST", "/api/feishu/card-action", Body::FeishuClick, 200)]),
+    route(
+        "/api/feishu/card-action/{channelId}",
+        Tier::Feishu,
+        &[call("POST", "/api/feishu/card-action/channel-feishu", Body::FeishuClick, 200)],
+    ),
     route("/api/slack/events", Tier::Slack, &[call("POST", "/api/slack/events", EVENTS, 200)]),
     route("/api/slack/events/{channelId}", Tier::Slack, &[call("POST", "/api/slack/events/channel-1", EVENTS, 200)]),
     route("/api/slack/interactions", Tier::Slack, &[call("POST", "/api/slack/interactions", Body::Interaction, 200)]),
@@ -567,6 +603,10 @@ pub struct Prepared {
     pub stand_in: StandInPool,
     /// The cookie of a signed-in person.
     pub cookie: String,
+    /// A Feishu app that encrypts and signs; its channel is `channel-feishu`.
+    pub feishu: FeishuApp,
+    /// A Feishu app without an encrypt key.
+    pub plain_feishu: FeishuApp,
 }
 
 impl Prepared {
@@ -576,7 +616,10 @@ impl Prepared {
         let ada = Person::new(&system, "ada@example.com").registered("correct horse battery").await;
         seed::own_bot(&system, &ada.id().await).await;
         let cookie = ada.cookie();
-        Self { system, connected, stand_in, cookie }
+        let bot = &connected.bot;
+        let feishu = feishu::channel(&system, "channel-feishu", bot, "cli_one", Some(random_hex(16))).await;
+        let plain_feishu = feishu::channel(&system, "channel-plain-feishu", bot, "cli_plain", None).await;
+        Self { system, connected, stand_in, cookie, feishu, plain_feishu }
     }
 
     /// The call with no credential, by another method.
@@ -589,6 +632,7 @@ impl Prepared {
             Body::None => request,
             Body::Json(text) => request.body(text),
             Body::Event | Body::Interaction | Body::Command => request.body(self.signed_body(call)),
+            Body::FeishuMessage | Body::FeishuClick => request.body(self.feishu_body(call, false)),
         }
     }
 
@@ -609,6 +653,7 @@ impl Prepared {
                 let request = self.with_method(call, method).header("origin", self.system.stack.base_url());
                 request.header("cookie", &self.cookie)
             }
+            Tier::Feishu => self.sign_for_feishu(self.with_method(call, method), call),
             Tier::Slack => self.sign(self.with_method(call, method), call, &self.connected.signing_secret),
             Tier::Skill => self.with_method(call, method).header("x-internal-token", &settings.skill_token),
             Tier::Registration | Tier::Operator | Tier::Runtime => {
@@ -644,7 +689,41 @@ impl Prepared {
             Body::Event => slack::message(team, app, "C0GENERAL", 1).to_string(),
             Body::Interaction => slack::payload_form(&slack::click(team, app, "C0GENERAL", 1)),
             Body::Command => slack::command(team, app, "C0GENERAL", 1),
-            Body::None | Body::Json(_) => unreachable!("{} is not Slack's", call.path),
+            Body::None | Body::Json(_) | Body::FeishuMessage | Body::FeishuClick => {
+                unreachable!("{} is not Slack's", call.path)
+            }
+        }
+    }
+
+    /// Proves that a call is Feishu's: by headers on a channel's own path, by the token in the body elsewhere.
+    fn sign_for_feishu(&self, request: RequestBuilder, call: &Call) -> RequestBuilder {
+        let body = self.feishu_body(call, true);
+        let request = match self.feishu.encrypt_key.as_ref().filter(|_| call.path.ends_with("/channel-feishu")) {
+            Some(key) => feishu::signed(request, key, &body, self.system.clock.now()),
+            None => request,
+        };
+        request.body(body)
+    }
+
+    /// What Feishu sends in a call.
+    ///
+    /// # Panics
+    /// Where the call's body is not Feishu's.
+    #[must_use]
+    pub fn feishu_body(&self, call: &Call, is_genuine: bool) -> String {
+        let is_of_channel = call.path.ends_with("/channel-feishu");
+        let app = if is_of_channel { &self.feishu } else { &self.plain_feishu };
+        let mut body = match call.body {
+            Body::FeishuMessage => app.message("oc_general", 1),
+            Body::FeishuClick => app.click("oc_general", 1),
+            _ => unreachable!("{} is not Feishu's", call.path),
+        };
+        if !is_genuine {
+            body["header"]["token"] = "another-token".into();
+        }
+        match &app.encrypt_key {
+            Some(key) => feishu::encrypted(key, &body.to_string()),
+            None => body.to_string(),
         }
     }
 }

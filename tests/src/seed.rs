@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use portcullis_auth::{BotId, ChannelId, PoolId};
-use portcullis_store::{BotReach, NewBot, NewSlackChannel, SigningSource, SlackId, Table};
+use portcullis_store::{BotReach, NewBot, NewSlackChannel, PlatformId, SigningSource, Table};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::json;
@@ -89,7 +89,7 @@ pub async fn bot(system: &System, id: &str, pool: &PoolId) -> BotId {
     id
 }
 
-fn slack_id(text: &str) -> SlackId {
+fn slack_id(text: &str) -> PlatformId {
     text.parse().expect("a test's Slack id is valid")
 }
 
@@ -119,7 +119,7 @@ pub async fn own_bot(system: &System, user: &str) {
         signing: SigningSource::Own(SecretString::from(random_hex(16))),
         delivery_secret: None,
     };
-    store.connect_slack_channel(BotReach::Any, channel).await.expect("the channel is connected");
+    store.connect_channel(BotReach::Any, channel).await.expect("the channel is connected");
 }
 
 /// Connects a customer's own Slack app to a bot.
@@ -170,7 +170,7 @@ async fn connect(
         },
         delivery_secret: Some(SecretString::from(connected.delivery_secret.as_str())),
     };
-    system.store().connect_slack_channel(BotReach::Any, channel).await.expect("the channel is connected");
+    system.store().connect_channel(BotReach::Any, channel).await.expect("the channel is connected");
     connected
 }
 

@@ -24,7 +24,7 @@ async fn prepared() -> Prepared {
 fn json_calls() -> impl Iterator<Item = (&'static Call, &'static str)> {
     calls().filter_map(|(_, call)| match call.body {
         Body::Json(text) => Some((call, text)),
-        Body::None | Body::Event | Body::Interaction | Body::Command => None,
+        Body::None | Body::Event | Body::Interaction | Body::Command | Body::FeishuMessage | Body::FeishuClick => None,
     })
 }
 

@@ -204,7 +204,7 @@ async fn a_channel_without_a_bot_token_is_in_no_dialects_configuration() {
         signing: SigningSource::Own("a-signing-secret".into()),
         delivery_secret: Some("a-delivery-secret".into()),
     };
-    system.store().connect_slack_channel(BotReach::Any, without_token).await.unwrap();
+    system.store().connect_channel(BotReach::Any, without_token).await.unwrap();
     for openclaw in ["2026.3.7", "2026.9.6"] {
         assert_eq!(says(&system, "heartbeat", &json!(openclaw)).await.status, 200);
         let config = &latest(&system).await["config"];

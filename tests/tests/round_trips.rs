@@ -257,7 +257,7 @@ async fn a_bot_token_that_is_due_costs_one_poll_its_calls_and_the_others_none() 
         signing: SigningSource::Platform,
         delivery_secret: None,
     };
-    system.store().connect_slack_channel(BotReach::Any, new).await.unwrap();
+    system.store().connect_channel(BotReach::Any, new).await.unwrap();
     let latest = || system.internal(Method::GET, "/api/internal/pools/pool-1/config/latest");
     let tag = send(latest()).await.header("etag").to_owned();
     let poll = |tag: &str| latest().header("if-none-match", tag);

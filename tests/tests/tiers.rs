@@ -107,7 +107,7 @@ async fn each_call_works_with_each_credential_that_counts() {
             Tier::Runtime | Tier::Registration => {
                 counting.push(credentials::issue_runtime_token(&prepared.system, "pool-1", 60).await);
             }
-            Tier::Operator | Tier::Public | Tier::Browser | Tier::User | Tier::Slack => {}
+            Tier::Operator | Tier::Public | Tier::Browser | Tier::User | Tier::Slack | Tier::Feishu => {}
         }
         for token in counting {
             let bearers = ["Bearer", "bearer", "BEARER"].map(|scheme| ("authorization", format!("{scheme} {token}")));

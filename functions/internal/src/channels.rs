@@ -9,8 +9,10 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use portcullis_auth::{BotId, ChannelId};
 use portcullis_runtime::{ApiError, openapi, params};
-use portcullis_store::{Channel, ChannelStatus, SlackId};
+use portcullis_store::{Channel, ChannelError, ChannelStatus, ChatPlatform, ConnectionMode, PlatformId};
 use serde::Serialize;
+
+use crate::App;
 
 /// The `{channelId}` of the path.
 pub struct ChannelPath(ChannelId);
@@ -32,16 +34,19 @@ pub struct Response {
     id: ChannelId,
     #[schema(value_type = openapi::Id)]
     bot_id: BotId,
-    channel_type: String,
+    #[schema(value_type = openapi::ChatPlatform)]
+    channel_type: ChatPlatform,
+    #[schema(value_type = openapi::ConnectionMode)]
+    connection_mode: ConnectionMode,
     account_id: String,
     #[schema(value_type = openapi::ChannelStatus)]
     status: ChannelStatus,
-    #[schema(value_type = openapi::SlackId)]
-    team_id: SlackId,
+    #[schema(value_type = Option<openapi::PlatformId>, required)]
+    team_id: Option<PlatformId>,
     #[schema(required)]
     team_name: Option<String>,
-    #[schema(value_type = openapi::SlackId)]
-    app_id: SlackId,
+    #[schema(value_type = openapi::PlatformId)]
+    app_id: PlatformId,
     #[schema(required)]
     bot_user_id: Option<String>,
     created_at: String,
@@ -53,7 +58,8 @@ impl From<Channel> for Response {
         Self {
             id: channel.id,
             bot_id: channel.bot,
-            channel_type: channel.channel_type,
+            channel_type: channel.platform,
+            connection_mode: channel.connection_mode,
             account_id: channel.account_id,
             status: channel.status,
             team_id: channel.team_id,
@@ -62,6 +68,18 @@ impl From<Channel> for Response {
             bot_user_id: channel.bot_user_id,
             created_at: format!("{:.3}", channel.created_at),
             updated_at: format!("{:.3}", channel.updated_at),
+        }
+    }
+}
+
+impl App {
+    /// Marks a channel as broken because its platform does not accept its credential any more, unless it has another by now.
+    /// Returns whether it did.
+    pub async fn invalidate(&self, channel: &ChannelId, revision: u64) -> Result<bool, ApiError> {
+        match self.store.invalidate_channel(channel, revision).await {
+            Ok(invalidated) => Ok(invalidated),
+            Err(ChannelError::NotFound) => Ok(false),
+            Err(ChannelError::Store(error)) => Err(error.into()),
         }
     }
 }

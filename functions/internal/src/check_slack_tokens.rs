@@ -9,7 +9,7 @@ use axum::{Json, extract::State};
 use futures_util::{StreamExt, stream};
 use portcullis_auth::{BotId, ChannelId};
 use portcullis_runtime::{ApiError, openapi, tier::Runtime};
-use portcullis_store::{BotRecords, ChannelError, CredentialKind, Session};
+use portcullis_store::{BotRecords, ChatPlatform, CredentialKind, Session};
 use portcullis_upstream::{Conversation, SlackError};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -102,7 +102,7 @@ fn connections(records: Vec<BotRecords>) -> Vec<Connection> {
         records.channels.into_iter().map(move |channel| (bot.clone(), channel))
     });
     let connections =
-        channels.filter(|(_, records)| records.channel.channel_type == "slack").filter_map(|(bot, records)| {
+        channels.filter(|(_, records)| records.channel.platform == ChatPlatform::Slack).filter_map(|(bot, records)| {
             let token = records.credentials.into_iter().find(|(kind, _)| *kind == CredentialKind::BotToken);
             let (_, token) = token?;
             let (channel, account) = (records.channel.id, records.channel.account_id);
@@ -125,7 +125,7 @@ impl App {
         let invalidated = match &outcome {
             // Its replacement is late.
             Err(SlackError::Revoked(code)) if code == "token_expired" && connection.is_replaced => false,
-            Err(SlackError::Revoked(_)) => self.invalidate(connection).await?,
+            Err(SlackError::Revoked(_)) => self.invalidate(&connection.channel, connection.revision).await?,
             _ => false,
         };
         Ok(Checked {
@@ -135,14 +135,6 @@ impl App {
             error: outcome.err().map(|error| error.code().to_owned()),
             invalidated,
         })
-    }
-
-    async fn invalidate(&self, connection: &Connection) -> Result<bool, ApiError> {
-        match self.store.invalidate_channel(&connection.channel, connection.revision).await {
-            Ok(invalidated) => Ok(invalidated),
-            Err(ChannelError::NotFound) => Ok(false),
-            Err(ChannelError::Store(error)) => Err(error.into()),
-        }
     }
 
     /// Gives conversations of these channels' bots their titles, as far as Slack knows and answers in time.

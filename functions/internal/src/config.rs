@@ -13,11 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use portcullis_auth::{Generation, PoolId};
-use portcullis_openclaw::{BotRecord, ChannelRecord, Configuration, CredentialKind, Platform, PoolRecords, Reference};
+use portcullis_openclaw::{
+    BotRecord, ChannelRecord, Configuration, CredentialKind, Platform, PoolRecords, Reference, webhook_port,
+};
 use portcullis_runtime::{ApiError, tier::Runtime};
 use portcullis_store::{
-    self as store, BotRecords, ChannelRecords, Credential, CredentialId, ModelsKey, ModelsKeyChange, Pool,
-    PoolConfiguration, Publication, PublishError, Published, Snapshot, StoreError,
+    self as store, BotRecords, ChannelRecords, ChatPlatform, ConnectionMode, Credential, CredentialId, ModelsKey,
+    ModelsKeyChange, Pool, PoolConfiguration, Publication, PublishError, Published, Snapshot, StoreError,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -129,7 +131,7 @@ impl App {
                 read = self.read_pool(&pool, generation).await?;
                 continue;
             }
-            let mut built_of = pool_records(&read.pool, &records)?;
+            let mut built_of = pool_records(&read.pool, &records);
             let new_token = if kept_token.is_none() { Some(self.new_gateway_token()) } else { None };
             // Last, when nothing but the publication can fail any more.
             if let Some(base_url) = generator.models_of_each_pool().filter(|_| kept_key.is_none()) {
@@ -258,7 +260,7 @@ pub fn unpacked(snapshot: &Snapshot) -> Result<Configuration, ApiError> {
 fn channel_references(references: BTreeSet<Reference>) -> (Vec<CredentialId>, Vec<(Reference, u64)>) {
     let channels = references.into_iter().filter_map(|reference| match &reference {
         Reference::Channel { channel, kind, revision } => {
-            let id = CredentialId { channel: channel.clone(), kind: stored_kind(*kind)? };
+            let id = CredentialId { channel: channel.clone(), kind: stored_kind(*kind) };
             let revision = *revision;
             Some((id, (reference, revision)))
         }
@@ -267,12 +269,10 @@ fn channel_references(references: BTreeSet<Reference>) -> (Vec<CredentialId>, Ve
     channels.unzip()
 }
 
-fn stored_kind(kind: CredentialKind) -> Option<store::CredentialKind> {
+fn stored_kind(kind: CredentialKind) -> store::CredentialKind {
     match kind {
-        CredentialKind::BotToken => Some(store::CredentialKind::BotToken),
-        CredentialKind::DeliverySecret => Some(store::CredentialKind::DeliverySecret),
-        // No channel has one yet.
-        CredentialKind::VerificationToken => None,
+        CredentialKind::BotToken => store::CredentialKind::BotToken,
+        CredentialKind::DeliverySecret => store::CredentialKind::DeliverySecret,
     }
 }
 
@@ -315,32 +315,39 @@ fn models_key_change<'a>(
 }
 
 /// What a configuration is built of, still without models.
-fn pool_records(pool: &Pool, records: &[BotRecords]) -> Result<PoolRecords, ApiError> {
-    let bots = records.iter().map(bot_record).collect::<Result<_, _>>()?;
-    Ok(PoolRecords { bots, bot_ids: pool.bots.clone(), lite_llm: None })
+fn pool_records(pool: &Pool, records: &[BotRecords]) -> PoolRecords {
+    let bots = records.iter().map(|records| bot_record(pool, records)).collect();
+    PoolRecords { bots, bot_ids: pool.bots.clone(), lite_llm: None }
 }
 
-fn bot_record(records: &BotRecords) -> Result<BotRecord, StoreError> {
+fn bot_record(pool: &Pool, records: &BotRecords) -> BotRecord {
+    let bot = &records.bot;
     let channels = records.channels.iter().map(|ChannelRecords { channel, credentials }| {
-        if channel.channel_type != "slack" {
-            return Err(StoreError::Malformed { table: store::Table::Channels.name(), attribute: "channelType" });
-        }
         let credentials = credentials.iter().map(|(kind, credential)| (built_kind(*kind), credential.revision));
-        Ok(ChannelRecord {
+        let app_id = channel.app_id.to_string();
+        let platform = match channel.platform {
+            ChatPlatform::Slack => Platform::Slack,
+            ChatPlatform::Discord => Platform::Discord { application_id: app_id },
+            ChatPlatform::Feishu => {
+                let by_webhook = channel.connection_mode == ConnectionMode::Webhook;
+                let port = || webhook_port(&pool.bots, &bot.id, &bot.channels, &channel.id);
+                Platform::Feishu { app_id, webhook_port: by_webhook.then(port) }
+            }
+        };
+        ChannelRecord {
             id: channel.id.clone(),
             account: channel.account_id.clone(),
-            platform: Platform::Slack,
+            platform,
             credentials: credentials.collect(),
-        })
+        }
     });
-    let bot = &records.bot;
-    Ok(BotRecord {
+    BotRecord {
         id: bot.id.clone(),
         name: bot.name.clone(),
         model: bot.model_id.clone(),
         system_prompt: bot.system_prompt.clone(),
-        channels: channels.collect::<Result<_, _>>()?,
-    })
+        channels: channels.collect(),
+    }
 }
 
 fn refuse(error: PublishError) -> ApiError {

@@ -45,7 +45,7 @@ use portcullis_runtime::{
     tier::{self, InternalGate, Mounted, Routes, Runtime},
 };
 use portcullis_store::{PoolError, Store, Table};
-use portcullis_upstream::{BaseUrl, LiteLlm, Slack};
+use portcullis_upstream::{BaseUrl, Discord, Feishu, LiteLlm, Slack};
 
 use config::generator::Generator;
 
@@ -69,6 +69,8 @@ struct App {
     lite_llm: Rotating<LiteLlmAccess>,
     lite_llm_client: LiteLlm,
     slack: Slack,
+    discord: Discord,
+    feishu: Feishu,
     slack_client: Rotating<SlackClientAccess>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
@@ -119,6 +121,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let networks = settings.pool_networks();
     let pool_state_dir = settings.pool_state_dir::<StateDir>();
     let slack = settings.upstream("SLACK_API_URL", SLACK_API_URL).map(|base: BaseUrl| Slack::new(base));
+    let discord = settings.upstream("DISCORD_API_URL", Discord::URL).map(|base: BaseUrl| Discord::new(base));
+    let feishu = settings.upstream("FEISHU_API_URL", Feishu::URL).map(|base: BaseUrl| Feishu::new(base));
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
         let (runtime_tokens, clock) = (runtime_tokens?, Arc::clone(&platform.clock));
@@ -135,6 +139,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             lite_llm: lite_llm?,
             lite_llm_client: LiteLlm::default(),
             slack: slack?,
+            discord: discord?,
+            feishu: feishu?,
             slack_client: slack_client?,
             clock,
             randomness,
@@ -196,8 +202,8 @@ fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
         .at("/api/internal/skills/latest", routing::get(library::latest_skills::handle))
         .at("/api/internal/workspace-templates/latest", routing::get(library::latest_templates::handle))
         .at("/api/internal/sessions", routing::post(sessions::handle))
-        .at("/api/internal/sessions/sync-discord", routing::post(sync_sessions::discord))
-        .at("/api/internal/sessions/sync-feishu", routing::post(sync_sessions::feishu))
+        .at("/api/internal/sessions/sync-discord", routing::post(sync_sessions::discord::handle))
+        .at("/api/internal/sessions/sync-feishu", routing::post(sync_sessions::feishu::handle))
         .at("/api/internal/sessions/{id}", routing::patch(session::handle));
     [
         tier::registration(gate, Arc::clone(&app), registration),
@@ -237,8 +243,8 @@ struct Deleted {
         runtime_tokens::issue,
         runtime_tokens::revoke,
         check_slack_tokens::handle,
-        sync_sessions::discord,
-        sync_sessions::feishu,
+        sync_sessions::discord::handle,
+        sync_sessions::feishu::handle,
         config::bare::handle,
         config::latest::handle,
         config::version::handle,

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portcullis_auth::SigningSecret;
+use portcullis_openclaw::webhook_port;
 use portcullis_runtime::{
     metrics::Metric,
     queue::{QueuedEvent, ReceivedMessage},
 };
 use portcullis_store::{
-    Bot, BotStatus, Channel, ChannelStatus, Lease, MessageSeen, Pool, PoolAddress, PoolStatus, Stall, StoreError,
+    Bot, BotStatus, Channel, ChannelStatus, ChatPlatform, Lease, MessageSeen, Pool, PoolAddress, PoolStatus, Stall,
+    StoreError,
 };
 
 use crate::{
@@ -72,6 +74,7 @@ impl Relay {
         let now = self.clock.now();
         // Before the lease: an absent pool costs one read and nothing more.
         let (pool, address) = reachable(&bot, target.pool, now)?;
+        let address = listener(&channel, &bot, &pool, address);
         if !self.networks.allow(address.socket()) {
             return Err(Stop::Failed("the pool's address is not one where pools may live".to_owned()));
         }
@@ -88,8 +91,8 @@ impl Relay {
             Ok(Lease::HeldByAnother) => return Err(Stop::Failed("another delivery of it is under way".to_owned())),
             Err(error) => return Err(self.store_failed(&error)),
         };
-        self.record_message(message, event, &pool).await?;
-        let delivery = Delivery { address, account: &channel.account_id, secret: &secret, event };
+        self.record_message(message, event, &channel, &pool).await?;
+        let delivery = Delivery { address, channel: &channel, secret: &secret, event };
         let posted = self.slow_pools.watch(&pool.id, on_slow, self.poster.post(delivery)).await;
         self.keep_circuit(&pool, target.stall, &posted).await;
         match posted {
@@ -146,16 +149,27 @@ impl Relay {
         }
     }
 
-    async fn record_message(&self, message: &ReceivedMessage, event: &QueuedEvent, pool: &Pool) -> Result<(), Stop> {
+    async fn record_message(
+        &self,
+        message: &ReceivedMessage,
+        event: &QueuedEvent,
+        channel: &Channel,
+        pool: &Pool,
+    ) -> Result<(), Stop> {
         let Some(facts) = &event.message else { return Ok(()) };
+        let platform = channel.platform;
+        let title = match platform {
+            ChatPlatform::Slack => format!("Slack #{}", facts.chat),
+            ChatPlatform::Discord | ChatPlatform::Feishu => format!("{} {}", platform.title(), facts.chat),
+        };
         let seen = MessageSeen {
             bot: &event.bot,
-            session_key: &session::key(&event.bot, &pool.bots, facts),
-            channel_type: "slack",
-            channel_id: &facts.slack_channel,
+            session_key: &session::key(platform, &event.bot, &pool.bots, facts),
+            channel_type: platform.as_str(),
+            channel_id: &facts.chat,
             at: message.sent_at,
             counted_as: facts.counted_as,
-            title: &format!("Slack #{}", facts.slack_channel),
+            title: &title,
         };
         self.store.record_message(&seen).await.map_err(|error| self.store_failed(&error))
     }
@@ -201,6 +215,14 @@ fn reachable(bot: &Bot, pool: Option<Pool>, now: Timestamp) -> Result<(Pool, Poo
     }
     let address = pool.address.ok_or_else(|| waits("the bot's pool has no address"))?;
     Ok((pool, address))
+}
+
+/// Address at which the pool's `OpenClaw` takes the channel's events: the gateway's, or of Feishu that of the channel's own server.
+fn listener(channel: &Channel, bot: &Bot, pool: &Pool, gateway: PoolAddress) -> PoolAddress {
+    match channel.platform {
+        ChatPlatform::Slack | ChatPlatform::Discord => gateway,
+        ChatPlatform::Feishu => gateway.at_port(webhook_port(&pool.bots, &bot.id, &bot.channels, &channel.id)),
+    }
 }
 
 fn is_settled(pool: &Pool, now: Timestamp) -> bool {

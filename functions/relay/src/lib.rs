@@ -1,7 +1,7 @@
-//! Takes accepted Slack events off the queue and delivers them to their bots' pools.
+//! Takes accepted events off the queue and delivers them to their bots' pools.
 //!
 //! At least once, in order within a conversation, for 24 hours. This function is the only one that reaches pools; it has no
-//! route, and never sees Slack's own signing secrets: what it signs with is a channel's delivery secret.
+//! route, and never sees the platforms' own signing secrets: what it signs with is a channel's delivery secret.
 
 mod backoff;
 mod deliver;
@@ -83,7 +83,11 @@ impl Relay {
                 store: store?,
                 queue: queue?,
                 networks: networks?,
-                poster: Poster::new(Arc::clone(&platform.clock), platform.delivery_patience),
+                poster: Poster::new(
+                    Arc::clone(&platform.clock),
+                    Arc::clone(&platform.randomness),
+                    platform.delivery_patience,
+                ),
                 clock: Arc::clone(&platform.clock),
                 metrics: platform.metrics.clone(),
                 pool_guesses: PoolGuesses::default(),

@@ -1,4 +1,4 @@
-//! Posting an event to a pool, in Slack's own scheme.
+//! Posting an event to a pool, in its platform's own scheme.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,13 +6,12 @@ use http::{
     StatusCode,
     header::{CONTENT_TYPE, USER_AGENT},
 };
-use portcullis_auth::{
-    Clock, SigningSecret,
-    slack_signature::{SIGNATURE_HEADER, TIMESTAMP_HEADER},
-};
+use portcullis_auth::{Clock, SigningSecret, feishu, slack_signature};
+use portcullis_crypto::Randomness;
 use portcullis_runtime::{front::REQUEST_ID_HEADER, queue::QueuedEvent};
-use portcullis_store::PoolAddress;
-use reqwest::{Client, Url, redirect::Policy};
+use portcullis_store::{Channel, ChatPlatform, PoolAddress};
+use reqwest::{Client, RequestBuilder, Url, redirect::Policy};
+use serde_json::json;
 
 /// A pool is in the same network: a connection that takes longer is to a machine that is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -74,22 +73,26 @@ impl PostError {
     }
 }
 
+/// Random bytes of a nonce; it is written in hex.
+const NONCE_BYTES: usize = 16;
+
 /// Sends events to pools.
 pub struct Poster {
     client: Client,
     clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
 }
 
 /// One event and where it goes.
 pub struct Delivery<'a> {
     pub address: PoolAddress,
-    pub account: &'a str,
+    pub channel: &'a Channel,
     pub secret: &'a SigningSecret,
     pub event: &'a QueuedEvent,
 }
 
 impl Poster {
-    pub fn new(clock: Arc<dyn Clock>, patience: u32) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, randomness: Arc<dyn Randomness>, patience: u32) -> Self {
         // No proxy and no redirect: the address was checked, and the request goes there and nowhere else.
         let client = Client::builder()
             .no_proxy()
@@ -100,23 +103,18 @@ impl Poster {
             .timeout(TIMEOUT * patience)
             .build()
             .unwrap_or_else(|error| unreachable!("a client without roots and proxy has nothing to fail on: {error}"));
-        Self { client, clock }
+        Self { client, clock, randomness }
     }
 
     /// Posts an event; a 2xx is success.
     pub async fn post(&self, delivery: Delivery<'_>) -> Result<(), PostError> {
-        let Delivery { address, account, secret, event } = delivery;
-        let timestamp = self.clock.now().as_second().to_string();
-        let signature = secret.sign(&timestamp, &event.body);
-        let request = self
-            .client
-            .post(url(&address, account)?)
-            .header(CONTENT_TYPE, &event.content_type)
-            .header(USER_AGENT, "portcullis-relay")
-            .header(TIMESTAMP_HEADER, timestamp)
-            .header(SIGNATURE_HEADER, signature)
-            .header(REQUEST_ID_HEADER, &event.request_id)
-            .body(event.body.clone());
+        let request = match delivery.channel.platform {
+            // Discord's pools open the connection themselves: nothing of it is ever queued.
+            ChatPlatform::Slack | ChatPlatform::Discord => self.for_slack(&delivery)?,
+            ChatPlatform::Feishu => self.for_feishu(&delivery)?,
+        };
+        let request =
+            request.header(USER_AGENT, "portcullis-relay").header(REQUEST_ID_HEADER, &delivery.event.request_id);
         let response = request.send().await.map_err(|error| PostError::of(&error))?;
         let status = response.status();
         if response.content_length().is_some_and(|length| length <= READ_LIMIT) {
@@ -127,9 +125,45 @@ impl Poster {
     }
 }
 
-fn url(address: &PoolAddress, account: &str) -> Result<Url, PostError> {
+impl Poster {
+    /// Slack's raw body, signed anew.
+    fn for_slack(&self, delivery: &Delivery<'_>) -> Result<RequestBuilder, PostError> {
+        let Delivery { address, channel, secret, event } = delivery;
+        let timestamp = self.clock.now().as_second().to_string();
+        let signature = secret.sign(&timestamp, &event.body);
+        let request = self
+            .client
+            .post(url(address, "slack", &channel.account_id)?)
+            .header(CONTENT_TYPE, &event.content_type)
+            .header(slack_signature::TIMESTAMP_HEADER, timestamp)
+            .header(slack_signature::SIGNATURE_HEADER, signature);
+        Ok(request.body(event.body.clone()))
+    }
+
+    /// Feishu's event, encrypted and signed anew. It is encrypted although the network is the pools' own: an older `OpenClaw`
+    /// checks the signature over the body as it writes it again, which of an encrypted one is the same to the byte.
+    fn for_feishu(&self, delivery: &Delivery<'_>) -> Result<RequestBuilder, PostError> {
+        let Delivery { address, channel, secret, event } = delivery;
+        let (mut iv, mut nonce) = ([0; feishu::IV_LENGTH], [0; NONCE_BYTES]);
+        self.randomness.fill(&mut iv);
+        self.randomness.fill(&mut nonce);
+        let (timestamp, nonce) = (self.clock.now().as_second().to_string(), hex::encode(nonce));
+        let body = json!({ "encrypt": secret.encrypt_for_feishu(iv, &event.body) }).to_string();
+        let signature = secret.sign_for_feishu(&timestamp, &nonce, body.as_bytes());
+        let request = self
+            .client
+            .post(url(address, "feishu", &channel.account_id)?)
+            .header(CONTENT_TYPE, "application/json")
+            .header(feishu::TIMESTAMP_HEADER, timestamp)
+            .header(feishu::NONCE_HEADER, nonce)
+            .header(feishu::SIGNATURE_HEADER, signature);
+        Ok(request.body(body))
+    }
+}
+
+fn url(address: &PoolAddress, platform: &str, account: &str) -> Result<Url, PostError> {
     let mut url: Url = format!("http://{}/", address.socket()).parse().map_err(|_| PostError::NoUrl)?;
-    url.path_segments_mut().map_err(|()| PostError::NoUrl)?.extend(["slack", "events", account]);
+    url.path_segments_mut().map_err(|()| PostError::NoUrl)?.extend([platform, "events", account]);
     Ok(url)
 }
 
@@ -140,12 +174,15 @@ mod tests {
     #[test]
     fn an_account_cannot_change_where_the_request_goes() {
         let address: PoolAddress = "10.0.0.1".parse().unwrap();
-        assert_eq!(url(&address, "slack-A1-T1").unwrap().as_str(), "http://10.0.0.1:18789/slack/events/slack-A1-T1");
-        let hostile = url(&address, "../../x?y#z@evil").unwrap();
+        assert_eq!(
+            url(&address, "slack", "slack-A1-T1").unwrap().as_str(),
+            "http://10.0.0.1:18789/slack/events/slack-A1-T1"
+        );
+        let hostile = url(&address, "slack", "../../x?y#z@evil").unwrap();
         assert_eq!(hostile.host_str(), Some("10.0.0.1"));
         assert!(hostile.path().starts_with("/slack/events/"), "{hostile}");
         assert_eq!((hostile.query(), hostile.fragment()), (None, None));
         let v6: PoolAddress = "[fd00::1]:9000".parse().unwrap();
-        assert_eq!(url(&v6, "a").unwrap().as_str(), "http://[fd00::1]:9000/slack/events/a");
+        assert_eq!(url(&v6, "slack", "a").unwrap().as_str(), "http://[fd00::1]:9000/slack/events/a");
     }
 }

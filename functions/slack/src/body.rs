@@ -5,7 +5,7 @@
 //! <https://docs.slack.dev/apis/events-api/>.
 
 use jiff::Timestamp;
-use portcullis_store::{ChannelEnd, SlackId};
+use portcullis_store::{ChannelEnd, PlatformId};
 use serde::Deserialize;
 
 use crate::lenient::{Object, Text, are_bounded, has_elements, is_true, object, objects, string, whole_number};
@@ -124,8 +124,8 @@ struct Nested<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Installation {
     /// The workspace, or the organisation of an org-wide install.
-    pub team: SlackId,
-    pub app: SlackId,
+    pub team: PlatformId,
+    pub app: PlatformId,
 }
 
 impl<'a> Body<'a> {
@@ -170,7 +170,7 @@ impl<'a> Body<'a> {
             Some(one) => one.team_id.as_deref(),
             None => None,
         };
-        let Some(Ok(app)) = self.api_app_id.as_deref().map(str::parse::<SlackId>) else { return Vec::new() };
+        let Some(Ok(app)) = self.api_app_id.as_deref().map(str::parse::<PlatformId>) else { return Vec::new() };
         let mut installations: Vec<Installation> = Vec::new();
         for team in [authorized, self.team_id.as_deref(), self.context_team_id.as_deref()] {
             let Some(Ok(team)) = team.map(str::parse) else { continue };

@@ -70,7 +70,8 @@ pub fn identify_invocation(channel: &Channel, invocation: &Invocation, raw: &Byt
     }
 }
 
-fn of_raw_body(ours: &str, raw: &Bytes) -> Digest {
+/// Identity of an event that has no id of its own.
+pub fn of_raw_body(ours: &str, raw: &Bytes) -> Digest {
     Digest::of_parts(&[b"body", ours.as_bytes(), raw])
 }
 
@@ -108,7 +109,7 @@ fn message_facts(ours: &str, event: &Event<'_>) -> Option<MessageFacts> {
         _ => ConversationKind::Channel,
     };
     Some(MessageFacts {
-        slack_channel: slack_channel.to_owned(),
+        chat: slack_channel.to_owned(),
         kind,
         thread: event.replied_thread().map(ToOwned::to_owned),
         counted_as: new_message(ours, slack_channel, event),
@@ -126,7 +127,8 @@ fn new_message(ours: &str, slack_channel: &str, event: &Event<'_>) -> Option<Dig
     is_new.then(|| digest("message", &[ours, slack_channel, ts]))
 }
 
-fn digest(kind: &str, parts: &[&str]) -> Digest {
+/// Digest of parts of one kind.
+pub fn digest(kind: &str, parts: &[&str]) -> Digest {
     let parts: Vec<&[u8]> = std::iter::once(kind).chain(parts.iter().copied()).map(str::as_bytes).collect();
     Digest::of_parts(&parts)
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use portcullis_runtime::json::text;
-use portcullis_store::{Channel, SlackId};
+use portcullis_store::{Channel, PlatformId};
 use serde::Deserialize;
 
 use crate::{
@@ -71,7 +71,7 @@ impl FormBody {
 
 impl Invocation {
     fn installations(&self) -> Vec<Installation> {
-        let Some(Ok(app)) = self.app.as_deref().map(str::parse::<SlackId>) else { return Vec::new() };
+        let Some(Ok(app)) = self.app.as_deref().map(str::parse::<PlatformId>) else { return Vec::new() };
         let mut installations: Vec<Installation> = Vec::new();
         for team in self.teams.iter().filter_map(|team| team.parse().ok()) {
             let installation = Installation { team, app: app.clone() };
@@ -91,7 +91,7 @@ impl Invocation {
     /// payloads of shortcuts.
     pub fn is_of(&self, channel: &Channel) -> bool {
         let is_app = self.app.as_deref().is_none_or(|app| app == channel.app_id.as_str());
-        is_app && self.teams.iter().any(|team| team == channel.team_id.as_str())
+        is_app && self.teams.iter().any(|team| channel.team_id.as_ref().is_some_and(|own| team == own.as_str()))
     }
 
     /// The Slack channel that the invocation was made in.

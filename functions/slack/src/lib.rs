@@ -1,14 +1,15 @@
-//! Slack's webhooks come in: `/api/slack/events`, `/api/slack/interactions` and `/api/slack/commands`, each also with a
-//! channel's id.
+//! Chat platforms' webhooks come in: Slack's at `/api/slack/events`, `/api/slack/interactions` and `/api/slack/commands`, Feishu's
+//! at `/api/feishu/events` and `/api/feishu/card-action`, each also with a channel's id.
 //!
 //! A request is read once, its channel is found, its signature verified over the raw bytes, and only then is it acted on,
-//! for that channel alone. What is accepted lies durably in the queue before Slack gets its 200. This function reaches no
-//! pool; it is the only one that reads Slack's signing secrets.
+//! for that channel alone. What is accepted lies durably in the queue before the platform gets its 200. This function reaches no
+//! pool; it is the only one that reads the platforms' signing secrets.
 
 mod body;
 mod cache;
 mod channels;
 mod events;
+mod feishu;
 mod form;
 mod identity;
 mod invocation_body;
@@ -34,6 +35,7 @@ use portcullis_store::{Store, Table};
 use crate::{
     cache::Cache,
     channels::Channels,
+    feishu::{FeishuChannels, FeishuDoor, FeishuGate, FeishuVerifier},
     verify::{Door, Gate, Verifier},
 };
 
@@ -67,9 +69,11 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let store = settings.store([(domain, &keyring)]);
     let queue = settings.queue();
     let commit_hash = settings.commit_hash();
-    let (verifier, app, commit_hash) = settings.finish(|| {
+    let (verifier, feishu, app, commit_hash) = settings.finish(|| {
         let clock: Arc<dyn Clock> = Arc::clone(&platform.clock);
         let store = store?;
+        let feishu_channels = FeishuChannels::new(store.clone(), Arc::clone(&clock));
+        let feishu = FeishuVerifier::new(feishu_channels, Arc::clone(&clock), &*platform.randomness);
         let channels = Channels::new(store.clone(), Arc::clone(&clock));
         let verifier = Verifier::new(channels, slack_app?, clock, &*platform.randomness);
         let app = App {
@@ -79,12 +83,12 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             clock: Arc::clone(&platform.clock),
             queued: Cache::new(QUEUED_CAPACITY, DEDUPLICATION_WINDOW),
         };
-        Ok((verifier, app, commit_hash?))
+        Ok((verifier, feishu, app, commit_hash?))
     })?;
     tokio::join!(lambda::warm_up(&app.store, Table::WebhookRoutes), app.queue.warm_up());
-    let (verifier, app) = (Arc::new(verifier), Arc::new(app));
+    let (verifier, feishu, app) = (Arc::new(verifier), Arc::new(feishu), Arc::new(app));
     let behind = |door: Door, routes: Routes<Arc<App>>| {
-        tier::slack(Arc::new(Gate::new(Arc::clone(&verifier), door)), Arc::clone(&app), routes)
+        tier::webhook(Arc::new(Gate::new(Arc::clone(&verifier), door)), Arc::clone(&app), routes)
     };
     let events = Routes::new()
         .at("/api/slack/events", routing::post(events::handle))
@@ -95,12 +99,26 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let commands = Routes::new()
         .at("/api/slack/commands", routing::post(invocations::handle))
         .at("/api/slack/commands/{channelId}", routing::post(invocations::handle));
-    let mounted =
-        [behind(Door::Events, events), behind(Door::Interactions, interactions), behind(Door::Commands, commands)];
+    let behind_feishu = |door: FeishuDoor, routes: Routes<Arc<App>>| {
+        tier::webhook(Arc::new(FeishuGate::new(Arc::clone(&feishu), door)), Arc::clone(&app), routes)
+    };
+    let feishu_events = Routes::new()
+        .at("/api/feishu/events", routing::post(feishu::receive::handle))
+        .at("/api/feishu/events/{channelId}", routing::post(feishu::receive::handle));
+    let card_actions = Routes::new()
+        .at("/api/feishu/card-action", routing::post(feishu::receive::handle))
+        .at("/api/feishu/card-action/{channelId}", routing::post(feishu::receive::handle));
+    let mounted = [
+        behind(Door::Events, events),
+        behind(Door::Interactions, interactions),
+        behind(Door::Commands, commands),
+        behind_feishu(FeishuDoor::Events, feishu_events),
+        behind_feishu(FeishuDoor::CardActions, card_actions),
+    ];
     Ok(front::serve("slack", platform, commit_hash.as_deref(), DEADLINE, mounted))
 }
 
 /// What the `OpenAPI` document says of this function.
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(events::handle, invocations::handle))]
+#[openapi(paths(events::handle, invocations::handle, feishu::receive::handle))]
 pub struct Described;

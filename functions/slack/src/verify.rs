@@ -13,7 +13,7 @@ use portcullis_runtime::{
     json::text,
     rotating::Rotating,
     secrets::SlackApp,
-    tier::{SignedRequest, SlackGate},
+    tier::{SignedRequest, WebhookGate},
 };
 use portcullis_store::{ChannelEnd, StoreError};
 
@@ -61,7 +61,9 @@ impl Gate {
     }
 }
 
-impl SlackGate for Gate {
+impl WebhookGate for Gate {
+    const TIER: &'static str = "slack";
+
     type Event = Verified;
 
     async fn verify(&self, request: SignedRequest) -> Result<Verified, ApiError> {
@@ -153,7 +155,7 @@ impl Verifier {
             return challenge(&body);
         }
         let channel = &known.channel;
-        if !installations.iter().any(|of| channel.team_id == of.team && channel.app_id == of.app) {
+        if !installations.iter().any(|of| channel.team_id.as_ref() == Some(&of.team) && channel.app_id == of.app) {
             return Err(unauthorized());
         }
         if body.is_rate_limit_notice() {

@@ -1,6 +1,9 @@
 //! The channels of the caller's own bots.
 
+mod connecting;
 pub(crate) mod delete;
+pub(crate) mod discord;
+pub(crate) mod feishu;
 pub(crate) mod list;
 pub(crate) mod readiness;
 pub(crate) mod slack;
@@ -10,7 +13,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use portcullis_auth::{BotId, ChannelId};
 use portcullis_runtime::{ApiError, openapi, params};
-use portcullis_store::{self as store, ChannelStatus, SlackId};
+use portcullis_store::{self as store, ChannelStatus, ChatPlatform, ConnectionMode, PlatformId};
 use serde::Serialize;
 
 /// The `{id}` of the path.
@@ -34,14 +37,17 @@ pub(crate) struct Channel {
     id: ChannelId,
     #[schema(value_type = openapi::Id)]
     bot_id: BotId,
-    channel_type: String,
+    #[schema(value_type = openapi::ChatPlatform)]
+    channel_type: ChatPlatform,
+    #[schema(value_type = openapi::ConnectionMode)]
+    connection_mode: ConnectionMode,
     account_id: String,
     #[schema(value_type = openapi::ChannelStatus)]
     status: ChannelStatus,
     #[schema(required)]
     team_name: Option<String>,
-    #[schema(value_type = Option<openapi::SlackId>, required)]
-    app_id: Option<SlackId>,
+    #[schema(value_type = Option<openapi::PlatformId>, required)]
+    app_id: Option<PlatformId>,
     #[schema(required)]
     bot_user_id: Option<String>,
     created_at: String,
@@ -53,7 +59,8 @@ impl From<store::Channel> for Channel {
         Self {
             id: channel.id,
             bot_id: channel.bot,
-            channel_type: channel.channel_type,
+            channel_type: channel.platform,
+            connection_mode: channel.connection_mode,
             account_id: channel.account_id,
             status: channel.status,
             team_name: channel.team_name,

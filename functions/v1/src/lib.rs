@@ -30,7 +30,7 @@ use portcullis_runtime::{
     tier::{self, BrowserGate, Mounted, Routes},
 };
 use portcullis_store::{BotAccessError, BotReach, Store, Table};
-use portcullis_upstream::{BaseUrl, Composio, LiteLlm, Slack};
+use portcullis_upstream::{BaseUrl, Composio, Discord, Feishu, LiteLlm, Slack};
 use serde::Serialize;
 
 use channels::slack::CALLBACK_PATH;
@@ -54,6 +54,8 @@ struct App {
     composio_access: Rotating<ComposioAccess>,
     models: Models,
     slack: Slack,
+    discord: Discord,
+    feishu: Feishu,
     composio: Composio,
     origins: Arc<Origins>,
     clock: Arc<dyn Clock>,
@@ -108,6 +110,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         (Domain::Integrations, &integrations),
     ]);
     let slack = settings.upstream("SLACK_API_URL", SLACK_API_URL).map(|base: BaseUrl| Slack::new(base));
+    let discord = settings.upstream("DISCORD_API_URL", Discord::URL).map(|base: BaseUrl| Discord::new(base));
+    let feishu = settings.upstream("FEISHU_API_URL", Feishu::URL).map(|base: BaseUrl| Feishu::new(base));
     let composio_at = settings.upstream("COMPOSIO_API_URL", COMPOSIO_API_URL).map(|base: BaseUrl| Composio::new(base));
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
@@ -126,6 +130,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             composio_access: composio?,
             models: Models::new(LiteLlm::default()),
             slack: slack?,
+            discord: discord?,
+            feishu: feishu?,
             composio: composio_at?,
             origins,
             clock,
@@ -163,6 +169,8 @@ fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
         "/channels/{id}" => routing::delete(channels::delete::handle),
         "/channels/{id}/status" => routing::get(channels::status::handle),
         "/channels/{id}/readiness" => routing::get(channels::readiness::handle),
+        "/channels/discord/connect" => routing::post(channels::discord::connect::handle),
+        "/channels/feishu/connect" => routing::post(channels::feishu::connect::handle),
         "/channels/slack/connect" => routing::post(channels::slack::connect::handle),
         "/channels/slack/oauth-url" => routing::get(channels::slack::oauth_url::handle),
         "/channels/slack/redirect-uri" => routing::get(channels::slack::redirect_uri::handle),
@@ -238,6 +246,8 @@ fn refuse_bot(error: BotAccessError) -> ApiError {
         channels::delete::handle,
         channels::status::handle,
         channels::readiness::handle,
+        channels::discord::connect::handle,
+        channels::feishu::connect::handle,
         channels::slack::connect::handle,
         channels::slack::redirect_uri::handle,
         channels::slack::oauth_url::handle,

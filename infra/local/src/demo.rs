@@ -290,7 +290,7 @@ impl Demo {
             signing: SigningSource::Own(setting(&self.caller.platform, "DEMO_SLACK_SIGNING_SECRET")?),
             delivery_secret: Some(setting(&self.caller.platform, "DEMO_DELIVERY_SECRET")?),
         };
-        store.connect_slack_channel(BotReach::Any, channel).await.map(drop).map_err(failed)
+        store.connect_channel(BotReach::Any, channel).await.map(drop).map_err(failed)
     }
 
     async fn arrival(&mut self) -> Result<Step, DemoError> {

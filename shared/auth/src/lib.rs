@@ -1,4 +1,4 @@
-//! Who is calling: Slack's signatures, static tokens, tokens bound to a pool, passwords and session cookies.
+//! Who is calling: Slack's and Feishu's signatures, static tokens, tokens bound to a pool, passwords and session cookies.
 //!
 //! Everything here is a pure function of its arguments: the clock is passed in, nothing is read and nothing is stored.
 //! This crate decides whether a credential is genuine and what it is for; it never decides what a route needs, and it
@@ -10,6 +10,7 @@ mod agent_id;
 pub mod bound_token;
 mod clock;
 mod email;
+pub mod feishu;
 mod names;
 pub mod password;
 pub mod session_token;
@@ -19,6 +20,7 @@ pub mod static_token;
 pub use bound_token::{BoundTokenError, Generation, RuntimeGrant, SkillGrant, SkillNames, SkillSet, TooManySkills};
 pub use clock::Clock;
 pub use email::{Email, InvalidEmail};
+pub use feishu::FeishuSecrets;
 pub use names::{
     BotId, ChannelId, InvalidName, LibraryName, PoolId, SessionId, SkillFolder, SkillName, TemplateName, UserId,
 };

@@ -34,8 +34,8 @@ pub enum SignatureError {
     Mismatch,
 }
 
-/// A secret that Slack's scheme signs with: an app's signing secret, or a channel's delivery secret.
-pub struct SigningSecret(SecretString);
+/// A secret that requests are signed with: an app's signing secret, or a channel's delivery secret.
+pub struct SigningSecret(pub(crate) SecretString);
 
 impl SigningSecret {
     /// The secret that this text is. An empty one signs, but nothing verifies under it: anyone could have signed that.
@@ -44,7 +44,7 @@ impl SigningSecret {
         Self(secret)
     }
 
-    /// The value for [`SIGNATURE_HEADER`] of `body` signed at `timestamp`, the text of [`TIMESTAMP_HEADER`].
+    /// The value for [`SIGNATURE_HEADER`] of `body` signed at `timestamp`, the text of [`TIMESTAMP_HEADER`], in Slack's scheme.
     #[must_use]
     pub fn sign(&self, timestamp: &str, body: &[u8]) -> String {
         let parts = [b"v0:".as_slice(), timestamp.as_bytes(), b":", body];
@@ -65,6 +65,19 @@ pub struct SignedHeaders<'a> {
     signature: &'a [u8],
 }
 
+/// A timestamp that is a plain integer and at most [`TOLERANCE_SECONDS`] away.
+pub(crate) fn fresh_timestamp(timestamp: &[u8], now: Timestamp) -> Result<&str, SignatureError> {
+    let is_plain = (1..=MAXIMUM_TIMESTAMP_DIGITS).contains(&timestamp.len())
+        && timestamp.iter().all(u8::is_ascii_digit)
+        && (timestamp.len() == 1 || !timestamp.starts_with(b"0"));
+    if !is_plain {
+        return Err(SignatureError::MalformedTimestamp);
+    }
+    let timestamp = std::str::from_utf8(timestamp).map_err(|_| SignatureError::MalformedTimestamp)?;
+    let seconds: i64 = timestamp.parse().map_err(|_| SignatureError::MalformedTimestamp)?;
+    if now.as_second().abs_diff(seconds) > TOLERANCE_SECONDS { Err(SignatureError::Stale) } else { Ok(timestamp) }
+}
+
 impl<'a> SignedHeaders<'a> {
     /// Checks what can be checked without a secret.
     ///
@@ -76,18 +89,7 @@ impl<'a> SignedHeaders<'a> {
         now: Timestamp,
     ) -> Result<Self, SignatureError> {
         let (timestamp, signature) = timestamp.zip(signature).ok_or(SignatureError::Missing)?;
-        let is_plain = (1..=MAXIMUM_TIMESTAMP_DIGITS).contains(&timestamp.len())
-            && timestamp.iter().all(u8::is_ascii_digit)
-            && (timestamp.len() == 1 || !timestamp.starts_with(b"0"));
-        if !is_plain {
-            return Err(SignatureError::MalformedTimestamp);
-        }
-        let timestamp = std::str::from_utf8(timestamp).map_err(|_| SignatureError::MalformedTimestamp)?;
-        let seconds: i64 = timestamp.parse().map_err(|_| SignatureError::MalformedTimestamp)?;
-        if now.as_second().abs_diff(seconds) > TOLERANCE_SECONDS {
-            return Err(SignatureError::Stale);
-        }
-        Ok(Self { timestamp, signature })
+        Ok(Self { timestamp: fresh_timestamp(timestamp, now)?, signature })
     }
 
     /// Whether the signature is the one that `secret` makes over the raw `body`, compared in constant time.

@@ -28,9 +28,9 @@ fn bot(id: &str, channels: Vec<ChannelRecord>) -> Result<BotRecord, String> {
 
 /// Two bots, on each platform.
 fn every_platform() -> Result<PoolRecords, String> {
-    use CredentialKind::{BotToken, DeliverySecret, VerificationToken};
+    use CredentialKind::{BotToken, DeliverySecret};
     let discord = Platform::Discord { application_id: "1234567890".to_owned() };
-    let feishu = Platform::Feishu { app_id: "cli_a1b2".to_owned() };
+    let feishu = |app: &str, webhook_port| Platform::Feishu { app_id: app.to_owned(), webhook_port };
     Ok(PoolRecords {
         bots: vec![
             bot(
@@ -44,7 +44,8 @@ fn every_platform() -> Result<PoolRecords, String> {
                 "A bot whose id OpenClaw would not take",
                 vec![
                     channel("c-3", "discord-1", discord, &[BotToken])?,
-                    channel("c-4", "feishu-1", feishu, &[BotToken, VerificationToken])?,
+                    channel("c-4", "feishu-1", feishu("cli_a1b2", None), &[BotToken])?,
+                    channel("c-5", "feishu-2", feishu("cli_a1b3", Some(20_001)), &[BotToken, DeliverySecret])?,
                 ],
             )?,
         ],

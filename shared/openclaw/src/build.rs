@@ -155,8 +155,10 @@ fn models(lite_llm: &LiteLlm, agents: &[(String, &BotRecord)]) -> Value {
 /// Whether `OpenClaw` takes an account with these credentials.
 fn is_complete(channel: &ChannelRecord) -> bool {
     let required: &[CredentialKind] = match channel.platform {
-        Platform::Slack => &[CredentialKind::BotToken, CredentialKind::DeliverySecret],
-        Platform::Discord { .. } | Platform::Feishu { .. } => &[CredentialKind::BotToken],
+        Platform::Slack | Platform::Feishu { webhook_port: Some(_), .. } => {
+            &[CredentialKind::BotToken, CredentialKind::DeliverySecret]
+        }
+        Platform::Discord { .. } | Platform::Feishu { webhook_port: None, .. } => &[CredentialKind::BotToken],
     };
     required.iter().all(|kind| channel.credentials.contains_key(kind))
 }
@@ -239,11 +241,22 @@ fn account(bot: &BotRecord, channel: &ChannelRecord, dialect: Dialect, prompt: O
             set("token", credential(CredentialKind::BotToken));
             set("guilds", Some(json!({ "*": { "requireMention": true, "channels": { "*": anywhere } } })));
         }
-        Platform::Feishu { app_id } => {
+        Platform::Feishu { app_id, webhook_port } => {
             set("appId", Some(json!(escaped(app_id))));
             set("appSecret", credential(CredentialKind::BotToken));
-            set("verificationToken", credential(CredentialKind::VerificationToken));
-            set("connectionMode", Some(json!("websocket")));
+            match webhook_port {
+                None => set("connectionMode", Some(json!("websocket"))),
+                Some(port) => {
+                    set("connectionMode", Some(json!("webhook")));
+                    // The relay reaches it from another machine.
+                    set("webhookHost", Some(json!("0.0.0.0")));
+                    set("webhookPort", Some(json!(port)));
+                    set("webhookPath", Some(json!(format!("/feishu/events/{}", escaped(&channel.account)))));
+                    set("encryptKey", credential(CredentialKind::DeliverySecret));
+                    // Required, and not looked at where an encrypt key is set: Feishu's own token stays here.
+                    set("verificationToken", credential(CredentialKind::DeliverySecret));
+                }
+            }
             set("groups", Some(json!({ "*": anywhere })));
             set("dms", prompt.map(|_| json!({ "*": with_prompt(json!({})) })));
         }

@@ -19,6 +19,7 @@ mod records;
 mod reference;
 mod state_dir;
 mod stored;
+mod webhook_port;
 
 pub use build::build;
 pub use dialect::{Dialect, InvalidOpenClawVersion, OpenClawVersion};
@@ -27,6 +28,7 @@ pub use records::{BotRecord, ChannelRecord, LiteLlm, Platform, PoolRecords};
 pub use reference::{CredentialKind, Reference};
 pub use state_dir::{InvalidStateDir, StateDir};
 pub use stored::{Configuration, InvalidConfiguration, MissingCredential};
+pub use webhook_port::{FIRST_WEBHOOK_PORT, LAST_WEBHOOK_PORT, webhook_port};
 
 /// Raised with each change of what [`build`] makes of the same records in the same dialect.
 pub const GENERATOR_VERSION: u32 = 2;

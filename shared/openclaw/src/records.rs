@@ -55,10 +55,13 @@ pub enum Platform {
         /// The application's id.
         application_id: String,
     },
-    /// Feishu, which the pool connects to.
+    /// Feishu.
     Feishu {
         /// The app's id.
         app_id: String,
+        /// Port at which the pool takes the app's events, encrypted and signed with the delivery secret; `None` where the pool
+        /// opens a connection to Feishu instead.
+        webhook_port: Option<u16>,
     },
 }
 

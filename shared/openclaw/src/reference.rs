@@ -13,10 +13,8 @@ pub(crate) const CREDENTIAL: &str = "$credential";
 pub enum CredentialKind {
     /// What the bot speaks to the platform with: Slack's and Discord's bot token, Feishu's app secret.
     BotToken,
-    /// What deliveries are signed with: for Slack.
+    /// What deliveries are signed with: for Slack, and for Feishu where its events come by webhook.
     DeliverySecret,
-    /// What Feishu's events carry.
-    VerificationToken,
 }
 
 /// Which credential, of which revision: another revision is another configuration.

@@ -48,9 +48,10 @@ fn assert_valid(schema: &jsonschema::Validator, config: &Value) {
 
 fn channel(id: &str, account: &str, platform: Platform) -> ChannelRecord {
     let kinds = match platform {
-        Platform::Slack => vec![CredentialKind::BotToken, CredentialKind::DeliverySecret],
-        Platform::Discord { .. } => vec![CredentialKind::BotToken],
-        Platform::Feishu { .. } => vec![CredentialKind::BotToken, CredentialKind::VerificationToken],
+        Platform::Slack | Platform::Feishu { webhook_port: Some(_), .. } => {
+            vec![CredentialKind::BotToken, CredentialKind::DeliverySecret]
+        }
+        Platform::Discord { .. } | Platform::Feishu { webhook_port: None, .. } => vec![CredentialKind::BotToken],
     };
     let credentials = kinds.into_iter().map(|kind| (kind, 1)).collect();
     ChannelRecord { id: id.parse().expect("an id"), account: account.to_owned(), platform, credentials }
@@ -69,10 +70,18 @@ fn bot(id: &str, channels: Vec<ChannelRecord>) -> BotRecord {
 /// One bot on each platform.
 fn small() -> PoolRecords {
     let discord = Platform::Discord { application_id: "1234567890".to_owned() };
-    let feishu = Platform::Feishu { app_id: "cli_a1b2".to_owned() };
+    let feishu = Platform::Feishu { app_id: "cli_a1b2".to_owned(), webhook_port: None };
+    let by_webhook = Platform::Feishu { app_id: "cli_a1b3".to_owned(), webhook_port: Some(20_001) };
     PoolRecords {
         bots: vec![
-            bot("bot-2", vec![channel("c-3", "discord-1", discord), channel("c-4", "feishu-1", feishu)]),
+            bot(
+                "bot-2",
+                vec![
+                    channel("c-3", "discord-1", discord),
+                    channel("c-4", "feishu-1", feishu),
+                    channel("c-5", "feishu-2", by_webhook),
+                ],
+            ),
             bot(
                 "Bot-1",
                 vec![channel("c-2", "slack-A2-T2", Platform::Slack), channel("c-1", "slack-A1-T1", Platform::Slack)],
@@ -186,6 +195,7 @@ fn a_small_pools_configuration_is_this() {
         json!([
             bound("bot-2", "discord", "discord-1"),
             bound("bot-2", "feishu", "feishu-1"),
+            bound("bot-2", "feishu", "feishu-2"),
             bound("bot-1", "slack", "slack-A1-T1"),
             bound("bot-1", "slack", "slack-A2-T2"),
         ])
@@ -233,7 +243,8 @@ fn a_platform_holds_its_accounts_alone() {
             let expected: &[_] =
                 if several { &["accounts", "defaultAccount", "enabled"] } else { &["accounts", "enabled"] };
             assert_eq!(keys, expected, "{name}");
-            assert!(!several || platform["defaultAccount"] == "slack-A1-T1", "{name}");
+            let first = if name == "feishu" { "feishu-1" } else { "slack-A1-T1" };
+            assert!(!several || platform["defaultAccount"] == first, "{name}");
         }
     }
 }
@@ -246,23 +257,48 @@ fn a_channel_without_a_required_credential_is_left_out() {
             (1, 1, CredentialKind::DeliverySecret, "slack", "slack-A1-T1"),
             (0, 0, CredentialKind::BotToken, "discord", "discord-1"),
             (0, 1, CredentialKind::BotToken, "feishu", "feishu-1"),
+            (0, 2, CredentialKind::BotToken, "feishu", "feishu-2"),
+            (0, 2, CredentialKind::DeliverySecret, "feishu", "feishu-2"),
         ] {
             let mut records = small();
             records.bots[bot].channels[channel].credentials.remove(&kind);
             let config = filled(&build_in(dialect, &records));
             assert!(!config.to_string().contains(account), "{kind:?} of {account}: {config}");
             let bindings = config["bindings"].as_array().unwrap();
-            assert_eq!(bindings.len(), 3);
+            assert_eq!(bindings.len(), 4);
             // Where it was the platform's only one, nothing is left of the platform.
             for place in ["/channels", "/plugins/entries"] {
                 let is_there = config.pointer(place).unwrap().get(platform).is_some();
-                assert_eq!(is_there, platform == "slack", "{place}/{platform}");
+                assert_eq!(is_there, platform != "discord", "{place}/{platform}");
             }
         }
-        // A missing verification token is no reason: only webhooks carry it.
-        let mut records = small();
-        records.bots[0].channels[1].credentials.remove(&CredentialKind::VerificationToken);
-        assert!(filled(&build_in(dialect, &records)).to_string().contains("feishu-1"));
+    }
+}
+
+#[test]
+fn feishu_events_are_taken_at_a_port_of_their_own_under_the_delivery_secret_alone() {
+    for dialect in Dialect::ALL {
+        let config = build_in(dialect, &small()).fill(&|reference: &Reference| match reference {
+            Reference::Channel { kind: CredentialKind::DeliverySecret, .. } => Some("the-delivery-secret"),
+            _ => Some("another"),
+        });
+        let accounts = &config.unwrap()["channels"]["feishu"]["accounts"];
+        let by_webhook = &accounts["feishu-2"];
+        for (key, value) in [
+            ("connectionMode", json!("webhook")),
+            ("webhookHost", json!("0.0.0.0")),
+            ("webhookPort", json!(20_001)),
+            ("webhookPath", json!("/feishu/events/feishu-2")),
+            ("encryptKey", json!("the-delivery-secret")),
+            ("verificationToken", json!("the-delivery-secret")),
+            ("appSecret", json!("another")),
+        ] {
+            assert_eq!(by_webhook[key], value, "{key}");
+        }
+        assert_eq!(accounts["feishu-1"]["connectionMode"], "websocket");
+        for key in ["webhookPort", "encryptKey", "verificationToken"] {
+            assert!(accounts["feishu-1"].get(key).is_none(), "{key}");
+        }
     }
 }
 
@@ -297,7 +333,7 @@ fn what_is_stored_names_each_credential_and_its_revision_alone() {
         ..small()
     });
     let references = configuration.references();
-    assert_eq!(references.len(), 2 + 2 * 2 + 1 + 2, "{references:?}");
+    assert_eq!(references.len(), 2 + 2 * 2 + 1 + 1 + 2, "{references:?}");
     assert!(references.contains(&Reference::Gateway) && references.contains(&Reference::LiteLlm { revision: 7 }));
     let missing = Reference::Channel { channel: "c-3".parse().unwrap(), kind: CredentialKind::BotToken, revision: 1 };
     let filled = configuration.fill(&|reference| (*reference != missing).then_some("x"));
@@ -383,7 +419,9 @@ fn hostile(text: &str) -> PoolRecords {
         bot.system_prompt = Some(text.to_owned());
         for (number, channel) in bot.channels.iter_mut().enumerate() {
             channel.account = format!("{number} {} {text}", channel.id);
-            if let Platform::Discord { application_id: id } | Platform::Feishu { app_id: id } = &mut channel.platform {
+            if let Platform::Discord { application_id: id } | Platform::Feishu { app_id: id, .. } =
+                &mut channel.platform
+            {
                 text.clone_into(id);
             }
         }
@@ -426,7 +464,7 @@ fn no_text_of_a_record_is_expanded_or_taken_for_a_reference() {
     ] {
         assert_nothing_expands(text);
         let configuration = build(&hostile(text));
-        assert_eq!(configuration.references().len(), 9, "{text}");
+        assert_eq!(configuration.references().len(), 10, "{text}");
         let config = configuration.fill(&|_| Some("x")).unwrap();
         assert_valid(&schema, &config);
         assert_eq!(

@@ -135,10 +135,29 @@ pub enum IntegrationSource {
     Chat,
 }
 
-/// An id that Slack gave out.
+/// A chat platform.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum ChatPlatform {
+    Slack,
+    Discord,
+    Feishu,
+}
+
+/// The way in which a channel's events reach its bot: the platform posts them here, or the bot's pool opens a connection.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum ConnectionMode {
+    Webhook,
+    Websocket,
+}
+
+/// An id that a chat platform gave out.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "T0123456789")]
-pub struct SlackId(pub String);
+pub struct PlatformId(pub String);
 
 /// Whether a conversation goes on.
 #[derive(ToSchema)]

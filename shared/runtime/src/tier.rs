@@ -8,7 +8,7 @@ mod bearer;
 mod browser;
 mod internal;
 mod skill;
-mod slack;
+mod webhook;
 
 use std::{convert::Infallible, str::FromStr};
 
@@ -26,7 +26,7 @@ use crate::ApiError;
 pub use browser::{Browser, BrowserGate, User, browser, client_address, user};
 pub use internal::{InternalGate, Operator, Runtime, internal, operator, registration};
 pub use skill::{Skill, SkillCaller, SkillGate, skill};
-pub use slack::{SignedRequest, SlackGate, slack};
+pub use webhook::{SignedRequest, WebhookGate, webhook};
 
 /// What a static token is good for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -20,8 +20,10 @@ const TABLE: Table = Table::ChannelCredentials;
 /// Which of a channel's credentials; the sort key.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
+    /// Slack's or Discord's bot token, or Feishu's app secret.
     BotToken,
-    /// What Slack signs a customer's own app's events with: it verifies what comes in. The platform's app has none here.
+    /// Verifies what comes in: the signing secret of a customer's own Slack app, or a Feishu app's verification token and
+    /// encrypt key. The platform's own Slack app has none here.
     SigningSecret,
     /// What we sign with towards the pool.
     DeliverySecret,
@@ -245,9 +247,18 @@ impl Store {
         kind: Kind,
         item: &Item,
     ) -> Result<SigningSecret, StoreError> {
+        self.open_credential(channel, kind, item).await.map(SigningSecret::new)
+    }
+
+    /// Opens a credential.
+    pub(crate) async fn open_credential(
+        &self,
+        channel: &ChannelId,
+        kind: Kind,
+        item: &Item,
+    ) -> Result<SecretString, StoreError> {
         let sealed = Row::new(TABLE, item)?.bytes("value")?;
-        let secret = self.opener().open(kind.domain(), TABLE.name(), &cell(channel, kind), sealed).await?;
-        Ok(SigningSecret::new(secret))
+        self.opener().open(kind.domain(), TABLE.name(), &cell(channel, kind), sealed).await
     }
 }
 

@@ -5,17 +5,18 @@ mod delete;
 mod end;
 mod list;
 mod members;
+mod new;
 mod owned;
 
 use std::{fmt, str::FromStr};
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::Timestamp;
-use portcullis_auth::{BotId, ChannelId, SigningSecret, UserId};
+use portcullis_auth::{BotId, ChannelId, FeishuSecrets, SigningSecret, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    SlackId, Store, StoreError, Table,
+    ChatPlatform, ConnectionMode, PlatformId, Store, StoreError, Table,
     attribute::{Item, attributes, names, schema, text, time},
     backoff::Backoff,
     channel_credentials::Kind,
@@ -23,9 +24,10 @@ use crate::{
     row::Row,
     store::built,
 };
-pub use connect::{ConnectError, NewSlackChannel, SigningSource};
+pub use connect::ConnectError;
 pub use end::{ChannelEnd, ENDED_SECRET_RETENTION, EndOutcome};
 pub use members::{JoinError, MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS};
+pub use new::{NewChannel, NewDiscordChannel, NewFeishuChannel, NewSlackChannel, SigningSource};
 pub use owned::ChannelState;
 
 const TABLE: Table = Table::Channels;
@@ -85,17 +87,20 @@ pub struct Channel {
     pub id: ChannelId,
     /// The bot that it belongs to.
     pub bot: BotId,
-    /// The platform; `slack` so far.
-    pub channel_type: String,
+    /// The platform.
+    pub platform: ChatPlatform,
+    /// The way in which its events reach the bot.
+    pub connection_mode: ConnectionMode,
     /// The account under which the bot's pool knows it.
     pub account_id: String,
     /// Whether it works.
     pub status: ChannelStatus,
-    /// The team that the app is installed in, or the enterprise where it is installed org-wide.
-    pub team_id: SlackId,
+    /// Slack's team that the app is installed in, or the enterprise where it is installed org-wide; the guild of Discord's that
+    /// the person named.
+    pub team_id: Option<PlatformId>,
     /// The app.
-    pub app_id: SlackId,
-    /// The team's name.
+    pub app_id: PlatformId,
+    /// The team's or the guild's name; of Feishu, the app's.
     pub team_name: Option<String>,
     /// The bot's user on the platform.
     pub bot_user_id: Option<String>,
@@ -125,13 +130,21 @@ pub enum ChannelError {
 impl Channel {
     pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(TABLE, item)?;
+        let platform = row.parsed("channelType")?;
+        // Rows of Slack's are older than the attribute.
+        let connection_mode = row.optional_parsed("connectionMode")?.unwrap_or(ConnectionMode::Webhook);
+        let team_id = match platform {
+            ChatPlatform::Slack => Some(row.parsed("teamId")?),
+            ChatPlatform::Discord | ChatPlatform::Feishu => row.optional_parsed("teamId")?,
+        };
         Ok(Self {
             id: row.parsed("id")?,
             bot: row.parsed("bot")?,
-            channel_type: row.text("channelType")?.to_owned(),
+            platform,
+            connection_mode,
             account_id: row.text("accountId")?.to_owned(),
             status: row.parsed("status")?,
-            team_id: row.parsed("teamId")?,
+            team_id,
             app_id: row.parsed("appId")?,
             team_name: row.optional_text("teamName")?.map(str::to_owned),
             bot_user_id: row.optional_text("botUserId")?.map(str::to_owned),
@@ -167,6 +180,7 @@ impl Store {
         let kind = Kind::SigningSecret;
         let (known, credential) = tokio::try_join!(self.get_channel(channel), self.credential_row(channel, kind))?;
         let credential = credential.map(|row| self.unexpired(row)).transpose()?.flatten();
+        let known = known.filter(|known| known.platform == ChatPlatform::Slack);
         Ok(match (known, credential) {
             // A copy from before is of no account: it would outlive a rotation.
             (Some(known), _) if known.platform_app => Some((known, None)),
@@ -176,6 +190,27 @@ impl Store {
             }
             _ => None,
         })
+    }
+
+    /// A Feishu channel that takes events by webhook, and the secrets that verify them, read side by side. `None` where there is
+    /// no such channel or it lacks them.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where the secrets do not open.
+    pub async fn feishu_channel_for_verification(
+        &self,
+        channel: &ChannelId,
+    ) -> Result<Option<(Channel, FeishuSecrets)>, StoreError> {
+        let kind = Kind::SigningSecret;
+        let (known, credential) = tokio::try_join!(self.get_channel(channel), self.credential_row(channel, kind))?;
+        let credential = credential.map(|row| self.unexpired(row)).transpose()?.flatten();
+        let (Some(known), Some(credential)) = (known, credential) else { return Ok(None) };
+        if known.platform != ChatPlatform::Feishu || known.connection_mode != ConnectionMode::Webhook {
+            return Ok(None);
+        }
+        let sealed = self.open_credential(channel, kind, &credential).await?;
+        let malformed = StoreError::Malformed { table: Table::ChannelCredentials.name(), attribute: "value" };
+        Ok(Some((known, FeishuSecrets::from_json(&sealed).ok_or(malformed)?)))
     }
 
     /// Records that Slack holds back events of a channel's app: one call.

@@ -8,14 +8,15 @@ use std::{
 use portcullis_auth::{BotId, ChannelId, PoolId, SigningSecret};
 
 use crate::{
-    Bot, BotStatus, Channel, Pool, Stall, Store, StoreError, Table, batch::RowKey, channel_credentials::Kind,
-    stalled_pools,
+    Bot, BotStatus, Channel, ConnectionMode, Pool, Stall, Store, StoreError, Table, batch::RowKey,
+    channel_credentials::Kind, stalled_pools,
 };
 
 /// The destination of an event.
 #[derive(Debug)]
 pub struct DeliveryTarget {
-    /// The channel with its delivery secret; `None` where there is no such channel, or its bot is deleted.
+    /// The channel with its delivery secret; `None` where there is no such channel, it takes no events by
+    /// webhook, or its bot is deleted.
     pub channel: Option<(Channel, SigningSecret)>,
     /// The bot, which may be deleted; `None` where there never was one.
     pub bot: Option<Bot>,
@@ -91,13 +92,15 @@ impl Store {
         let stall = stall.map(|item| Stall::from_item(&item, self.now())).transpose()?.flatten();
         // A deleted bot's channels count as gone, whose credentials went with it.
         let is_deleted = bot.as_ref().is_some_and(|bot| bot.status == BotStatus::Deleted);
-        let Some(known) = known.filter(|_| !is_deleted) else {
+        let known = known.filter(|_| !is_deleted).as_ref().map(Channel::from_item).transpose()?;
+        // A channel whose pool opens the connection itself has no delivery secret: what was queued before is of no use.
+        let Some(known) = known.filter(|known| known.connection_mode == ConnectionMode::Webhook) else {
             return Ok(DeliveryTarget { channel: None, bot, pool, stall });
         };
         let missing = StoreError::Malformed { table: Table::ChannelCredentials.name(), attribute: "value" };
         let credential = credential.ok_or(missing)?;
         let secret = self.open_signing_secret(channel, kind, &credential).await?;
-        Ok(DeliveryTarget { channel: Some((Channel::from_item(&known)?, secret)), bot, pool, stall })
+        Ok(DeliveryTarget { channel: Some((known, secret)), bot, pool, stall })
     }
 }
 

@@ -17,6 +17,7 @@ mod bot_token_refresh;
 mod bots;
 mod channel_credentials;
 mod channels;
+mod chat_platform;
 mod chat_sessions;
 mod client;
 mod configuration;
@@ -29,12 +30,12 @@ mod keys;
 mod library;
 mod oauth_states;
 mod page;
+mod platform_id;
 mod pool_secrets;
 mod pools;
 mod revision;
 pub mod round_trips;
 mod row;
-mod slack_id;
 mod stalled_pools;
 mod store;
 mod table;
@@ -62,9 +63,10 @@ pub use bots::{
 pub use channel_credentials::{BotToken, Rotation};
 pub use channels::{
     Channel, ChannelEnd, ChannelError, ChannelState, ChannelStatus, ConnectError, ENDED_SECRET_RETENTION, EndOutcome,
-    InvalidChannelStatus, JoinError, MAXIMUM_CHANNELS, MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS, NewSlackChannel,
-    SigningSource,
+    InvalidChannelStatus, JoinError, MAXIMUM_CHANNELS, MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS, NewChannel,
+    NewDiscordChannel, NewFeishuChannel, NewSlackChannel, SigningSource,
 };
+pub use chat_platform::{ChatPlatform, ConnectionMode, InvalidChatPlatform, InvalidConnectionMode};
 pub use chat_sessions::{
     ChatId, InvalidChatId, InvalidSessionStatus, MAXIMUM_METADATA_BYTES, MessageSeen, NewSession, Resolution,
     SESSION_RETENTION, Session, SessionChange, SessionError, SessionFilter, SessionStatus, session_id,
@@ -92,6 +94,7 @@ pub use library::{
 };
 pub use oauth_states::{NewOauthState, OAUTH_STATE_LIFETIME, OauthState, OauthStateError};
 pub use page::{Page, Slice, Window};
+pub use platform_id::{InvalidPlatformId, PlatformId};
 pub use pool_secrets::{
     InvalidScope, InvalidSecretName, MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES,
     MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SecretChange, SecretEntry, SecretName,
@@ -100,7 +103,6 @@ pub use pools::{
     DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, OpenClawReport, PlaceBotError, Pool,
     PoolAddress, PoolError, PoolReport, PoolStatus,
 };
-pub use slack_id::{InvalidSlackId, SlackId};
 pub use stalled_pools::Stall;
 pub use store::Store;
 pub use table::Table;

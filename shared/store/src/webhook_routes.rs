@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure::
 use portcullis_auth::{BotId, ChannelId};
 
 use crate::{
-    Channel, SlackId, Store, StoreError, Table,
+    Channel, ChatPlatform, PlatformId, Store, StoreError, Table,
     attribute::{SCHEMA, attributes, names, schema, text, time},
     row::Row,
     store::built,
@@ -23,9 +23,21 @@ pub struct WebhookRoute {
     pub account_id: String,
 }
 
-/// A route's key. A [`SlackId`] has no `:`, so that no two pairs have the same one.
-fn key(team: &SlackId, app: &SlackId) -> String {
+/// The route of a Slack team and app. A [`PlatformId`] has no `:`, so that no two pairs have the same one.
+fn slack_key(team: &PlatformId, app: &PlatformId) -> String {
     format!("slack#{team}:{app}")
+}
+
+/// The route of an app on a platform whose apps are connected once, whatever teams they are in.
+fn app_key(platform: ChatPlatform, app: &PlatformId) -> String {
+    format!("{platform}#{app}")
+}
+
+fn key(channel: &Channel) -> String {
+    match (channel.platform, &channel.team_id) {
+        (ChatPlatform::Slack, Some(team)) => slack_key(team, &channel.app_id),
+        (platform, _) => app_key(platform, &channel.app_id),
+    }
 }
 
 impl Store {
@@ -33,8 +45,24 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn slack_route(&self, team: &SlackId, app: &SlackId) -> Result<Option<WebhookRoute>, StoreError> {
-        let Some(item) = self.get_row(TABLE, [("route", text(key(team, app)))]).await? else { return Ok(None) };
+    pub async fn slack_route(&self, team: &PlatformId, app: &PlatformId) -> Result<Option<WebhookRoute>, StoreError> {
+        self.route(slack_key(team, app)).await
+    }
+
+    /// The route of an app of Discord's or Feishu's, read consistently.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn app_route(
+        &self,
+        platform: ChatPlatform,
+        app: &PlatformId,
+    ) -> Result<Option<WebhookRoute>, StoreError> {
+        self.route(app_key(platform, app)).await
+    }
+
+    async fn route(&self, key: String) -> Result<Option<WebhookRoute>, StoreError> {
+        let Some(item) = self.get_row(TABLE, [("route", text(key))]).await? else { return Ok(None) };
         let row = Row::new(TABLE, &item)?;
         Ok(Some(WebhookRoute {
             channel: row.parsed("channel")?,
@@ -47,7 +75,7 @@ impl Store {
     pub(crate) fn put_route(&self, channel: &Channel) -> Result<TransactWriteItem, StoreError> {
         let condition = "attribute_not_exists(#route) OR (#schema = :schema AND #channel = :channel)";
         let row = attributes([
-            ("route", text(key(&channel.team_id, &channel.app_id))),
+            ("route", text(key(channel))),
             (SCHEMA, schema()),
             ("channel", text(&channel.id)),
             ("bot", text(&channel.bot)),
@@ -70,7 +98,7 @@ impl Store {
         let condition = "attribute_not_exists(#route) OR #channel = :channel";
         let delete = Delete::builder()
             .table_name(self.table_name(TABLE))
-            .key("route", text(key(&channel.team_id, &channel.app_id)))
+            .key("route", text(key(channel)))
             .condition_expression(condition)
             .set_expression_attribute_names(names(&[condition]))
             .expression_attribute_values(":channel", text(&channel.id));

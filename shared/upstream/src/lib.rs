@@ -7,17 +7,23 @@
 #![warn(missing_docs)]
 
 mod base_url;
+mod chat_api;
 mod composio;
+mod discord;
+mod feishu;
 mod lite_llm;
 mod slack;
 
 use std::time::Duration;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
+pub use chat_api::ChatApiError;
 pub use composio::{
     AccountStatus, COMPOSIO_ANSWER_LIMIT, Composio, ComposioError, ComposioKey, ConnectLink, ConnectedAccount,
     CustomConnection, EXECUTE_TIMEOUT, Execution, Outcome, Revocation, composio_user,
 };
+pub use discord::{Discord, DiscordBot, Guild};
+pub use feishu::{Feishu, FeishuBot, FeishuChat, FeishuToken};
 pub use lite_llm::{LiteLlm, LiteLlmAdmin, LiteLlmError};
 pub use slack::{BotIdentity, Conversation, Installation, IssuedToken, Slack, SlackClient, SlackError};
 

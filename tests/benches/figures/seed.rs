@@ -72,7 +72,7 @@ pub async fn fill(
         signing: SigningSource::Own(SecretString::from(signing_secret.as_str())),
         delivery_secret: Some(SecretString::from(random_hex(32))),
     };
-    store.connect_slack_channel(BotReach::Any, channel).await?;
+    store.connect_channel(BotReach::Any, channel).await?;
     Ok(signing_secret)
 }
 
@@ -110,7 +110,7 @@ pub async fn pool_of(
             signing: SigningSource::Own(secret()),
             delivery_secret: Some(secret()),
         };
-        store.connect_slack_channel(BotReach::Any, channel).await?;
+        store.connect_channel(BotReach::Any, channel).await?;
     }
     Ok(pool)
 }

@@ -121,7 +121,7 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
                 signing: SigningSource::Own(signing_secret),
                 delivery_secret: Some(delivery_secret),
             };
-            let channel = store.connect_slack_channel(BotReach::Any, channel).await?;
+            let channel = store.connect_channel(BotReach::Any, channel).await?;
             Ok(json!({ "account": channel.account_id }))
         }
         Order::Sessions => Ok(json!({ "keys": session_keys(stack).await? })),

@@ -20,10 +20,14 @@ const BODY: &[&str] = &["400", "413", "415"];
 const QUERY: &[&str] = &["400", "403"];
 const TAKEN: &[&str] = &["400", "403", "404", "409", "413", "415"];
 const BOUND: &[&str] = &["400", "403", "404", "413", "415"];
+/// Of what asks a chat platform.
+const SYNC: &[&str] = &["400", "403", "404", "413", "415", "502"];
 const PATH: &[&str] = &["400", "403", "404"];
 /// Of what makes or ends a pool's key at `LiteLLM`.
 const BOUND_MODELS: &[&str] = &["400", "403", "404", "413", "415", "502"];
 const PATH_MODELS: &[&str] = &["400", "403", "404", "502"];
+const FEISHU_MESSAGE: &str = r#"{"schema":"2.0","header":{"event_id":"event-1","event_type":"im.message.receive_v1","token":"not-a-verification-token","app_id":"cli_a1b2c3"},"event":{"sender":{"sender_id":{"open_id":"ou_1"},"sender_type":"user"},"message":{"message_id":"om_1","chat_id":"oc_1","chat_type":"group","message_type":"text","content":"{}"}}}"#;
+const FEISHU_CLICK: &str = r#"{"schema":"2.0","header":{"event_id":"event-2","event_type":"card.action.trigger","token":"not-a-verification-token","app_id":"cli_a1b2c3"},"event":{"operator":{"open_id":"ou_1"},"token":"c-1","action":{"tag":"button","value":{}},"context":{"open_message_id":"om_1","open_chat_id":"oc_1"}}}"#;
 const PREVIEW: &[&str] = &["400", "403", "404", "409", "413", "415"];
 
 #[rustfmt::skip]
@@ -70,6 +74,12 @@ pub const OPERATIONS: &[Operation] = &[
     Operation { method: "get", path: "/v1/channels/{id}/readiness", id: "getChannelReadiness", summary: "Get whether a channel answers",
         description: "Says whether the channel is connected, its bot's pool alive and its configuration fetched, and what is missing first.",
         answer: "The readiness", request: "", statuses: &["400", "404"] },
+    Operation { method: "post", path: "/v1/channels/discord/connect", id: "connectDiscord", summary: "Connect a Discord application",
+        description: "Connects a customer's own Discord application to a bot. Discord says which application the bot token is of. The bot's pool opens the connection to Discord.",
+        answer: "The channel", request: r#"{"botToken":"not-a-token-of-discord","appId":"1234567890123456789"}"#, statuses: &["400", "403", "404", "409", "413", "415", "502"] },
+    Operation { method: "post", path: "/v1/channels/feishu/connect", id: "connectFeishu", summary: "Connect a Feishu app",
+        description: "Connects a customer's own Feishu app to a bot. Feishu gives a token for the app's id and secret. Events come through a connection of the bot's pool, or by webhook.",
+        answer: "The channel", request: r#"{"appId":"cli_a1b2c3","appSecret":"not-a-secret-of-feishu","connectionMode":"webhook","verificationToken":"not-a-verification-token"}"#, statuses: &["400", "403", "404", "409", "413", "415", "502"] },
     Operation { method: "post", path: "/v1/channels/slack/connect", id: "connectSlack", summary: "Connect a Slack app",
         description: "Connects a customer's own Slack app to a bot. Slack says which workspace and app the bot token is of.",
         answer: "The channel", request: r#"{"botToken":"xoxb-not-a-token","signingSecret":"not-a-secret-of-slack"}"#, statuses: &["400", "403", "404", "409", "413", "415", "502"] },
@@ -178,6 +188,18 @@ pub const OPERATIONS: &[Operation] = &[
     Operation { method: "post", path: "/api/auth/delete-user", id: "deleteUser", summary: "Delete the account",
         description: "Deletes the account with its sessions. A session of more than a day needs the password.",
         answer: "The account is deleted", request: r#"{"password":"correct horse battery"}"#, statuses: &["400", "403", "413", "415"] },
+    Operation { method: "post", path: "/api/feishu/events", id: "receiveFeishuEvent", summary: "Receive a Feishu event",
+        description: "Takes an event, or the URL check, of a Feishu app that is connected by webhook and has no encrypt key. The answer comes once the event is durably queued. An encrypted body does not name its app: it goes to its channel's own path.",
+        answer: "The event is queued, or the challenge of a URL check", request: FEISHU_MESSAGE, statuses: &["400", "413"] },
+    Operation { method: "post", path: "/api/feishu/events/{channelId}", id: "receiveFeishuEventOfChannel", summary: "Receive a Feishu event of one channel",
+        description: "Takes an event, or the URL check, of the app that one connected channel belongs to: encrypted and signed with the app's encrypt key where it has one, else with its verification token. The answer comes once the event is durably queued.",
+        answer: "The event is queued, or the challenge of a URL check", request: FEISHU_MESSAGE, statuses: &["400", "413"] },
+    Operation { method: "post", path: "/api/feishu/card-action", id: "receiveFeishuCardAction", summary: "Receive a Feishu card action",
+        description: "Takes a click on a card of a Feishu app that is connected by webhook and has no encrypt key. The answer comes once it is durably queued, and is empty: any other would change the card.",
+        answer: "It is queued, or the challenge of a URL check", request: FEISHU_CLICK, statuses: &["400", "413"] },
+    Operation { method: "post", path: "/api/feishu/card-action/{channelId}", id: "receiveFeishuCardActionOfChannel", summary: "Receive a Feishu card action of one channel",
+        description: "Takes a click on a card of the app that one connected channel belongs to. A callback of the older kind, signed with the verification token, is taken too. The answer comes once it is durably queued, and is empty.",
+        answer: "It is queued, or the challenge of a URL check", request: FEISHU_CLICK, statuses: &["400", "413"] },
     Operation { method: "post", path: "/api/slack/events", id: "receiveSlackEvent", summary: "Receive a Slack event",
         description: "Takes an event of the platform's own Slack app, or of any app whose team and app are connected. The answer comes once the event is durably queued.",
         answer: "The event is queued, or the challenge of a URL verification", request: r#"{"type":"event_callback","team_id":"T0123456789","api_app_id":"A0123456789","event_id":"Ev0123456789","event":{"type":"app_mention","channel":"C0123456789","user":"U0123456789","text":"hello","ts":"1800014400.000100","event_ts":"1800014400.000100"}}"#, statuses: &["400", "413"] },
@@ -308,11 +330,11 @@ pub const OPERATIONS: &[Operation] = &[
         description: "Changes a session. Absent fields keep their value.",
         answer: "The session", request: r#"{"title":"Plans for the week","messageCount":12}"#, statuses: BOUND },
     Operation { method: "post", path: "/api/internal/sessions/sync-discord", id: "syncDiscordSessions", summary: "Sync Discord sessions",
-        description: "Lists the guilds of each connected Discord bot. None can be connected yet, so that the answer is 0.",
-        answer: "The number of sessions that were synced", request: r#"{"poolId":"pool-1"}"#, statuses: BOUND },
+        description: "Makes or renews a session for each guild of each connected Discord bot. A bot whose token Discord does not accept any more is marked as broken.",
+        answer: "The number of sessions that were synced", request: r#"{"poolId":"pool-1"}"#, statuses: SYNC },
     Operation { method: "post", path: "/api/internal/sessions/sync-feishu", id: "syncFeishuSessions", summary: "Sync Feishu sessions",
-        description: "Lists the chats of each connected Feishu bot. None can be connected yet, so that the answer is 0.",
-        answer: "The number of sessions that were synced", request: r#"{"poolId":"pool-1"}"#, statuses: BOUND },
+        description: "Makes or renews a session for each group chat of each connected Feishu bot. A bot whose secret Feishu does not accept any more is marked as broken.",
+        answer: "The number of sessions that were synced", request: r#"{"poolId":"pool-1"}"#, statuses: SYNC },
     Operation { method: "get", path: "/api/internal/secrets/{skillName}", id: "getSkillSecrets", summary: "Get a skill's secrets",
         description: "Returns the secrets of scope `pool` and those of this skill, nothing else.",
         answer: "The secrets, by name", request: "", statuses: &["400", "403"] },
@@ -399,7 +421,16 @@ pub const PROPERTIES: &[(&str, &str, &str)] = &[
     ("action", "The action's name.", r#""GMAIL_SEND_EMAIL""#),
     ("agentId", "The bot; another text is kept as it is.", r#""bot-1""#),
     ("agentMeta", "The bot of each agent, by the bot's id.", r#"{"bot-1":{"botId":"bot-1"}}"#),
-    ("appId", "The id of the Slack app.", r#""A0123456789""#),
+    ("appId", "The id of the platform's app.", r#""A0123456789""#),
+    ("appSecret", "The secret of the Feishu app.", r#""not-a-real-app-secret""#),
+    ("connectionMode", "Whether the platform posts events here, or the bot's pool opens a connection.", r#""webhook""#),
+    ("encryptKey", "The encrypt key of the Feishu app, where it has one.", r#""not-a-real-encrypt-key""#),
+    ("guildId", "The id of a Discord guild.", r#""1234567890123456789""#),
+    ("guildName", "The name of the guild.", r#""A guild""#),
+    ("verificationToken", "The token that the Feishu app's events carry.", r#""not-a-verification-token""#),
+    ("x-lark-request-nonce", "The nonce of the signature.", r#""0123456789abcdef""#),
+    ("x-lark-request-timestamp", "The time of the signature, in seconds since the epoch.", r#""1800014400""#),
+    ("x-lark-signature", "The signature, 64 hex digits.", r#""0000000000000000000000000000000000000000000000000000000000000000""#),
     ("artifactType", "The kind of artifact.", r#""deployment""#),
     ("attachmentsDropped", "The number of attachments of which only the names were kept.", "0"),
     ("attachmentsKept", "The number of attachments that went out with a mail.", "0"),
@@ -408,7 +439,7 @@ pub const PROPERTIES: &[(&str, &str, &str)] = &[
     ("botId", "The bot's id.", r#""bot-1""#),
     ("linkId", "The id in the link.", r#""0123abcd""#),
     ("botIds", "The ids of the pool's bots.", r#"["bot-1"]"#),
-    ("botToken", "The token that the bot speaks to Slack with.", r#""not-a-real-bot-token""#),
+    ("botToken", "The token that the bot speaks to its platform with.", r#""not-a-real-bot-token""#),
     ("botUserId", "The bot's user on the platform.", r#""U0123456789""#),
     ("bytes", "The size of the text and its files, in bytes.", "1200"),
     ("channel", "The channel that the feedback came from.", r#""slack""#),

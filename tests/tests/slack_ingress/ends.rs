@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use portcullis_auth::Clock;
 use portcullis_runtime::metrics::Metric;
 use portcullis_store::{
-    BotReach, ChannelStatus, CredentialId, CredentialKind, ENDED_SECRET_RETENTION, NewSlackChannel, SigningSource,
-    SlackId, Table,
+    BotReach, ChannelStatus, CredentialId, CredentialKind, ENDED_SECRET_RETENTION, NewSlackChannel, PlatformId,
+    SigningSource, Table,
 };
 use portcullis_tests::{
     Fault, Faulty, System,
@@ -60,15 +60,15 @@ async fn connect_again(system: &System, of: &Connected) {
     let channel = NewSlackChannel {
         id: of.channel.clone(),
         bot: of.bot.clone(),
-        team_id: of.team.parse::<SlackId>().expect("an id"),
-        app_id: of.app.parse::<SlackId>().expect("an id"),
+        team_id: of.team.parse::<PlatformId>().expect("an id"),
+        app_id: of.app.parse::<PlatformId>().expect("an id"),
         team_name: None,
         bot_user_id: None,
         bot_token: Some(secret("another-token").into()),
         signing: SigningSource::Own(secret(&of.signing_secret)),
         delivery_secret: Some(secret(&of.delivery_secret)),
     };
-    system.store().connect_slack_channel(BotReach::Any, channel).await.expect("it is connected");
+    system.store().connect_channel(BotReach::Any, channel).await.expect("it is connected");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis_auth::{Clock, Generation, RuntimeGrant, SkillGrant, SkillSet};
 use portcullis_crypto::Keyring;
 use portcullis_tests::{
-    System,
+    System, feishu,
     routes::{Call, Prepared, Route, Tier},
     seed, slack,
     system::{random_hex, send},
@@ -127,6 +127,7 @@ pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, route: &Route, call: &Ca
             tokens.chain(malformed_cookies(prepared)).map(refused).collect()
         }
         Tier::Slack => foreign_to_slack(prepared, tokens, call),
+        Tier::Feishu => foreign_to_feishu(prepared, tokens, call),
         _ => {
             let mut all = Vec::new();
             for (what, headers) in malformed(&prepared.system, tier) {
@@ -255,6 +256,37 @@ fn well_formed<'a>(
         all.push(("the pool's own token", &runtime.own, OPERATORS_ALONE));
     }
     all
+}
+
+/// What does not make a request Feishu's; the suite `feishu` has all that can be wrong with a body.
+fn foreign_to_feishu(prepared: &Prepared, tokens: &Tokens, call: &Call) -> Vec<Foreign> {
+    let settings = &prepared.system.settings;
+    let now = prepared.system.clock.now().as_second();
+    let body = prepared.feishu_body(call, false);
+    let sign = |key: &str, at: i64| {
+        let at = at.to_string();
+        let signature = feishu::signature(key, &at, "nonce", body.as_bytes());
+        let nonce = ("x-lark-request-nonce", "nonce".to_owned());
+        vec![("x-lark-signature", signature), ("x-lark-request-timestamp", at), nonce]
+    };
+    let own = prepared.feishu.encrypt_key.as_deref().unwrap_or_default();
+    let internal = |token: &str| vec![("x-internal-token", token.to_owned())];
+    [
+        ("nothing", vec![]),
+        ("the internal token", internal(&settings.internal_token)),
+        ("the skill token", internal(&settings.skill_token)),
+        ("a runtime token", internal(&tokens.runtime.own)),
+        ("the right signature over a body with another token", sign(own, now)),
+        ("a signature alone", sign(own, now)[..1].to_vec()),
+        ("a signature twice", [sign(own, now), sign(own, now)].concat()),
+        ("another key's signature", sign(&random_hex(16), now)),
+        ("Slack's signing secret's signature", sign(&settings.slack_signing_secret, now)),
+        ("a signature of 301 s ago", sign(own, now - 301)),
+        ("a signature of 301 s ahead", sign(own, now + 301)),
+    ]
+    .into_iter()
+    .map(|(what, headers)| Foreign { what: what.to_owned(), headers, status: 401, message: Tier::Feishu.refusal() })
+    .collect()
 }
 
 /// What does not make a request Slack's; the suite `slack_ingress` has all that can be wrong with a signature.

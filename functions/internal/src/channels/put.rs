@@ -14,7 +14,7 @@ use portcullis_runtime::{
     openapi,
     tier::Operator,
 };
-use portcullis_store::{BotReach, ConnectError, NewSlackChannel, SigningSource, SlackId};
+use portcullis_store::{BotReach, ConnectError, NewSlackChannel, PlatformId, SigningSource};
 use serde::Deserialize;
 
 use super::{ChannelPath, Response};
@@ -30,10 +30,10 @@ pub struct Request {
     #[serde(rename = "channelType")]
     #[schema(inline)]
     _channel_type: ChannelType,
-    #[schema(value_type = openapi::SlackId)]
-    team_id: SlackId,
-    #[schema(value_type = openapi::SlackId)]
-    app_id: SlackId,
+    #[schema(value_type = openapi::PlatformId)]
+    team_id: PlatformId,
+    #[schema(value_type = openapi::PlatformId)]
+    app_id: PlatformId,
     #[serde(default, deserialize_with = "optional")]
     signing_secret: Option<AppSigningSecret>,
     #[serde(default, deserialize_with = "optional")]
@@ -77,7 +77,7 @@ pub async fn handle(
         // Made by the store when the channel is first connected.
         delivery_secret: None,
     };
-    Ok(axum::Json(app.store.connect_slack_channel(BotReach::Any, new).await.map_err(refuse)?.into()))
+    Ok(axum::Json(app.store.connect_channel(BotReach::Any, new).await.map_err(refuse)?.into()))
 }
 
 fn refuse(error: ConnectError) -> ApiError {

@@ -1,7 +1,7 @@
 //! The known settings, and the closest one to a misspelt name.
 
 /// Every setting that a function or this program reads.
-const KNOWN: [&str; 39] = [
+const KNOWN: [&str; 41] = [
     "AWS_REGION",
     "COMMIT_HASH",
     "DEAD_LETTER_QUEUE_URL",
@@ -16,9 +16,11 @@ const KNOWN: [&str; 39] = [
     "COMPOSIO_API_KEY",
     "COMPOSIO_API_URL",
     "COOKIE_DOMAIN",
+    "DISCORD_API_URL",
     "ENCRYPTION_KEY",
     "ENCRYPTION_KEYS",
     "EVENT_QUEUE_URL",
+    "FEISHU_API_URL",
     "INTERNAL_API_TOKEN",
     "INTERNAL_API_TOKEN_PREVIOUS",
     "INTERNAL_TOKEN_MODE",

@@ -119,6 +119,36 @@ impl TryFrom<String> for BotToken {
     }
 }
 
+/// Secret of a Feishu app, or its verification token: 8–256 printable ASCII characters, no white space.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, min_length = 8, max_length = 256, pattern = "^[!-~]+$")]
+#[serde(try_from = "String")]
+pub struct FeishuSecret(pub SecretString);
+
+impl TryFrom<String> for FeishuSecret {
+    type Error = InvalidField;
+
+    fn try_from(text: String) -> Result<Self, InvalidField> {
+        let rule = "8 to 256 printable ASCII characters without white space";
+        if is_credential(&text, 8..=256) { Ok(Self(text.into())) } else { Err(InvalidField(rule)) }
+    }
+}
+
+/// Encrypt key of a Feishu app, which its owner chooses: 1–256 characters, none of them a control character.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+#[serde(try_from = "String")]
+pub struct FeishuEncryptKey(pub SecretString);
+
+impl TryFrom<String> for FeishuEncryptKey {
+    type Error = InvalidField;
+
+    fn try_from(text: String) -> Result<Self, InvalidField> {
+        let rule = "1 to 256 characters, none of them a control character";
+        if is_text(&text, 256) { Ok(Self(text.into())) } else { Err(InvalidField(rule)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! An accepted Slack event as a message of the queue.
+//! An accepted event as a message of the queue.
 
 use std::io::{self, Read, Write};
 
@@ -14,7 +14,7 @@ use crate::json::BODY_LIMIT;
 /// work.
 const COMPRESSED_ABOVE: usize = 48 * 1024;
 
-/// An accepted Slack event on its way to its bot's pool.
+/// An accepted event on its way to its bot's pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueuedEvent {
@@ -32,21 +32,21 @@ pub struct QueuedEvent {
     /// The conversation of a message event; `None` for other events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageFacts>,
-    /// The content type that Slack sent.
+    /// The content type that the platform sent.
     pub content_type: String,
-    /// The raw body, to the byte. It travels beside the JSON, not in it.
+    /// The body, Slack's to the byte. It travels beside the JSON, not in it.
     #[serde(skip)]
     pub body: Bytes,
 }
 
-/// A kind of request of Slack's.
+/// A kind of request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EventKind {
-    /// An event of the Events API, which is of use however late it comes.
+    /// An event, which is of use however late it comes.
     #[default]
     Event,
-    /// An interaction or a slash command, of which the means to answer the user expire.
+    /// An interaction, a slash command or a card's action, of which the means to answer the user expire.
     Invocation,
 }
 
@@ -57,34 +57,35 @@ impl EventKind {
     }
 }
 
-/// The conversation of a message event, with Slack's own ids.
+/// The conversation of a message event, with the platform's own ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageFacts {
-    /// Slack's id of the channel.
-    pub slack_channel: String,
+    /// Slack's channel, or Feishu's chat. The queue's messages have the name that it had first.
+    #[serde(rename = "slackChannel")]
+    pub chat: String,
     /// The kind of conversation that the channel is.
     pub kind: ConversationKind,
     /// The thread that the message stands in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
-    /// The identity of a new message, the same however often and in whatever event type Slack reports it; `None` for an
+    /// The identity of a new message, the same however often and in whatever event type the platform reports it; `None` for an
     /// edit or a deletion, which are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted_as: Option<Digest>,
 }
 
-/// A kind of Slack conversation.
+/// A kind of conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ConversationKind {
     /// A public or private channel.
     Channel,
-    /// A group direct message (`mpim`).
+    /// Slack's group direct message (`mpim`), or Feishu's group.
     Group,
-    /// A direct message (`im`) with a person.
+    /// A direct message (Slack's `im`, Feishu's `p2p`) with a person.
     Direct {
-        /// Slack's id of the person.
+        /// The platform's id of the person.
         user: String,
     },
 }
@@ -180,7 +181,7 @@ mod tests {
             identity: Digest::of(b"event"),
             kind: EventKind::Invocation,
             message: Some(MessageFacts {
-                slack_channel: "\u{fffe}\u{1f600}\"\\\u{0}".to_owned(),
+                chat: "\u{fffe}\u{1f600}\"\\\u{0}".to_owned(),
                 kind: ConversationKind::Direct { user: "\u{ffff}".repeat(255) },
                 thread: Some("\u{10ffff}".repeat(255)),
                 counted_as: Some(Digest::of(b"message")),

@@ -228,7 +228,9 @@ fn each_refusal_of_a_bot_has_a_status_of_its_own() {
 /// A gate that lets nobody in, and takes no event but the word "good".
 struct Word;
 
-impl SlackGate for Word {
+impl WebhookGate for Word {
+    const TIER: &'static str = "slack";
+
     type Event = String;
 
     async fn verify(&self, request: SignedRequest) -> Result<String, ApiError> {
@@ -245,7 +247,7 @@ async fn the_slack_tier_verifies_before_anything_and_takes_the_body() {
         format!("{event} {}", body.len())
     };
     let routes = Routes::new().at("/x", routing::post(handler)).at("/x/{channelId}", routing::post(handler));
-    let mounted = slack(Arc::new(Word), (), routes.at("/z/{other}", routing::post(handler)));
+    let mounted = webhook(Arc::new(Word), (), routes.at("/z/{other}", routing::post(handler)));
     let send = async |path: &str, body: &'static str| {
         let request = Request::builder().method(Method::POST).uri(path).body(Body::from(body)).unwrap();
         let response = mounted.router.clone().oneshot(request).await.unwrap();

@@ -1,16 +1,17 @@
-//! Connecting a Slack channel to a bot.
+//! Connecting a channel to a bot.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
-use jiff::Timestamp;
-use portcullis_auth::{BotId, ChannelId};
 use secrecy::SecretString;
 
-use super::{Channel, ChannelStatus, MAXIMUM_CHANNELS, TABLE};
+use super::{
+    Channel, MAXIMUM_CHANNELS, TABLE,
+    new::{NewChannel, SigningSource},
+};
 use crate::{
-    Bot, BotReach, BotStatus, SlackId, Store, StoreError,
+    Bot, BotReach, BotStatus, ChatPlatform, ConnectionMode, Store, StoreError,
     attribute::{Item, SCHEMA, attributes, names, schema, text, time},
     backoff::Backoff,
-    channel_credentials::{BotToken, Kind},
+    channel_credentials::Kind,
     error::{CallError, Condition},
     revision::{BotChange, PoolChange},
     store::built,
@@ -18,41 +19,6 @@ use crate::{
 
 /// How many random bytes a delivery secret has; it is written in hex.
 const DELIVERY_SECRET_BYTES: usize = 32;
-
-/// A Slack channel to be connected, or connected again with other credentials.
-#[derive(Clone, Debug)]
-pub struct NewSlackChannel {
-    /// Its id.
-    pub id: ChannelId,
-    /// The bot that it is for.
-    pub bot: BotId,
-    /// The team that the app is installed in, or the enterprise where it is installed org-wide.
-    pub team_id: SlackId,
-    /// The app.
-    pub app_id: SlackId,
-    /// The team's name; where absent, the one that is stored stays.
-    pub team_name: Option<String>,
-    /// The bot's user on Slack; where absent, the one that is stored stays.
-    pub bot_user_id: Option<String>,
-    /// What the bot speaks with; where absent, the one that is stored stays.
-    pub bot_token: Option<BotToken>,
-    /// Source of the secret that verifies its app's events.
-    pub signing: SigningSource,
-    /// Secret that signs deliveries to the bot's pool; where absent, the stored one stays, and a channel that has
-    /// none gets a random one.
-    pub delivery_secret: Option<SecretString>,
-}
-
-/// Source of the secret that verifies a channel's events.
-#[derive(Clone, Debug)]
-pub enum SigningSource {
-    /// The platform's own signing secret, which is in no row.
-    Platform,
-    /// The secret of a customer's own app.
-    Own(SecretString),
-    /// Whichever of the two the channel has already.
-    Stored,
-}
 
 /// Why a channel was not connected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,45 +44,6 @@ pub enum ConnectError {
     Store(#[from] StoreError),
 }
 
-impl NewSlackChannel {
-    /// The channel as it is to be. One that stopped working stays so until it gets another bot token.
-    fn channel(&self, known: Option<&Channel>, now: Timestamp) -> Result<Channel, ConnectError> {
-        let platform_app = match self.signing {
-            SigningSource::Platform => true,
-            SigningSource::Own(_) => false,
-            SigningSource::Stored => known.ok_or(ConnectError::NoSigningSecret)?.platform_app,
-        };
-        let kept_status = known.filter(|_| self.bot_token.is_none()).map(|known| known.status);
-        Ok(Channel {
-            id: self.id.clone(),
-            bot: self.bot.clone(),
-            channel_type: "slack".to_owned(),
-            account_id: format!("slack-{}-{}", self.app_id, self.team_id),
-            status: kept_status.unwrap_or(ChannelStatus::Connected),
-            team_id: self.team_id.clone(),
-            app_id: self.app_id.clone(),
-            team_name: self.team_name.clone().or_else(|| known?.team_name.clone()),
-            bot_user_id: self.bot_user_id.clone().or_else(|| known?.bot_user_id.clone()),
-            platform_app,
-            rate_limited_at: None,
-            members: known.map(|known| known.members.clone()).unwrap_or_default(),
-            created_at: known.map_or(now, |known| known.created_at),
-            updated_at: now,
-        })
-    }
-
-    /// Whether the channel goes on with the signing secret that is stored.
-    fn keeps_secret_of(&self, channel: &Channel) -> bool {
-        matches!(self.signing, SigningSource::Stored)
-            && !channel.platform_app
-            && channel.status == ChannelStatus::Connected
-    }
-
-    fn is_again(&self, known: &Channel) -> bool {
-        (&known.bot, &known.team_id, &known.app_id) == (&self.bot, &self.team_id, &self.app_id)
-    }
-}
-
 impl Store {
     /// Connects a channel: its row, its credentials, its route, its bot's list and the revision of the bot's pool, in
     /// one transaction. A channel that is connected again keeps what `new` leaves out, and the revision of each credential
@@ -124,11 +51,12 @@ impl Store {
     ///
     /// # Errors
     /// [`ConnectError`]; nothing was written but where it is [`StoreError::Unavailable`], when it may have been.
-    pub async fn connect_slack_channel(
+    pub async fn connect_channel(
         &self,
         reach: BotReach<'_>,
-        new: NewSlackChannel,
+        new: impl Into<NewChannel>,
     ) -> Result<Channel, ConnectError> {
+        let new = new.into();
         let made_secret = self.new_delivery_secret();
         let mut backoff = Backoff::of_race();
         loop {
@@ -167,7 +95,7 @@ impl Store {
 
     fn connect_actions(
         &self,
-        new: &NewSlackChannel,
+        new: &NewChannel,
         bot: &Bot,
         known: Option<&Channel>,
         channel: &Channel,
@@ -178,14 +106,19 @@ impl Store {
             self.write_channel(channel, known)?,
             self.put_route(channel)?,
             self.change_bot(bot, BotChange::AddChannel(id))?,
-            match &new.delivery_secret {
-                Some(secret) => self.seal_credential(id, Kind::DeliverySecret, secret)?,
-                None => self.seal_missing_credential(id, Kind::DeliverySecret, made_secret)?,
+            match (new.connection_mode, &new.delivery_secret) {
+                (ConnectionMode::Websocket, _) => self.delete_credential(id, Kind::DeliverySecret)?,
+                (ConnectionMode::Webhook, Some(secret)) => self.seal_credential(id, Kind::DeliverySecret, secret)?,
+                (ConnectionMode::Webhook, None) => {
+                    self.seal_missing_credential(id, Kind::DeliverySecret, made_secret)?
+                }
             },
         ];
         match &new.signing {
             SigningSource::Own(secret) => actions.push(self.seal_credential(id, Kind::SigningSecret, secret)?),
-            SigningSource::Platform => actions.push(self.delete_credential(id, Kind::SigningSecret)?),
+            SigningSource::Platform | SigningSource::None => {
+                actions.push(self.delete_credential(id, Kind::SigningSecret)?);
+            }
             // A channel that works again keeps the secret that was to end with it; one that stays ended loses it in time.
             SigningSource::Stored if new.keeps_secret_of(channel) => {
                 actions.push(self.keep_credential(id, Kind::SigningSecret)?);
@@ -223,19 +156,21 @@ impl Store {
         let mut row = attributes([
             (SCHEMA, schema()),
             ("bot", text(&channel.bot)),
-            ("channelType", text(&channel.channel_type)),
+            ("channelType", text(channel.platform)),
+            ("connectionMode", text(channel.connection_mode)),
             ("accountId", text(&channel.account_id)),
             ("status", text(channel.status)),
-            ("teamId", text(&channel.team_id)),
             ("appId", text(&channel.app_id)),
             ("platformApp", AttributeValue::Bool(channel.platform_app)),
             ("createdAt", time(channel.created_at)),
             ("updatedAt", time(channel.updated_at)),
         ]);
+        row.extend(channel.team_id.iter().map(|team| ("teamId".to_owned(), text(team))));
         row.extend(channel.team_name.iter().map(|name| ("teamName".to_owned(), text(name))));
         row.extend(channel.bot_user_id.iter().map(|user| ("botUserId".to_owned(), text(user))));
         let assignments: Vec<_> = row.keys().map(|name| format!("#{name} = :{name}")).collect();
-        let update = format!("SET {} REMOVE #rateLimitedAt", assignments.join(", "));
+        let removed = if channel.team_id.is_none() { ", #teamId" } else { "" };
+        let update = format!("SET {} REMOVE #rateLimitedAt{removed}", assignments.join(", "));
         let mut values: Item = row.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
         let condition = match known {
             None => "attribute_not_exists(#id)",
@@ -244,8 +179,17 @@ impl Store {
                     (":readStatus", text(known.status)),
                     (":readPlatformApp", AttributeValue::Bool(known.platform_app)),
                 ]));
-                "#schema = :schema AND #bot = :bot AND #teamId = :teamId AND #appId = :appId AND #status = :readStatus \
-                 AND #platformApp = :readPlatformApp"
+                match channel.platform {
+                    ChatPlatform::Slack => {
+                        "#schema = :schema AND #bot = :bot AND #channelType = :channelType AND #teamId = :teamId \
+                         AND #appId = :appId AND #status = :readStatus AND #platformApp = :readPlatformApp"
+                    }
+                    // The guild may be another one: the app alone says which channel it is.
+                    ChatPlatform::Discord | ChatPlatform::Feishu => {
+                        "#schema = :schema AND #bot = :bot AND #channelType = :channelType AND #appId = :appId \
+                         AND #status = :readStatus AND #platformApp = :readPlatformApp"
+                    }
+                }
             }
         };
         let update_item = Update::builder()

@@ -25,7 +25,7 @@ impl Store {
     pub async fn list_channels(&self, limit: usize, after: Option<String>) -> Result<Page<Channel>, StoreError> {
         let scan = Scan {
             table: TABLE,
-            projection: "#schema, #id, #bot, #channelType, #accountId, #status, #teamId, #appId, #teamName, \
+            projection: "#schema, #id, #bot, #channelType, #connectionMode, #accountId, #status, #teamId, #appId, #teamName, \
                 #botUserId, #platformApp, #rateLimitedAt, #members, #createdAt, #updatedAt",
             filter: None,
         };

@@ -9,7 +9,7 @@ use portcullis_auth::{ChannelId, UserId};
 
 use super::{Channel, ChannelError, ChannelStatus, TABLE};
 use crate::{
-    BotReach, BotStatus, SlackId, Store, StoreError,
+    BotReach, BotStatus, PlatformId, Store, StoreError,
     attribute::{attributes, names, schema, size, text, text_set, time},
     backoff::Backoff,
     batch::RowKey,
@@ -54,7 +54,7 @@ impl Store {
     pub async fn join_slack_channel(
         &self,
         user: &UserId,
-        (team, app): (&SlackId, &SlackId),
+        (team, app): (&PlatformId, &PlatformId),
         bot_token: &BotToken,
     ) -> Result<Option<Channel>, JoinError> {
         let mut backoff = Backoff::of_race();

@@ -31,6 +31,12 @@ impl PoolAddress {
         self.0.port()
     }
 
+    /// The same machine at another port, which is not 0.
+    #[must_use]
+    pub fn at_port(self, port: u16) -> Self {
+        Self(SocketAddr::new(self.0.ip(), port))
+    }
+
     /// Both, to connect to.
     #[must_use]
     pub fn socket(&self) -> SocketAddr {

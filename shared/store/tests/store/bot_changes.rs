@@ -166,7 +166,7 @@ async fn deleting_a_bot_leaves_nothing_of_its_channels_and_is_for_good() {
     let world = World::with_bot().await;
     for number in 0..20 {
         let new = new_channel(&format!("channel-{number}"), &format!("T{number}"));
-        world.store.connect_slack_channel(BotReach::Any, new).await.unwrap();
+        world.store.connect_channel(BotReach::Any, new).await.unwrap();
     }
     assert_eq!(world.count(Table::ChannelCredentials).await, 60);
     world.store.delete_bot(BotReach::Any, &bot()).await.unwrap();
@@ -183,14 +183,14 @@ async fn deleting_a_bot_leaves_nothing_of_its_channels_and_is_for_good() {
         Err(UpdateBotError::Deleted)
     );
     assert_eq!(world.store.create_bot(new_bot("bot-1")).await, Err(CreateBotError::AlreadyExists));
-    let connected = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await;
+    let connected = world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await;
     assert_eq!(connected, Err(ConnectError::BotNotFound));
 }
 
 #[tokio::test]
 async fn a_channel_that_a_deleted_bot_left_behind_counts_as_gone() {
     let world = World::with_bot().await;
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let row = world.engine.rows(Table::Channels).await.remove(0);
     let of_bot = world.engine.rows(Table::Bots).await.into_iter().find(|row| row.contains_key("channels")).unwrap();
     world.store.delete_bot(BotReach::Any, &bot()).await.unwrap();
@@ -218,14 +218,14 @@ async fn a_channel_that_a_deleted_bot_left_behind_counts_as_gone() {
     left_behind().await;
     world.store.create_bot(new_bot("bot-2")).await.unwrap();
     let of_another = NewSlackChannel { bot: "bot-2".parse().unwrap(), ..new_channel("channel-1", "T1") };
-    assert!(world.store.connect_slack_channel(BotReach::Any, of_another).await.is_ok(), "its id is free");
+    assert!(world.store.connect_channel(BotReach::Any, of_another).await.is_ok(), "its id is free");
 }
 
 #[tokio::test]
 async fn deleting_a_channel_takes_its_credentials_its_route_and_its_place() {
     let world = World::with_bot().await;
     for (id, team) in [("channel-1", "T1"), ("channel-2", "T2")] {
-        world.store.connect_slack_channel(BotReach::Any, new_channel(id, team)).await.unwrap();
+        world.store.connect_channel(BotReach::Any, new_channel(id, team)).await.unwrap();
     }
     let before = world.pool().await.revision;
     world.store.delete_channel(BotReach::Any, &channel()).await.unwrap();
@@ -236,7 +236,7 @@ async fn deleting_a_channel_takes_its_credentials_its_route_and_its_place() {
     assert_eq!(world.pool().await.revision, before + 1);
     assert_eq!(world.store.delete_channel(BotReach::Any, &channel()).await, Err(ChannelError::NotFound));
     assert!(
-        world.store.connect_slack_channel(BotReach::Any, new_channel("channel-9", "T1")).await.is_ok(),
+        world.store.connect_channel(BotReach::Any, new_channel("channel-9", "T1")).await.is_ok(),
         "its route is free"
     );
 }
@@ -245,7 +245,7 @@ async fn deleting_a_channel_takes_its_credentials_its_route_and_its_place() {
 async fn what_a_channel_is_put_again_without_stays_as_it_was() {
     let world = World::with_bot().await;
     let first = NewSlackChannel { delivery_secret: None, ..new_channel("channel-1", "T1") };
-    world.store.connect_slack_channel(BotReach::Any, first).await.unwrap();
+    world.store.connect_channel(BotReach::Any, first).await.unwrap();
     let secrets = async || {
         let mut rows = world.engine.rows(Table::ChannelCredentials).await;
         rows.sort_by_key(|row| row["kind"].as_s().unwrap().clone());
@@ -260,16 +260,16 @@ async fn what_a_channel_is_put_again_without_stays_as_it_was() {
         delivery_secret: None,
         ..new_channel("channel-1", "T1")
     };
-    let again = world.store.connect_slack_channel(BotReach::Any, bare()).await.unwrap();
+    let again = world.store.connect_channel(BotReach::Any, bare()).await.unwrap();
     assert_eq!((again.team_name.as_deref(), again.platform_app), (Some("Team"), false));
     assert_eq!(secrets().await, before);
     let new = NewSlackChannel { id: "channel-2".parse().unwrap(), team_id: "T2".parse().unwrap(), ..bare() };
-    assert_eq!(world.store.connect_slack_channel(BotReach::Any, new).await, Err(ConnectError::NoSigningSecret));
+    assert_eq!(world.store.connect_channel(BotReach::Any, new).await, Err(ConnectError::NoSigningSecret));
     // A channel whose token Slack revoked works again with another token, not without.
     assert!(world.store.invalidate_channel(&channel(), revisions(&world).await[2]).await.unwrap());
-    let kept = world.store.connect_slack_channel(BotReach::Any, bare()).await.unwrap();
+    let kept = world.store.connect_channel(BotReach::Any, bare()).await.unwrap();
     assert_eq!(kept.status, portcullis_store::ChannelStatus::Error);
-    let renewed = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    let renewed = world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     assert_eq!(renewed.status, portcullis_store::ChannelStatus::Connected);
 }
 
@@ -292,7 +292,7 @@ async fn a_deletion_that_races_with_connections_leaves_no_credential() {
             .map(|number| {
                 let new = new_channel(&format!("channel-{number}"), &format!("T{number}"));
                 let store = world.store.clone();
-                tokio::spawn(async move { store.connect_slack_channel(BotReach::Any, new).await })
+                tokio::spawn(async move { store.connect_channel(BotReach::Any, new).await })
             })
             .collect();
         let store = world.store.clone();
@@ -309,7 +309,7 @@ async fn a_deletion_that_races_with_connections_leaves_no_credential() {
 async fn a_deletion_that_races_with_moves_leaves_the_bot_in_no_pool() {
     for _ in 0..4 {
         let world = with_two_pools().await;
-        world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+        world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
         let moves: Vec<_> = [other_pool(), pool(), other_pool()]
             .into_iter()
             .map(|pool| {

@@ -18,7 +18,7 @@ fn issued(world: &World, text: &str) -> BotToken {
 async fn connect(world: &World, token: &str) {
     let mut new = new_channel("channel-1", "T1");
     new.bot_token = Some(issued(world, token));
-    world.store.connect_slack_channel(BotReach::Any, new).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new).await.unwrap();
 }
 
 async fn due(world: &World) -> Vec<DueToken> {

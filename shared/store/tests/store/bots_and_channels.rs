@@ -49,7 +49,7 @@ async fn a_deleted_bot_stays_deleted() {
 #[tokio::test]
 async fn a_connected_channel_is_found_by_its_route_and_verifies() {
     let world = World::with_bot().await;
-    let connected = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    let connected = world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let (team, app) = ("T1".parse().unwrap(), "A1".parse().unwrap());
     let route = WebhookRoute { channel: channel(), bot: bot(), account_id: "slack-A1-T1".to_owned() };
     assert_eq!(world.store.slack_route(&team, &app).await.unwrap(), Some(route));
@@ -77,7 +77,7 @@ async fn an_unknown_channel_is_none_and_a_missing_delivery_secret_is_not() {
     let target =
         world.store.delivery_target(&channel(), &"bot-9".parse().unwrap(), &PoolGuesses::default()).await.unwrap();
     assert!(target.channel.is_none() && target.bot.is_none());
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let mut lone = world.engine.rows(Table::Channels).await.remove(0);
     lone.insert("id".to_owned(), text("channel-2"));
     world.engine.put(Table::Channels, lone).await;
@@ -89,15 +89,15 @@ async fn an_unknown_channel_is_none_and_a_missing_delivery_secret_is_not() {
 #[tokio::test]
 async fn a_route_belongs_to_one_channel_and_nothing_is_written_for_a_second() {
     let world = World::with_bot().await;
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
-    let second = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-2", "T1")).await;
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    let second = world.store.connect_channel(BotReach::Any, new_channel("channel-2", "T1")).await;
     assert_eq!(second, Err(ConnectError::RouteTaken));
-    let moved = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T2")).await;
+    let moved = world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T2")).await;
     assert_eq!(moved, Err(ConnectError::ChannelTaken));
     world.store.create_bot(new_bot("bot-2")).await.unwrap();
     let mut of_other_bot = new_channel("channel-1", "T1");
     of_other_bot.bot = "bot-2".parse().unwrap();
-    assert_eq!(world.store.connect_slack_channel(BotReach::Any, of_other_bot).await, Err(ConnectError::ChannelTaken));
+    assert_eq!(world.store.connect_channel(BotReach::Any, of_other_bot).await, Err(ConnectError::ChannelTaken));
     assert_eq!(world.count(Table::Channels).await, 1);
     assert_eq!(world.count(Table::ChannelCredentials).await, 3);
     assert_eq!(world.count(Table::WebhookRoutes).await, 1);
@@ -106,12 +106,12 @@ async fn a_route_belongs_to_one_channel_and_nothing_is_written_for_a_second() {
 #[tokio::test]
 async fn connecting_again_raises_the_credentials_revisions_and_keeps_the_rest() {
     let world = World::with_bot().await;
-    let first = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    let first = world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let before = revisions(&world).await;
     world.clock.advance(crate::support::hours(1));
     let mut again = new_channel("channel-1", "T1");
     again.bot_token = None;
-    let second = world.store.connect_slack_channel(BotReach::Any, again).await.unwrap();
+    let second = world.store.connect_channel(BotReach::Any, again).await.unwrap();
     assert_eq!(second.created_at, first.created_at);
     let after = revisions(&world).await;
     let raised: Vec<_> = after.iter().zip(before).map(|(after, before)| after - before).collect();
@@ -121,10 +121,10 @@ async fn connecting_again_raises_the_credentials_revisions_and_keeps_the_rest() 
 #[tokio::test]
 async fn a_channel_that_is_connected_anew_under_its_id_has_no_revision_of_before() {
     let world = World::with_bot().await;
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let before = revisions(&world).await;
     world.store.delete_channel(BotReach::Any, &channel()).await.unwrap();
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let after = revisions(&world).await;
     assert!(before.iter().all(|revision| !after.contains(revision)), "{before:?} {after:?}");
 }
@@ -134,13 +134,13 @@ async fn a_bot_has_at_most_twenty_channels_and_must_be_there() {
     let world = World::with_bot().await;
     for number in 0..20 {
         let new = new_channel(&format!("channel-{number}"), &format!("T{number}"));
-        world.store.connect_slack_channel(BotReach::Any, new).await.unwrap();
+        world.store.connect_channel(BotReach::Any, new).await.unwrap();
     }
-    let one_more = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-20", "T20")).await;
+    let one_more = world.store.connect_channel(BotReach::Any, new_channel("channel-20", "T20")).await;
     assert_eq!(one_more, Err(ConnectError::TooManyChannels));
-    assert!(world.store.connect_slack_channel(BotReach::Any, new_channel("channel-7", "T7")).await.is_ok());
+    assert!(world.store.connect_channel(BotReach::Any, new_channel("channel-7", "T7")).await.is_ok());
     world.store.set_bot_status(&bot(), BotStatus::Deleted).await.unwrap();
-    let of_deleted = world.store.connect_slack_channel(BotReach::Any, new_channel("channel-7", "T7")).await;
+    let of_deleted = world.store.connect_channel(BotReach::Any, new_channel("channel-7", "T7")).await;
     assert_eq!(of_deleted, Err(ConnectError::BotNotFound));
 }
 
@@ -150,7 +150,7 @@ async fn of_eight_channels_that_race_for_one_route_exactly_one_gets_it() {
     let racers: Vec<_> = (0..8)
         .map(|racer| {
             let (store, new) = (world.store.clone(), new_channel(&format!("channel-{racer}"), "T1"));
-            tokio::spawn(async move { store.connect_slack_channel(BotReach::Any, new).await })
+            tokio::spawn(async move { store.connect_channel(BotReach::Any, new).await })
         })
         .collect();
     let mut connected = 0;
@@ -166,9 +166,9 @@ async fn of_eight_channels_that_race_for_one_route_exactly_one_gets_it() {
 #[tokio::test]
 async fn a_channel_of_the_platforms_app_has_no_secret_in_any_row_and_a_copy_goes_when_it_is_connected_again() {
     let world = World::with_bot().await;
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let of_platform = || NewSlackChannel { signing: SigningSource::Platform, ..new_channel("channel-1", "T1") };
-    let connected = world.store.connect_slack_channel(BotReach::Any, of_platform()).await.unwrap();
+    let connected = world.store.connect_channel(BotReach::Any, of_platform()).await.unwrap();
     assert!(connected.platform_app);
     let (known, secret) = world.store.slack_channel_for_verification(&channel()).await.unwrap().unwrap();
     assert!(known.platform_app && secret.is_none());
@@ -182,7 +182,7 @@ async fn a_channels_status_is_its_pools_configuration() {
     let world = World::with_bot().await;
     let unknown = world.store.set_channel_status(&channel(), ChannelStatus::Error).await;
     assert_eq!(unknown, Err(ChannelError::NotFound));
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let before = world.pool().await.revision;
     world.store.set_channel_status(&channel(), ChannelStatus::Error).await.unwrap();
     assert_eq!(world.store.get_channel(&channel()).await.unwrap().unwrap().status, ChannelStatus::Error);

@@ -167,9 +167,9 @@ async fn the_records_are_the_active_bots_and_connected_channels_in_order() {
     }
     world.store.set_bot_status(&"bot-4".parse().unwrap(), BotStatus::Paused).await.unwrap();
     for (id, team) in [("channel-2", "T2"), ("channel-1", "T1"), ("channel-3", "T3")] {
-        world.store.connect_slack_channel(BotReach::Any, new_channel(id, team)).await.unwrap();
+        world.store.connect_channel(BotReach::Any, new_channel(id, team)).await.unwrap();
     }
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-2", "T2")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-2", "T2")).await.unwrap();
     world.store.set_channel_status(&"channel-3".parse().unwrap(), ChannelStatus::Error).await.unwrap();
 
     let known = read(&world.store).await.pool;
@@ -195,7 +195,7 @@ async fn the_records_are_the_active_bots_and_connected_channels_in_order() {
 #[tokio::test]
 async fn credentials_come_opened_in_the_order_that_they_are_asked_for() {
     let world = World::with_bot().await;
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let id = |channel: &str, kind| CredentialId { channel: channel.parse().unwrap(), kind };
     let ids = [
         id("channel-1", CredentialKind::DeliverySecret),

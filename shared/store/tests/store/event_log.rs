@@ -121,7 +121,7 @@ async fn a_message_event_costs_five_write_units() {
 #[tokio::test]
 async fn an_open_circuit_is_seen_by_all_and_its_probe_is_claimed_by_one() {
     let world = World::with_bot().await;
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     let guesses = PoolGuesses::default();
     let target = async || world.store.delivery_target(&channel(), &bot(), &guesses).await.unwrap();
     let (found, calls) = counted(target()).await;

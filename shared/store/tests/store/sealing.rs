@@ -18,7 +18,7 @@ async fn world() -> World {
     let world = World::with_bot().await;
     let changes = [set("pool", "A", "of a"), set("pool", "B", "of b"), set("skill:maps", "A", "of maps")];
     world.store.put_secrets(&pool(), &changes).await.unwrap();
-    world.store.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
+    world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
     world
 }
 
@@ -173,7 +173,7 @@ async fn who_holds_the_keys_of_other_domains_opens_and_seals_nothing_and_is_told
 
     let of_skills = with(&[Domain::PoolSecrets]);
     assert!(!of_skills.secrets_of_pool(&pool()).await.unwrap().is_empty());
-    let connected = of_skills.connect_slack_channel(BotReach::Any, new_channel("channel-1", "T1")).await;
+    let connected = of_skills.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await;
     assert_eq!(connected.unwrap_err().to_string(), "the keys of delivery-secrets are not held here");
 }
 

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header::LOCATION, request::Parts}
 use portcullis_auth::UserId;
 use portcullis_runtime::{ApiError, openapi, params, tier::Browser};
 use portcullis_store::{
-    BotReach, BotToken, Channel, ConnectError, JoinError, NewSlackChannel, OauthState, OauthStateError, SigningSource,
-    SlackId, StoreError,
+    BotReach, BotToken, Channel, ConnectError, JoinError, NewSlackChannel, OauthState, OauthStateError, PlatformId,
+    SigningSource, StoreError,
 };
 use portcullis_upstream::{Installation, SlackError};
 
@@ -188,11 +188,11 @@ impl App {
     /// Connects the workspace to the person's bot. Where it is connected to another person's already, the person joins that channel
     /// instead: a workspace and app have one channel.
     async fn keep_install(&self, state: &OauthState, installation: Installation) -> Result<Channel, Failure> {
-        let parsed = |id: &str| id.parse::<SlackId>().map_err(|_| Failure::SlackUnavailable);
+        let parsed = |id: &str| id.parse::<PlatformId>().map_err(|_| Failure::SlackUnavailable);
         let (team_id, app_id) = (parsed(&installation.team)?, parsed(&installation.app)?);
         let token = BotToken::issued(installation.bot_token.value, installation.bot_token.rotation, self.now());
         let (team_name, bot_user_id) = (installation.team_name, installation.bot_user);
-        let connected = match self.channel_to_connect(&state.bot, &team_id, &app_id).await {
+        let connected = match self.slack_channel_to_connect(&state.bot, &team_id, &app_id).await {
             Ok(id) => {
                 let new = NewSlackChannel {
                     id,
@@ -205,7 +205,7 @@ impl App {
                     signing: SigningSource::Platform,
                     delivery_secret: None,
                 };
-                self.store.connect_slack_channel(BotReach::Owner(&state.user), new).await
+                self.store.connect_channel(BotReach::Owner(&state.user), new).await
             }
             Err(error) => Err(error),
         };

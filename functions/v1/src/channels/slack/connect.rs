@@ -16,7 +16,7 @@ use portcullis_runtime::{
     openapi,
     tier::User,
 };
-use portcullis_store::{BotReach, NewSlackChannel, SigningSource, SlackId};
+use portcullis_store::{BotReach, NewSlackChannel, PlatformId, SigningSource};
 use portcullis_upstream::SlackError;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -39,13 +39,13 @@ pub(crate) struct Request {
     bot_token: BotToken,
     signing_secret: AppSigningSecret,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::SlackId>)]
-    team_id: Option<SlackId>,
+    #[schema(value_type = Option<openapi::PlatformId>)]
+    team_id: Option<PlatformId>,
     #[serde(default, deserialize_with = "optional")]
     team_name: Option<Name>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::SlackId>)]
-    app_id: Option<SlackId>,
+    #[schema(value_type = Option<openapi::PlatformId>)]
+    app_id: Option<PlatformId>,
 }
 
 #[utoipa::path(
@@ -70,7 +70,7 @@ pub(crate) async fn handle(
     let team_id = known_id("teamId", Some(identity.team), request.team_id)?;
     let app_id = known_id("appId", identity.app, request.app_id)?;
     let new = NewSlackChannel {
-        id: app.channel_to_connect(&bot, &team_id, &app_id).await.map_err(refuse)?,
+        id: app.slack_channel_to_connect(&bot, &team_id, &app_id).await.map_err(refuse)?,
         bot,
         team_id,
         app_id,
@@ -81,16 +81,16 @@ pub(crate) async fn handle(
         // Made by the store when the channel is first connected.
         delivery_secret: None,
     };
-    let connected = app.store.connect_slack_channel(BotReach::Owner(&caller.id), new).await;
+    let connected = app.store.connect_channel(BotReach::Owner(&caller.id), new).await;
     Ok(axum::Json(connected.map_err(refuse)?.into()))
 }
 
 /// The id that Slack tells; where its token lacks the scope to tell it, the one that the request names.
-fn known_id(field: &'static str, told: Option<String>, named: Option<SlackId>) -> Result<SlackId, ApiError> {
+fn known_id(field: &'static str, told: Option<String>, named: Option<PlatformId>) -> Result<PlatformId, ApiError> {
     let Some(told) = told else {
         return named.ok_or_else(|| ApiError::invalid_field(field, "is required: the bot token lacks users:read"));
     };
-    let told: SlackId = told.parse().map_err(|_| not_understood())?;
+    let told: PlatformId = told.parse().map_err(|_| not_understood())?;
     match named {
         Some(named) if named != told => Err(ApiError::invalid_field(field, "is not the bot token's")),
         _ => Ok(told),

@@ -1,4 +1,4 @@
-//! The Slack tier: a signature over the raw body.
+//! The tiers of chat platforms' webhooks: a signature over the raw body.
 //!
 //! Which secret a request must be signed with depends on what its body names, so the function that knows channels does
 //! the checking; the tier makes sure that nothing of the request goes on before it.
@@ -27,8 +27,11 @@ pub struct SignedRequest {
     pub body: Bytes,
 }
 
-/// What decides whether a request is Slack's.
-pub trait SlackGate: Send + Sync + 'static {
+/// Decides whether a request is a platform's.
+pub trait WebhookGate: Send + Sync + 'static {
+    /// Name of the tier.
+    const TIER: &'static str;
+
     /// What a handler gets in the request's place.
     type Event: Clone + Send + Sync + 'static;
 
@@ -39,18 +42,18 @@ pub trait SlackGate: Send + Sync + 'static {
     fn verify(&self, request: SignedRequest) -> impl Future<Output = Result<Self::Event, ApiError>> + Send;
 }
 
-/// Mounts routes for Slack: [`SlackGate::Event`] stands in the request's extensions, and its body has been taken.
-pub fn slack<G: SlackGate, S: Clone + Send + Sync + 'static>(gate: Arc<G>, state: S, routes: Routes<S>) -> Mounted {
+/// Mounts routes for a platform: [`WebhookGate::Event`] stands in the request's extensions, and its body has been taken.
+pub fn webhook<G: WebhookGate, S: Clone + Send + Sync + 'static>(gate: Arc<G>, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<Arc<G>>, request: Request, next: Next| -> Response {
         match verify(&*gate, request).await {
             Ok(request) => next.run(request).await,
             Err(error) => error.into_response(),
         }
     };
-    routes.behind("slack", state, &middleware::from_fn_with_state(gate, authenticate))
+    routes.behind(G::TIER, state, &middleware::from_fn_with_state(gate, authenticate))
 }
 
-async fn verify<G: SlackGate>(gate: &G, request: Request) -> Result<Request, ApiError> {
+async fn verify<G: WebhookGate>(gate: &G, request: Request) -> Result<Request, ApiError> {
     let (mut parts, body) = request.into_parts();
     let channel = match RawPathParams::from_request_parts(&mut parts, &()).await {
         Ok(params) => params.iter().find(|(name, _)| *name == "channelId").map(|(_, value)| value.to_owned()),

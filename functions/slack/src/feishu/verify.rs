@@ -1,0 +1,188 @@
+//! Deciding whose a Feishu request is. The order is fixed: one parse, the channel, the signature or the token; only then is it
+//! acted on.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use portcullis_auth::{
+    ChannelId, Clock, FeishuSecrets,
+    feishu::{FeishuSignature, NONCE_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER},
+    slack_signature::SignatureError,
+};
+use portcullis_crypto::{Digest, Randomness};
+use portcullis_runtime::{
+    ApiError, ErrorCode,
+    json::text,
+    queue::EventKind,
+    tier::{SignedRequest, WebhookGate},
+};
+use portcullis_store::StoreError;
+
+use super::{
+    body::{Body, without_verification_token},
+    channels::{FeishuChannels, KnownChannel},
+    identity::identify,
+};
+use crate::identity::Queued;
+
+/// What a verified request is.
+#[derive(Clone)]
+pub enum FeishuVerified {
+    /// Feishu checks the URL: this is to be sent back.
+    Challenge(String),
+    /// An event or a card's action for one of our channels, ready to be queued.
+    Event(Box<Queued>),
+}
+
+/// A path's kind of body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeishuDoor {
+    Events,
+    CardActions,
+}
+
+/// Verifies the requests of one door.
+pub struct FeishuGate {
+    verifier: Arc<FeishuVerifier>,
+    door: FeishuDoor,
+}
+
+impl FeishuGate {
+    pub fn new(verifier: Arc<FeishuVerifier>, door: FeishuDoor) -> Self {
+        Self { verifier, door }
+    }
+}
+
+impl WebhookGate for FeishuGate {
+    const TIER: &'static str = "feishu";
+
+    type Event = FeishuVerified;
+
+    async fn verify(&self, request: SignedRequest) -> Result<FeishuVerified, ApiError> {
+        self.verifier.verify(request, self.door).await
+    }
+}
+
+/// Verifies requests against channels' secrets.
+pub struct FeishuVerifier {
+    channels: FeishuChannels,
+    clock: Arc<dyn Clock>,
+    /// Secrets that nobody has: a request for no channel is verified with them, so that its refusal takes as long as any.
+    nobodys: FeishuSecrets,
+}
+
+impl FeishuVerifier {
+    pub fn new(channels: FeishuChannels, clock: Arc<dyn Clock>, randomness: &dyn Randomness) -> Self {
+        let mut bytes = [0; 64];
+        randomness.fill(&mut bytes);
+        let (token, key) = bytes.split_at(32);
+        let nobodys = FeishuSecrets::new(hex::encode(token).into(), Some(hex::encode(key).into()));
+        Self { channels, clock, nobodys }
+    }
+
+    async fn verify(&self, request: SignedRequest, door: FeishuDoor) -> Result<FeishuVerified, ApiError> {
+        let SignedRequest { channel: named, headers, body: raw } = request;
+        let signature = self.signature(&headers)?;
+        let text = text::readable(&raw);
+        let sent = text.as_deref().and_then(Body::parse);
+        let known = self.find(named.as_deref(), sent.as_ref()).await?;
+        let secrets = known.as_deref().map_or(&self.nobodys, |known| &known.secrets);
+        let is_signed = signature.is_some_and(|signature| secrets.verify(&signature, &raw).is_ok());
+        let Some(sent) = sent else { return Err(unauthorized()) };
+        // Never decrypted with a wrong signature: how a refusal comes about would tell of the padding.
+        if sent.encrypt.is_some() && signature.is_some() && !is_signed {
+            return Err(unauthorized());
+        }
+        let opened = sent.encrypt.as_deref().map(|encrypted| decrypted(secrets, encrypted));
+        let text = match &opened {
+            Some(opened) => opened.as_deref().ok_or_else(unauthorized)?,
+            None => text.as_deref().ok_or_else(unauthorized)?,
+        };
+        let body = Body::parse(text).ok_or_else(unauthorized)?;
+        let has_token = body.verification_token().is_some_and(|token| secrets.has_token(token));
+        let Some(known) = known else { return Err(unauthorized()) };
+
+        // An app with an encrypt key encrypts everything. A verification token alone, which each event carries, would let whoever
+        // has seen one event of it forge the next.
+        let is_older_card = door == FeishuDoor::CardActions && opened.is_none() && body.is_older_card();
+        let is_genuine = if is_older_card {
+            signature.is_some_and(|signature| known.secrets.verify_card(&signature, &raw).is_ok())
+        } else if known.secrets.encrypts() {
+            // The check of a URL may come without a signature.
+            opened.is_some() && has_token && (is_signed || body.challenge().is_some() && signature.is_none())
+        } else {
+            has_token
+        };
+        if !is_genuine {
+            return Err(unauthorized());
+        }
+        if let Some(challenge) = body.challenge() {
+            return Ok(FeishuVerified::Challenge(challenge.to_owned()));
+        }
+        if text::has_duplicate_key(text) {
+            return Err(malformed("The body is not the JSON object that Feishu sends"));
+        }
+        if !body.has_bounded_ids() {
+            return Err(malformed("An id in the body is longer than 255 characters"));
+        }
+        if body.app().is_some_and(|app| app != known.channel.app_id.as_str()) {
+            return Err(unauthorized());
+        }
+        let delivered = if is_older_card {
+            let id = Digest::of_parts(&[b"card", known.channel.id.as_str().as_bytes(), &raw]).to_hex();
+            body.newer_card(known.channel.app_id.as_str(), &id)
+        } else {
+            let bare = without_verification_token(text);
+            bare.map_err(|_| malformed("The body is not the JSON object that Feishu sends"))?
+        };
+        let kind = if door == FeishuDoor::CardActions { EventKind::Invocation } else { EventKind::Event };
+        Ok(FeishuVerified::Event(Box::new(identify(&known.channel, &body, delivered, kind))))
+    }
+
+    /// The channel that a request claims to come from: that of its path, else that of its body's app.
+    async fn find(
+        &self,
+        named: Option<&str>,
+        body: Option<&Body<'_>>,
+    ) -> Result<Option<Arc<KnownChannel>>, StoreError> {
+        match named {
+            Some(named) => match named.parse::<ChannelId>() {
+                Ok(id) => self.channels.by_id(id).await,
+                Err(_) => Ok(None),
+            },
+            None => match body.and_then(Body::app).and_then(|app| app.parse().ok()) {
+                Some(app) => self.channels.by_app(app).await,
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// The three headers of a signed request, where there is any of them.
+    fn signature<'a>(&self, headers: &'a HeaderMap) -> Result<Option<FeishuSignature<'a>>, ApiError> {
+        let only = |name: &str| {
+            let mut values = headers.get_all(name).iter();
+            let value = values.next().map(http::HeaderValue::as_bytes);
+            if values.next().is_some() { Err(unauthorized()) } else { Ok(value) }
+        };
+        let (timestamp, nonce, signature) = (only(TIMESTAMP_HEADER)?, only(NONCE_HEADER)?, only(SIGNATURE_HEADER)?);
+        match FeishuSignature::parse(timestamp, nonce, signature, self.clock.now()) {
+            Ok(signed) => Ok(Some(signed)),
+            // An app without an encrypt key sends the headers with nothing in them, or not at all.
+            Err(SignatureError::Missing) => Ok(None),
+            Err(_) => Err(unauthorized()),
+        }
+    }
+}
+
+fn decrypted(secrets: &FeishuSecrets, encrypted: &str) -> Option<String> {
+    let plaintext = secrets.decrypt(encrypted)?;
+    text::readable(&plaintext).map(std::borrow::Cow::into_owned)
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::unauthenticated("Invalid signature")
+}
+
+fn malformed(message: &'static str) -> ApiError {
+    ApiError::bad_request(ErrorCode::MalformedJson, message)
+}

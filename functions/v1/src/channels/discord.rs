@@ -1,0 +1,3 @@
+//! Connecting Discord.
+
+pub(crate) mod connect;

@@ -1,0 +1,83 @@
+//! `POST /v1/channels/discord/connect`: connects a customer's own Discord application to one of the caller's bots.
+//!
+//! Discord says which application the bot token is of, so that nobody connects what they hold no token of.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::BotId;
+use portcullis_runtime::{
+    ApiError,
+    fields::{
+        bot::{BotToken, Name},
+        optional,
+    },
+    json::Json,
+    openapi,
+    tier::User,
+};
+use portcullis_store::{BotReach, ChatPlatform, ConnectError, NewDiscordChannel, PlatformId};
+use serde::Deserialize;
+
+use super::super::{Channel, connecting};
+use crate::App;
+
+/// A Discord application to be connected. `botId` is required where the person has several bots; `appId` must be the bot
+/// token's.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DiscordConnect)]
+pub(crate) struct Request {
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::Id>)]
+    bot_id: Option<BotId>,
+    bot_token: BotToken,
+    #[schema(value_type = openapi::PlatformId)]
+    app_id: PlatformId,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::PlatformId>)]
+    guild_id: Option<PlatformId>,
+    #[serde(default, deserialize_with = "optional")]
+    guild_name: Option<Name>,
+}
+
+#[utoipa::path(
+    post,
+    path = "/v1/channels/discord/connect",
+    tag = "user",
+    request_body = Request,
+    responses((status = 200, body = Channel), openapi::Refusals),
+)]
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    caller: User,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Channel>, ApiError> {
+    let bot = app.bot_to_connect(&caller.id, request.bot_id).await?;
+    let identity = app.discord.identify(&request.bot_token.0).await.map_err(|error| {
+        connecting::refuse_credentials(
+            error,
+            "Discord does not accept this bot token",
+            "Discord did not answer; try again",
+        )
+    })?;
+    if identity.application != request.app_id.as_str() {
+        return Err(ApiError::invalid_field("appId", "is not the bot token's"));
+    }
+    let route = app.store.app_route(ChatPlatform::Discord, &request.app_id).await?;
+    let new = NewDiscordChannel {
+        id: app.channel_to_connect(&bot, route).await.map_err(refuse)?,
+        bot,
+        app_id: request.app_id,
+        guild_id: request.guild_id,
+        guild_name: request.guild_name.map(|name| name.0),
+        bot_user_id: identity.user,
+        bot_token: request.bot_token.0,
+    };
+    let connected = app.store.connect_channel(BotReach::Owner(&caller.id), new).await;
+    Ok(axum::Json(connected.map_err(refuse)?.into()))
+}
+
+fn refuse(error: ConnectError) -> ApiError {
+    connecting::refuse(error, "This application is connected to another bot")
+}

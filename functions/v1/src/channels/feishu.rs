@@ -1,0 +1,3 @@
+//! Connecting Feishu.
+
+pub(crate) mod connect;

@@ -1,0 +1,95 @@
+//! `POST /v1/channels/feishu/connect`: connects a customer's own Feishu app to one of the caller's bots.
+//!
+//! Feishu gives a token for the app's id and secret alone, so that nobody connects an app whose secret they don't hold.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::{BotId, FeishuSecrets};
+use portcullis_runtime::{
+    ApiError,
+    fields::{
+        bot::{FeishuEncryptKey, FeishuSecret},
+        optional,
+    },
+    json::Json,
+    openapi,
+    tier::User,
+};
+use portcullis_store::{BotReach, ChatPlatform, ConnectError, ConnectionMode, NewFeishuChannel, PlatformId};
+use serde::Deserialize;
+
+use super::super::{Channel, connecting};
+use crate::App;
+
+/// Message where Feishu does not answer.
+const SILENT: &str = "Feishu did not answer; try again";
+
+/// A Feishu app to be connected. `botId` is required where the person has several bots. With `connectionMode` `websocket`, the
+/// default, the bot's pool opens a connection to Feishu. With `webhook` Feishu posts to `/api/feishu/events/{channelId}` and
+/// `/api/feishu/card-action/{channelId}`, and `verificationToken` is required, `encryptKey` where the app has one.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = FeishuConnect)]
+pub(crate) struct Request {
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::Id>)]
+    bot_id: Option<BotId>,
+    #[schema(value_type = openapi::PlatformId)]
+    app_id: PlatformId,
+    app_secret: FeishuSecret,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::ConnectionMode>)]
+    connection_mode: Option<ConnectionMode>,
+    #[serde(default, deserialize_with = "optional")]
+    verification_token: Option<FeishuSecret>,
+    #[serde(default, deserialize_with = "optional")]
+    encrypt_key: Option<FeishuEncryptKey>,
+}
+
+#[utoipa::path(
+    post,
+    path = "/v1/channels/feishu/connect",
+    tag = "user",
+    request_body = Request,
+    responses((status = 200, body = Channel), openapi::Refusals),
+)]
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    caller: User,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Channel>, ApiError> {
+    let webhook = match (request.connection_mode, request.verification_token) {
+        (None | Some(ConnectionMode::Websocket), _) => None,
+        (Some(ConnectionMode::Webhook), Some(token)) => {
+            Some(FeishuSecrets::new(token.0, request.encrypt_key.map(|key| key.0)))
+        }
+        (Some(ConnectionMode::Webhook), None) => {
+            return Err(ApiError::invalid_field("verificationToken", "is required for events by webhook"));
+        }
+    };
+    let bot = app.bot_to_connect(&caller.id, request.bot_id).await?;
+    let token = app.feishu.tenant_token(request.app_id.as_str(), &request.app_secret.0).await.map_err(|error| {
+        connecting::refuse_credentials(error, "Feishu does not accept this app id and secret", SILENT)
+    })?;
+    let identity = app.feishu.bot(&token).await.map_err(|error| {
+        let refused = "The app has no bot: add the bot to it in Feishu's developer console, and publish a version";
+        connecting::refuse_credentials(error, refused, SILENT)
+    })?;
+    let route = app.store.app_route(ChatPlatform::Feishu, &request.app_id).await?;
+    let new = NewFeishuChannel {
+        id: app.channel_to_connect(&bot, route).await.map_err(refuse)?,
+        bot,
+        app_id: request.app_id,
+        app_name: identity.app_name,
+        bot_user_id: identity.open_id,
+        app_secret: request.app_secret.0,
+        webhook,
+    };
+    let connected = app.store.connect_channel(BotReach::Owner(&caller.id), new).await;
+    Ok(axum::Json(connected.map_err(refuse)?.into()))
+}
+
+fn refuse(error: ConnectError) -> ApiError {
+    connecting::refuse(error, "This app is connected to another bot")
+}

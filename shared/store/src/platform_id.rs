@@ -1,0 +1,54 @@
+//! Ids that chat platforms give out.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// An id that a chat platform gave out: of a team, an enterprise, a guild or an app. 1–64 of `A-Z`, `a-z`, `0-9`, `-` and
+/// `_`, so that a stranger's body cannot write one team and app as another's route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PlatformId(String);
+
+/// Not an id of a chat platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a platform's id must be 1 to 64 of A-Z, a-z, 0-9, - and _")]
+pub struct InvalidPlatformId;
+
+impl PlatformId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for PlatformId {
+    type Error = InvalidPlatformId;
+
+    fn try_from(text: String) -> Result<Self, InvalidPlatformId> {
+        let valid = (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if valid { Ok(Self(text)) } else { Err(InvalidPlatformId) }
+    }
+}
+
+impl FromStr for PlatformId {
+    type Err = InvalidPlatformId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlatformId> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<PlatformId> for String {
+    fn from(id: PlatformId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for PlatformId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}

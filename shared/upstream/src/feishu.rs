@@ -1,0 +1,172 @@
+//! Feishu's Open API.
+//!
+//! Source: Feishu Open Platform, "Server-side API" (`code`, `msg`), "Rate limits", and each endpoint's own page.
+
+use std::{sync::OnceLock, time::Duration};
+
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{
+    BaseUrl,
+    chat_api::{ChatApiError, NOT_UNDERSTOOD, UNAVAILABLE, body, client, retry_after, unreached},
+};
+
+/// Chats of a page; the most that Feishu gives. Source: Feishu, "Obtain list of groups where the user or bot is located".
+const CHATS_A_PAGE: &str = "100";
+
+/// Code of a call that came too soon. Source: Feishu, "Generic error codes".
+const TOO_SOON: i64 = 99_991_400;
+
+/// Codes by which Feishu says that an app's id, its secret or its token is not good.
+///
+/// Source: Feishu, "Obtain `tenant_access_token`", "Error codes"; "Generic error codes".
+const UNAUTHORIZED: [i64; 7] = [10_003, 10_012, 10_014, 10_015, 99_991_661, 99_991_663, 99_991_664];
+
+/// Seconds until the limit ends. Source: Feishu, "Rate limits".
+const RATE_LIMIT_RESET: &str = "x-ogw-ratelimit-reset";
+
+/// Feishu's API, with one connection pool. Nothing is opened, and no root certificate read, before the first call.
+#[derive(Debug)]
+pub struct Feishu {
+    base: BaseUrl,
+    client: OnceLock<Client>,
+}
+
+/// Token of an app in its tenant; it lives up to two hours.
+pub struct FeishuToken(SecretString);
+
+/// The bot of an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeishuBot {
+    /// The bot's `open_id`.
+    pub open_id: Option<String>,
+    /// The app's name.
+    pub app_name: Option<String>,
+}
+
+/// A group chat that a bot is in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct FeishuChat {
+    /// Its id.
+    #[serde(rename = "chat_id")]
+    pub id: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    code: i64,
+}
+
+impl Feishu {
+    /// Feishu's API in China, where `FEISHU_API_URL` names no other; Lark's is at `https://open.larksuite.com/open-apis/`.
+    pub const URL: &str = "https://open.feishu.cn/open-apis/";
+
+    /// Feishu at this address.
+    #[must_use]
+    pub fn new(base: BaseUrl) -> Self {
+        Self { base, client: OnceLock::new() }
+    }
+
+    /// Token of an app (`auth/v3/tenant_access_token/internal`).
+    ///
+    /// # Errors
+    /// [`ChatApiError`]; [`ChatApiError::Unauthorized`] where the id and the secret are not an app's.
+    pub async fn tenant_token(&self, app: &str, secret: &SecretString) -> Result<FeishuToken, ChatApiError> {
+        #[derive(Deserialize)]
+        struct Issued {
+            tenant_access_token: SecretString,
+        }
+        let request = self.client().post(self.base.below(&["auth", "v3", "tenant_access_token", "internal"]));
+        let request = request.json(&json!({ "app_id": app, "app_secret": secret.expose_secret() }));
+        let issued: Issued = answer(request).await?;
+        Ok(FeishuToken(issued.tenant_access_token))
+    }
+
+    /// The bot of an app (`bot/v3/info`).
+    ///
+    /// # Errors
+    /// [`ChatApiError`]; [`ChatApiError::Refused`] where the app has no bot.
+    pub async fn bot(&self, token: &FeishuToken) -> Result<FeishuBot, ChatApiError> {
+        #[derive(Deserialize)]
+        struct Info {
+            bot: Bot,
+        }
+        #[derive(Deserialize)]
+        struct Bot {
+            open_id: Option<String>,
+            app_name: Option<String>,
+        }
+        let Info { bot } = answer(self.get(token, &["bot", "v3", "info"], &[])).await?;
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Ok(FeishuBot { open_id: some(bot.open_id), app_name: some(bot.app_name) })
+    }
+
+    /// A page of the group chats that the app's bot is in, and the token of the next page, where there is one (`im/v1/chats`).
+    ///
+    /// # Errors
+    /// [`ChatApiError`].
+    pub async fn chats(
+        &self,
+        token: &FeishuToken,
+        page: Option<&str>,
+    ) -> Result<(Vec<FeishuChat>, Option<String>), ChatApiError> {
+        #[derive(Deserialize)]
+        struct Listed {
+            data: Page,
+        }
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            items: Vec<FeishuChat>,
+            page_token: Option<String>,
+            #[serde(default)]
+            has_more: bool,
+        }
+        let mut query = vec![("page_size", CHATS_A_PAGE)];
+        query.extend(page.map(|page| ("page_token", page)));
+        let Listed { data } = answer(self.get(token, &["im", "v1", "chats"], &query)).await?;
+        let next = data.page_token.filter(|token| data.has_more && !token.is_empty());
+        Ok((data.items, next))
+    }
+
+    fn get(&self, token: &FeishuToken, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        self.client().get(self.base.below(path)).query(query).bearer_auth(token.0.expose_secret())
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(client)
+    }
+}
+
+/// Makes a call and reads its answer: HTTP 200 with a code of 0.
+async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ChatApiError> {
+    let response = request.send().await.map_err(|error| unreached(&error))?;
+    let (status, wait) = (response.status(), reset(&response));
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(ChatApiError::RateLimited(wait));
+    }
+    // A refusal is a 200 of the older endpoints and a 400 of the newer ones; its code tells which.
+    if status != StatusCode::OK && !status.is_client_error() {
+        return Err(UNAVAILABLE);
+    }
+    let answer = body(response).await?;
+    let Outcome { code } = serde_json::from_slice(&answer).map_err(|_| NOT_UNDERSTOOD)?;
+    match code {
+        0 if status == StatusCode::OK => serde_json::from_slice(&answer).map_err(|_| NOT_UNDERSTOOD),
+        0 => Err(NOT_UNDERSTOOD),
+        TOO_SOON => Err(ChatApiError::RateLimited(wait)),
+        code if UNAUTHORIZED.contains(&code) => Err(ChatApiError::Unauthorized),
+        code => Err(ChatApiError::Refused(code)),
+    }
+}
+
+fn reset(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RATE_LIMIT_RESET).and_then(|value| value.to_str().ok()?.parse().ok());
+    seconds.map(Duration::from_secs).or_else(|| retry_after(response))
+}
