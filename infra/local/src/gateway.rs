@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{dev_composio::DevComposio, dev_slack::DevSlack, mailbox::Mailbox};
+use crate::{dev_composio::DevComposio, dev_discord::DevDiscord, dev_slack::DevSlack, mailbox::Mailbox};
 
 pub use routing::{DEFAULT_ROUTE, InvalidRoute, RoutingTable};
 
@@ -127,6 +127,8 @@ pub struct OwnPages {
     pub slack: Option<Arc<DevSlack>>,
     /// The stand-in for Composio.
     pub composio: Option<Arc<DevComposio>>,
+    /// The stand-in for Discord.
+    pub discord: Option<Arc<DevDiscord>>,
 }
 
 impl Gateway {
@@ -225,6 +227,9 @@ impl Front {
         }
         if let Some(composio) = self.machine.composio.as_ref().filter(|_| DevComposio::has(request.uri().path())) {
             return composio.answer(request.map(Body::new)).await;
+        }
+        if let Some(discord) = self.machine.discord.as_ref().filter(|_| DevDiscord::has(request.uri().path())) {
+            return discord.answer(&request.map(Body::new));
         }
         let Some(watcher) = &self.watcher else { return self.pass(request, client).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

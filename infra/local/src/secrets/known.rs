@@ -1,12 +1,13 @@
 //! The known settings, and the closest one to a misspelt name.
 
 /// Every setting that a function or this program reads.
-const KNOWN: [&str; 39] = [
+const KNOWN: [&str; 41] = [
     "AWS_REGION",
     "COMMIT_HASH",
     "DEAD_LETTER_QUEUE_URL",
     "DEMO_COMPOSIO_API_KEY",
     "DEMO_DELIVERY_SECRET",
+    "DEMO_DISCORD_BOT_TOKEN",
     "DEMO_PASSWORD",
     "DEMO_SLACK_CLIENT_SECRET",
     "DEMO_SLACK_SIGNING_SECRET",
@@ -16,6 +17,7 @@ const KNOWN: [&str; 39] = [
     "COMPOSIO_API_KEY",
     "COMPOSIO_API_URL",
     "COOKIE_DOMAIN",
+    "DISCORD_API_URL",
     "ENCRYPTION_KEY",
     "ENCRYPTION_KEYS",
     "EVENT_QUEUE_URL",
