@@ -35,7 +35,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{dev_composio::DevComposio, dev_discord::DevDiscord, dev_slack::DevSlack, mailbox::Mailbox};
+use crate::{
+    dev_composio::DevComposio, dev_discord::DevDiscord, dev_feishu::DevFeishu, dev_slack::DevSlack, mailbox::Mailbox,
+};
 
 pub use routing::{DEFAULT_ROUTE, InvalidRoute, RoutingTable};
 
@@ -129,6 +131,8 @@ pub struct OwnPages {
     pub composio: Option<Arc<DevComposio>>,
     /// The stand-in for Discord.
     pub discord: Option<Arc<DevDiscord>>,
+    /// The stand-in for Feishu.
+    pub feishu: Option<Arc<DevFeishu>>,
 }
 
 impl Gateway {
@@ -230,6 +234,9 @@ impl Front {
         }
         if let Some(discord) = self.machine.discord.as_ref().filter(|_| DevDiscord::has(request.uri().path())) {
             return discord.answer(&request.map(Body::new));
+        }
+        if let Some(feishu) = self.machine.feishu.as_ref().filter(|_| DevFeishu::has(request.uri().path())) {
+            return feishu.answer(request.map(Body::new)).await;
         }
         let Some(watcher) = &self.watcher else { return self.pass(request, client).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

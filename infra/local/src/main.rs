@@ -125,6 +125,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         dev_slack: arguments.demo,
         dev_composio: arguments.demo,
         dev_discord: arguments.demo,
+        dev_feishu: arguments.demo,
         watcher,
         ..Options::new(settings)
     };

@@ -42,13 +42,14 @@ const NEEDED: [&str; 5] =
 /// Bot token of the stand-in for Discord, which has the form of Discord's own tokens.
 const DISCORD_BOT_TOKEN: &str = "DEMO_DISCORD_BOT_TOKEN";
 /// What the demonstration needs besides.
-const NEEDED_BY_DEMO: [&str; 6] = [
+const NEEDED_BY_DEMO: [&str; 7] = [
     "DEMO_SLACK_SIGNING_SECRET",
     "DEMO_DELIVERY_SECRET",
     "DEMO_PASSWORD",
     "DEMO_SLACK_CLIENT_SECRET",
     "DEMO_COMPOSIO_API_KEY",
     DISCORD_BOT_TOKEN,
+    "DEMO_FEISHU_APP_SECRET",
 ];
 /// The bits of a file's mode that let others in.
 const OTHERS: u32 = 0o077;

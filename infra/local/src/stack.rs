@@ -48,6 +48,7 @@ pub const TABLE_PREFIX: &str = "portcullis-local-";
 pub const POOL_CIDRS: &str = "127.0.0.0/8";
 
 /// What a stack is started with.
+#[expect(clippy::struct_excessive_bools, reason = "each stand-in is started or not, whatever the others are")]
 pub struct Options {
     /// The port of 127.0.0.1 that it answers on; 0 for any that is free.
     pub port: u16,
@@ -71,6 +72,8 @@ pub struct Options {
     pub dev_composio: bool,
     /// Whether a stand-in for Discord answers at `/dev/discord`, unless the settings name a Discord.
     pub dev_discord: bool,
+    /// Whether a stand-in for Feishu answers at `/dev/feishu`, unless the settings name a Feishu.
+    pub dev_feishu: bool,
     /// Where metrics are written; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
     /// Where each answered request is told.
@@ -97,6 +100,7 @@ impl Options {
             dev_slack: false,
             dev_composio: false,
             dev_discord: false,
+            dev_feishu: false,
             metrics: None,
             watcher: None,
             patience: 1,
