@@ -194,6 +194,8 @@ impl System {
         options.patience = settings.patience;
         options.delivery_patience = settings.delivery_patience;
         options.dev_composio = settings.others.contains_key("DEMO_COMPOSIO_API_KEY");
+        options.dev_discord = settings.others.contains_key("DEMO_DISCORD_BOT_TOKEN");
+        options.dev_feishu = settings.others.contains_key("DEMO_FEISHU_APP_SECRET");
         options.dev_slack = settings.others.contains_key("DEMO_SLACK_CLIENT_SECRET");
         let stack = Stack::start(options).await?;
         Ok(Self { stack, clock, settings, logs, client: client() })

@@ -35,7 +35,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{dev_composio::DevComposio, dev_slack::DevSlack, mailbox::Mailbox};
+use crate::{
+    dev_composio::DevComposio, dev_discord::DevDiscord, dev_feishu::DevFeishu, dev_slack::DevSlack, mailbox::Mailbox,
+};
 
 pub use routing::{DEFAULT_ROUTE, InvalidRoute, RoutingTable};
 
@@ -127,6 +129,10 @@ pub struct OwnPages {
     pub slack: Option<Arc<DevSlack>>,
     /// The stand-in for Composio.
     pub composio: Option<Arc<DevComposio>>,
+    /// The stand-in for Discord.
+    pub discord: Option<Arc<DevDiscord>>,
+    /// The stand-in for Feishu.
+    pub feishu: Option<Arc<DevFeishu>>,
 }
 
 impl Gateway {
@@ -225,6 +231,12 @@ impl Front {
         }
         if let Some(composio) = self.machine.composio.as_ref().filter(|_| DevComposio::has(request.uri().path())) {
             return composio.answer(request.map(Body::new)).await;
+        }
+        if let Some(discord) = self.machine.discord.as_ref().filter(|_| DevDiscord::has(request.uri().path())) {
+            return discord.answer(&request.map(Body::new));
+        }
+        if let Some(feishu) = self.machine.feishu.as_ref().filter(|_| DevFeishu::has(request.uri().path())) {
+            return feishu.answer(request.map(Body::new)).await;
         }
         let Some(watcher) = &self.watcher else { return self.pass(request, client).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -10,6 +10,8 @@ pub mod database;
 mod deliveries;
 pub mod demo;
 pub mod dev_composio;
+pub mod dev_discord;
+pub mod dev_feishu;
 pub mod dev_slack;
 pub mod gateway;
 pub mod import;

@@ -124,6 +124,8 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         mailbox: Some(folder.join("mailbox")),
         dev_slack: arguments.demo,
         dev_composio: arguments.demo,
+        dev_discord: arguments.demo,
+        dev_feishu: arguments.demo,
         watcher,
         ..Options::new(settings)
     };

@@ -39,13 +39,17 @@ const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";
 /// What every start needs.
 const NEEDED: [&str; 5] =
     [ENCRYPTION_KEY, "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "SLACK_SIGNING_SECRET", "BETTER_AUTH_SECRET"];
+/// Bot token of the stand-in for Discord, which has the form of Discord's own tokens.
+const DISCORD_BOT_TOKEN: &str = "DEMO_DISCORD_BOT_TOKEN";
 /// What the demonstration needs besides.
-const NEEDED_BY_DEMO: [&str; 5] = [
+const NEEDED_BY_DEMO: [&str; 7] = [
     "DEMO_SLACK_SIGNING_SECRET",
     "DEMO_DELIVERY_SECRET",
     "DEMO_PASSWORD",
     "DEMO_SLACK_CLIENT_SECRET",
     "DEMO_COMPOSIO_API_KEY",
+    DISCORD_BOT_TOKEN,
+    "DEMO_FEISHU_APP_SECRET",
 ];
 /// The bits of a file's mode that let others in.
 const OTHERS: u32 = 0o077;

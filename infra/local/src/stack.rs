@@ -1,5 +1,7 @@
 //! Everything started together: database, queue, functions, gateway and relay.
 
+mod stand_ins;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -33,8 +35,6 @@ use crate::{
     background::Background,
     database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
-    dev_composio::DevComposio,
-    dev_slack::{CLIENT_ID, DevSlack},
     gateway::{Gateway, InvalidRoute, Limits, OwnPages, RoutingTable, Watcher},
     mailbox::Mailbox,
     queue::TableQueue,
@@ -48,6 +48,7 @@ pub const TABLE_PREFIX: &str = "portcullis-local-";
 pub const POOL_CIDRS: &str = "127.0.0.0/8";
 
 /// What a stack is started with.
+#[expect(clippy::struct_excessive_bools, reason = "each stand-in is started or not, whatever the others are")]
 pub struct Options {
     /// The port of 127.0.0.1 that it answers on; 0 for any that is free.
     pub port: u16,
@@ -69,6 +70,10 @@ pub struct Options {
     pub dev_slack: bool,
     /// Whether a stand-in for Composio answers at `/dev/composio`, unless the settings name a Composio.
     pub dev_composio: bool,
+    /// Whether a stand-in for Discord answers at `/dev/discord`, unless the settings name a Discord.
+    pub dev_discord: bool,
+    /// Whether a stand-in for Feishu answers at `/dev/feishu`, unless the settings name a Feishu.
+    pub dev_feishu: bool,
     /// Where metrics are written; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
     /// Where each answered request is told.
@@ -94,6 +99,8 @@ impl Options {
             mailbox: None,
             dev_slack: false,
             dev_composio: false,
+            dev_discord: false,
+            dev_feishu: false,
             metrics: None,
             watcher: None,
             patience: 1,
@@ -154,7 +161,7 @@ impl Stack {
     ///
     /// # Errors
     /// [`StackError`]; nothing of the stack then runs on.
-    pub async fn start(options: Options) -> Result<Self, StackError> {
+    pub async fn start(mut options: Options) -> Result<Self, StackError> {
         let port = options.port;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
         let listener = listener.map_err(|problem| StackError::Port { port, problem })?;
@@ -162,24 +169,8 @@ impl Stack {
         let table = RoutingTable::new(&template.routes)?;
         let (database, aws) = database(&options)?;
         let address = listener.local_addr().map_err(|problem| StackError::Port { port, problem })?;
-        let mut environment = with_defaults(options.environment, address);
-        let slack = dev_slack(&environment, address, &options.clock, &options.randomness).filter(|_| options.dev_slack);
-        if let Some(slack) = &slack {
-            let secret = slack.client_secret().clone();
-            let settings = [
-                ("SLACK_API_URL", slack.api_url().into()),
-                ("SLACK_CLIENT_ID", CLIENT_ID.into()),
-                ("SLACK_CLIENT_SECRET", secret),
-            ];
-            environment.extend(settings.map(|(name, value)| (name.to_owned(), value)));
-        }
-        let composio =
-            dev_composio(&environment, address, &options.clock, &options.randomness).filter(|_| options.dev_composio);
-        if let Some(composio) = &composio {
-            let settings =
-                [("COMPOSIO_API_URL", composio.api_url().into()), ("COMPOSIO_API_KEY", composio.key().clone())];
-            environment.extend(settings.map(|(name, value)| (name.to_owned(), value)));
-        }
+        let mut environment = with_defaults(std::mem::take(&mut options.environment), address);
+        let machine = stand_ins::start(&options, &mut environment, address);
         let client = portcullis_store::client_with(&aws, &ClientOptions::with_patience(options.patience));
         create_tables(&client, prefix_of(&environment), &template.tables).await?;
         let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
@@ -201,7 +192,7 @@ impl Stack {
         let lag = (!options.index_lag.is_zero()).then_some(lag);
         let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
         let limits = Limits::with_patience(options.patience);
-        let machine = OwnPages { mailbox: Some(mailbox), slack: slack.map(Arc::new), composio: composio.map(Arc::new) };
+        let machine = OwnPages { mailbox: Some(mailbox), ..machine };
         let gateway = Gateway::start(listener, table, functions, limits, options.watcher, machine)
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
@@ -276,36 +267,6 @@ fn with_defaults(
         environment.entry(name.to_owned()).or_insert_with(|| value.into());
     }
     environment
-}
-
-/// The stand-in for Slack; `None` where the settings name a Slack, or lack the secrets of its app.
-fn dev_slack(
-    environment: &BTreeMap<String, SecretString>,
-    address: SocketAddr,
-    clock: &Arc<dyn Clock>,
-    randomness: &Arc<dyn Randomness>,
-) -> Option<DevSlack> {
-    if ["SLACK_API_URL", "SLACK_CLIENT_ID"].iter().any(|name| environment.contains_key(*name)) {
-        return None;
-    }
-    let signing_secret = environment.get("SLACK_SIGNING_SECRET")?.clone();
-    let client_secret = environment.get("DEMO_SLACK_CLIENT_SECRET")?.clone();
-    let (clock, randomness) = (Arc::clone(clock), Arc::clone(randomness));
-    Some(DevSlack::new(&format!("http://{address}"), signing_secret, client_secret, clock, randomness))
-}
-
-/// The stand-in for Composio; `None` where the settings name a Composio, or a key of one.
-fn dev_composio(
-    environment: &BTreeMap<String, SecretString>,
-    address: SocketAddr,
-    clock: &Arc<dyn Clock>,
-    randomness: &Arc<dyn Randomness>,
-) -> Option<DevComposio> {
-    if ["COMPOSIO_API_URL", "COMPOSIO_API_KEY"].iter().any(|name| environment.contains_key(*name)) {
-        return None;
-    }
-    let key = environment.get("DEMO_COMPOSIO_API_KEY")?.clone();
-    Some(DevComposio::new(&format!("http://{address}"), key, Arc::clone(clock), Arc::clone(randomness)))
 }
 
 fn prefix_of(environment: &BTreeMap<String, SecretString>) -> &str {

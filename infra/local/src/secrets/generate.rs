@@ -12,7 +12,8 @@ use portcullis_crypto::Randomness;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::Settings;
+use super::{DISCORD_BOT_TOKEN, Settings};
+use crate::dev_discord;
 
 /// 256 bits, as 64 hex digits: what an encryption key must be, and long enough for any token.
 const SECRET_LENGTH: usize = 32;
@@ -20,6 +21,9 @@ const SECRET_LENGTH: usize = 32;
 /// A new secret for each of these names.
 pub(super) fn secrets(names: &[&str], randomness: &dyn Randomness) -> Settings {
     let secret = |name: &&str| {
+        if *name == DISCORD_BOT_TOKEN {
+            return ((*name).to_owned(), dev_discord::new_token(randomness));
+        }
         let mut bytes = Zeroizing::new([0; SECRET_LENGTH]);
         randomness.fill(&mut *bytes);
         ((*name).to_owned(), hex::encode(*bytes).into())

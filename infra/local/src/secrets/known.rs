@@ -1,12 +1,14 @@
 //! The known settings, and the closest one to a misspelt name.
 
 /// Every setting that a function or this program reads.
-const KNOWN: [&str; 41] = [
+const KNOWN: [&str; 43] = [
     "AWS_REGION",
     "COMMIT_HASH",
     "DEAD_LETTER_QUEUE_URL",
     "DEMO_COMPOSIO_API_KEY",
     "DEMO_DELIVERY_SECRET",
+    "DEMO_DISCORD_BOT_TOKEN",
+    "DEMO_FEISHU_APP_SECRET",
     "DEMO_PASSWORD",
     "DEMO_SLACK_CLIENT_SECRET",
     "DEMO_SLACK_SIGNING_SECRET",
