@@ -159,10 +159,83 @@ class Channel:
         return time.monotonic() - began
 
 
+class FeishuChannel:
+    """A Feishu app, and the events that Feishu sends for it."""
+
+    def __init__(self, number):
+        self.app, self.bot = f"cli_0app{number}", f"ou_0bot{number}"
+        self.app_secret = secrets.token_hex(16)
+
+    def post(self, account, kind, event, encrypt_key=None):
+        """Posts an event to an account's webhook server, and returns the status of the answer.
+
+        The signature is SHA-256 over timestamp, nonce, encrypt key and raw body. The body is not encrypted, which the plugin
+        accepts also when it has an encrypt key.
+        """
+        now = time.time()
+        header = {"event_id": secrets.token_hex(16), "event_type": kind, "create_time": str(int(now * 1000))}
+        header |= {"token": account["verificationToken"], "app_id": self.app, "tenant_key": "a-tenant"}
+        body = json.dumps({"schema": "2.0", "header": header, "event": event}).encode()
+        timestamp, nonce = str(int(now)), secrets.token_hex(8)
+        signed = (timestamp + nonce + (encrypt_key or account["encryptKey"])).encode() + body
+        headers = {
+            "content-type": "application/json",
+            "x-lark-request-timestamp": timestamp,
+            "x-lark-request-nonce": nonce,
+            "x-lark-signature": hashlib.sha256(signed).hexdigest(),
+        }
+        # The configured host may be 0.0.0.0.
+        url = f"http://127.0.0.1:{account['webhookPort']}{account['webhookPath']}"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def message(self, chat, kind, text, *, person, mentions=False, root=None, thread=None):
+        """Event body of type `im.message.receive_v1`. `kind` is the chat's type: `p2p` or `group`."""
+        ids = {"open_id": person, "union_id": person.replace("ou_", "on_", 1), "user_id": None}
+        message = {
+            "message_id": "om_" + secrets.token_hex(16),
+            "create_time": str(int(time.time() * 1000)),
+            "chat_id": chat,
+            "chat_type": kind,
+            "message_type": "text",
+            "content": json.dumps({"text": f"@_user_1 {text}" if mentions else text}),
+        }
+        if mentions:
+            bot = {"open_id": self.bot, "union_id": "on_bot", "user_id": None}
+            message["mentions"] = [{"key": "@_user_1", "id": bot, "name": "bot", "tenant_key": "a-tenant"}]
+        if root:
+            message |= {"root_id": root, "parent_id": root}
+        if thread:
+            message["thread_id"] = thread
+        return {"sender": {"sender_id": ids, "sender_type": "user", "tenant_key": "a-tenant"}, "message": message}
+
+    def press(self, chat, message, value, *, person):
+        """Event body of type `card.action.trigger`, for a pressed button of a card."""
+        return {
+            "operator": {"open_id": person, "union_id": "on_person", "user_id": "person", "tenant_key": "a-tenant"},
+            "token": "c-" + secrets.token_hex(16),
+            "action": {"tag": "button", "value": value},
+            "host": "im_message",
+            "context": {"open_message_id": message, "open_chat_id": chat},
+        }
+
+
+class DiscordChannel:
+    """A Discord bot."""
+
+    def __init__(self, number):
+        self.bot = f"10000000000000000{number}"
+        self.token = f"not-a-real-token-{secrets.token_hex(8)}"
+
+
 class Pool:
     """A pool's machine: a folder, a sidecar, and the OpenClaw that it starts."""
 
-    def __init__(self, stack, name, scratch, openclaw, node, sidecar, slack_url, user):
+    def __init__(self, stack, name, scratch, openclaw, node, sidecar, settings, user):
+        # `settings` are environment variables of the gateway alone. `openclaw plugins install` must reach the real registry.
         self.stack, self.name, self.sidecar_program, self.user = stack, name, sidecar, user
         self.port = free_port()
         self.folder = scratch / name
@@ -172,9 +245,11 @@ class Pool:
         self.own_folder(self.state)
         self.own_folder(self.folder / "tmp")
         self.wrapper = self.folder / "openclaw-under-test"
+        exports = " ".join(f'{name}="{value}"' for name, value in settings.items())
         self.wrapper.write_text(
             "#!/bin/sh\n"
-            f'export SLACK_API_URL="{slack_url}" PATH="{node.parent}:$PATH"\n'
+            f'export PATH="{node.parent}:$PATH"\n'
+            f'[ "$1" != gateway ] || export {exports}\n'
             f'exec "{node}" "{openclaw}" "$@"\n'
         )
         self.wrapper.chmod(0o755)
@@ -211,13 +286,17 @@ class Pool:
             environment["PORTCULLIS_CHILD_USER"] = self.user
         return environment
 
-    def prepare(self, plugins):
-        """Has the sidecar install the Slack plugin. What it installed once is kept in a folder, and laid in place."""
+    def prepare(self, plugins, others):
+        """Has the sidecar install the Slack plugin. What it installed once is kept in a folder, and laid in place.
+
+        The other plugins are copied from the folder that they were installed into.
+        """
         installed = self.state / "npm"
-        if plugins.exists():
-            shutil.copytree(plugins, installed, symlinks=True)
-            if self.user:
-                subprocess.run(["chown", "-R", f"{self.user}:", installed], check=True)
+        for folder in (plugins, others):
+            if folder.exists():
+                shutil.copytree(folder, installed, symlinks=True, dirs_exist_ok=True)
+        if self.user:
+            subprocess.run(["chown", "-R", f"{self.user}:", installed], check=True)
         with self.log.open("a") as log:
             command = [self.sidecar_program, "prepare", "slack", "--", *self.command]
             done = subprocess.run(command, env=self.environment(), stderr=log, stdout=log, stdin=subprocess.DEVNULL)
@@ -226,6 +305,8 @@ class Pool:
             kept = plugins.with_name(plugins.name + ".new")
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(installed, kept, symlinks=True)
+            for other in (others / "projects").iterdir():
+                shutil.rmtree(kept / "projects" / other.name)
             if self.user:
                 subprocess.run(["chown", "-R", "0:0", kept], check=True)
             kept.rename(plugins)
@@ -245,6 +326,11 @@ class Pool:
             command = [self.sidecar_program, "--", *self.command]
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             self.process = subprocess.Popen(command, env=self.environment(), start_new_session=True, **streams)
+
+    def accounts(self, platform):
+        """Accounts of a platform in the configuration that the sidecar has written."""
+        config = json.loads((self.state / "openclaw.json").read_text())
+        return config["channels"].get(platform, {}).get("accounts", {})
 
     def lines(self):
         """The sidecar's log lines, in order."""

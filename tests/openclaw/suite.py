@@ -17,8 +17,8 @@ import unittest
 from datetime import datetime
 from pathlib import Path
 
-from pool import Channel, Pool, Stack, eventually
-from stand_ins import Model, Slack
+from pool import Channel, DiscordChannel, FeishuChannel, Pool, Stack, eventually
+from stand_ins import Discord, Feishu, Model, Slack
 
 MODEL = "a-model"
 CHILD_USER = "openclaw-under-test"
@@ -45,8 +45,7 @@ class Story(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        stack, sidecar, openclaw, node, plugins = (Path(path) for path in FILES)
-        cls.plugins = plugins
+        stack, sidecar, openclaw, node, *cls.plugins = (Path(path) for path in FILES)
         cls.scratch = Path(tempfile.mkdtemp(prefix="portcullis-openclaw-", dir="/var/tmp"))
         cls.addClassCleanup(cls.clean_up)
         # OpenClaw's user goes through it into what is its own.
@@ -61,7 +60,13 @@ class Story(unittest.TestCase):
         settings = {"SLACK_API_URL": cls.slack.url, "LITELLM_BASE_URL": cls.model.url, "LITELLM_API_KEY": cls.model.key}
         cls.stack = Stack(stack, settings, cls.scratch / "stack.txt")
         cls.addClassCleanup(cls.stack.end)
-        cls.pool = Pool(cls.stack, "pool-1", cls.scratch, openclaw, node, sidecar, cls.slack.url, user)
+        feishu, discord = cls.other_channels = FeishuChannel(1), DiscordChannel(1)
+        cls.feishu = Feishu({feishu.app: (feishu.app_secret, feishu.bot)}, cls.scratch)
+        cls.addClassCleanup(cls.feishu.end)
+        cls.discord = Discord({discord.token: discord.bot}, cls.scratch / "discord.txt")
+        cls.addClassCleanup(cls.discord.end)
+        urls = {"SLACK_API_URL": cls.slack.url, "DISCORD_API_URL": cls.discord.url, **cls.feishu.environment}
+        cls.pool = Pool(cls.stack, "pool-1", cls.scratch, openclaw, node, sidecar, urls, user)
         cls.addClassCleanup(cls.pool.end)
         cls.pool.register()
         cls.stack.order("bot", bot="bot-1", pool="pool-1", model=MODEL)
@@ -115,7 +120,7 @@ class Story(unittest.TestCase):
 
 class TheWholeWay(Story):
     def test_the_sidecar_installs_the_plugin(self):
-        self.pool.prepare(self.plugins)
+        self.pool.prepare(*self.plugins)
         self.assertTrue(self.pool.told("the pool is prepared"))
 
     def test_a_configuration_that_openclaw_refuses_is_told(self):
@@ -155,10 +160,79 @@ class TheWholeWay(Story):
 
     def test_sessions_have_the_same_keys_on_both_sides(self):
         ours = set(self.stack.order("sessions")["keys"])
-        listed = json.loads(self.pool.run_openclaw("sessions", "--all-agents", "--json", "--limit", "all"))
-        theirs = {session["key"] for session in listed["sessions"] if ":slack:" in session["key"]}
+        theirs = {key for key in self.session_keys() if ":slack:" in key}
         self.assertEqual(ours, theirs)
         self.assertEqual(len(ours), 4, ours)
+
+    def test_a_direct_message_in_feishu_is_answered(self):
+        self.answers_in_feishu("oc_direct1", "p2p", "direct:ou_person1")
+
+    def test_a_mention_in_a_feishu_group_is_answered(self):
+        reply = self.answers_in_feishu("oc_group1", "group", "group:oc_group1", mentions=True)
+        self.assertTrue(reply["path"].endswith("/reply"), reply)
+
+    def test_a_mention_in_a_thread_of_a_feishu_group_is_answered_in_the_thread(self):
+        thread = {"root": "om_root1", "thread": "omt_thread1"}
+        reply = self.answers_in_feishu("oc_group2", "group", "group:oc_group2", mentions=True, **thread)
+        self.assertTrue(reply["arguments"].get("reply_in_thread"), reply)
+
+    def test_a_pressed_button_of_a_feishu_card_reaches_the_model(self):
+        account, (channel, _), wanted = self.account("feishu"), self.other_channels, mark()
+        event = channel.press("oc_direct1", "om_card1", {"text": f"What about {wanted}?"}, person="ou_person1")
+        self.assertEqual(channel.post(account, "card.action.trigger", event), 200)
+        self.assertTrue(self.feishu.wait_for(lambda: self.feishu.posts(wanted), 120))
+        self.assertTrue(self.model.asked(wanted))
+
+    def test_a_feishu_event_that_another_key_signed_is_refused(self):
+        account, (channel, _) = self.account("feishu"), self.other_channels
+        event = channel.message("oc_direct1", "p2p", "What?", person="ou_person1")
+        self.assertEqual(channel.post(account, "im.message.receive_v1", event, encrypt_key="another"), 401)
+
+    def test_messages_in_discord_are_answered(self):
+        self.account("discord")
+        _, channel = self.other_channels
+        connected = self.discord.wait_for(lambda: channel.bot in self.discord.sessions, 120)
+        self.assertTrue(connected, "OpenClaw has not connected to Discord's gateway")
+        guild, text, thread, direct = (f"20000000000000000{number}" for number in range(4))
+        self.discord.channels = {
+            text: (Discord.TEXT, guild, None),
+            thread: (Discord.THREAD, guild, text),
+            direct: (Discord.DIRECT, None, None),
+        }
+        # A thread has a session of its own, keyed like a channel. Direct messages share a session per sender.
+        keys = {text: f"channel:{text}", thread: f"channel:{thread}", direct: f"direct:{Discord.PERSON}"}
+        for place, key in keys.items():
+            wanted = mark()
+            self.discord.send(channel.bot, place, f"What about {wanted}?")
+            self.assertTrue(self.discord.wait_for(lambda: self.discord.posts(wanted), 120), f"no answer in {place}")
+            self.assertEqual(self.discord.posts(wanted)[0]["path"], f"channels/{place}/messages")
+            self.assertIn(f"agent:bot-1:discord:{key}", self.session_keys())
+
+    def test_openclaw_opens_https_tunnels_to_feishu_alone(self):
+        self.assertLessEqual(set(self.feishu.hosts), {f"{Feishu.HOST}:443"})
+
+    def account(self, platform):
+        """First account of a platform in the pool's configuration. Skips the test when there is none."""
+        accounts = list(self.pool.accounts(platform).values())
+        return accounts[0] if accounts else self.skipTest(f"the configuration has no account of {platform}")
+
+    def answers_in_feishu(self, chat, kind, key, **facts):
+        """Sends a message in Feishu, checks its answer and its session's key, and returns the answer."""
+        account, (channel, _), wanted = self.account("feishu"), self.other_channels, mark()
+        event = channel.message(chat, kind, f"What about {wanted}?", person="ou_person1", **facts)
+        self.assertEqual(channel.post(account, "im.message.receive_v1", event), 200)
+        posts = self.feishu.wait_for(lambda: self.feishu.posts(wanted), 120)
+        self.assertTrue(posts, f"no answer in {chat}; paths that Feishu was asked: "
+                        f"{sorted({call['path'] for call in self.feishu.calls})}")
+        self.assertEqual(posts[0]["app"], channel.app)
+        self.assertIn(posts[0]["path"], ("im/v1/messages", f"im/v1/messages/{event['message']['message_id']}/reply"))
+        self.assertIn(f"agent:bot-1:feishu:{key}", self.session_keys())
+        return posts[0]
+
+    def session_keys(self):
+        """Keys of OpenClaw's sessions."""
+        listed = json.loads(self.pool.run_openclaw("sessions", "--all-agents", "--json", "--limit", "all"))
+        return {session["key"] for session in listed["sessions"]}
 
     def test_a_new_bot_token_arrives_without_a_restart(self):
         pid = self.the_same_openclaw()
@@ -284,7 +358,7 @@ class Result(unittest.TextTestResult):
 
 
 FAILED, FIGURES = [], []
-VERSION, *FILES = sys.argv[1:7]
+VERSION, *FILES = sys.argv[1:8]
 
 if __name__ == "__main__":
     # In the order in which they stand here: each goes on where the one before it ended.
