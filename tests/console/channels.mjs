@@ -38,6 +38,62 @@ test("a workspace is connected by hand and disconnected", async () => {
     await person.leaves();
 });
 
+test("Discord is connected with the token of an application", async () => {
+    const person = await Person.registered(address("discord"), "/#/channels");
+    await makeBot(person, "One", "one");
+    await person.open("/#/channels");
+    await person.page.locator("summary ::-p-text(Connect Discord instead)").click();
+    await person.write("Application ID", "12345");
+    await person.write("Discord bot token", "bad-token-of-discord");
+    await person.click("Connect Discord");
+    await person.sees("An application ID has 17 to 20 digits and nothing else.");
+    await person.write("Application ID", "12345678901234567");
+    await person.click("Connect Discord");
+    await person.sees("Discord does not accept this bot token");
+    await person.isAccessible("discord");
+    await person.screenshot("connect-discord");
+    await person.write("Discord bot token", "token-of-12345678901234567");
+    await person.click("Connect Discord");
+    await person.sees("discord-12345678901234567");
+    const [channel] = (await person.request("GET", "/v1/channels")).channels;
+    assert.deepEqual([channel.channelType, channel.status], ["discord", "connected"]);
+    await person.leaves();
+});
+
+test("Feishu is connected by either way, and by webhook the addresses are shown", async () => {
+    const person = await Person.registered(address("feishu"), "/#/channels");
+    await makeBot(person, "One", "one");
+    await person.open("/#/channels");
+    await person.page.locator("summary ::-p-text(Connect Feishu instead)").click();
+    await person.write("Feishu App ID", "cli_a1b2c3d4");
+    await person.write("App Secret", "bad-secret-of-feishu");
+    await person.misses("Verification Token");
+    await person.click("Connect Feishu");
+    await person.sees("Feishu does not accept this app id and secret");
+    await person.write("App Secret", "a-secret-of-feishu");
+    await person.page.select("[name=connectionMode]", "webhook");
+    await person.click("Connect Feishu");
+    await person.sees("is required for events by webhook");
+    await person.isAccessible("feishu");
+    await person.screenshot("connect-feishu");
+    await person.write("Verification Token", "a-verification-token");
+    await person.click("Connect Feishu");
+    await person.focuses("Addresses for Feishu");
+    const [channel] = (await person.request("GET", "/v1/channels")).channels;
+    assert.deepEqual([channel.channelType, channel.connectionMode], ["feishu", "webhook"]);
+    assert.equal(await person.value("Request URL of events"), `${base}/api/feishu/events/${channel.id}`);
+    assert.equal(await person.value("Request URL of callbacks"), `${base}/api/feishu/card-action/${channel.id}`);
+    // What Feishu does when the address is entered.
+    const check = { type: "url_verification", token: "a-verification-token", challenge: "c-1" };
+    const answer = await fetch(await person.value("Request URL of events"), {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(check),
+    });
+    assert.deepEqual(await answer.json(), { challenge: "c-1" });
+    await person.leaves();
+});
+
 test("“Add to Slack” leads to the address that the server gives", async () => {
     const person = await Person.registered(address("oauth"));
     await makeBot(person, "One", "one");

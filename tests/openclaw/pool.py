@@ -160,24 +160,47 @@ class Channel:
 
 
 class FeishuChannel:
-    """A Feishu app, and the events that Feishu sends for it."""
+    """A connected Feishu app without an encrypt key, and the events that Feishu sends for it."""
 
-    def __init__(self, number):
+    def __init__(self, stack, number, bot):
+        self.stack, self.of = stack, bot
         self.app, self.bot = f"cli_0app{number}", f"ou_0bot{number}"
-        self.app_secret = secrets.token_hex(16)
+        self.app_secret, self.verification_token = secrets.token_hex(16), secrets.token_hex(16)
+        # The port of the pool's webhook server follows from the ids: runs side by side take different ones.
+        self.channel = f"feishu-{secrets.token_hex(4)}"
 
-    def post(self, account, kind, event, encrypt_key=None):
-        """Posts an event to an account's webhook server, and returns the status of the answer.
+    def connect(self):
+        self.stack.order(
+            "feishu",
+            channel=self.channel,
+            bot=self.of,
+            app=self.app,
+            botUser=self.bot,
+            appSecret=self.app_secret,
+            verificationToken=self.verification_token,
+        )
 
-        The signature is SHA-256 over timestamp, nonce, encrypt key and raw body. The body is not encrypted, which the plugin
-        accepts also when it has an encrypt key.
-        """
+    def send(self, kind, event):
+        """Sends an event as Feishu does."""
+        path = "card-action" if kind == "card.action.trigger" else "events"
+        body = json.dumps(self.envelope(kind, event, self.verification_token)).encode()
+        status, answer = self.stack.request("POST", f"/api/feishu/{path}", body)
+        assert status == 200, f"the event got {status}: {answer}"
+
+    def envelope(self, kind, event, token):
         now = time.time()
         header = {"event_id": secrets.token_hex(16), "event_type": kind, "create_time": str(int(now * 1000))}
-        header |= {"token": account["verificationToken"], "app_id": self.app, "tenant_key": "a-tenant"}
-        body = json.dumps({"schema": "2.0", "header": header, "event": event}).encode()
-        timestamp, nonce = str(int(now)), secrets.token_hex(8)
-        signed = (timestamp + nonce + (encrypt_key or account["encryptKey"])).encode() + body
+        header |= {"token": token, "app_id": self.app, "tenant_key": "a-tenant"}
+        return {"schema": "2.0", "header": header, "event": event}
+
+    def forge(self, account, kind, event):
+        """Posts an event to the pool's webhook server itself, signed with another key. Returns the status of the answer.
+
+        The signature is SHA-256 over timestamp, nonce, encrypt key and raw body.
+        """
+        body = json.dumps(self.envelope(kind, event, account["verificationToken"])).encode()
+        timestamp, nonce = str(int(time.time())), secrets.token_hex(8)
+        signed = (timestamp + nonce + secrets.token_hex(32)).encode() + body
         headers = {
             "content-type": "application/json",
             "x-lark-request-timestamp": timestamp,
@@ -224,11 +247,17 @@ class FeishuChannel:
 
 
 class DiscordChannel:
-    """A Discord bot."""
+    """A connected Discord bot."""
 
-    def __init__(self, number):
+    def __init__(self, stack, number, bot):
+        self.stack, self.of = stack, bot
         self.bot = f"10000000000000000{number}"
         self.token = f"not-a-real-token-{secrets.token_hex(8)}"
+
+    def connect(self):
+        self.stack.order(
+            "discord", channel="channel-discord", bot=self.of, app=self.bot, botUser=self.bot, token=self.token
+        )
 
 
 class Pool:

@@ -60,7 +60,8 @@ class Story(unittest.TestCase):
         settings = {"SLACK_API_URL": cls.slack.url, "LITELLM_BASE_URL": cls.model.url, "LITELLM_API_KEY": cls.model.key}
         cls.stack = Stack(stack, settings, cls.scratch / "stack.txt")
         cls.addClassCleanup(cls.stack.end)
-        feishu, discord = cls.other_channels = FeishuChannel(1), DiscordChannel(1)
+        feishu, discord = FeishuChannel(cls.stack, 1, "bot-1"), DiscordChannel(cls.stack, 1, "bot-1")
+        cls.other_channels = feishu, discord
         cls.feishu = Feishu({feishu.app: (feishu.app_secret, feishu.bot)}, cls.scratch)
         cls.addClassCleanup(cls.feishu.end)
         cls.discord = Discord({discord.token: discord.bot}, cls.scratch / "discord.txt")
@@ -74,6 +75,8 @@ class Story(unittest.TestCase):
         for token in cls.tokens:
             cls.slack.apps[token] = (cls.channel.team, cls.channel.app, cls.channel.bot_user)
         cls.channel.connect(cls.tokens[0])
+        feishu.connect()
+        discord.connect()
         cls.expected = []
 
     @classmethod
@@ -177,19 +180,18 @@ class TheWholeWay(Story):
         self.assertTrue(reply["arguments"].get("reply_in_thread"), reply)
 
     def test_a_pressed_button_of_a_feishu_card_reaches_the_model(self):
-        account, (channel, _), wanted = self.account("feishu"), self.other_channels, mark()
+        (channel, _), wanted = self.other_channels, mark()
         event = channel.press("oc_direct1", "om_card1", {"text": f"What about {wanted}?"}, person="ou_person1")
-        self.assertEqual(channel.post(account, "card.action.trigger", event), 200)
+        channel.send("card.action.trigger", event)
         self.assertTrue(self.feishu.wait_for(lambda: self.feishu.posts(wanted), 120))
         self.assertTrue(self.model.asked(wanted))
 
     def test_a_feishu_event_that_another_key_signed_is_refused(self):
-        account, (channel, _) = self.account("feishu"), self.other_channels
+        (account,), (channel, _) = self.pool.accounts("feishu").values(), self.other_channels
         event = channel.message("oc_direct1", "p2p", "What?", person="ou_person1")
-        self.assertEqual(channel.post(account, "im.message.receive_v1", event, encrypt_key="another"), 401)
+        self.assertEqual(channel.forge(account, "im.message.receive_v1", event), 401)
 
     def test_messages_in_discord_are_answered(self):
-        self.account("discord")
         _, channel = self.other_channels
         connected = self.discord.wait_for(lambda: channel.bot in self.discord.sessions, 120)
         self.assertTrue(connected, "OpenClaw has not connected to Discord's gateway")
@@ -211,22 +213,19 @@ class TheWholeWay(Story):
     def test_openclaw_opens_https_tunnels_to_feishu_alone(self):
         self.assertLessEqual(set(self.feishu.hosts), {f"{Feishu.HOST}:443"})
 
-    def account(self, platform):
-        """First account of a platform in the pool's configuration. Skips the test when there is none."""
-        accounts = list(self.pool.accounts(platform).values())
-        return accounts[0] if accounts else self.skipTest(f"the configuration has no account of {platform}")
-
     def answers_in_feishu(self, chat, kind, key, **facts):
         """Sends a message in Feishu, checks its answer and its session's key, and returns the answer."""
-        account, (channel, _), wanted = self.account("feishu"), self.other_channels, mark()
+        (channel, _), wanted = self.other_channels, mark()
         event = channel.message(chat, kind, f"What about {wanted}?", person="ou_person1", **facts)
-        self.assertEqual(channel.post(account, "im.message.receive_v1", event), 200)
+        channel.send("im.message.receive_v1", event)
         posts = self.feishu.wait_for(lambda: self.feishu.posts(wanted), 120)
         self.assertTrue(posts, f"no answer in {chat}; paths that Feishu was asked: "
                         f"{sorted({call['path'] for call in self.feishu.calls})}")
         self.assertEqual(posts[0]["app"], channel.app)
         self.assertIn(posts[0]["path"], ("im/v1/messages", f"im/v1/messages/{event['message']['message_id']}/reply"))
-        self.assertIn(f"agent:bot-1:feishu:{key}", self.session_keys())
+        key = f"agent:bot-1:feishu:{key}"
+        self.assertIn(key, self.session_keys())
+        self.assertIn(key, self.stack.order("sessions")["keys"])
         return posts[0]
 
     def session_keys(self):

@@ -72,8 +72,10 @@ impl Settings {
             skill_token: random_hex(24),
             slack_signing_secret: random_hex(16),
             session_secret: random_hex(32),
-            // Nobody listens there: no test reaches Slack.
-            others: BTreeMap::from([("SLACK_API_URL".to_owned(), "http://127.0.0.1:9/api/".to_owned())]),
+            // Nobody listens there: no test reaches a platform.
+            others: ["SLACK_API_URL", "DISCORD_API_URL", "FEISHU_API_URL"]
+                .map(|name| (name.to_owned(), "http://127.0.0.1:9/api/".to_owned()))
+                .into(),
             data: None,
             database: None,
             patience: UNHURRIED,

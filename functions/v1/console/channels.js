@@ -2,6 +2,8 @@
 
 import * as api from "./api.js";
 import { fact } from "./bots.js";
+import { connectDiscord } from "./connect_discord.js";
+import { connectFeishu, feishuAddresses } from "./connect_feishu.js";
 import { connectSlack, eventAddress } from "./connect_slack.js";
 import { announce, h, timeOf } from "./dom.js";
 import { ask } from "./form.js";
@@ -41,6 +43,8 @@ function render({ bots, list }, again) {
             { class: list.length ? "more" : "empty wide" },
             h("h2", {}, list.length ? "Connect another workspace" : "Connect Slack"),
             connectSlack({ bots, connected: () => again() }),
+            connectDiscord({ bots, connected: () => again() }),
+            connectFeishu({ bots, connected: () => again() }),
         ),
     ];
 }
@@ -78,6 +82,7 @@ function card(channel, bot, again) {
             fact("Connected", timeOf(channel.createdAt, ago(channel.createdAt))),
         ),
         bot && channel.channelType === "slack" && eventAddress(channel),
+        bot && channel.channelType === "feishu" && channel.connectionMode === "webhook" && feishuAddresses(channel),
         h("div", { class: "actions" }, remove),
     ];
 }

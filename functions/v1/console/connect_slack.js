@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 import { announce, freshId, h, outwardLink, replace } from "./dom.js";
-import { form } from "./form.js";
-import { actionButton } from "./parts.js";
+import { botField, form } from "./form.js";
+import { actionButton, copyable } from "./parts.js";
 import { webUrl } from "./words.js";
 
 /** Whether this server has answered that it has no Slack app of its own. */
@@ -97,12 +97,7 @@ function botPicker(bots) {
 
 function handForm(bots, connected) {
     const fields = [
-        bots.length > 1 && {
-            name: "botId",
-            label: "Bot that answers there",
-            type: "select",
-            options: bots.map((bot) => [bot.id, bot.name]),
-        },
+        botField(bots),
         {
             name: "botToken",
             label: "Bot token",
@@ -197,48 +192,6 @@ export function eventAddress(channel) {
         ),
         copyable("Request URL", address, false).element,
     );
-}
-
-/** A text to copy: it can be selected, and a button copies it where the browser allows that. */
-function copyable(label, text, isLong) {
-    const id = freshId("copy");
-    const attributes = {
-        id,
-        readOnly: true,
-        value: text,
-        spellcheck: "false",
-        class: "copy-text",
-        onfocus: (event) => event.target.select(),
-    };
-    const box = isLong ? h("textarea", { ...attributes, rows: 5 }) : h("input", { type: "text", ...attributes });
-    const button = h(
-        "button",
-        {
-            type: "button",
-            "aria-label": `Copy: ${label}`,
-            async onclick() {
-                try {
-                    await navigator.clipboard.writeText(box.value);
-                    announce("Copied.");
-                } catch {
-                    box.focus();
-                    announce("Your browser does not let this page copy. The text is selected: copy it with the keyboard.");
-                }
-            },
-        },
-        "Copy",
-    );
-    return {
-        element: h(
-            "div",
-            { class: "field copy" },
-            h("label", { for: id }, label),
-            h("div", { class: "with-show" }, box, button),
-        ),
-        change(value) {
-            box.value = value;
-        },
-    };
 }
 
 /**

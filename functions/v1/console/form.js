@@ -286,3 +286,15 @@ export function ask(options) {
         (input ?? cancel).focus();
     });
 }
+
+/** The field that picks one of several bots for a channel; `false` where there is only one. */
+export function botField(bots) {
+    return (
+        bots.length > 1 && {
+            name: "botId",
+            label: "Bot that answers there",
+            type: "select",
+            options: bots.map((bot) => [bot.id, bot.name]),
+        }
+    );
+}

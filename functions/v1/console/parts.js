@@ -236,3 +236,45 @@ export function filteredList({ signal, query, path, source, key, noun, item, whe
 
     return place;
 }
+
+/** A text to copy: it can be selected, and a button copies it where the browser allows that. */
+export function copyable(label, text, isLong) {
+    const id = freshId("copy");
+    const attributes = {
+        id,
+        readOnly: true,
+        value: text,
+        spellcheck: "false",
+        class: "copy-text",
+        onfocus: (event) => event.target.select(),
+    };
+    const box = isLong ? h("textarea", { ...attributes, rows: 5 }) : h("input", { type: "text", ...attributes });
+    const button = h(
+        "button",
+        {
+            type: "button",
+            "aria-label": `Copy: ${label}`,
+            async onclick() {
+                try {
+                    await navigator.clipboard.writeText(box.value);
+                    announce("Copied.");
+                } catch {
+                    box.focus();
+                    announce("Your browser does not let this page copy. The text is selected: copy it with the keyboard.");
+                }
+            },
+        },
+        "Copy",
+    );
+    return {
+        element: h(
+            "div",
+            { class: "field copy" },
+            h("label", { for: id }, label),
+            h("div", { class: "with-show" }, box, button),
+        ),
+        change(value) {
+            box.value = value;
+        },
+    };
+}

@@ -171,7 +171,8 @@ export function readinessOf(channel, readiness, bot) {
         return say(
             "bad",
             "Not working",
-            reason(readiness).trim() || "Slack does not accept its token any more. Connect it again to replace the token.",
+            reason(readiness).trim() ||
+                `${channelTypeOf(channel.channelType)} does not accept its token any more. Connect it again to replace the token.`,
         );
     }
     if (bot?.status === "paused") {

@@ -10,12 +10,14 @@ macro_rules! file {
 }
 
 /// Files that the page loads.
-const FILES: [(&str, &str); 20] = [
+const FILES: [(&str, &str); 22] = [
     file!("account.js"),
     file!("api.js"),
     file!("artifacts.js"),
     file!("bots.js"),
     file!("channels.js"),
+    file!("connect_discord.js"),
+    file!("connect_feishu.js"),
     file!("connect_slack.js"),
     file!("console.css"),
     file!("conversations.js"),

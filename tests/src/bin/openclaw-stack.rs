@@ -11,12 +11,15 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::{Options, Stack, stack::TABLE_PREFIX};
+use portcullis_auth::FeishuSecrets;
 use portcullis_runtime::{
     Platform,
     logging::{self, Format, LineSink},
     settings::SettingsReader,
 };
-use portcullis_store::{BotReach, BotStatus, NewBot, NewSlackChannel, SigningSource, Store, Table};
+use portcullis_store::{
+    BotReach, BotStatus, NewBot, NewDiscordChannel, NewFeishuChannel, NewSlackChannel, SigningSource, Store, Table,
+};
 use portcullis_tests::child::{Orders, Ready};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -41,6 +44,17 @@ enum Order {
         bot_token: SecretString,
         signing_secret: SecretString,
         delivery_secret: SecretString,
+    },
+    /// Connects a Discord application to a bot.
+    Discord { channel: String, bot: String, app: String, bot_user: String, token: SecretString },
+    /// Connects a Feishu app, whose events come by webhook, to a bot.
+    Feishu {
+        channel: String,
+        bot: String,
+        app: String,
+        bot_user: String,
+        app_secret: SecretString,
+        verification_token: SecretString,
     },
     /// Lists the keys of all sessions.
     Sessions,
@@ -120,6 +134,32 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
                 bot_token: Some(bot_token.into()),
                 signing: SigningSource::Own(signing_secret),
                 delivery_secret: Some(delivery_secret),
+            };
+            let channel = store.connect_channel(BotReach::Any, channel).await?;
+            Ok(json!({ "account": channel.account_id }))
+        }
+        Order::Discord { channel, bot, app, bot_user, token } => {
+            let channel = NewDiscordChannel {
+                id: channel.parse()?,
+                bot: bot.parse()?,
+                app_id: app.parse()?,
+                guild_id: None,
+                guild_name: None,
+                bot_user_id: bot_user,
+                bot_token: token,
+            };
+            let channel = store.connect_channel(BotReach::Any, channel).await?;
+            Ok(json!({ "account": channel.account_id }))
+        }
+        Order::Feishu { channel, bot, app, bot_user, app_secret, verification_token } => {
+            let channel = NewFeishuChannel {
+                id: channel.parse()?,
+                bot: bot.parse()?,
+                app_id: app.parse()?,
+                app_name: None,
+                bot_user_id: Some(bot_user),
+                app_secret,
+                webhook: Some(FeishuSecrets::new(verification_token, None)),
             };
             let channel = store.connect_channel(BotReach::Any, channel).await?;
             Ok(json!({ "account": channel.account_id }))
