@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { address, base, launch, Person, quit } from "./browser.mjs";
+import { address, asPool, base, launch, Person, quit } from "./browser.mjs";
+import { makeBot, registerPool } from "./seed.mjs";
 
 before(launch);
 after(quit);
@@ -92,6 +93,22 @@ test("an account is connected with a key, of which only the end is shown", async
     await cardSays(person, "SendGrid", "Disconnected");
     await person.misses("ends in 9876");
     assert.equal((await integrationOf(person, "sendgrid")).credentialHints, undefined);
+    await person.leaves();
+});
+
+test("what the operator does not allow is said and cannot be connected", async () => {
+    await registerPool();
+    const person = await Person.registered(address("policy"));
+    await makeBot(person, "Bot", "bot");
+    await asPool("PUT", "pools/pool-1/tool-policy", { allow: ["gmail", "GITHUB_CREATE_ISSUE"] });
+    await person.open(PAGE);
+    await cardSays(person, "Notion", "Your operator does not allow your bots to use this.");
+    await cardSays(person, "GitHub", "Your operator allows your bots only a part of this.");
+    assert.equal(await person.page.$("button[aria-label='Connect: Notion']"), null);
+    assert.notEqual(await person.page.$("button[aria-label='Connect: Gmail']"), null);
+    await person.isAccessible("policy");
+    await person.screenshot("integration-policy");
+    await asPool("PUT", "pools/pool-1/tool-policy", { deny: [] });
     await person.leaves();
 });
 

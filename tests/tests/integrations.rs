@@ -44,7 +44,8 @@ async fn bot(person: &Person<'_>) -> String {
 /// The caller's integration with a toolkit, as the list has it.
 async fn integration(person: &Person<'_>, slug: &str) -> Value {
     let list = person.v1(Method::GET, "/integrations", Value::Null).await.json();
-    let found = list["integrations"].as_array().unwrap().iter().find(|one| one["toolkit"]["slug"] == slug);
+    let all = list["integrations"].as_array().unwrap_or_else(|| panic!("{list}"));
+    let found = all.iter().find(|one| one["toolkit"]["slug"] == slug);
     found.cloned().unwrap_or(Value::Null)
 }
 

@@ -39,7 +39,7 @@
 //! | get-session: nobody's · somebody's · extended once a day | 0 · 2 |
 //! | list-sessions · sign-out | 3 |
 //! | sign-up: the first of an hour | 4 |
-//! | GET integrations; composio/execute | 2 |
+//! | GET integrations (3 once a minute); composio/execute | 2 |
 //! | POST integrations/connect · its refresh · DELETE | 3 · 3 · 5 |
 //! | composio/execute with a person's own keys | 3 |
 //! | health, and whatever is not authenticated | 0 |
@@ -60,7 +60,7 @@ use portcullis_store::{BotReach, BotToken, NewSlackChannel, SigningSource};
 use portcullis_tests::{
     Fault, FaultProxy, Faulty, Person, StandInLiteLlm, StandInSlack, System, seed, slack,
     slack_api::{Refresh, Saying},
-    system::{Settings, eventually, send},
+    system::{INDEX_LAG, Settings, eventually, send},
 };
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -509,7 +509,9 @@ async fn accounts_at_third_parties_take_few_rounds() {
     seed::set(&system, portcullis_store::Table::Pools, "pool-1", "lastSeenAt", &now).await;
     let ada = Person::new(&system, "ada@example.com").registered("correct horse battery").await;
     let bot = ada.v1(Method::POST, "/bots", json!({ "name": "One", "modelId": "a-model" })).await.json()["id"].clone();
+    system.clock.advance(INDEX_LAG.unsigned_abs());
     let list = || ada.request(Method::GET, "/v1/integrations");
+    assert_eq!(told(&system, list()).await, (200, 3), "the policy of the bot's pool is read once a minute");
     assert_eq!(told(&system, list()).await, (200, 2));
     let connect = |body: Value| ada.request(Method::POST, "/v1/integrations/connect").json(&body);
     let begun = send(connect(json!({ "toolkitSlug": "gmail" }))).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_auth::{ChannelId, Clock, SigningSecret};
 use portcullis_store::{Channel, Store, StoreError};
 
-use crate::{body::Installation, cache::LookUps};
+use crate::{body::Installation, look_ups::LookUps};
 
 /// A connected channel, and the secret that its own app's requests are signed with; none for the platform's app.
 #[derive(Debug)]

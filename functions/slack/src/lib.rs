@@ -6,7 +6,6 @@
 //! pool; it is the only one that reads the platforms' signing secrets.
 
 mod body;
-mod cache;
 mod channels;
 mod events;
 mod feishu;
@@ -15,6 +14,7 @@ mod identity;
 mod invocation_body;
 mod invocations;
 mod lenient;
+mod look_ups;
 mod queueing;
 mod verify;
 
@@ -24,7 +24,9 @@ use axum::{Router, routing};
 use portcullis_auth::Clock;
 use portcullis_crypto::Domain;
 use portcullis_runtime::{
-    Platform, front, lambda,
+    Platform,
+    cache::Cache,
+    front, lambda,
     metrics::Metrics,
     queue::{DEDUPLICATION_WINDOW, EventQueue},
     settings::{SettingsError, SettingsReader},
@@ -33,7 +35,6 @@ use portcullis_runtime::{
 use portcullis_store::{Store, Table};
 
 use crate::{
-    cache::Cache,
     channels::Channels,
     feishu::{FeishuChannels, FeishuDoor, FeishuGate, FeishuVerifier},
     verify::{Door, Gate, Verifier},

@@ -43,16 +43,21 @@ const STATES = {
     disconnected: ["idle", "Disconnected"],
 };
 
+/** Tone, words and next step of a toolkit that the operator keeps from every bot of the person's. */
+const NOT_ALLOWED = ["idle", "Not allowed", "Your operator does not allow your bots to use this."];
+
 function card(integration, again) {
-    const { toolkit, status } = integration;
+    const { toolkit, status, operatorAllows } = integration;
     const isForAll = toolkit.authScheme === "api_key_global";
-    const [tone, words, next] = isForAll ? ["good", "Ready", "Everyone can use it."] : (STATES[status] ?? ["idle", status]);
+    const ready = isForAll ? ["good", "Ready", "Everyone can use it."] : (STATES[status] ?? ["idle", status]);
+    const [tone, words, next] = operatorAllows === "nothing" ? NOT_ALLOWED : ready;
     const place = h("div", { class: "place" });
     const facts = status === "active" && !isForAll ? factsOf(integration) : [];
     return [
         h("div", { class: "card-head" }, h("h3", {}, toolkit.displayName), pill(tone, words)),
         toolkit.description && h("p", {}, toolkit.description),
         next && h("p", { class: "hint" }, next),
+        operatorAllows === "some" && h("p", { class: "hint" }, "Your operator allows your bots only a part of this."),
         facts.length > 0 && h("p", { class: "row-facts" }, facts),
         !isForAll && h("div", { class: "actions" }, actions(integration, place, again)),
         place,
@@ -70,10 +75,10 @@ function factsOf({ toolkit, connectedAt, credentialHints }) {
 }
 
 function actions(integration, place, again) {
-    const { status } = integration;
+    const { status, operatorAllows } = integration;
     const isActive = status === "active";
     return [
-        !isActive && connectButton(integration, place, again),
+        !isActive && operatorAllows !== "nothing" && connectButton(integration, place, again),
         status === "initiated" && checkButton(integration, place, again),
         (isActive || status === "expired") && disconnectButton(integration, again),
     ];

@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub(crate) mod delete;
 pub(crate) mod list;
 pub(crate) mod open_link;
+pub(crate) mod policies;
 pub(crate) mod refresh;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use portcullis_auth::UserId;
 use portcullis_crypto::Digest;
 use portcullis_runtime::{ApiError, openapi, params};
 use portcullis_store::{self as store, IntegrationError, IntegrationSource, IntegrationStatus, NewConnection};
-use portcullis_toolkits::{AuthField, AuthScheme, Catalogue, FieldType, Toolkit, ToolkitSlug};
+use portcullis_toolkits::{AuthField, AuthScheme, Catalogue, FieldType, Permission, Toolkit, ToolkitSlug};
 use portcullis_upstream::{ComposioError, ComposioKey, composio_user};
 use serde::Serialize;
 use url::Url;
@@ -95,6 +96,19 @@ pub(crate) struct Integration {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<openapi::IntegrationSource>)]
     source: Option<IntegrationSource>,
+    /// Absent where the caller's bots may use all of it, and in answers that are about one integration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator_allows: Option<OperatorAllows>,
+}
+
+/// Part of a toolkit that the operator lets the caller's bots use.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OperatorAllows {
+    /// Some of its actions, or all of them to some bots.
+    Some,
+    /// Nothing.
+    Nothing,
 }
 
 impl From<&AuthField> for AuthFieldView {
@@ -137,7 +151,18 @@ impl Integration {
             credential_hints: known.map(|known| known.hints.clone()).unwrap_or_default(),
             return_to: known.and_then(|known| known.return_to.clone()),
             source: known.and_then(|known| known.source),
+            operator_allows: None,
         }
+    }
+
+    /// The integration with what the operator lets the caller's bots use of it.
+    fn permitted(mut self, permission: Permission) -> Self {
+        self.operator_allows = match permission {
+            Permission::All => None,
+            Permission::Some => Some(OperatorAllows::Some),
+            Permission::None => Some(OperatorAllows::Nothing),
+        };
+        self
     }
 
     /// An integration whose toolkit may have left the catalogue since.

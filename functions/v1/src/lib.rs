@@ -34,6 +34,7 @@ use portcullis_upstream::{BaseUrl, Composio, Discord, Feishu, LiteLlm, Slack};
 use serde::Serialize;
 
 use channels::slack::CALLBACK_PATH;
+use integrations::policies::{PolicyCache, policy_cache};
 use models::Models;
 
 /// How long an answer may take: longer than the store's own time-outs and retries and two calls to Slack take, shorter than API
@@ -53,6 +54,7 @@ struct App {
     lite_llm: Rotating<LiteLlmAccess>,
     composio_access: Rotating<ComposioAccess>,
     models: Models,
+    policies: PolicyCache,
     slack: Slack,
     discord: Discord,
     feishu: Feishu,
@@ -129,6 +131,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             lite_llm: lite_llm?,
             composio_access: composio?,
             models: Models::new(LiteLlm::default()),
+            policies: policy_cache(),
             slack: slack?,
             discord: discord?,
             feishu: feishu?,

@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod aws;
+pub mod cache;
 pub mod causes;
 mod cors;
 pub mod documents;

@@ -6,7 +6,8 @@ use portcullis_toolkits::{Catalogue, ToolPolicy, ToolkitChange, ToolkitSlug};
 
 use crate::{
     PoolError, Store, StoreError, Table,
-    attribute::{SCHEMA, attributes, names, schema, text, time},
+    attribute::{Item, SCHEMA, attributes, names, schema, text, time},
+    batch::RowKey,
     error::CallError,
     row::Row,
     store::built,
@@ -91,11 +92,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn tool_policy(&self, pool: &PoolId) -> Result<ToolPolicy, StoreError> {
-        let Some(item) = self.get_row(TABLE, [("scope", text(scope_of(pool))), ("name", text(POLICY))]).await? else {
-            return Ok(ToolPolicy::default());
-        };
-        let row = Row::new(TABLE, &item)?;
-        serde_json::from_str(row.text("value")?).map_err(|_| row.malformed("value"))
+        policy_of(self.get_row(TABLE, [("scope", text(scope_of(pool))), ("name", text(POLICY))]).await?)
+    }
+
+    /// Policies of pools, in their order: one call for each hundred, side by side.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn tool_policies(&self, pools: &[PoolId]) -> Result<Vec<ToolPolicy>, StoreError> {
+        let keys: Vec<_> = pools.iter().map(|pool| RowKey::new(TABLE, [scope_of(pool).as_str(), POLICY])).collect();
+        self.get_rows(&keys).await?.into_iter().map(policy_of).collect()
     }
 
     /// Keeps what a pool may use, on the condition that the pool is there.
@@ -127,6 +133,12 @@ impl Store {
             Err(CallError::Store(error)) => Err(error.into()),
         }
     }
+}
+
+fn policy_of(item: Option<Item>) -> Result<ToolPolicy, StoreError> {
+    let Some(item) = item else { return Ok(ToolPolicy::default()) };
+    let row = Row::new(TABLE, &item)?;
+    serde_json::from_str(row.text("value")?).map_err(|_| row.malformed("value"))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -15,7 +15,7 @@ pub use action::{Action, InvalidAction};
 pub use card::AuthCard;
 pub use catalogue::{Catalogue, Resolved};
 pub use credentials::{CredentialProblem, Credentials, MAXIMUM_CREDENTIAL_BYTES, hint};
-pub use policy::{InvalidRule, MAXIMUM_RULES, Rule, ToolPolicy};
+pub use policy::{InvalidRule, MAXIMUM_RULES, Permission, Rule, ToolPolicy};
 pub use toolkit::{
     AuthField, AuthScheme, FieldType, IncompleteToolkit, InvalidToolkitSlug, Toolkit, ToolkitChange, ToolkitSlug,
 };

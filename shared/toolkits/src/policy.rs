@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Resolved, ToolkitSlug};
+use crate::{Action, Catalogue, Resolved, ToolkitSlug};
 
 /// Most rules of either list.
 pub const MAXIMUM_RULES: usize = 200;
@@ -68,6 +68,17 @@ impl Rule {
     }
 }
 
+/// How much of a toolkit a policy lets a pool use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Every action.
+    All,
+    /// Some actions.
+    Some,
+    /// No action.
+    None,
+}
+
 /// Toolkits and actions that a pool may use, and those that it may not. What both lists name is denied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,12 +98,32 @@ impl ToolPolicy {
         let is_in = |rules: &[Rule]| rules.iter().any(|rule| rule.names(action, asked));
         self.allow.as_deref().is_none_or(is_in) && !is_in(&self.deny)
     }
+
+    /// How much of a toolkit may be used.
+    #[must_use]
+    pub fn permission(&self, toolkit: &ToolkitSlug, catalogue: &Catalogue) -> Permission {
+        let is_of_toolkit = |rule: &Rule| match rule {
+            Rule::Toolkit(slug) => slug == toolkit,
+            Rule::Action(action) => catalogue.resolve(action).is_some_and(|resolved| resolved.toolkit.slug == *toolkit),
+        };
+        let whole = Rule::Toolkit(toolkit.clone());
+        let denied: Vec<_> = self.deny.iter().filter(|rule| is_of_toolkit(rule)).collect();
+        let allowed: Option<Vec<_>> =
+            self.allow.as_ref().map(|rules| rules.iter().filter(|rule| is_of_toolkit(rule)).collect());
+        match allowed {
+            _ if denied.contains(&&whole) => Permission::None,
+            None if denied.is_empty() => Permission::All,
+            None => Permission::Some,
+            Some(allowed) if allowed.iter().all(|rule| denied.contains(rule)) => Permission::None,
+            Some(allowed) if allowed.contains(&&whole) && denied.is_empty() => Permission::All,
+            Some(_) => Permission::Some,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Catalogue;
 
     fn policy(allow: Option<&[&str]>, deny: &[&str]) -> ToolPolicy {
         let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
@@ -103,6 +134,28 @@ mod tests {
         let catalogue = Catalogue::with([]);
         let action: Action = action.parse().unwrap();
         policy.allows(&catalogue.resolve(&action).unwrap(), &action)
+    }
+
+    #[test]
+    fn the_permission_of_a_toolkit_is_what_its_rules_leave() {
+        let catalogue = Catalogue::with([]);
+        for (allow, deny, permission) in [
+            (None, &[][..], Permission::All),
+            (None, &["gmail"], Permission::None),
+            (None, &["gmail:*", "GMAIL_SEND_EMAIL"], Permission::None),
+            (None, &["GMAIL_SEND_EMAIL"], Permission::Some),
+            (None, &["github", "GITHUB_CREATE_ISSUE"], Permission::All),
+            (Some(&[][..]), &[], Permission::None),
+            (Some(&["github"]), &[], Permission::None),
+            (Some(&["gmail"]), &[], Permission::All),
+            (Some(&["gmail"]), &["gmail"], Permission::None),
+            (Some(&["gmail"]), &["GMAIL_SEND_EMAIL"], Permission::Some),
+            (Some(&["GMAIL_SEND_EMAIL"]), &[], Permission::Some),
+            (Some(&["GMAIL_SEND_EMAIL"]), &["GMAIL_SEND_EMAIL"], Permission::None),
+        ] {
+            let policy = policy(allow, deny);
+            assert_eq!(policy.permission(&"gmail".parse().unwrap(), &catalogue), permission, "{policy:?}");
+        }
     }
 
     #[test]

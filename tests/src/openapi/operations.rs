@@ -425,6 +425,7 @@ pub const PROPERTIES: &[(&str, &str, &str)] = &[
     ("appSecret", "The secret of the Feishu app.", r#""not-a-real-app-secret""#),
     ("connectionMode", "Whether the platform posts events here, or the bot's pool opens a connection.", r#""webhook""#),
     ("encryptKey", "The encrypt key of the Feishu app, where it has one.", r#""not-a-real-encrypt-key""#),
+    ("operatorAllows", "What of the toolkit the operator lets the caller's bots use; absent where it is all.", r#""some""#),
     ("guildId", "The id of a Discord guild.", r#""1234567890123456789""#),
     ("guildName", "The name of the guild.", r#""A guild""#),
     ("verificationToken", "The token that the Feishu app's events carry.", r#""not-a-verification-token""#),

@@ -1,6 +1,8 @@
 //! An operator switches toolkits off, adds some, and restricts a pool to some.
 
-use portcullis_tests::send;
+use std::time::Duration;
+
+use portcullis_tests::{Person, seed, send, system::INDEX_LAG};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -38,6 +40,34 @@ async fn a_pool_is_restricted_before_composio_is_called() {
     let unknown = system.internal(Method::PUT, "/api/internal/pools/no-pool/tool-policy").json(&json!({ "deny": [] }));
     assert_eq!(send(unknown).await.status, 404);
     assert_eq!(send(system.internal(Method::GET, "/api/internal/pools/no-pool/tool-policy")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_person_sees_what_the_operator_allows() {
+    let (system, _composio) = started().await;
+    let (ada, eve) = (person(&system, "ada@example.com").await, person(&system, "eve@example.com").await);
+    bot(&ada).await;
+    let policy = json!({ "allow": ["gmail", "GITHUB_CREATE_ISSUE", "slack"], "deny": ["GMAIL_DELETE_MESSAGE"] });
+    let path = "/api/internal/pools/pool-1/tool-policy";
+    assert_eq!(send(system.internal(Method::PUT, path).json(&policy)).await.status, 200);
+    system.clock.advance(INDEX_LAG.unsigned_abs());
+    let allowed = async |person: &Person<'_>, slug: &str| integration(person, slug).await["operatorAllows"].clone();
+    let some = json!("some");
+    let expected = [("gmail", &some), ("github", &some), ("slack", &Value::Null), ("notion", &json!("nothing"))];
+    for (slug, expected) in expected {
+        assert_eq!(allowed(&ada, slug).await, *expected, "{slug}");
+        assert_eq!(allowed(&eve, slug).await, Value::Null, "without a bot nothing is restricted");
+    }
+    // A bot in another pool may use all of it.
+    seed::pool(&system, "pool-2", None).await;
+    let other = json!({ "name": "Two", "slug": "two", "modelId": "a-model", "poolId": "pool-2" });
+    assert_eq!(ada.v1(Method::POST, "/bots", other).await.status, 200);
+    system.clock.advance(INDEX_LAG.unsigned_abs());
+    assert_eq!(allowed(&ada, "notion").await, some);
+    // A change is seen after a minute.
+    assert_eq!(send(system.internal(Method::PUT, path).json(&json!({ "deny": [] }))).await.status, 200);
+    system.clock.advance(Duration::from_mins(1));
+    assert_eq!(allowed(&ada, "notion").await, Value::Null);
 }
 
 #[tokio::test]

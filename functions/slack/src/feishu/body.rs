@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::lenient::{Object, Text, are_bounded, object, string};
 
@@ -192,23 +192,73 @@ impl<'a> Body<'a> {
     }
 
     /// An older card's action in the newer form, which is the one that OpenClaw reads.
-    pub fn newer_card(&self, app: &str, event_id: &str) -> String {
-        json!({
-            "schema": "2.0",
-            "header": {
-                "event_id": event_id, "event_type": "card.action.trigger", "app_id": app, "tenant_key": self.tenant_key,
-                "token": "",
+    pub fn newer_card(&self, app: &str, event_id: &str) -> serde_json::Result<String> {
+        // Structs, since a JSON value would not hold every number that an action may have.
+        serde_json::to_string(&NewerCard {
+            schema: "2.0",
+            header: NewerHeader {
+                event_id,
+                event_type: "card.action.trigger",
+                app_id: app,
+                tenant_key: self.tenant_key.as_deref(),
+                token: "",
             },
-            "event": {
-                "operator": { "tenant_key": self.tenant_key, "user_id": self.user_id, "open_id": self.open_id },
-                "token": self.token,
-                "action": self.action,
-                "host": "im_message",
-                "context": { "open_message_id": self.open_message_id, "open_chat_id": self.open_chat_id },
+            event: NewerAction {
+                operator: Operator {
+                    tenant_key: self.tenant_key.as_deref(),
+                    user_id: self.user_id.as_deref(),
+                    open_id: self.open_id.as_deref(),
+                },
+                token: self.token.as_deref(),
+                action: self.action,
+                host: "im_message",
+                context: Place {
+                    open_message_id: self.open_message_id.as_deref(),
+                    open_chat_id: self.open_chat_id.as_deref(),
+                },
             },
         })
-        .to_string()
     }
+}
+
+/// `card.action.trigger`, as Feishu sends it for a newer card.
+#[derive(Serialize)]
+struct NewerCard<'a> {
+    schema: &'a str,
+    header: NewerHeader<'a>,
+    event: NewerAction<'a>,
+}
+
+#[derive(Serialize)]
+struct NewerHeader<'a> {
+    event_id: &'a str,
+    event_type: &'a str,
+    app_id: &'a str,
+    tenant_key: Option<&'a str>,
+    token: &'a str,
+}
+
+#[derive(Serialize)]
+struct NewerAction<'a> {
+    operator: Operator<'a>,
+    token: Option<&'a str>,
+    action: Option<&'a RawValue>,
+    host: &'a str,
+    context: Place<'a>,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Feishu's")]
+struct Operator<'a> {
+    tenant_key: Option<&'a str>,
+    user_id: Option<&'a str>,
+    open_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Place<'a> {
+    open_message_id: Option<&'a str>,
+    open_chat_id: Option<&'a str>,
 }
 
 /// A body without the verification token, which stays here: whoever has it could forge the app's events.
@@ -273,7 +323,7 @@ mod tests {
         let body = Body::parse(older).unwrap();
         assert!(body.is_older_card());
         assert_eq!((body.verification_token(), body.chat()), (None, Some("oc_1")));
-        let newer = body.newer_card("cli_1", "id");
+        let newer = body.newer_card("cli_1", "id").unwrap();
         let read = Body::parse(&newer).unwrap();
         assert!(!read.is_older_card());
         assert_eq!((read.event_id(), read.chat(), read.app()), (Some("id"), Some("oc_1"), Some("cli_1")));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_auth::{ChannelId, Clock, FeishuSecrets};
 use portcullis_store::{Channel, ChatPlatform, PlatformId, Store, StoreError};
 
-use crate::cache::LookUps;
+use crate::look_ups::LookUps;
 
 /// A channel that takes events by webhook, and the secrets that verify them.
 #[derive(Debug)]

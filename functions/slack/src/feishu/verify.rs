@@ -132,9 +132,9 @@ impl FeishuVerifier {
             let id = Digest::of_parts(&[b"card", known.channel.id.as_str().as_bytes(), &raw]).to_hex();
             body.newer_card(known.channel.app_id.as_str(), &id)
         } else {
-            let bare = without_verification_token(text);
-            bare.map_err(|_| malformed("The body is not the JSON object that Feishu sends"))?
+            without_verification_token(text)
         };
+        let delivered = delivered.map_err(|_| malformed("The body is not the JSON object that Feishu sends"))?;
         let kind = if door == FeishuDoor::CardActions { EventKind::Invocation } else { EventKind::Event };
         Ok(FeishuVerified::Event(Box::new(identify(&known.channel, &body, delivered, kind))))
     }

@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use portcullis_store::IntegrationStatus;
 use serde::Serialize;
 
-use super::Integration;
+use super::{Integration, policies::permission};
 use crate::App;
 
 /// The integrations, in the catalogue's order. A toolkit that is switched off or removed is there only where the caller has
@@ -25,11 +25,14 @@ pub(crate) struct Response {
     responses((status = 200, body = Response), openapi::Refusals),
 )]
 pub(crate) async fn handle(State(app): State<Arc<App>>, caller: User) -> Result<Json<Response>, ApiError> {
-    let (catalogue, known) = tokio::try_join!(app.store.catalogue(), app.store.integrations_of(&caller.id))?;
+    let (catalogue, known, bots) =
+        tokio::try_join!(app.store.catalogue(), app.store.integrations_of(&caller.id), app.store.bots_of(&caller.id))?;
+    let policies = app.policies_of(&bots).await?;
     let shown = catalogue.in_order().into_iter().filter_map(|toolkit| {
         let known = known.iter().find(|known| known.toolkit == toolkit.slug);
         let is_connected = known.is_some_and(|known| known.status == IntegrationStatus::Active);
-        (toolkit.enabled || is_connected).then(|| Integration::new(toolkit, known))
+        let permission = permission(&policies, &toolkit.slug, &catalogue);
+        (toolkit.enabled || is_connected).then(|| Integration::new(toolkit, known).permitted(permission))
     });
     let removed = known
         .iter()

@@ -1,14 +1,8 @@
 //! A bounded in-memory cache with a fixed TTL.
 
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, hash::Hash, sync::Mutex, time::Duration};
 
 use jiff::Timestamp;
-use portcullis_store::StoreError;
 
 /// A bounded map whose entries expire. Strangers choose some of the keys, so it must not grow with what they send.
 pub struct Cache<K, V> {
@@ -18,10 +12,13 @@ pub struct Cache<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
+    /// An empty cache of at most `capacity` entries, each of which lives for `lifetime`.
+    #[must_use]
     pub fn new(capacity: usize, lifetime: Duration) -> Self {
         Self { entries: Mutex::new(HashMap::new()), capacity, lifetime }
     }
 
+    /// The value of a key, unless it has expired.
     pub fn get(&self, key: &K, now: Timestamp) -> Option<V> {
         let entries = self.lock();
         entries.get(key).filter(|(_, ends)| now < *ends).map(|(value, _)| value.clone())
@@ -43,46 +40,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, (V, Timestamp)>> {
         // No code that can panic runs under the lock, and a cache has no invariant that a panic could break.
         self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-/// How long a channel is remembered: how long a change of it may take to be seen.
-const KNOWN_FOR: Duration = Duration::from_mins(1);
-/// How long it is remembered that there is no such channel: short, since somebody may be connecting it now.
-const UNKNOWN_FOR: Duration = Duration::from_secs(10);
-/// The most of each that is remembered.
-const CAPACITY: usize = 10_000;
-
-/// Channels that were lately looked up, found or not.
-pub struct LookUps<K, V> {
-    known: Cache<K, Arc<V>>,
-    unknown: Cache<K, ()>,
-}
-
-impl<K: Eq + Hash, V> LookUps<K, V> {
-    pub fn new() -> Self {
-        Self { known: Cache::new(CAPACITY, KNOWN_FOR), unknown: Cache::new(CAPACITY, UNKNOWN_FOR) }
-    }
-
-    /// The value of a key: what is remembered, else what `read` finds.
-    pub async fn find(
-        &self,
-        key: K,
-        now: Timestamp,
-        read: impl AsyncFnOnce() -> Result<Option<V>, StoreError>,
-    ) -> Result<Option<Arc<V>>, StoreError> {
-        if let Some(known) = self.known.get(&key, now) {
-            return Ok(Some(known));
-        }
-        if self.unknown.get(&key, now).is_some() {
-            return Ok(None);
-        }
-        let found = read().await?.map(Arc::new);
-        match &found {
-            Some(known) => self.known.insert(key, Arc::clone(known), now),
-            None => self.unknown.insert(key, (), now),
-        }
-        Ok(found)
     }
 }
 
