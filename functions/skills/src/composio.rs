@@ -1,4 +1,4 @@
-//! `/api/internal/composio/*`: what skills do with people's accounts at third parties.
+//! `/api/internal/composio/*`: people's accounts at third parties, used by skills.
 //!
 //! The bot's owner decides whose account is used; a skill never sees a credential of it. Whether the pool may do it at all is decided
 //! before Composio is called.

@@ -213,7 +213,13 @@ impl App {
             source: begun.source,
             return_to: begun.return_to,
         };
-        let integration = self.store.begin_connection(&new).await.map_err(refuse)?;
+        let (integration, replaced) = self.store.begin_connection(&new).await.map_err(refuse)?;
+        // No row names it any more: without this it would stay at Composio for good.
+        if let Some(account) = replaced
+            && let Err(error) = self.composio.end_account(&key, &account).await
+        {
+            tracing::warn!(%error, account, toolkit = %begun.toolkit, "a replaced account is still there at Composio");
+        }
         Ok((link.url, integration))
     }
 }

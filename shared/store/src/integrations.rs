@@ -212,16 +212,7 @@ impl Store {
             .key_condition_expression(condition)
             .set_expression_attribute_names(names(&[condition]))
             .expression_attribute_values(":user", text(user));
-        let (mut rows, mut start) = (Vec::new(), None);
-        loop {
-            let page = request.clone().set_exclusive_start_key(start);
-            let page = self.call(|| page.clone().send()).await?;
-            rows.extend(page.items.unwrap_or_default());
-            start = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(rows);
-            }
-        }
+        self.query_all(request).await
     }
 
     /// A person's integration with a toolkit, without what may be shown of its keys: one call, consistent.

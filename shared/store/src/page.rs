@@ -1,5 +1,6 @@
 //! Pages of lists. A list decides nothing, so that it may be eventually consistent.
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use portcullis_auth::BotId;
 
@@ -102,6 +103,20 @@ impl Window {
 }
 
 impl Store {
+    /// All rows of a query, page by page: one call for each 1 MiB.
+    pub(crate) async fn query_all(&self, query: QueryFluentBuilder) -> Result<Vec<Item>, StoreError> {
+        let (mut rows, mut start) = (Vec::new(), None);
+        loop {
+            let page = query.clone().set_exclusive_start_key(start);
+            let page = self.call(|| page.clone().send()).await?;
+            rows.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
+
     /// The newest rows of these bots, at most [`MAXIMUM_LISTED_A_BOT`] of each: one call a bot, side by side, and more where
     /// they exceed 1 MiB.
     pub(crate) async fn newest_rows(&self, table: Table, bots: &[BotId]) -> Result<Vec<Item>, StoreError> {

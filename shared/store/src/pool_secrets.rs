@@ -88,17 +88,7 @@ impl Store {
             .set_expression_attribute_names(attribute::names(&[condition, projection]))
             .expression_attribute_values(":pool", text(pool))
             .expression_attribute_values(":prefix", text(scope.prefix()));
-        let mut rows = Vec::new();
-        let mut start = None;
-        loop {
-            let page = request.clone().set_exclusive_start_key(start);
-            let page = self.call(|| page.clone().send()).await?;
-            rows.extend(page.items.unwrap_or_default());
-            start = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(rows);
-            }
-        }
+        self.query_all(request).await
     }
 }
 

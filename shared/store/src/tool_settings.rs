@@ -39,20 +39,13 @@ impl Store {
             .key_condition_expression(condition)
             .set_expression_attribute_names(names(&[condition]))
             .expression_attribute_values(":scope", text(CATALOGUE));
-        let (mut changes, mut start) = (Vec::<(ToolkitSlug, ToolkitChange)>::new(), None);
-        loop {
-            let page = request.clone().set_exclusive_start_key(start);
-            let page = self.call(|| page.clone().send()).await?;
-            for item in page.items.unwrap_or_default() {
-                let row = Row::new(TABLE, &item)?;
-                let change = serde_json::from_str(row.text("value")?).map_err(|_| row.malformed("value"))?;
-                changes.push((row.parsed("name")?, change));
-            }
-            start = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(Catalogue::with(changes.iter().map(|(slug, change)| (slug, change))));
-            }
+        let mut changes = Vec::<(ToolkitSlug, ToolkitChange)>::new();
+        for item in self.query_all(request).await? {
+            let row = Row::new(TABLE, &item)?;
+            let change = serde_json::from_str(row.text("value")?).map_err(|_| row.malformed("value"))?;
+            changes.push((row.parsed("name")?, change));
         }
+        Ok(Catalogue::with(changes.iter().map(|(slug, change)| (slug, change))))
     }
 
     /// Keeps an operator's change of a toolkit, in the place of an earlier one: one call.

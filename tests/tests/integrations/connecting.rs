@@ -1,7 +1,7 @@
 //! Connecting an account at its toolkit's page, with keys of one's own, and disconnecting it.
 
 use futures_util::future::join_all;
-use portcullis_tests::send;
+use portcullis_tests::{composio::Says, send, system::eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -99,6 +99,54 @@ async fn of_connections_and_refreshes_at_once_the_last_and_one_count() {
     decide(&begun.url, "allow").await;
     let eight = join_all((0..8).map(|_| refresh(&ada, &begun.id, &begun.cookie, json!({})))).await;
     assert!(eight.iter().all(|answer| answer.status == 200 && answer.json()["status"] == "active"), "{eight:?}");
+}
+
+#[tokio::test]
+async fn an_account_that_another_takes_the_place_of_is_ended_at_composio() {
+    let (system, composio) = started().await;
+    let ada = person(&system, "ada@example.com").await;
+    let accounts = async || composio.call(Method::GET, "connected_accounts").await["total_items"].clone();
+    // Never consented to, then refused, then expired.
+    begin(&ada, "gmail").await;
+    let begun = begin(&ada, "gmail").await;
+    assert_eq!(accounts().await, 1);
+    decide(&begun.url, "refuse").await;
+    assert_eq!(refresh(&ada, &begun.id, &begun.cookie, json!({})).await.json()["status"], "failed");
+    let id = connect(&ada, "gmail").await;
+    assert_eq!(accounts().await, 1);
+    let listed = composio.call(Method::GET, "connected_accounts?statuses=ACTIVE").await;
+    composio
+        .call(Method::POST, &format!("connected_accounts/{}/expire", listed["items"][0]["id"].as_str().unwrap()))
+        .await;
+    assert_eq!(refresh(&ada, &id, "x=1", json!({})).await.json()["status"], "expired");
+    connect(&ada, "gmail").await;
+    assert_eq!(accounts().await, 1);
+    // Where Composio does not end it, the new connection counts all the same.
+    composio.say(Method::DELETE, "connected_accounts/", Says::Status(500, "{}".to_owned(), None));
+    begin(&ada, "notion").await;
+    let begun = begin(&ada, "notion").await;
+    composio.be_well();
+    decide(&begun.url, "allow").await;
+    assert_eq!(refresh(&ada, &begun.id, &begun.cookie, json!({})).await.json()["status"], "active");
+    assert!(system.logs.all().iter().any(|line| line.contains("a replaced account is still there at Composio")));
+}
+
+#[tokio::test]
+async fn a_change_while_an_account_is_disconnected_does_not_leave_it_connected() {
+    let (system, composio) = started().await;
+    let ada = person(&system, "ada@example.com").await;
+    let id = connect(&ada, "gmail").await;
+    // Composio takes its time, and the account is found ended meanwhile.
+    composio.say(Method::DELETE, "connected_accounts/", Says::Late(std::time::Duration::from_millis(300)));
+    let path = format!("/integrations/{id}");
+    let delete = ada.v1(Method::DELETE, &path, Value::Null);
+    let refreshed = async {
+        eventually("the revocation", async || composio.calls(&Method::DELETE, "connected_accounts/") == 1).await;
+        refresh(&ada, &id, "x=1", json!({})).await
+    };
+    let (gone, _) = futures_util::future::join(delete, refreshed).await;
+    assert_eq!((gone.status.as_u16(), &gone.json()["status"]), (200, &json!("disconnected")), "{gone:?}");
+    assert_eq!(integration(&ada, "gmail").await["status"], "disconnected");
 }
 
 #[tokio::test]

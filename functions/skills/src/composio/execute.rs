@@ -1,6 +1,6 @@
 //! `POST /api/internal/composio/execute`: executes an action with the account of the bot's owner.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json as Answer, extract::State};
 use portcullis_auth::{BotId, PoolId, UserId};
@@ -13,7 +13,7 @@ use portcullis_runtime::{
 };
 use portcullis_store::{Integration, IntegrationError, IntegrationStatus, SecretName, StoreError};
 use portcullis_toolkits::{Action, AuthScheme, Credentials, Resolved, ToolPolicy};
-use portcullis_upstream::{ComposioError, ComposioKey, CustomConnection, Execution, composio_user};
+use portcullis_upstream::{ComposioError, ComposioKey, CustomConnection, EXECUTE_TIMEOUT, Execution, composio_user};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -23,6 +23,15 @@ use crate::App;
 
 /// Secret of a pool that wins over the installation's own project at Composio.
 const POOLS_OWN_KEY: &str = "COMPOSIO_API_KEY";
+
+/// Time for looking an action's version up.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
+
+// Half a second is left for the store.
+const _: () = assert!(
+    VERSION_TIMEOUT.as_millis() + EXECUTE_TIMEOUT.as_millis() + 500 <= crate::DEADLINE.as_millis(),
+    "the answer comes before the deadline"
+);
 
 /// Longest text of an error that a toolkit gave that is passed on, in characters.
 const MAXIMUM_ERROR_LENGTH: usize = 2_000;
@@ -162,7 +171,7 @@ impl App {
         let name = action.action();
         let version = match self.versions.get(&name, self.clock.now()) {
             Some(version) => version,
-            None => match self.composio.tool_version(&with.key, &name).await {
+            None => match self.look_version_up(&with.key, &name).await {
                 Ok(version) => {
                     self.versions.keep(name.clone(), version.clone(), self.clock.now());
                     version
@@ -197,6 +206,13 @@ impl App {
             }
             Err(error) => Err(refuse_composio(error)),
         }
+    }
+
+    /// The version of an action, as long as there is time: with the action's own time-out it must stay below the deadline, or an
+    /// action that has run would be answered as one that has not.
+    async fn look_version_up(&self, key: &ComposioKey, name: &str) -> Result<String, ComposioError> {
+        let looked_up = tokio::time::timeout(VERSION_TIMEOUT, self.composio.tool_version(key, name)).await;
+        looked_up.unwrap_or(Err(ComposioError::Unanswered("request_timeout")))
     }
 
     /// Composio does not find the account connected. A person's own is kept as expired and gets a link; keys of one's own stay, and

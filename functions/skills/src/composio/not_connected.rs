@@ -38,7 +38,7 @@ impl App {
         }
         let mut bytes = [0; LINK_BYTES];
         self.randomness.fill(&mut bytes);
-        let link = bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let link = hex::encode(bytes);
         let new_id = front::new_request_id(&*self.randomness);
         match self.store.keep_connect_link(user, &toolkit.slug, &new_id, connect_link_digest(&link)).await {
             Ok(()) => {

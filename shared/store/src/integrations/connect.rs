@@ -1,5 +1,7 @@
 //! Connecting an account: beginning, and making it active.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::Timestamp;
 use portcullis_auth::UserId;
@@ -34,6 +36,33 @@ pub struct NewConnection {
     pub source: IntegrationSource,
     /// Path of the front end to return to.
     pub return_to: Option<String>,
+}
+
+impl NewConnection {
+    /// The integration once this connection has begun, in the place of what was there.
+    fn begun(&self, before: Option<Integration>, now: Timestamp) -> Integration {
+        let (id, connected_at, links, revision) = match before {
+            Some(before) => (before.id, before.connected_at, before.links, before.revision + 1),
+            None => (self.id.clone(), None, Vec::new(), 1),
+        };
+        Integration {
+            id,
+            user: self.user.clone(),
+            toolkit: self.toolkit.clone(),
+            status: IntegrationStatus::Initiated,
+            account: Some(self.account.clone()),
+            source: Some(self.source),
+            return_to: self.return_to.clone(),
+            connected_at,
+            hints: BTreeMap::new(),
+            revoke_failed_at: None,
+            state: Some(self.state),
+            browser: Some(self.browser),
+            state_ends_at: Some(now.saturating_add(CONNECTION_LIFETIME).unwrap_or(Timestamp::MAX)),
+            links,
+            revision,
+        }
+    }
 }
 
 /// Proof that a browser began a connection.
@@ -73,11 +102,15 @@ impl Integration {
 }
 
 impl Store {
-    /// Keeps a connection that begins, in the place of one that was begun and never became active: one call.
+    /// Keeps a connection that begins, in the place of one that never became active or has ended: one call. Returns the
+    /// integration and the account that it had before, which is the caller's to end.
     ///
     /// # Errors
     /// [`IntegrationError::AlreadyActive`] and [`IntegrationError::Store`].
-    pub async fn begin_connection(&self, new: &NewConnection) -> Result<Integration, IntegrationError> {
+    pub async fn begin_connection(
+        &self,
+        new: &NewConnection,
+    ) -> Result<(Integration, Option<String>), IntegrationError> {
         let now = self.now();
         let mut update =
             "SET #schema = :schema, #id = if_not_exists(#id, :id), #status = :initiated, #account = :account, \
@@ -105,11 +138,28 @@ impl Store {
             }
             None => update.push_str(" REMOVE #returnTo, #revokeFailedAt, #hints"),
         }
-        self.change_integration(&new.user, &new.toolkit, &update, NOT_ACTIVE, values).await.map_err(|error| match error
-        {
-            IntegrationError::Changed => IntegrationError::AlreadyActive,
-            other => other,
-        })
+        let request = self
+            .client()
+            .update_item()
+            .table_name(self.table_name(TABLE))
+            .set_key(Some(key(&new.user, &new.toolkit)))
+            .set_expression_attribute_names(names(&[&update, NOT_ACTIVE]))
+            .update_expression(update)
+            .condition_expression(NOT_ACTIVE)
+            .set_expression_attribute_values(Some(values))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld);
+        let before = match self.call(|| request.clone().send()).await {
+            // Of a row that was not there, DynamoDB returns nothing and an emulator its key.
+            Ok(output) => output.attributes.filter(|item| item.contains_key("id")),
+            Err(CallError::Conditions(_)) => return Err(IntegrationError::AlreadyActive),
+            Err(CallError::Store(error)) => return Err(error.into()),
+        };
+        let before = match &before {
+            Some(item) => Some(Integration::from_item(None, item).await?),
+            None => None,
+        };
+        let replaced = before.as_ref().and_then(|before| before.account.clone());
+        Ok((new.begun(before, now), replaced.filter(|account| *account != new.account)))
     }
 
     /// Records how a connection ended, or that an active account's status is another one by now, on the condition that nothing has
@@ -157,8 +207,7 @@ impl Store {
             return Err(IntegrationError::AlreadyActive);
         }
         let id = known.as_ref().map_or(new_id, |known| known.id.as_str());
-        let hints: std::collections::BTreeMap<_, _> =
-            credentials.iter().map(|(field, value)| (field.as_str(), hint(value))).collect();
+        let hints: BTreeMap<_, _> = credentials.iter().map(|(field, value)| (field.as_str(), hint(value))).collect();
         let hints: SecretString = serde_json::to_string(&hints).unwrap_or_default().into();
         let update = "SET #schema = :schema, #id = if_not_exists(#id, :id), #status = :active, #source = :source, \
             #hints = :hints, #updatedAt = :now, #connectedAt = :now, #createdAt = if_not_exists(#createdAt, :now), \

@@ -46,9 +46,7 @@ impl Store {
             .key_condition_expression(condition)
             .set_expression_attribute_names(names(&[condition]))
             .expression_attribute_values(":integration", text(integration));
-        // A toolkit has at most ten fields of 8 KiB each, which is less than a page.
-        let page = self.call(|| request.clone().send()).await?;
-        Ok(page.items.unwrap_or_default())
+        self.query_all(request).await
     }
 
     /// The action that seals a key.

@@ -7,17 +7,36 @@ use super::{Integration, IntegrationError, IntegrationStatus, TABLE, connect::AS
 use crate::{
     Store, StoreError,
     attribute::{attributes, names, number, text, time},
+    backoff::Backoff,
     error::CallError,
     store::built,
 };
 
 impl Store {
-    /// Records that an account is disconnected, and deletes the person's keys, in one transaction, on the condition that nothing has
-    /// changed since the integration was read. To be called after the account was ended at its provider.
+    /// Records that an account is disconnected, and deletes the person's keys, in one transaction, as long as the integration has
+    /// the account that was read. To be called after the account was ended at its provider.
     ///
     /// # Errors
-    /// [`IntegrationError::Changed`] and [`IntegrationError::Store`].
+    /// [`IntegrationError::Changed`] where another account has taken its place, and [`IntegrationError::Store`].
     pub async fn disconnect_integration(&self, known: &Integration) -> Result<Integration, IntegrationError> {
+        let mut backoff = Backoff::of_race();
+        let mut read = known.clone();
+        loop {
+            match self.try_to_disconnect(&read).await {
+                Err(IntegrationError::Changed) => self.wait_after_race(&mut backoff).await?,
+                outcome => return outcome,
+            }
+            // A link may have been kept, or a failure recorded: the account is ended all the same.
+            let now = self.integration(&known.user, &known.toolkit).await?;
+            let same = now.filter(|now| now.id == known.id && now.account == known.account);
+            read = same.ok_or(IntegrationError::Changed)?;
+            if read.status == IntegrationStatus::Disconnected {
+                return Ok(read);
+            }
+        }
+    }
+
+    async fn try_to_disconnect(&self, known: &Integration) -> Result<Integration, IntegrationError> {
         let keys = self.integration_credential_rows(&known.id).await?;
         let update = "SET #status = :disconnected, #updatedAt = :now, #revision = :next \
             REMOVE #account, #connectedAt, #hints, #state, #browser, #stateEndsAt, #links, #revokeFailedAt";
