@@ -66,6 +66,7 @@ impl ScriptedApi {
     }
 
     /// The same, with headers.
+    #[expect(clippy::needless_pass_by_value, reason = "tests write the body in place")]
     pub fn say_with(&self, path: &str, status: u16, headers: &[(&'static str, &str)], body: impl ToString) {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let mut answers = self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -113,10 +113,9 @@ impl ToolPolicy {
         match allowed {
             _ if denied.contains(&&whole) => Permission::None,
             None if denied.is_empty() => Permission::All,
-            None => Permission::Some,
             Some(allowed) if allowed.iter().all(|rule| denied.contains(rule)) => Permission::None,
             Some(allowed) if allowed.contains(&&whole) && denied.is_empty() => Permission::All,
-            Some(_) => Permission::Some,
+            None | Some(_) => Permission::Some,
         }
     }
 }

@@ -117,11 +117,11 @@ impl Feishu {
         page: Option<&str>,
     ) -> Result<(Vec<FeishuChat>, Option<String>), ChatApiError> {
         #[derive(Deserialize)]
-        struct Listed {
-            data: Page,
+        struct Answer {
+            data: Chats,
         }
         #[derive(Deserialize)]
-        struct Page {
+        struct Chats {
             #[serde(default)]
             items: Vec<FeishuChat>,
             page_token: Option<String>,
@@ -130,7 +130,7 @@ impl Feishu {
         }
         let mut query = vec![("page_size", CHATS_A_PAGE)];
         query.extend(page.map(|page| ("page_token", page)));
-        let Listed { data } = answer(self.get(token, &["im", "v1", "chats"], &query)).await?;
+        let Answer { data } = answer(self.get(token, &["im", "v1", "chats"], &query)).await?;
         let next = data.page_token.filter(|token| data.has_more && !token.is_empty());
         Ok((data.items, next))
     }

@@ -130,7 +130,7 @@ async fn a_permission_that_an_app_lacks_harms_nothing() {
     let (ada, _) = scripted.person_with_bot("ada@example.com").await;
     scripted.feishu_knows();
     let feishu = connect_feishu(&ada, json!({ "appId": "cli_one", "appSecret": FEISHU_SECRET })).await.json();
-    scripted.feishu.say("im/v1/chats", 400, json!({ "code": 99991672, "msg": "Access denied" }));
+    scripted.feishu.say("im/v1/chats", 400, json!({ "code": 99_991_672, "msg": "Access denied" }));
     assert_eq!(sync(&scripted, "feishu").await.json(), json!({ "synced": 0 }));
     let path = format!("/channels/{}/status", feishu["id"].as_str().unwrap());
     assert_eq!(ada.v1(Method::GET, &path, Value::Null).await.json()["status"], "connected");

@@ -90,6 +90,7 @@ struct SenderId<'a> {
 }
 
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Feishu's")]
 struct Message<'a> {
     #[serde(borrow, default, deserialize_with = "string")]
     message_id: Text<'a>,
@@ -248,7 +249,6 @@ struct NewerAction<'a> {
 }
 
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names are Feishu's")]
 struct Operator<'a> {
     tenant_key: Option<&'a str>,
     user_id: Option<&'a str>,
