@@ -34,14 +34,14 @@ enum Action {
     End,
     /// Installs OpenClaw's plugins for the pool's platforms
     ///
-    /// They are installed as OpenClaw's user, in OpenClaw's own version. The platforms
-    /// are those that the configuration enables: the one on the disk, else the control
-    /// plane's. The settings of OpenClaw are needed, and those of the control plane
+    /// They are installed as OpenClaw's user, in OpenClaw's own version unless another
+    /// is named. The platforms are those that the configuration enables: the one on the
+    /// disk, else the control plane's. The settings of OpenClaw are needed, and those of the control plane
     /// where it is asked. Variables that npm needs (a registry of one's own, say) are
     /// named in `PORTCULLIS_PASS_ENV`.
     #[command(verbatim_doc_comment)]
     Prepare {
-        /// Platforms to prepare for instead, as slack
+        /// Platforms to prepare for instead, as slack or feishu@2026.9.5
         platforms: Vec<String>,
         /// OpenClaw's command, after `--`
         #[arg(last = true, value_name = "COMMAND")]

@@ -257,6 +257,15 @@ pub fn is_plugin_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(is_inner)
 }
 
+/// Whether a text can be the version of a package: 1 to 64 of ASCII letters, digits, `.` and `-`, a digit first.
+#[must_use]
+pub fn is_plugin_version(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    (1..=64).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_digit())
+        && text.bytes().all(is_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -1,7 +1,12 @@
 //! `portcullis-sidecar prepare`: installs the plugins of the platforms that the pool's configuration enables, so that the
 //! child starts with them.
 
-use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use crate::{
     api::Api,
@@ -15,8 +20,11 @@ use crate::{
     worker::{FileError, Work, Worker},
 };
 
-/// Installs what is missing. `platforms` are those to be prepared for; where there are none, those of the configuration on the
-/// disk, else of the one that the control plane has.
+/// Platforms to be prepared for, each with the version of its plugin where that is not `OpenClaw`'s own.
+type Platforms = BTreeMap<String, Option<String>>;
+
+/// Installs what is missing. `platforms` are those to be prepared for, as `slack` or `feishu@2026.9.5`; where there are none, those
+/// of the configuration on the disk, else of the one that the control plane has.
 #[must_use]
 pub fn main(platforms: &[String], command: &[OsString]) -> ExitCode {
     run::report(start(platforms, command), "the pool cannot be prepared")
@@ -25,9 +33,7 @@ pub fn main(platforms: &[String], command: &[OsString]) -> ExitCode {
 fn start(platforms: &[String], command: &[OsString]) -> Result<(), Failure> {
     let environment = run::guarded_environment()?;
     let settings = ChildSettings::read(&environment, command.iter().cloned()).map_err(Failure::from_settings)?;
-    if let Some(wrong) = platforms.iter().find(|platform| !openclaw::is_plugin_id(platform)) {
-        return Err(format!("{wrong} is not a platform's name, as slack is").into());
-    }
+    let platforms = named(platforms)?;
     let file = environment.iter().find(|(name, _)| name == token::FILE_SETTING);
     let token = file.map(|_| Token::take(&environment)).transpose().map_err(|error| error.to_string())?;
     run::refuse_what_child_could_reach(&settings.user, token.as_ref())?;
@@ -44,14 +50,33 @@ fn start(platforms: &[String], command: &[OsString]) -> Result<(), Failure> {
         let ChildSettings { user, state, config, command, environment: child } = settings;
         let on_disk = if platforms.is_empty() { worker.enabled(&config).await? } else { None };
         let known = on_disk.map(|enabled| enabled.platforms);
-        let platforms = match known {
-            Some(platforms) => platforms,
-            None if platforms.is_empty() => platforms_of_control_plane(&environment).await?,
-            None => platforms.iter().cloned().collect(),
+        let enabled = match known {
+            Some(enabled) => Some(enabled),
+            None if platforms.is_empty() => Some(platforms_of_control_plane(&environment).await?),
+            None => None,
+        };
+        let platforms = match enabled {
+            Some(enabled) => enabled.into_iter().map(|platform| (platform, None)).collect(),
+            None => platforms,
         };
         let openclaw = OpenClaw { launcher: Launcher::own(), command, user, folder: state, environment: child };
         prepare(&openclaw, &worker, &platforms).await
     })
+}
+
+/// Reads what the command line names.
+fn named(platforms: &[String]) -> Result<Platforms, Failure> {
+    let read = |text: &String| {
+        let (platform, version) = match text.split_once('@') {
+            Some((platform, version)) => (platform, Some(version)),
+            None => (text.as_str(), None),
+        };
+        let is_right = openclaw::is_plugin_id(platform) && version.is_none_or(openclaw::is_plugin_version);
+        is_right
+            .then(|| (platform.to_owned(), version.map(ToOwned::to_owned)))
+            .ok_or_else(|| format!("{text} is not a platform's name, as slack or feishu@2026.9.5 is").into())
+    };
+    platforms.iter().map(read).collect()
 }
 
 async fn platforms_of_control_plane(environment: &[(OsString, OsString)]) -> Result<BTreeSet<String>, Failure> {
@@ -69,7 +94,7 @@ async fn platforms_of_control_plane(environment: &[(OsString, OsString)]) -> Res
     Ok(openclaw::enabled_platforms(&config))
 }
 
-async fn prepare(openclaw: &OpenClaw, worker: &Worker, platforms: &BTreeSet<String>) -> Result<(), Failure> {
+async fn prepare(openclaw: &OpenClaw, worker: &Worker, platforms: &Platforms) -> Result<(), Failure> {
     let Some(Version::Known(version)) = openclaw.version().await else {
         let program = openclaw.command.first().map(|program| program.to_string_lossy().into_owned());
         let program = program.unwrap_or_default();
@@ -86,22 +111,24 @@ async fn prepare(openclaw: &OpenClaw, worker: &Worker, platforms: &BTreeSet<Stri
     }
     let installed = openclaw.plugins().await.map_err(|error| format!("openclaw plugins list: {error}"))?;
     let mut failed = Vec::new();
-    for platform in platforms {
+    let wanted = |platform: &str| platforms.get(platform).and_then(Option::as_ref).unwrap_or(&version);
+    for platform in platforms.keys() {
+        let version = wanted(platform);
         let facts = [("plugin", platform.as_str().into()), ("version", version.as_str().into())];
         let found = installed.get(platform);
-        if found.is_some_and(|found| found.as_ref() == Some(&version)) {
+        if found.is_some_and(|found| found.as_ref() == Some(version)) {
             log::info("the plugin is installed", &facts);
             continue;
         }
         log::info("installing the plugin", &facts);
-        match install(openclaw, worker, platform, &version, found.is_some()).await {
+        match install(openclaw, worker, platform, version, found.is_some()).await {
             Ok(()) => log::info("installed the plugin", &facts),
             Err(error) => failed.push((platform, error.to_string())),
         }
     }
     // What counts is what OpenClaw finds, not what the installer says.
     let installed = openclaw.plugins().await.map_err(|error| format!("openclaw plugins list: {error}"))?;
-    for platform in platforms.iter().filter(|platform| !installed.contains_key(*platform)) {
+    for platform in platforms.keys().filter(|platform| !installed.contains_key(*platform)) {
         if failed.iter().all(|(other, _)| *other != platform) {
             failed.push((platform, "OpenClaw does not list it afterwards".to_owned()));
         }
@@ -114,7 +141,7 @@ async fn prepare(openclaw: &OpenClaw, worker: &Worker, platforms: &BTreeSet<Stri
         format!(
             "the plugin {platform} is not installed ({why}; OpenClaw's own words are above): as OpenClaw's user, openclaw \
              plugins install {}",
-            openclaw::package(platform, &version)
+            openclaw::package(platform, wanted(platform))
         )
     });
     Err(Failure::Settings(lacks.collect()))

@@ -430,7 +430,7 @@ fn install_openclaw(machine: &mut Machine, plugins_work: bool) {
             "--version ") echo "OpenClaw 2026.9.6 (eb377ac)" ;;
             "plugins list")
                 echo '{{"plugins":['
-                for plugin in slack discord; do
+                for plugin in slack discord feishu; do
                     test -e "plugin-$plugin" && echo "{{\"id\":\"$plugin\",\"version\":\"$(cat plugin-$plugin)\",\"rootDir\":\"/x\"}},"
                 done
                 echo '{{"id":"bundled","rootDir":"/y","version":"2026.9.6"}}]}}' ;;
@@ -481,6 +481,12 @@ async fn prepare_installs_what_the_configuration_enables_and_says_what_lacks() {
     machine.environment.retain(|name, _| !name.starts_with("PORTCULLIS_") || name == "PORTCULLIS_CHILD_USER");
     machine.prepare(&["discord"]).await.assert_succeeds();
     assert!(machine.text("installs").unwrap().ends_with("npm:@openclaw/discord@2026.9.6\n"));
+    // A plugin whose newest version is not OpenClaw's own.
+    machine.prepare(&["feishu@2026.9.5"]).await.assert_succeeds();
+    assert!(machine.text("installs").unwrap().ends_with("npm:@openclaw/feishu@2026.9.5\n"));
+    for wrong in ["feishu@", "feishu@latest", "feishu@2026.9.5 --force", "@2026.9.5", "feishu@2026.9.5@1"] {
+        machine.prepare(&[wrong]).await.assert_fails("is not a platform's name");
+    }
     machine.prepare(&["../x"]).await.assert_fails("../x is not a platform's name");
     machine.prepare(&["--", "sh"]).await.assert_fails("sh does not say which OpenClaw it is");
 

@@ -46,7 +46,7 @@ export function connectFeishu({ bots, connected }) {
                     ["webhook", "By webhook, to an address of this server"],
                 ],
             },
-            secret("verificationToken", "Verification Token", "In the app's settings under “Events & Callbacks”, “Encryption Strategy”."),
+            secret("verificationToken", "Verification Token", "In the app's settings under “Events & Callbacks”, “Encryption Strategy”.", true),
             secret("encryptKey", "Encrypt Key", "In the same place. Leave it empty where the app has none."),
         ].filter(Boolean),
         submit: "Connect Feishu",

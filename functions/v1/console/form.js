@@ -139,7 +139,10 @@ function control(field, value) {
         required: field.isRequired,
         ...field.attributes,
     });
+    // A field that is folded away is neither sent nor checked; one of type hidden is never shown and always sent.
+    const isLeftOut = () => element.hidden && field.type !== "hidden";
     const read = () => {
+        if (isLeftOut()) return undefined;
         if (field.type === "checkbox") return input.checked;
         // A password is taken as it is; spaces around anything else came with a copy.
         return field.type === "password" && !field.isTrimmed ? input.value : input.value.trim();
@@ -153,6 +156,7 @@ function control(field, value) {
         read,
         element,
         check(values) {
+            if (isLeftOut()) return null;
             const text = values[field.name];
             if (field.isRequired && !text) return field.missing ?? `Enter ${inSentence(field.label)}.`;
             return text || field.type === "checkbox" ? (field.check?.(text, values) ?? null) : null;
