@@ -36,9 +36,9 @@ enum Action {
     ///
     /// They are installed as OpenClaw's user, in OpenClaw's own version unless another
     /// is named. The platforms are those that the configuration enables: the one on the
-    /// disk, else the control plane's. The settings of OpenClaw are needed, and those of the control plane
-    /// where it is asked. Variables that npm needs (a registry of one's own, say) are
-    /// named in `PORTCULLIS_PASS_ENV`.
+    /// disk, else the control plane's. The settings of OpenClaw are needed, and those
+    /// of the control plane where it is asked. Variables that npm needs (a registry of
+    /// one's own, say) are named in `PORTCULLIS_PASS_ENV`.
     #[command(verbatim_doc_comment)]
     Prepare {
         /// Platforms to prepare for instead, as slack or feishu@2026.9.5
