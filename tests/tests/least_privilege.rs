@@ -15,7 +15,7 @@ use portcullis_tests::{
     routes::{Prepared, calls},
     seed, slack,
     slack_api::{Exchange, Installed, Saying},
-    system::{Settings, eventually, send},
+    system::{INDEX_LAG, Settings, eventually, send},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -100,6 +100,8 @@ async fn a_person_connects_accounts(system: &System, person: &Person<'_>, bot: &
     let opened = send(system.request(Method::GET, path).header("cookie", person.cookie())).await;
     let cookie = opened.header("set-cookie").split(';').next().unwrap().to_owned();
     reqwest::Client::new().post(opened.header("location")).body("decision=allow").send().await.unwrap();
+    // By then the index that lists a person's bots knows them, and so the policies of their pools are read.
+    system.clock.advance(INDEX_LAG.unsigned_abs());
     let list = person.v1(Method::GET, "/integrations", Value::Null).await.json();
     let id = list["integrations"][0]["id"].as_str().unwrap();
     let refresh = person.request(Method::POST, &format!("/v1/integrations/{id}/refresh"));
