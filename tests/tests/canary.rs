@@ -7,7 +7,7 @@ mod tour;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis_runtime::logging::LineSink;
-use portcullis_tests::{ScriptedComposio, StandInLiteLlm, logs, system::random_hex};
+use portcullis_tests::{ScriptedApi, ScriptedComposio, StandInLiteLlm, logs, system::random_hex};
 
 use search::{Canary, Searcher};
 use tour::Tour;
@@ -49,6 +49,17 @@ async fn keys_of_people_and_what_proves_them_stand_nowhere_else_either() {
     tour.faults().await;
     let found = tour.end().await;
     assert!(found.canaries > 20 && found.answers > 100 && found.lines > 100, "the tour was short: {found:?}");
+    assert!(found.leaks.is_empty(), "{:#?}", found.leaks);
+}
+
+#[tokio::test]
+async fn credentials_of_chat_platforms_stand_nowhere_else_either() {
+    let (discord, feishu) = (ScriptedApi::start().await, ScriptedApi::start().await);
+    let mut tour = Tour::start_with_chat_platforms(&discord, &feishu).await;
+    tour.chat_platforms(&discord, &feishu).await;
+    tour.faults().await;
+    let found = tour.end().await;
+    assert!(found.canaries > 20 && found.answers > 150 && found.lines > 150, "the tour was short: {found:?}");
     assert!(found.leaks.is_empty(), "{:#?}", found.leaks);
 }
 

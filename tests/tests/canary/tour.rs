@@ -1,5 +1,7 @@
 //! A way through everything that the system does, well and badly, with a canary in each place that takes a secret.
 
+mod chat_platforms;
+
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use portcullis_auth::Clock;
 use portcullis_tests::{
