@@ -73,7 +73,7 @@ test("Feishu is connected by either way, and by webhook the addresses are shown"
     await person.write("App Secret", "a-secret-of-feishu");
     await person.page.select("[name=connectionMode]", "webhook");
     await person.click("Connect Feishu");
-    await person.sees("Enter the verification Token.");
+    await person.sees("Enter the Verification Token.");
     await person.focuses("Verification Token");
     await person.isAccessible("feishu");
     await person.screenshot("connect-feishu");

@@ -172,9 +172,10 @@ function control(field, value) {
     };
 }
 
-/** A label inside a sentence: "the password", "your name". */
+/** A label inside a sentence: "the password", "your name", "the Verification Token". */
 function inSentence(label) {
-    const lower = label.charAt(0).toLowerCase() + label.slice(1);
+    const isName = /^(Discord|Feishu|Slack)\b| \p{Lu}\p{Ll}/u.test(label);
+    const lower = isName ? label : label.charAt(0).toLowerCase() + label.slice(1);
     return lower.startsWith("your ") ? lower : `the ${lower}`;
 }
 
