@@ -21,8 +21,10 @@ pub const MAXIMUM_LENGTH: usize = 128;
 
 /// Memory of one Argon2id computation in KiB. Source: OWASP, "Password Storage Cheat Sheet", Argon2id m=19456, t=2, p=1.
 pub const ARGON2_MEMORY_KIB: u32 = 19_456;
-const ARGON2_PASSES: u32 = 2;
-const ARGON2_LANES: u32 = 1;
+/// Passes of one Argon2id computation over its memory. Source: as above.
+pub const ARGON2_PASSES: u32 = 2;
+/// Lanes of one Argon2id computation. Source: as above.
+pub const ARGON2_LANES: u32 = 1;
 /// Bytes of a hash. Source: RFC 9106 §3.1.
 const HASH_LENGTH: usize = 32;
 /// Random bytes of a salt. Source: RFC 9106 §3.1.
