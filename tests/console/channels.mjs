@@ -84,7 +84,7 @@ test("Feishu is connected by either way, and by webhook the addresses are shown"
     assert.deepEqual([channel.channelType, channel.connectionMode], ["feishu", "webhook"]);
     assert.equal(await person.value("Request URL of events"), `${base}/api/feishu/events/${channel.id}`);
     assert.equal(await person.value("Request URL of callbacks"), `${base}/api/feishu/card-action/${channel.id}`);
-    // What Feishu does when the address is entered.
+    // Feishu posts this check when the address is entered.
     const check = { type: "url_verification", token: "a-verification-token", challenge: "c-1" };
     const answer = await fetch(await person.value("Request URL of events"), {
         method: "POST",

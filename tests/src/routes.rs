@@ -112,7 +112,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// Whether it is signed by a platform.
+    /// Is true for a request that a platform signs.
     #[must_use]
     pub fn is_signed(self) -> bool {
         !matches!(self, Self::None | Self::Json(_))
@@ -707,7 +707,7 @@ impl Prepared {
         request.body(body)
     }
 
-    /// What Feishu sends in a call.
+    /// Body of a call as Feishu sends it.
     ///
     /// # Panics
     /// Where the call's body is not Feishu's.

@@ -1,4 +1,4 @@
-//! What the hash of a password costs by itself, to hold a sign-in against. Run: `cargo bench -p portcullis-auth`.
+//! Times the hash of a password by itself, as a yardstick for a sign-in. Run: `cargo bench -p portcullis-auth`.
 
 use std::{hint::black_box, time::Duration};
 

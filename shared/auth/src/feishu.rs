@@ -36,7 +36,7 @@ pub const IV_LENGTH: usize = 16;
 /// The longest nonce, in bytes; Feishu's have 10 to 36.
 const MAXIMUM_NONCE_LENGTH: usize = 255;
 
-/// What a Feishu app verifies its webhooks with.
+/// Secrets that verify a Feishu app's webhooks: its verification token, and its encrypt key where it has one.
 #[derive(Clone, Debug)]
 pub struct FeishuSecrets {
     verification_token: SecretString,
@@ -84,7 +84,7 @@ impl FeishuSecrets {
     #[must_use]
     pub fn has_token(&self, token: &str) -> bool {
         let own = self.verification_token.expose_secret();
-        // Of digests, so that the length does not show either.
+        // Digests are compared, so that the time does not tell the token's length either.
         !own.is_empty() && constant_time_eq(&Sha256::digest(own), &Sha256::digest(token))
     }
 

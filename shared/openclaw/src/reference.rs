@@ -11,9 +11,9 @@ pub(crate) const CREDENTIAL: &str = "$credential";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialKind {
-    /// What the bot speaks to the platform with: Slack's and Discord's bot token, Feishu's app secret.
+    /// Credential of the bot at the platform: Slack's and Discord's bot token, Feishu's app secret.
     BotToken,
-    /// What deliveries are signed with: for Slack, and for Feishu where its events come by webhook.
+    /// Secret that signs deliveries to the pool: Slack's, and Feishu's where its events come by webhook.
     DeliverySecret,
 }
 

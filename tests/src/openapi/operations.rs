@@ -20,10 +20,10 @@ const BODY: &[&str] = &["400", "413", "415"];
 const QUERY: &[&str] = &["400", "403"];
 const TAKEN: &[&str] = &["400", "403", "404", "409", "413", "415"];
 const BOUND: &[&str] = &["400", "403", "404", "413", "415"];
-/// Of what asks a chat platform.
+/// Errors of an operation that asks a chat platform.
 const SYNC: &[&str] = &["400", "403", "404", "413", "415", "502"];
 const PATH: &[&str] = &["400", "403", "404"];
-/// Of what makes or ends a pool's key at `LiteLLM`.
+/// Errors of an operation that makes or ends a pool's key at `LiteLLM`.
 const BOUND_MODELS: &[&str] = &["400", "403", "404", "413", "415", "502"];
 const PATH_MODELS: &[&str] = &["400", "403", "404", "502"];
 const FEISHU_MESSAGE: &str = r#"{"schema":"2.0","header":{"event_id":"event-1","event_type":"im.message.receive_v1","token":"not-a-verification-token","app_id":"cli_a1b2c3"},"event":{"sender":{"sender_id":{"open_id":"ou_1"},"sender_type":"user"},"message":{"message_id":"om_1","chat_id":"oc_1","chat_type":"group","message_type":"text","content":"{}"}}}"#;

@@ -163,7 +163,7 @@ impl Tour {
     }
 }
 
-/// What a platform answers when it fails, each with the credential in it.
+/// Answers of a platform that fails, each with the credential in it.
 fn errors(secret: &str) -> [(u16, String); 6] {
     [
         (500, format!("<html>{secret}</html>")),

@@ -1,4 +1,4 @@
-//! What is accepted from Feishu reaches its bot's pool: once, encrypted and signed anew, at the channel's own port.
+//! An accepted event of Feishu reaches its bot's pool: once, encrypted and signed anew, at the channel's own port.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ struct Connected {
 
 async fn connected(encrypt_key: Option<String>) -> Connected {
     let system = System::start().await;
-    // Of ids of its own, so that suites that run side by side take different ports; another program may still have one.
+    // The ids are random, so that suites that run side by side take different ports; another program may still have one.
     let (pool, bot, app) = loop {
         let (bot, channel) = (format!("bot-{}", random_hex(4)), format!("channel-{}", random_hex(4)));
         let (bot_id, channel_id) = (bot.parse().unwrap(), channel.parse().unwrap());

@@ -258,7 +258,7 @@ fn well_formed<'a>(
     all
 }
 
-/// What does not make a request Feishu's; the suite `feishu` has all that can be wrong with a body.
+/// Proofs that do not make a request Feishu's; the suite `feishu` has all that can be wrong with a body.
 fn foreign_to_feishu(prepared: &Prepared, tokens: &Tokens, call: &Call) -> Vec<Foreign> {
     let settings = &prepared.system.settings;
     let now = prepared.system.clock.now().as_second();

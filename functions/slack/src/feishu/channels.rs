@@ -14,7 +14,7 @@ pub struct KnownChannel {
     pub secrets: FeishuSecrets,
 }
 
-/// What a channel is looked up by.
+/// Key of a look-up: a channel's id from the path, or an app's id from the body.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Id(ChannelId),

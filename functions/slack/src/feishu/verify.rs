@@ -25,16 +25,16 @@ use super::{
 };
 use crate::identity::Queued;
 
-/// What a verified request is.
+/// A verified request.
 #[derive(Clone)]
 pub enum FeishuVerified {
-    /// Feishu checks the URL: this is to be sent back.
+    /// Feishu checks the URL: the text is sent back.
     Challenge(String),
     /// An event or a card's action for one of our channels, ready to be queued.
     Event(Box<Queued>),
 }
 
-/// A path's kind of body.
+/// Kind of request that a path takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeishuDoor {
     Events,

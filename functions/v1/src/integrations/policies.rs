@@ -1,4 +1,4 @@
-//! What the operator lets the caller's bots use.
+//! Policies of the pools that the caller's bots live in: which toolkits the operator allows.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -15,7 +15,7 @@ const LIMIT: u32 = 50;
 /// Length of a window.
 const WINDOW: SignedDuration = SignedDuration::from_secs(1);
 
-/// Whose limit a request counts against. Discord counts requests without a valid token by IP address, and all callers here have one.
+/// Caller that a request is counted for. Discord counts requests without a valid token by IP address, and all callers here have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
     Bot,

@@ -22,7 +22,7 @@ pub struct NewSlackChannel {
     pub team_name: Option<String>,
     /// The bot's user on Slack; where absent, the one that is stored stays.
     pub bot_user_id: Option<String>,
-    /// What the bot speaks with; where absent, the one that is stored stays.
+    /// Token of the bot; where absent, the one that is stored stays.
     pub bot_token: Option<BotToken>,
     /// Source of the secret that verifies its app's events.
     pub signing: SigningSource,

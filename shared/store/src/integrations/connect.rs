@@ -149,7 +149,7 @@ impl Store {
             .set_expression_attribute_values(Some(values))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld);
         let before = match self.call(|| request.clone().send()).await {
-            // Of a row that was not there, DynamoDB returns nothing and an emulator its key.
+            // For a row that was not there, DynamoDB returns no attributes and an emulator returns the key's.
             Ok(output) => output.attributes.filter(|item| item.contains_key("id")),
             Err(CallError::Conditions(_)) => return Err(IntegrationError::AlreadyActive),
             Err(CallError::Store(error)) => return Err(error.into()),
