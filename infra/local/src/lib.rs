@@ -22,5 +22,6 @@ pub mod secrets;
 pub mod sign;
 pub mod stack;
 pub mod template;
+pub mod wal_sync;
 
 pub use stack::{Options, Stack, StackError};
