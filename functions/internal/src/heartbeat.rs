@@ -93,8 +93,7 @@ pub async fn handle(
         let beat = app.store.heartbeat(&request.pool_id, heartbeat, generation).await;
         beat.map_err(|error| refuse(error, &request.pool_id))
     };
-    let versions = async { app.store.library_versions().await.map_err(ApiError::from) };
-    let (pool, (skills_version, templates_version)) = tokio::try_join!(beat, versions)?;
+    let (pool, (skills_version, templates_version)) = tokio::try_join!(beat, app.library_versions())?;
     if pool.status == PoolStatus::Terminated {
         app.end_keys_of_terminated(&pool).await?;
     }

@@ -72,6 +72,7 @@ struct App {
     discord: Discord,
     feishu: Feishu,
     slack_client: Rotating<SlackClientAccess>,
+    library_versions: library::Versions,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
 }
@@ -142,6 +143,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             discord: discord?,
             feishu: feishu?,
             slack_client: slack_client?,
+            library_versions: library::Versions::default(),
             clock,
             randomness,
         };

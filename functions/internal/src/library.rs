@@ -7,6 +7,7 @@ pub mod latest_templates;
 pub mod list;
 pub mod put_skill;
 pub mod put_template;
+mod versions;
 
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
@@ -23,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{App, config::has, pool_not_found};
+
+pub use versions::Versions;
 
 /// The largest request, in bytes: a skill of 1 MiB as JSON, under what Lambda takes.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -72,7 +75,9 @@ impl App {
         }
         let answer_bytes = length_within_json(name.as_str().as_bytes()) + length_within_json(&content);
         let document = Document { is_active: matches!(status, Status::Active), bytes, answer_bytes, content };
-        let version = self.store.put_document(library, &name, document).await.map_err(refuse)?;
+        let version = self.store.put_document(library, &name, document).await;
+        self.library_versions.forget();
+        let version = version.map_err(refuse)?;
         Ok(Json(Stored { ok: true, name, version, warnings: Vec::new() }))
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::extract::State;
 use http::request::Parts;
-use portcullis_auth::{Generation, PoolId, SkillName};
+use portcullis_auth::{PoolId, SkillName};
 use portcullis_runtime::{ApiError, openapi, params, tier::Skill};
 use portcullis_store::SecretName;
 use secrecy::{ExposeSecret, SecretString};
@@ -39,24 +39,9 @@ pub async fn handle(
     let pool: PoolId =
         params::query(&parts, "poolId")?.ok_or_else(|| ApiError::invalid_field("poolId", "is required"))?;
     let generation = caller.reach(&pool, &skill)?;
-    let secrets = match generation {
-        None => app.store.secrets_for_skill(&pool, &skill).await?,
-        Some(generation) => {
-            let secrets = app.store.secrets_for_skill(&pool, &skill);
-            let (secrets, ()) = tokio::try_join!(
-                async { secrets.await.map_err(ApiError::from) },
-                must_be_current(&app, &pool, generation)
-            )?;
-            secrets
-        }
-    };
-    Ok(axum::Json(Secrets(secrets)))
-}
-
-/// Read beside the secrets, so that a revoked token costs no second round trip.
-async fn must_be_current(app: &App, pool: &PoolId, generation: Generation) -> Result<(), ApiError> {
-    match app.store.generations(pool).await? {
-        Some(generations) if generations.skill == generation => Ok(()),
-        _ => Err(Skill::revoked()),
+    let found = app.store.secrets_for_skill(&pool, &skill, &app.sealed_secrets).await?;
+    if generation.is_some_and(|generation| found.as_ref().is_none_or(|found| found.generation != generation)) {
+        return Err(Skill::revoked());
     }
+    Ok(axum::Json(Secrets(found.map(|found| found.secrets).unwrap_or_default())))
 }

@@ -24,7 +24,7 @@ use portcullis_runtime::{
     settings::{SettingsError, SettingsReader},
     tier::{self, Routes, Skill, SkillGate},
 };
-use portcullis_store::{Store, Table};
+use portcullis_store::{SealedSecrets, Store, Table};
 use portcullis_upstream::{BaseUrl, Composio};
 
 /// How long an answer may take: longer than the store's own time-outs and retries take, and than an action of a third party,
@@ -37,6 +37,7 @@ const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
 /// Dependencies of the handlers.
 struct App {
     store: Store,
+    sealed_secrets: SealedSecrets,
     composio: Composio,
     composio_access: Rotating<ComposioAccess>,
     versions: composio::Versions,
@@ -80,6 +81,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         };
         let app = App {
             store: store?,
+            sealed_secrets: SealedSecrets::default(),
             composio: composio_at?,
             composio_access: composio?,
             versions: composio::Versions::default(),

@@ -37,6 +37,11 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         entries.insert(key, (value, now + self.lifetime));
     }
 
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, (V, Timestamp)>> {
         // No code that can panic runs under the lock, and a cache has no invariant that a panic could break.
         self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

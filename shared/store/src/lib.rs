@@ -97,7 +97,7 @@ pub use page::{Page, Slice, Window};
 pub use platform_id::{InvalidPlatformId, PlatformId};
 pub use pool_secrets::{
     InvalidScope, InvalidSecretName, MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES,
-    MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SecretChange, SecretEntry, SecretName,
+    MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SealedSecrets, SecretChange, SecretEntry, SecretName, SkillSecrets,
 };
 pub use pools::{
     DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, OpenClawReport, PlaceBotError, Pool,

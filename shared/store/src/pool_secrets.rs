@@ -6,18 +6,18 @@
 mod list;
 mod names;
 mod put;
+mod skill;
 mod usage;
 
 use std::collections::BTreeMap;
 
-use portcullis_auth::{PoolId, SkillName};
+use portcullis_auth::PoolId;
 use portcullis_crypto::{Cell, Domain};
 use secrecy::SecretString;
 
 use crate::{
     Store, StoreError, Table,
     attribute::{self, Item, text},
-    keys::Opener,
     row::Row,
 };
 pub use list::SecretEntry;
@@ -26,6 +26,7 @@ pub use put::{
     MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES, MAXIMUM_VALUE_LENGTH,
     PutSecretsError, SecretChange,
 };
+pub use skill::{SealedSecrets, SkillSecrets};
 
 const TABLE: Table = Table::PoolSecrets;
 
@@ -38,27 +39,13 @@ fn cell<'a>(pool: &'a PoolId, scope_name: &'a str) -> Cell<'a> {
 }
 
 impl Store {
-    /// What a skill may read: the secrets of scope `pool` and its own, which win. Two queries side by side.
-    ///
-    /// # Errors
-    /// [`StoreError`], also where a single one of the values does not open: none is left out in silence.
-    pub async fn secrets_for_skill(&self, pool: &PoolId, skill: &SkillName) -> Result<Secrets, StoreError> {
-        let own = Scope::Skill(skill.clone());
-        let (shared_rows, own_rows) =
-            tokio::try_join!(self.secret_rows(pool, &Scope::Pool), self.secret_rows(pool, &own))?;
-        let mut opener = self.opener();
-        let mut secrets = open_all(&mut opener, pool, &Scope::Pool, &shared_rows).await?;
-        secrets.extend(open_all(&mut opener, pool, &own, &own_rows).await?);
-        Ok(secrets)
-    }
-
     /// The secrets of scope `pool` alone: what a pool's configuration holds.
     ///
     /// # Errors
-    /// As [`Store::secrets_for_skill`].
+    /// [`StoreError`], also where a single one of the values does not open: none is left out in silence.
     pub async fn secrets_of_pool(&self, pool: &PoolId) -> Result<Secrets, StoreError> {
-        let rows = self.secret_rows(pool, &Scope::Pool).await?;
-        open_all(&mut self.opener(), pool, &Scope::Pool, &rows).await
+        let sealed = self.sealed_secrets(pool, &Scope::Pool).await?;
+        self.open_secrets(pool, sealed.iter()).await
     }
 
     /// One secret of scope `pool`: one call.
@@ -74,8 +61,8 @@ impl Store {
         self.opener().open(Domain::PoolSecrets, TABLE.name(), &place, sealed).await.map(Some)
     }
 
-    /// All rows of a scope, page by page.
-    async fn secret_rows(&self, pool: &PoolId, scope: &Scope) -> Result<Vec<Item>, StoreError> {
+    /// All secrets of a scope, still sealed, page by page.
+    async fn sealed_secrets(&self, pool: &PoolId, scope: &Scope) -> Result<Vec<SealedSecret>, StoreError> {
         let condition = "#pool = :pool AND begins_with(#scopeName, :prefix)";
         let projection = "#schema, #scopeName, #value";
         let request = self
@@ -88,20 +75,42 @@ impl Store {
             .set_expression_attribute_names(attribute::names(&[condition, projection]))
             .expression_attribute_values(":pool", text(pool))
             .expression_attribute_values(":prefix", text(scope.prefix()));
-        self.query_all(request).await
+        let items = self.query_all(request).await?;
+        items.iter().map(|item| SealedSecret::from_item(scope, item)).collect()
+    }
+
+    /// Opens secrets of one pool; a name that comes twice has its later value.
+    async fn open_secrets(
+        &self,
+        pool: &PoolId,
+        sealed: impl Iterator<Item = &SealedSecret>,
+    ) -> Result<Secrets, StoreError> {
+        let mut opener = self.opener();
+        let mut secrets = Secrets::new();
+        for secret in sealed {
+            let place = cell(pool, &secret.scope_name);
+            let value = opener.open(Domain::PoolSecrets, TABLE.name(), &place, &secret.value).await?;
+            secrets.insert(secret.name.clone(), value);
+        }
+        Ok(secrets)
     }
 }
 
-async fn open_all(opener: &mut Opener<'_>, pool: &PoolId, scope: &Scope, rows: &[Item]) -> Result<Secrets, StoreError> {
-    let mut secrets = Secrets::new();
-    for item in rows {
+/// A secret as its row holds it.
+#[derive(Debug)]
+struct SealedSecret {
+    name: SecretName,
+    /// The sort key, which the value is sealed for.
+    scope_name: String,
+    value: Vec<u8>,
+}
+
+impl SealedSecret {
+    fn from_item(scope: &Scope, item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(TABLE, item)?;
         let scope_name = row.text("scopeName")?;
         let name = scope_name.strip_prefix(&scope.prefix()).and_then(|name| name.parse().ok());
-        let name: SecretName = name.ok_or_else(|| row.malformed("scopeName"))?;
-        let place = cell(pool, scope_name);
-        let value = opener.open(Domain::PoolSecrets, TABLE.name(), &place, row.bytes("value")?).await?;
-        secrets.insert(name, value);
+        let name = name.ok_or_else(|| row.malformed("scopeName"))?;
+        Ok(Self { name, scope_name: scope_name.to_owned(), value: row.bytes("value")?.to_vec() })
     }
-    Ok(secrets)
 }

@@ -17,7 +17,9 @@ impl App {
         name: LibraryName,
         not_found: &'static str,
     ) -> Result<Json<Stored>, ApiError> {
-        match self.store.delete_document(library, &name).await {
+        let deleted = self.store.delete_document(library, &name).await;
+        self.library_versions.forget();
+        match deleted {
             Ok(version) => Ok(Json(Stored { ok: true, name, version, warnings: Vec::new() })),
             Err(DeleteDocumentError::NotFound) => Err(ApiError::not_found(not_found)),
             Err(DeleteDocumentError::Store(error)) => Err(error.into()),

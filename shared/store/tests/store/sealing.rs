@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use portcullis_crypto::{Domain, Keyring, OpenError};
 use portcullis_store::{
     BotReach, ClientOptions, CredentialId, CredentialKind, FixedKeys, KeySource, KeyringFuture, PoolGuesses,
-    StoreError, Table,
+    SealedSecrets, StoreError, Table,
 };
 use secrecy::ExposeSecret;
 
@@ -38,7 +38,7 @@ async fn overwrite(world: &World, scope_name: &str, value: AttributeValue) {
 
 /// What reading the secrets of skill `maps` comes to where it fails.
 async fn failure(world: &World) -> StoreError {
-    world.store.secrets_for_skill(&pool(), &"maps".parse().unwrap()).await.unwrap_err()
+    world.store.secrets_for_skill(&pool(), &"maps".parse().unwrap(), &SealedSecrets::default()).await.unwrap_err()
 }
 
 fn not_authentic(table: &'static str) -> StoreError {
@@ -181,12 +181,15 @@ async fn who_holds_the_keys_of_other_domains_opens_and_seals_nothing_and_is_told
 async fn a_table_restored_under_another_prefix_opens() {
     let world = world().await;
     world.engine.create_tables("restored-").await;
-    for row in world.engine.rows(Table::PoolSecrets).await {
-        world.engine.put_into("restored-", Table::PoolSecrets, row).await;
+    for table in [Table::PoolSecrets, Table::Pools] {
+        for row in world.engine.rows(table).await {
+            world.engine.put_into("restored-", table, row).await;
+        }
     }
     let client = world.engine.client(&ClientOptions::default());
     let restored = store(client, "restored-", fixed_keys(), Arc::clone(&world.clock));
-    let secrets = restored.secrets_for_skill(&pool(), &"maps".parse().unwrap()).await.unwrap();
+    let found = restored.secrets_for_skill(&pool(), &"maps".parse().unwrap(), &SealedSecrets::default()).await;
+    let secrets = found.unwrap().unwrap().secrets;
     assert_eq!(secrets.values().map(ExposeSecret::expose_secret).collect::<Vec<_>>(), ["of maps", "of b"]);
 }
 

@@ -1,6 +1,8 @@
 //! Writing and reading a pool's secrets.
 
-use portcullis_store::{PutSecretsError, Table, round_trips::counted};
+use aws_sdk_dynamodb::types::AttributeValue;
+use portcullis_store::{PoolStatus, PutSecretsError, SealedSecrets, Table, round_trips::counted};
+use secrecy::ExposeSecret;
 
 use crate::support::{Item, World, delete, item, pool, set, text};
 
@@ -37,9 +39,88 @@ async fn a_skill_reads_the_pools_secrets_and_its_own_which_win() {
     assert_eq!(world.skill_secrets("none").await, [pair("BOTH", "of the pool"), pair("SHARED", "of the pool")]);
     let of_pool = world.store.secrets_of_pool(&pool()).await.unwrap();
     assert_eq!(of_pool.keys().map(ToString::to_string).collect::<Vec<_>>(), ["BOTH", "SHARED"]);
-    let skill = "maps".parse().unwrap();
-    let (_, calls) = counted(world.store.secrets_for_skill(&pool(), &skill)).await;
-    assert_eq!(calls, 1);
+}
+
+/// A reader of the secrets of skill `maps` that remembers, as one instance of a function does.
+struct Instance<'a> {
+    world: &'a World,
+    cache: SealedSecrets,
+}
+
+impl<'a> Instance<'a> {
+    fn of(world: &'a World) -> Self {
+        Self { world, cache: SealedSecrets::default() }
+    }
+
+    /// The secrets, and how many sequential calls they took.
+    async fn read(&self) -> (Vec<(String, String)>, u32) {
+        let (pool, skill) = (pool(), "maps".parse().unwrap());
+        let (found, calls) = counted(self.world.store.secrets_for_skill(&pool, &skill, &self.cache)).await;
+        let secrets = found.unwrap().map(|found| found.secrets).unwrap_or_default();
+        let secrets = secrets.into_iter().map(|(name, value)| pair(name.as_str(), value.expose_secret()));
+        (secrets.collect(), calls)
+    }
+}
+
+#[tokio::test]
+async fn unchanged_secrets_take_one_call_and_a_change_is_seen_at_once() {
+    let world = World::with_pool().await;
+    let instance = Instance::of(&world);
+    for changes in [
+        &[set("pool", "A", "1"), set("skill:maps", "B", "2")] as &[_],
+        &[set("pool", "A", "3")],
+        &[delete("skill:maps", "B")],
+        &[set("skill:maps", "A", "4")],
+    ] {
+        world.store.put_secrets(&pool(), changes).await.unwrap();
+        let expected = world.skill_secrets("maps").await;
+        let (read, calls) = instance.read().await;
+        assert_eq!(read, expected);
+        assert!(calls <= 2, "{calls} calls");
+        for _ in 0..3 {
+            assert_eq!(instance.read().await, (expected.clone(), 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_request_for_known_secrets_reads_the_pools_row_and_no_secret() {
+    let world = World::with_pool().await;
+    world.store.put_secrets(&pool(), &[set("pool", "A", "1")]).await.unwrap();
+    let instance = Instance::of(&world);
+    for _ in 0..2 {
+        instance.read().await;
+    }
+    // A read of the damaged row would fail.
+    world.engine.put(Table::PoolSecrets, item([("pool", text("pool-1")), ("scopeName", text("pool#A"))])).await;
+    assert_eq!(instance.read().await, (vec![pair("A", "1")], 1));
+}
+
+#[tokio::test]
+async fn a_terminated_pools_secrets_end_at_once_also_where_they_are_known() {
+    let world = World::with_pool().await;
+    world.store.put_secrets(&pool(), &[set("pool", "A", "1")]).await.unwrap();
+    let instance = Instance::of(&world);
+    for _ in 0..3 {
+        assert_eq!(instance.read().await.0, [pair("A", "1")]);
+    }
+    world.store.terminate(&pool()).await.unwrap();
+    assert_eq!(instance.read().await, (vec![], 1));
+    world.register(PoolStatus::Active).await;
+    assert_eq!(instance.read().await.0, [], "a new registration starts without them");
+}
+
+#[tokio::test]
+async fn secrets_of_a_pool_that_is_still_being_purged_are_not_served() {
+    let world = World::with_pool().await;
+    world.store.put_secrets(&pool(), &[set("pool", "A", "1")]).await.unwrap();
+    let instance = Instance::of(&world);
+    let mut row = world.engine.row(Table::Pools, item([("id", text("pool-1"))])).await.unwrap();
+    row.insert("purging".to_owned(), AttributeValue::Bool(true));
+    world.engine.put(Table::Pools, row).await;
+    for _ in 0..3 {
+        assert_eq!(instance.read().await.0, []);
+    }
 }
 
 #[tokio::test]

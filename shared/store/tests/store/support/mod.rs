@@ -17,7 +17,7 @@ use portcullis_auth::{BotId, ChannelId, Clock, PoolId};
 use portcullis_crypto::{Domain, Keyring, Randomness};
 use portcullis_store::{
     ClientOptions, FixedKeys, KeySource, KeyringFuture, NewBot, NewSlackChannel, Pool, PoolReport, PoolStatus,
-    SecretChange, SigningSource, Store, Table,
+    SealedSecrets, SecretChange, SigningSource, Store, Table,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -143,7 +143,8 @@ impl World {
     /// What a skill may read, in the clear.
     pub async fn skill_secrets(&self, skill: &str) -> Vec<(String, String)> {
         let skill = skill.parse().expect("a skill's name");
-        let secrets = self.store.secrets_for_skill(&pool(), &skill).await.expect("opens");
+        let found = self.store.secrets_for_skill(&pool(), &skill, &SealedSecrets::default()).await.expect("opens");
+        let secrets = found.map(|found| found.secrets).unwrap_or_default();
         secrets.into_iter().map(|(name, value)| (name.to_string(), value.expose_secret().to_owned())).collect()
     }
 

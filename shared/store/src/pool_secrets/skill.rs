@@ -1,0 +1,151 @@
+//! Reading the secrets of one skill: one call, however many secrets there are.
+//!
+//! The pool's row says at which revision its secrets are, and every write of a secret raises it in its own transaction. So the
+//! rows of secrets are kept in memory, sealed, beside the revision that they were read at, and are read again only when the
+//! pool's row, which is read at each request, names another.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use portcullis_auth::{Generation, PoolId, SkillName};
+
+use super::{Scope, SealedSecret, Secrets};
+use crate::{PoolStatus, Store, StoreError, Table, attribute::text, row::Row};
+
+/// The most skills whose secrets are kept.
+const CAPACITY: usize = 256;
+/// The most sealed bytes of one skill's secrets that are kept, the pool's shared ones included: more is read each time. With
+/// [`CAPACITY`] it bounds the memory to 2 MiB.
+const MAXIMUM_BYTES: usize = 8 * 1024;
+
+/// Secrets that a skill may read.
+#[derive(Debug)]
+pub struct SkillSecrets {
+    /// Those of scope `pool` and the skill's own, which win.
+    pub secrets: Secrets,
+    /// The generation that a skill token of the pool must have.
+    pub generation: Generation,
+}
+
+/// A bounded in-memory cache of sealed secrets, valid for one revision of their pool's secrets.
+#[derive(Debug, Default)]
+pub struct SealedSecrets(Mutex<HashMap<(PoolId, SkillName), Known>>);
+
+#[derive(Clone, Debug)]
+enum Known {
+    /// The revision, read before anything else that is now under way.
+    Revision(u64),
+    /// Secrets that were read after the revision was, and so are that revision's or newer ones. Newer ones are never served
+    /// under it: no revision comes back.
+    Secrets { revision: u64, sealed: Arc<[SealedSecret]> },
+}
+
+/// The pool's row, as far as it is about secrets.
+struct State {
+    revision: u64,
+    generation: Generation,
+    /// An earlier termination is still deleting the pool's secrets: whatever lies in the table is not the pool's any more.
+    is_purging: bool,
+}
+
+impl State {
+    fn with(&self, secrets: Secrets) -> SkillSecrets {
+        let secrets = if self.is_purging { Secrets::new() } else { secrets };
+        SkillSecrets { secrets, generation: self.generation }
+    }
+}
+
+impl SealedSecrets {
+    fn get(&self, key: &(PoolId, SkillName)) -> Option<Known> {
+        self.lock().get(key).cloned()
+    }
+
+    fn insert(&self, key: (PoolId, SkillName), known: Known) {
+        let mut entries = self.lock();
+        if entries.len() >= CAPACITY && !entries.contains_key(&key) {
+            entries.clear();
+        }
+        entries.insert(key, known);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(PoolId, SkillName), Known>> {
+        // No code that can panic runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// The secrets of scope `pool` and the skill's own, which win; `None` where the pool is not known or is terminated.
+    ///
+    /// One sequential call. The first request of an instance that finds a change of what `cache` holds makes two.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where a single one of the values does not open: none is left out in silence.
+    pub async fn secrets_for_skill(
+        &self,
+        pool: &PoolId,
+        skill: &SkillName,
+        cache: &SealedSecrets,
+    ) -> Result<Option<SkillSecrets>, StoreError> {
+        let key = (pool.clone(), skill.clone());
+        let known = cache.get(&key);
+        if let Some(Known::Secrets { revision, sealed }) = &known {
+            let Some(state) = self.secrets_state(pool).await? else { return Ok(None) };
+            if state.revision == *revision {
+                match self.open_secrets(pool, sealed.iter()).await {
+                    // They may have been sealed anew, and the key that sealed the kept ones be gone.
+                    Err(StoreError::Unopened { .. }) => {}
+                    secrets => return Ok(Some(state.with(secrets?))),
+                }
+            }
+            let sealed = self.sealed_for_skill(pool, skill).await?;
+            let secrets = self.open_secrets(pool, sealed.iter()).await?;
+            cache.insert(key, Known::at(state.revision, sealed));
+            return Ok(Some(state.with(secrets)));
+        }
+        let (state, sealed) = tokio::try_join!(self.secrets_state(pool), self.sealed_for_skill(pool, skill))?;
+        let Some(state) = state else { return Ok(None) };
+        let secrets = self.open_secrets(pool, sealed.iter()).await?;
+        // The revision of this request may have been read after the secrets, and they be older than it.
+        let was_known_before = matches!(known, Some(Known::Revision(revision)) if revision == state.revision);
+        let known = if was_known_before { Known::at(state.revision, sealed) } else { Known::Revision(state.revision) };
+        cache.insert(key, known);
+        Ok(Some(state.with(secrets)))
+    }
+
+    /// The pool's shared secrets, then the skill's own: two queries side by side.
+    async fn sealed_for_skill(&self, pool: &PoolId, skill: &SkillName) -> Result<Vec<SealedSecret>, StoreError> {
+        let own = Scope::Skill(skill.clone());
+        let (mut sealed, own) =
+            tokio::try_join!(self.sealed_secrets(pool, &Scope::Pool), self.sealed_secrets(pool, &own))?;
+        sealed.extend(own);
+        Ok(sealed)
+    }
+
+    async fn secrets_state(&self, pool: &PoolId) -> Result<Option<State>, StoreError> {
+        let projection = "#schema, #status, #secretsRevision, #skillGeneration, #purging";
+        let item = self.get_attributes(Table::Pools, [("id", text(pool))], projection).await?;
+        let Some(item) = item else { return Ok(None) };
+        let row = Row::new(Table::Pools, &item)?;
+        if row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated {
+            return Ok(None);
+        }
+        Ok(Some(State {
+            revision: row.parsed("secretsRevision")?,
+            generation: Generation(row.parsed("skillGeneration")?),
+            is_purging: row.has("purging"),
+        }))
+    }
+}
+
+impl Known {
+    fn at(revision: u64, sealed: Vec<SealedSecret>) -> Self {
+        let bytes: usize = sealed.iter().map(|secret| secret.scope_name.len() + secret.value.len()).sum();
+        if bytes > MAXIMUM_BYTES {
+            return Self::Revision(revision);
+        }
+        Self::Secrets { revision, sealed: sealed.into() }
+    }
+}
