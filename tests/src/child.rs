@@ -30,6 +30,8 @@ pub struct Orders {
     pub data: Option<PathBuf>,
     /// Where a DynamoDB listens that is used in place of its own.
     pub database_url: Option<String>,
+    /// Where a proxy listens whose rule decides about the queue's calls.
+    pub queue_faults: Option<String>,
     /// The factor of every time-out.
     pub patience: u32,
 }
@@ -63,6 +65,7 @@ impl Child {
                 .collect(),
             data: settings.data.clone(),
             patience: settings.patience,
+            queue_faults: settings.queue_faults.clone(),
             database_url: settings.database.as_ref().and_then(|aws| aws.endpoint_url().map(str::to_owned)),
         };
         let mut child = Self {

@@ -8,7 +8,7 @@ use std::{
 
 use aws_types::SdkConfig;
 use axum::{
-    Router,
+    Json, Router,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::{StatusCode, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
 use local::database::{Connection, sdk_config};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -56,18 +57,37 @@ impl Call {
         self.body.contains(&format!("-{table}\"")) || self.body.contains(&format!("\"{table}\""))
     }
 
-    /// Whether it puts a message into the queue of accepted events.
+    /// Whether it is the queue's, of accepted events, and not the database's.
     #[must_use]
-    pub fn is_queue_write(&self) -> bool {
-        self.action == "PutItem" && self.is_about("local_event_queue") && !self.is_acknowledgement()
+    pub fn is_of_queue(&self) -> bool {
+        ["SendMessage", "ChangeMessageVisibility", "DeleteMessage", "SendDeadLetter"].contains(&self.action.as_str())
     }
 
-    /// Whether it takes a delivered message out of that queue.
+    /// Whether it puts a message into the queue.
+    #[must_use]
+    pub fn is_queue_write(&self) -> bool {
+        self.action == "SendMessage"
+    }
+
+    /// Whether it takes a delivered message out of the queue.
     #[must_use]
     pub fn is_acknowledgement(&self) -> bool {
-        // A tombstone alone has a time at which it is forgotten; a write's condition only names the attribute.
-        self.is_about("local_event_queue") && self.body.contains(r#""forgetAt":{"#)
+        self.action == "DeleteMessage"
     }
+}
+
+/// Prefix of the target that a [`FaultyQueue`](crate::FaultyQueue) names, before the call's name.
+pub const QUEUE_TARGET: &str = "Queue.";
+
+/// The answer to a [`FaultyQueue`](crate::FaultyQueue), which carries it out.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Make the call.
+    Pass,
+    /// Do not make it.
+    Refuse,
+    /// Make it, and fail all the same.
+    LoseAnswer,
 }
 
 struct Shared {
@@ -135,6 +155,9 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let target = target.to_owned();
     let call = Call { action, body: String::from_utf8_lossy(&body).into_owned() };
     let fault = (shared.rule.lock().unwrap_or_else(PoisonError::into_inner))(&call);
+    if target.starts_with(QUEUE_TARGET) {
+        return Json(verdict(fault).await).into_response();
+    }
     match fault {
         Fault::Hang => std::future::pending().await,
         Fault::Code(code) => {
@@ -163,6 +186,19 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
             forward(&shared, target, body).await;
             // hyper closes the connection of a handler that panics.
             panic!("the answer is lost")
+        }
+    }
+}
+
+async fn verdict(fault: Fault) -> Verdict {
+    match fault {
+        Fault::None => Verdict::Pass,
+        Fault::Code(_) | Fault::Conflict => Verdict::Refuse,
+        Fault::LoseAnswer => Verdict::LoseAnswer,
+        Fault::Hang => std::future::pending().await,
+        Fault::Delay(time) => {
+            pause(time).await;
+            Verdict::Pass
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use local::database::Database;
+use local::{database::Database, wal_sync::Durability};
 
 use crate::{FaultProxy, System, TestClock, system::Settings};
 
@@ -14,22 +14,35 @@ pub struct Faulty {
     /// What decides which of its calls fail.
     pub proxy: FaultProxy,
     /// What is behind the proxy.
-    pub database: Database,
+    pub database: FaultyDatabase,
+}
+
+/// A database in memory and the folder of a queue, which last as long as this.
+pub struct FaultyDatabase {
+    _database: Database,
+    _folder: tempfile::TempDir,
 }
 
 impl Faulty {
     /// Starts one, with nothing failing yet.
     pub async fn start() -> Self {
         let clock = Arc::new(TestClock::new());
-        let database = Database::start(None, clock.clone()).expect("the database starts");
+        let database = Database::start(None, Durability::default(), clock.clone()).expect("the database starts");
         let proxy = FaultProxy::start(database.connection()).await;
-        let settings = Settings { database: Some(proxy.sdk_config()), ..Settings::random() }.with_production_timeouts();
+        let folder = tempfile::tempdir().expect("a folder for the queue");
+        let settings = Settings {
+            data: Some(folder.path().to_owned()),
+            database: Some(proxy.sdk_config()),
+            queue_faults: Some(proxy.url()),
+            ..Settings::random()
+        };
+        let settings = settings.with_production_timeouts();
         let system = System::try_start(settings, clock).await.expect("the system starts");
-        Self { system, proxy, database }
+        Self { system, proxy, database: FaultyDatabase { _database: database, _folder: folder } }
     }
 
     /// Ends the system, and gives what is left: its settings, the proxy and the database.
-    pub async fn end_system(self) -> (Settings, FaultProxy, Database) {
+    pub async fn end_system(self) -> (Settings, FaultProxy, FaultyDatabase) {
         let settings = self.system.settings.clone();
         self.system.shutdown().await;
         (settings, self.proxy, self.database)

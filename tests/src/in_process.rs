@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use local::{
     database::{Database, create_tables},
     template::{TEMPLATE, Template},
+    wal_sync::Durability,
 };
 use portcullis_auth::Clock;
 use portcullis_crypto::Keyring;
@@ -83,7 +84,8 @@ impl InProcess {
     /// Where the embedded database does not start.
     pub async fn start<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Self {
         let clock = MovableClock::at(now);
-        let database = Database::start(None, Arc::clone(&clock) as Arc<dyn Clock>).expect("a database in memory");
+        let database = Database::start(None, Durability::default(), Arc::clone(&clock) as Arc<dyn Clock>)
+            .expect("a database in memory");
         let aws = database.sdk_config();
         let tables = Template::parse(TEMPLATE).expect("our template is readable").tables;
         create_tables(&portcullis_store::client(&aws), TABLE_PREFIX, &tables).await.expect("the template's tables");

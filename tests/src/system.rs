@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_types::SdkConfig;
-use local::{Options, Stack, StackError, database::Connection};
+use local::{Options, Stack, StackError, database::Connection, stack::WrapQueue};
 use portcullis_auth::Clock;
 use portcullis_crypto::{Keyring, Randomness};
 use portcullis_runtime::{SystemRandomness, metrics::Metric};
@@ -12,7 +12,7 @@ use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::{TestClock, logs};
+use crate::{FaultyQueue, TestClock, logs};
 
 /// How far behind their tables indexes are in every suite: nothing but a list may hang on one.
 pub const INDEX_LAG: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
@@ -52,10 +52,12 @@ pub struct Settings {
     pub session_secret: String,
     /// Any others.
     pub others: BTreeMap<String, String>,
-    /// The folder of its database; `None` for memory.
+    /// The folder of its database and its queue; `None` for memory.
     pub data: Option<PathBuf>,
     /// A DynamoDB in place of its own.
     pub database: Option<SdkConfig>,
+    /// The URL of a proxy whose rule decides about the queue's calls as well.
+    pub queue_faults: Option<String>,
     /// The factor of every time-out; 1 in tests that are about time-outs.
     pub patience: u32,
     /// The same for a delivery to a pool.
@@ -78,6 +80,7 @@ impl Settings {
                 .into(),
             data: None,
             database: None,
+            queue_faults: None,
             patience: UNHURRIED,
             delivery_patience: UNHURRIED,
         }
@@ -191,6 +194,10 @@ impl System {
         options.clock = Arc::clone(&clock) as Arc<dyn Clock>;
         options.data.clone_from(&settings.data);
         options.database.clone_from(&settings.database);
+        options.wrap_queue = settings
+            .queue_faults
+            .clone()
+            .map(|proxy| -> WrapQueue { Box::new(move |queue| Arc::new(FaultyQueue::new(queue, proxy))) });
         options.metrics = Some(logs.clone());
         options.index_lag = INDEX_LAG;
         options.patience = settings.patience;

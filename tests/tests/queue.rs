@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use local::{database::Database, queue::TableQueue};
+use local::{queue::SqliteQueue, wal_sync::Durability};
 use portcullis_auth::Clock;
 use portcullis_crypto::Randomness;
 use portcullis_tests::queue_promises::{Time, keeps_the_queues_promises};
@@ -47,11 +47,22 @@ impl Randomness for Counting {
 }
 
 #[tokio::test]
-async fn the_table_keeps_the_queues_promises() {
-    let clock = Arc::new(MovableClock(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())));
-    let database = Database::start(None, clock.clone()).unwrap();
-    let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
-    let queue = TableQueue::open(client, clock.clone()).await.unwrap();
+async fn the_queue_in_memory_keeps_the_queues_promises() {
+    let clock = clock();
+    let queue = SqliteQueue::open(None, Durability::PowerCut, clock.clone()).unwrap();
     keeps_the_queues_promises(&queue, &*clock, &Counting::default()).await;
-    database.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_queue_in_a_file_keeps_the_queues_promises() {
+    for durability in [Durability::PowerCut, Durability::ProcessDeath] {
+        let (clock, folder) = (clock(), tempfile::tempdir().unwrap());
+        let file = folder.path().join("queue.db");
+        let queue = SqliteQueue::open(file.to_str(), durability, clock.clone()).unwrap();
+        keeps_the_queues_promises(&queue, &*clock, &Counting::default()).await;
+    }
+}
+
+fn clock() -> Arc<MovableClock> {
+    Arc::new(MovableClock(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())))
 }

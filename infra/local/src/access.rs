@@ -5,7 +5,8 @@
 //! that nothing ever uses is one too many.
 
 use std::{
-    collections::BTreeSet,
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -22,6 +23,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use jiff::SignedDuration;
 use portcullis_auth::Clock;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 /// That something may be done with a table, or with an index of it.
@@ -71,57 +73,88 @@ impl Access {
         self.granted.difference(&used).cloned().collect()
     }
 
-    /// What of a call the role does not allow; `None` where it allows all of it.
+    /// The part of a call that the role does not allow; `None` where it allows all of it.
     fn denied(&self, request: &HttpRequest) -> Option<String> {
+        let unreadable = || Some("what is not understood".to_owned());
         let operation = request.headers().get("x-amz-target").and_then(|target| target.split('.').nth(1));
-        let body = request.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
-        let Some((operation, body)) = operation.zip(body) else { return Some("what is not understood".to_owned()) };
-        let Some(needed) = self.needed(operation, &body) else { return Some(operation.to_owned()) };
+        let Some((operation, body)) = operation.zip(request.body().bytes()) else { return unreadable() };
+        let Ok(needed) = self.needed(operation, body) else { return unreadable() };
+        let Some(needed) = needed else { return Some(operation.to_owned()) };
         if let Some(missing) = needed.iter().find(|grant| !self.granted.contains(grant)) {
             return Some(missing.to_string());
         }
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).extend(needed);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        for grant in needed {
+            if !used.contains(&grant) {
+                used.insert(grant);
+            }
+        }
         None
     }
 
-    /// What a call needs; `None` for one that no function makes.
+    /// The grants that a call needs; `None` for one that no function makes.
     ///
     /// Source: AWS, "Actions, resources, and condition keys for Amazon DynamoDB", and "IAM policies for transactions": a
     /// transaction needs what each of its parts does.
-    fn needed(&self, operation: &str, body: &Value) -> Option<Vec<Grant>> {
-        let of = |action: &str, table: &Value, index: &Value| {
-            let table = table.as_str()?.strip_prefix(&self.prefix)?.to_owned();
-            let index = index.as_str().map(str::to_owned);
+    fn needed(&self, operation: &str, body: &[u8]) -> Result<Option<Vec<Grant>>, serde_json::Error> {
+        let of = |action: &str, place: &Place| {
+            let table = place.table.as_deref()?.strip_prefix(&self.prefix)?.to_owned();
+            let index = place.index.as_deref().map(str::to_owned);
             Some(Grant { table, index, action: action.to_owned() })
         };
-        match operation {
+        Ok(match operation {
             "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "Query" | "Scan" => {
-                Some(vec![of(operation, &body["TableName"], &body["IndexName"])?])
+                of(operation, &serde_json::from_slice(body)?).map(|grant| vec![grant])
             }
             "BatchGetItem" | "BatchWriteItem" => {
-                let tables = body["RequestItems"].as_object()?.keys();
-                tables.map(|table| of(operation, &json!(table), &Value::Null)).collect()
+                let Batch { tables } = serde_json::from_slice(body)?;
+                let places = tables.into_keys().map(|table| Place { table: Some(table.into()), index: None });
+                places.map(|place| of(operation, &place)).collect()
             }
             "TransactGetItems" | "TransactWriteItems" => {
-                let parts =
-                    body["TransactItems"].as_array()?.iter().flat_map(|part| part.as_object().into_iter().flatten());
-                parts
-                    .map(|(part, call)| {
-                        let action = match part.as_str() {
-                            "Get" => "GetItem",
-                            "Put" => "PutItem",
-                            "Update" => "UpdateItem",
-                            "Delete" => "DeleteItem",
-                            "ConditionCheck" => "ConditionCheckItem",
-                            _ => return None,
-                        };
-                        of(action, &call["TableName"], &Value::Null)
-                    })
-                    .collect()
+                let Transaction { parts } = serde_json::from_slice(body)?;
+                let parts = parts.iter().flat_map(|part| part.iter());
+                parts.map(|(part, place)| of(action_of_part(part)?, place)).collect()
             }
             _ => None,
-        }
+        })
     }
+}
+
+/// The action that a part of a transaction needs; `None` for a part that DynamoDB does not know.
+fn action_of_part(part: &str) -> Option<&'static str> {
+    Some(match part {
+        "Get" => "GetItem",
+        "Put" => "PutItem",
+        "Update" => "UpdateItem",
+        "Delete" => "DeleteItem",
+        "ConditionCheck" => "ConditionCheckItem",
+        _ => return None,
+    })
+}
+
+/// The table, or the index of it, that a call or a part of one is about.
+#[derive(Deserialize)]
+struct Place<'a> {
+    #[serde(borrow, rename = "TableName")]
+    table: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "IndexName")]
+    index: Option<Cow<'a, str>>,
+}
+
+/// A batch, as far as it names tables.
+#[derive(Deserialize)]
+struct Batch {
+    #[serde(rename = "RequestItems")]
+    #[expect(clippy::zero_sized_map_values, reason = "the values are skipped, not kept")]
+    tables: BTreeMap<String, IgnoredAny>,
+}
+
+/// A transaction, as far as it names tables.
+#[derive(Deserialize)]
+struct Transaction<'a> {
+    #[serde(borrow, rename = "TransactItems")]
+    parts: Vec<BTreeMap<String, Place<'a>>>,
 }
 
 /// A client whose calls are turned away where the function's role does not allow them.

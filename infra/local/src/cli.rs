@@ -2,7 +2,8 @@
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
-use clap::{ArgGroup, Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use local::wal_sync::Durability;
 use portcullis_auth::PoolId;
 
 /// The whole of Portcullis in one process on this machine.
@@ -19,6 +20,18 @@ pub(crate) struct Arguments {
     /// Keep the data, and the keys it is sealed under, in this folder
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// What a write that was answered survives, in the folder of --data: the
+    /// death of the process alone, or a power cut as well, for which each
+    /// write waits for the disk
+    #[arg(
+        long,
+        value_name = "EVENT",
+        value_enum,
+        default_value = "power-cut",
+        requires = "data",
+        verbatim_doc_comment
+    )]
+    pub survive: Survive,
     /// Print nothing but the address and problems
     #[arg(long)]
     pub quiet: bool,
@@ -79,6 +92,22 @@ pub(crate) struct Arguments {
     pub part: Option<Part>,
 }
 
+/// Event that an answered write survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Survive {
+    PowerCut,
+    ProcessDeath,
+}
+
+impl From<Survive> for Durability {
+    fn from(survive: Survive) -> Self {
+        match survive {
+            Survive::PowerCut => Self::PowerCut,
+            Survive::ProcessDeath => Self::ProcessDeath,
+        }
+    }
+}
+
 /// What else this program is, for the demonstration's pool.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
@@ -117,6 +146,8 @@ mod tests {
             &["--demo-pool", "127.0.0.1:1"] as &[_],
             &["--demo", "--demo-pool", "localhost"],
             &["--redrive"],
+            &["--survive", "process-death"],
+            &["--data", "folder", "--survive", "nothing"],
             &["--demo", "--database-only"],
             &["--send", "event.json", "--text", "hello"],
             &["--ttl", "60"],

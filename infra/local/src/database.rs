@@ -27,6 +27,8 @@ pub use folder::{DataFolder, DataFolderError};
 pub use served::{Served, random_credentials};
 pub use tables::create_tables;
 
+use crate::wal_sync::{Durability, WalSync};
+
 /// How often expired items are deleted. DynamoDB itself promises no more than a few days.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -65,8 +67,8 @@ pub enum DatabaseError {
 
 /// A running embedded database.
 ///
-/// With a data folder, what was acknowledged has been handed to the operating system and synced (the engine's
-/// write-ahead log, with `synchronous` at its default of `FULL`): it survives the death of this process at any moment.
+/// With a data folder, an acknowledged write is in the engine's write-ahead log, and survives the death of this process at any
+/// moment; with [`Durability::PowerCut`] the log is also on the disk by then.
 pub struct Database {
     connection: Connection,
     stop: CancellationToken,
@@ -76,21 +78,29 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts the engine in memory, or on the files in `folder`.
+    /// Starts the engine in memory, or on the files in `folder`, with writes as durable as `durability` says.
     ///
     /// In memory it expires items by `clock`; on files by the machine's clock, which is the engine's own.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub fn start(folder: Option<DataFolder>, clock: Arc<dyn Clock>) -> Result<Self, DatabaseError> {
-        let engine = match &folder {
+    pub fn start(
+        folder: Option<DataFolder>,
+        durability: Durability,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DatabaseError> {
+        let (engine, sync) = match &folder {
             Some(folder) => {
                 let file = folder.database_file()?;
-                dynoxide::Database::new(&file).map_err(|error| does_not_open(file, &error))?
+                let engine = dynoxide::Database::new(&file).map_err(|error| does_not_open(file.clone(), &error))?;
+                // The engine's way to `synchronous = NORMAL`: its commits leave the wait for the disk to `WalSync`.
+                engine.disable_bulk_loading()?;
+                let sync = WalSync::start(&file, durability);
+                (engine, sync.map_err(|problem| DatabaseError::File { file, problem: problem.to_string() })?)
             }
-            None => dynoxide::Database::memory_with_clock(Arc::new(EngineClock(clock)))?,
+            None => (dynoxide::Database::memory_with_clock(Arc::new(EngineClock(clock)))?, WalSync::none()),
         };
-        let (connection, stop) = (Connection::new(engine), CancellationToken::new());
+        let (connection, stop) = (Connection::new(engine, sync), CancellationToken::new());
         let sweeper = tokio::spawn(sweep(connection.clone(), stop.clone()));
         Ok(Self { connection, stop, sweeper, folder })
     }
@@ -216,7 +226,7 @@ mod tests {
 
     async fn start(folder: Option<&Path>) -> (Database, Client) {
         let folder = folder.map(|folder| DataFolder::take(folder).unwrap());
-        let database = Database::start(folder, clock()).unwrap();
+        let database = Database::start(folder, Durability::default(), clock()).unwrap();
         let client = Client::new(&database.sdk_config());
         create_tables(&client, "test-", &Template::parse(TEMPLATE).unwrap().tables).await.unwrap();
         (database, client)
@@ -304,7 +314,8 @@ mod tests {
         let taken = DataFolder::take(folder.path()).unwrap();
         let file = taken.database_file().unwrap();
         std::fs::write(&file, "not a database".repeat(1000)).unwrap();
-        let refused = Database::start(Some(taken), clock()).err().map(|error| error.to_string()).unwrap();
+        let refused =
+            Database::start(Some(taken), Durability::default(), clock()).err().map(|error| error.to_string()).unwrap();
         assert!(refused.starts_with(&file) && refused.contains("restore it from a backup"), "{refused}");
         assert!(!refused.contains("encryption"), "{refused}");
     }

@@ -5,7 +5,6 @@
 //! no function knows that it is there.
 
 pub mod access;
-mod background;
 pub mod database;
 mod deliveries;
 pub mod demo;

@@ -17,13 +17,14 @@ use local::{
     demo::{self, Demo, openclaw},
     gateway::Answered,
     import,
-    queue::TableQueue,
+    queue::SqliteQueue,
     running::Running,
     secrets::{self, Found, GENERATED_FILE, Settings},
     sign,
     stack::TABLE_PREFIX,
     template::{TEMPLATE, Template},
 };
+use mimalloc::MiMalloc;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -40,6 +41,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use cli::{Arguments, Part};
 use greeting::Greeting;
 use terminal::{End, OutputClosed, complain, print, reader_gone};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Where generated secrets lie unless `--data` says otherwise.
 const OWN_FOLDER: &str = ".local";
@@ -121,6 +125,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     let options = Options {
         port: arguments.port,
         data: arguments.data.clone(),
+        durability: arguments.survive.into(),
         mailbox: Some(folder.join("mailbox")),
         dev_slack: arguments.demo,
         dev_composio: arguments.demo,
@@ -216,7 +221,7 @@ async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings
         secrets::check_keys_of(data.path(), settings)?;
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let database = database::Database::start(data, Arc::clone(&clock))?;
+    let database = database::Database::start(data, arguments.survive.into(), Arc::clone(&clock))?;
     let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
     let prefix = settings.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret);
     database::create_tables(&client, prefix, &Template::parse(TEMPLATE)?.tables).await?;
@@ -249,7 +254,7 @@ async fn import_users(file: &Path, arguments: &Arguments, settings: &Settings) -
     let (database, aws) = match data {
         Some(data) => {
             secrets::check_keys_of(data.path(), settings)?;
-            let database = database::Database::start(Some(data), Arc::clone(&clock))?;
+            let database = database::Database::start(Some(data), arguments.survive.into(), Arc::clone(&clock))?;
             let aws = database.sdk_config();
             let client = aws_sdk_dynamodb::Client::new(&aws);
             database::create_tables(&client, prefix, &Template::parse(TEMPLATE)?.tables).await?;
@@ -277,16 +282,13 @@ async fn import_users(file: &Path, arguments: &Arguments, settings: &Settings) -
 async fn dead_letters(folder: &Path, settings: &Settings, arguments: &Arguments) -> Result<(), Problem> {
     let data = database::DataFolder::take(folder)?;
     secrets::check_keys_of(data.path(), settings)?;
-    let database = database::Database::start(Some(data), Arc::new(SystemClock))?;
-    let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
-    let queue = TableQueue::open(client, Arc::new(SystemClock)).await?;
+    let queue = SqliteQueue::open(Some(&data.queue_file()?), arguments.survive.into(), Arc::new(SystemClock))?;
     let text = if arguments.redrive {
         greeting::redriven(queue.redrive().await?, arguments.json)
     } else {
-        greeting::dead_letters(&queue.dead_letters().await?, arguments.json)
+        greeting::dead_letters(&queue.dead_letters()?, arguments.json)
     };
-    drop(queue);
-    database.shutdown().await;
+    queue.close();
     print(&text)
 }
 

@@ -1,292 +1,260 @@
-//! The queue of accepted events on this machine: a table of the embedded database, with the rules of SQS FIFO.
+//! The queue of accepted events on this machine: one SQLite file with the rules of SQS FIFO.
 //!
-//! A message is in the table before `send` returns, and stays there until it is acknowledged; which one is due next is
-//! kept in memory. After the death of the process everything that was not acknowledged is due at once, in its old order.
+//! All that a method has done is in the file when it returns: after the death of the process every message that was not
+//! acknowledged is due at once, in its old order. With [`Durability::PowerCut`] messages and dead letters also survive a power
+//! cut; acknowledgements and deferrals of its last moment do not, so that a message may be received once more.
+//!
+//! Stricter than SQS in one point: where a message is still queued after the deduplication window, another one with its ids is
+//! still a duplicate.
 
 mod dead_letters;
-mod index;
-mod rows;
+mod older;
 
 use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use aws_sdk_dynamodb::Client;
-use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_auth::Clock;
-use portcullis_runtime::queue::{EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage, VISIBILITY};
+use portcullis_runtime::queue::{
+    DEDUPLICATION_WINDOW, EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage, VISIBILITY,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::{sync::Notify, time::timeout};
 
+use crate::wal_sync::{Durability, WalSync};
 pub use dead_letters::DeadLetter;
-use index::Index;
-use rows::{Outcome, Overwrite, Rows, Stored};
+pub(crate) use older::check_no_older_queue;
 
-const QUEUE_TABLE: &str = "local_event_queue";
-const DEAD_LETTER_TABLE: &str = "local_dead_letters";
+const SCHEMA: &str = include_str!("queue/schema.sql");
 
 /// The largest message, text and payload together, as with SQS, in bytes.
 const MESSAGE_LIMIT: usize = 1024 * 1024;
 /// How often a waiting receive looks at the clock, which a test may have moved.
 const TICK: Duration = Duration::from_millis(20);
-/// How many ticks long a write of unknown outcome is looked for: the engine's own time-outs are shorter.
-const LOOKS: u32 = 500;
+/// The most ended ids that one acknowledgement deletes: more than it adds, so that they cannot pile up.
+const SWEEP: u32 = 8;
+/// Prepared statements that are kept: more than there are.
+const STATEMENTS: usize = 32;
 
-/// A queue in the embedded database. One process alone may have it open: the order is in its memory.
-///
-/// Stricter than SQS in one point: where a message is still queued after the deduplication window, another one with its
-/// ids is still a duplicate.
-pub struct TableQueue {
-    rows: Rows,
-    dead_letters: Rows,
+/// Takes a message in, unless its ids are those of another one that is queued or was acknowledged within the window.
+const SEND: &str = "
+    INSERT INTO messages (conversation, deduplication, body, payload, sent_at, receive_count, is_head, due_at)
+    SELECT ?1, ?2, ?3, ?4, ?5, 0, NOT EXISTS (SELECT 1 FROM messages WHERE conversation = ?1), ?5
+    WHERE NOT EXISTS
+        (SELECT 1 FROM acknowledged WHERE conversation = ?1 AND deduplication = ?2 AND until > ?5)
+    ON CONFLICT (conversation, deduplication) DO NOTHING";
+
+/// Hands out the heads that have been due for the longest time, until their visibility ends.
+const RECEIVE: &str = "
+    UPDATE messages SET due_at = ?2, receive_count = receive_count + 1
+    WHERE sequence IN
+        (SELECT sequence FROM messages WHERE is_head AND due_at <= ?1 ORDER BY due_at, sequence LIMIT ?3)
+    RETURNING sequence, conversation, deduplication, body, payload, sent_at, receive_count";
+
+/// A queue in a SQLite database. One process alone may have it open.
+pub struct SqliteQueue {
+    // `None` after the end: whoever lives longer would hold the file open.
+    connection: Mutex<Option<Connection>>,
+    sync: WalSync,
     clock: Arc<dyn Clock>,
-    next_sequence: AtomicU64,
-    state: Mutex<State>,
     /// Tells a waiting receive that there may be something for it.
     arrived: Notify,
-    /// One look for lost writes at a time.
-    looking: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
-struct State {
-    index: Index,
-    /// The sequence numbers of messages whose write is under way.
-    sending: HashSet<u64>,
-    /// Writes that may have happened though nobody was told.
-    doubts: Vec<Doubt>,
-    /// What was removed while there were doubts, so that a look that began before does not bring it back.
-    removed: HashSet<u64>,
-}
-
-#[derive(Clone)]
-struct Doubt {
-    id: String,
-    looks: u32,
-}
-
-impl State {
-    fn doubt(&mut self, id: String) {
-        if self.doubts.iter().all(|doubt| doubt.id != id) {
-            self.doubts.push(Doubt { id, looks: LOOKS });
-        }
-    }
-
-    fn remove(&mut self, sequence: u64) {
-        self.index.remove(sequence);
-        if !self.doubts.is_empty() {
-            self.removed.insert(sequence);
-        }
-    }
-}
-
-/// A write that is under way. Where its future is dropped or it fails, the message may have been stored all the same: it
-/// is then looked for, so that it does not lie in the table unseen until the next start.
-struct Sending<'a> {
-    queue: &'a TableQueue,
-    sequence: u64,
-    id: Option<String>,
-}
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id.take() {
-            let mut state = self.queue.lock();
-            state.sending.remove(&self.sequence);
-            state.doubt(id);
-        }
-    }
-}
-
-impl TableQueue {
-    /// Opens the queue: makes its tables where they are not there, and loads what waits. All of it is due at once.
+impl SqliteQueue {
+    /// Opens the queue in `file`, or one in memory. All that waits in it is due at once.
     ///
     /// # Errors
-    /// [`QueueError`] where the database does not answer, or holds what no queue wrote.
-    pub async fn open(client: Client, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
-        let rows = Rows::open(client.clone(), QUEUE_TABLE).await?;
-        let dead_letters = Rows::open(client, DEAD_LETTER_TABLE).await?;
-        let loaded = rows.load().await?;
-        // Counting on from the time keeps ids apart where every trace of earlier messages has expired.
-        let now = u64::try_from(clock.now().as_microsecond()).unwrap_or(0);
-        let mut state = State::default();
-        for message in loaded.messages {
-            state.index.insert(message);
-        }
-        Ok(Self {
-            rows,
-            dead_letters,
-            clock,
-            next_sequence: AtomicU64::new(now.max(loaded.highest.saturating_add(1))),
-            state: Mutex::new(state),
-            arrived: Notify::new(),
-            looking: tokio::sync::Mutex::new(()),
+    /// [`QueueError`] where the file is no queue or does not open.
+    pub fn open(file: Option<&str>, durability: Durability, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let Some(file) = file else {
+            let connection = Connection::open_in_memory().and_then(prepared).map_err(unavailable)?;
+            return Ok(Self::new(connection, WalSync::none(), clock));
+        };
+        let problem = |error: &dyn std::fmt::Display| {
+            let advice = "if it is damaged, restore it from a backup, or move it away and lose what was queued";
+            QueueError::Unavailable(format!("{file} does not open as a queue ({error}): {advice}"))
+        };
+        let connection = Connection::open(file).and_then(prepared).map_err(|error| problem(&error))?;
+        let sync = WalSync::start(file, durability).map_err(|error| problem(&error))?;
+        Ok(Self::new(connection, sync, clock))
+    }
+
+    fn new(connection: Connection, sync: WalSync, clock: Arc<dyn Clock>) -> Self {
+        Self { connection: Mutex::new(Some(connection)), sync, clock, arrived: Notify::new() }
+    }
+
+    /// Closes the file. Later calls fail.
+    pub fn close(&self) {
+        drop(self.connection.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Runs work on the file, on the calling thread.
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, QueueError> {
+        // A transaction that a panic ends is rolled back, so what a poisoned lock guards is whole.
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = connection.as_mut().ok_or_else(|| QueueError::Unavailable("it has ended".to_owned()))?;
+        work(connection).map_err(unavailable)
+    }
+
+    /// The time in Unix milliseconds.
+    fn now(&self) -> i64 {
+        self.clock.now().as_millisecond()
+    }
+
+    fn receive_now(&self, limit: usize) -> Result<Vec<ReceivedMessage>, QueueError> {
+        let now = self.now();
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(RECEIVE)?;
+            let rows = statement.query_map(params![now, later(now, VISIBILITY), limit.clamp(1, 10)], received)?;
+            let mut messages = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            // The order of RETURNING is not defined.
+            messages.sort_by_key(|message| message.sent_at);
+            Ok(messages)
         })
     }
 
-    /// Every change of the state is whole before anything in it can panic, so a poisoned lock still guards a good one.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stores a message and lists it. Whether it was stored; if not, it is a duplicate.
-    async fn store(
-        &self,
-        group: String,
-        deduplication: String,
-        (body, payload): (String, Bytes),
-        overwrite: Overwrite,
-    ) -> Result<bool, QueueError> {
-        let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
-        let message =
-            Stored { sequence, group, deduplication, body, payload, sent_at: self.clock.now(), receive_count: 0 };
-        let id = message.id();
-        self.lock().sending.insert(sequence);
-        let mut sending = Sending { queue: self, sequence, id: Some(id.clone()) };
-        let outcome = self.rows.put(&message, overwrite).await?;
-        sending.id = None;
-        let mut state = self.lock();
-        let is_ours_to_list = state.sending.remove(&sequence);
-        match outcome {
-            // The client's own retry of a write whose answer was lost meets that write.
-            Outcome::Stored | Outcome::Duplicate { of: Some(_) } if outcome_is_own(&outcome, sequence) => {
-                if is_ours_to_list {
-                    state.index.insert(message);
-                    self.arrived.notify_one();
-                }
-                Ok(true)
-            }
-            Outcome::Duplicate { of: Some(other) }
-                if !state.index.contains(other) && !state.removed.contains(&other) =>
-            {
-                state.doubt(id);
-                Ok(false)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    async fn receive_due(&self, limit: usize) -> Vec<ReceivedMessage> {
+    async fn receive_due(&self, limit: usize) -> Result<Vec<ReceivedMessage>, QueueError> {
         loop {
-            self.look_for_lost_writes().await;
-            let now = self.clock.now();
-            let until = now.saturating_add(VISIBILITY).unwrap_or(Timestamp::MAX);
-            let taken = self.lock().index.take(limit.clamp(1, 10), now, until);
-            if !taken.is_empty() {
-                return taken.into_iter().map(received).collect();
+            let messages = self.receive_now(limit)?;
+            if !messages.is_empty() {
+                // There may be more for another receive.
+                self.arrived.notify_one();
+                return Ok(messages);
             }
             let _ = timeout(TICK, self.arrived.notified()).await;
         }
     }
-
-    /// Lists what was stored though its sender was not told so.
-    async fn look_for_lost_writes(&self) {
-        let doubts = self.lock().doubts.clone();
-        if doubts.is_empty() {
-            return;
-        }
-        let Ok(_alone) = self.looking.try_lock() else { return };
-        for doubt in doubts {
-            // A database that does not answer is asked again at the next look.
-            let Ok(found) = self.rows.get(&doubt.id).await else { continue };
-            let mut state = self.lock();
-            let is_settled = found.is_some();
-            if let Some(message) = found
-                && !state.removed.contains(&message.sequence)
-            {
-                state.sending.remove(&message.sequence);
-                state.index.insert(message);
-            }
-            for known in state.doubts.iter_mut().filter(|known| known.id == doubt.id) {
-                known.looks = if is_settled { 0 } else { known.looks.saturating_sub(1) };
-            }
-            state.doubts.retain(|known| known.looks > 0);
-            if state.doubts.is_empty() {
-                state.removed.clear();
-            }
-        }
-    }
 }
 
-fn outcome_is_own(outcome: &Outcome, sequence: u64) -> bool {
-    matches!(outcome, Outcome::Stored) || *outcome == Outcome::Duplicate { of: Some(sequence) }
+/// A connection to a file with the queue's tables, where all that was in flight is due.
+fn prepared(connection: Connection) -> rusqlite::Result<Connection> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Durability is `WalSync`'s.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.execute_batch(SCHEMA)?;
+    connection.execute("UPDATE messages SET due_at = sent_at WHERE is_head", [])?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
 }
 
-fn received(message: Stored) -> ReceivedMessage {
-    ReceivedMessage {
-        id: message.sequence.to_string(),
-        receipt: format!("{}.{}", message.sequence, message.receive_count),
-        group: message.group,
-        deduplication: message.deduplication,
-        body: message.body,
-        payload: message.payload,
-        sent_at: message.sent_at,
-        receive_count: message.receive_count,
-    }
+fn later(now: i64, by: Duration) -> i64 {
+    now.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The message that was handed out.
-fn stored(message: &ReceivedMessage) -> Result<Stored, QueueError> {
-    let sequence =
-        message.id.parse().map_err(|_| QueueError::Refused("the message is not of this queue".to_owned()))?;
-    Ok(Stored {
-        sequence,
-        group: message.group.clone(),
-        deduplication: message.deduplication.clone(),
-        body: message.body.clone(),
-        payload: message.payload.clone(),
-        sent_at: message.sent_at,
-        receive_count: message.receive_count,
+fn received(row: &Row<'_>) -> rusqlite::Result<ReceivedMessage> {
+    let (sequence, receive_count): (i64, u32) = (row.get("sequence")?, row.get("receive_count")?);
+    Ok(ReceivedMessage {
+        id: sequence.to_string(),
+        receipt: format!("{sequence}.{receive_count}"),
+        group: hex::encode(row.get_ref("conversation")?.as_bytes()?),
+        deduplication: hex::encode(row.get_ref("deduplication")?.as_bytes()?),
+        body: row.get("body")?,
+        payload: row.get::<_, Vec<u8>>("payload")?.into(),
+        sent_at: Timestamp::from_millisecond(row.get("sent_at")?).map_err(malformed)?,
+        receive_count,
     })
 }
 
-impl EventQueue for TableQueue {
+/// The number that a message was handed out under.
+fn sequence(message: &ReceivedMessage) -> Result<i64, QueueError> {
+    message.id.parse().map_err(|_| QueueError::Refused("the message is not of this queue".to_owned()))
+}
+
+fn malformed(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Integer, Box::new(error))
+}
+
+fn unavailable(error: impl std::fmt::Display) -> QueueError {
+    QueueError::Unavailable(error.to_string())
+}
+
+impl EventQueue for SqliteQueue {
     fn send<'a>(&'a self, message: &'a NewMessage) -> QueueFuture<'a, ()> {
         Box::pin(async move {
             let bytes = message.body.len() + message.payload.len();
             if message.body.is_empty() || bytes > MESSAGE_LIMIT {
                 return Err(QueueError::Refused(format!("a message must be of 1 to {MESSAGE_LIMIT} bytes")));
             }
-            let (group, deduplication) = (message.group.to_hex(), message.deduplication.to_hex());
-            let overwrite = Overwrite::ForgottenAt(self.clock.now());
-            let content = (message.body.clone(), message.payload.clone());
-            self.store(group, deduplication, content, overwrite).await.map(drop)
+            let ids = (message.group.as_bytes(), message.deduplication.as_bytes());
+            self.with(|connection| {
+                let mut statement = connection.prepare_cached(SEND)?;
+                statement.execute(params![ids.0, ids.1, message.body, &*message.payload, self.now()])
+            })?;
+            self.arrived.notify_one();
+            // A duplicate waits as well: the write that makes it one may not be durable yet.
+            self.sync.durable().await.map_err(unavailable)
         })
     }
 
     fn receive(&self, limit: usize, wait: Duration) -> QueueFuture<'_, Vec<ReceivedMessage>> {
-        // What is taken is returned in the same step, so that the end of the wait loses nothing.
-        Box::pin(async move { Ok(timeout(wait, self.receive_due(limit)).await.unwrap_or_default()) })
+        // Messages are returned in the same step in which they are taken, so that the end of the wait loses none.
+        Box::pin(async move { timeout(wait, self.receive_due(limit)).await.unwrap_or_else(|_| Ok(Vec::new())) })
     }
 
     fn defer<'a>(&'a self, message: &'a ReceivedMessage, delay: Duration) -> QueueFuture<'a, ()> {
         Box::pin(async move {
-            let until = self.clock.now().saturating_add(delay).unwrap_or(Timestamp::MAX);
-            let deferred = self.lock().index.defer(stored(message)?.sequence, message.receive_count, until);
-            let deferred = deferred.ok_or_else(|| QueueError::Refused("the receipt has expired".to_owned()))?;
-            self.arrived.notify_one();
-            self.rows.count(&deferred).await
+            let sequence = sequence(message)?;
+            let deferred = self.with(|connection| {
+                let sql = "UPDATE messages SET due_at = ?3 WHERE sequence = ?1 AND receive_count = ?2";
+                let due_at = later(self.now(), delay);
+                connection.prepare_cached(sql)?.execute(params![sequence, message.receive_count, due_at])
+            })?;
+            if deferred == 0 {
+                return Err(QueueError::Refused("the receipt has expired".to_owned()));
+            }
+            // A power cut that undoes it makes the message due earlier.
+            Ok(())
         })
     }
 
     fn acknowledge<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()> {
         Box::pin(async move {
-            let message = stored(message)?;
-            self.rows.remove(&message, self.clock.now()).await?;
-            self.lock().remove(message.sequence);
+            let (sequence, now) = (sequence(message)?, self.now());
+            self.with(|connection| remove(connection, sequence, now))?;
             self.arrived.notify_one();
+            // A power cut that undoes it brings back a message whose delivery is recorded.
             Ok(())
         })
     }
 
     fn dead_letter<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()> {
-        Box::pin(async move { self.dead_letters.put(&stored(message)?, Overwrite::Everything).await.map(drop) })
+        Box::pin(async move {
+            let sequence = sequence(message)?;
+            self.with(|connection| {
+                let sql = "INSERT OR REPLACE INTO dead_letters
+                    SELECT sequence, conversation, deduplication, body, payload, sent_at, receive_count
+                    FROM messages WHERE sequence = ?1";
+                connection.prepare_cached(sql)?.execute(params![sequence])
+            })?;
+            self.sync.durable().await.map_err(unavailable)
+        })
     }
+}
+
+/// Removes a message; its ids stay for the rest of their window, and the next one of its conversation is due.
+fn remove(connection: &mut Connection, sequence: i64, now: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let sql = "DELETE FROM messages WHERE sequence = ?1 RETURNING conversation, deduplication, sent_at";
+    let removed = transaction.prepare_cached(sql)?.query_row([sequence], |row| {
+        Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, i64>(2)?))
+    });
+    // It may have been removed before.
+    let Some((conversation, deduplication, sent_at)) = removed.optional()? else { return Ok(()) };
+    let until = later(sent_at, DEDUPLICATION_WINDOW);
+    if until > now {
+        let sql = "INSERT OR REPLACE INTO acknowledged VALUES (?1, ?2, ?3)";
+        transaction.prepare_cached(sql)?.execute(params![conversation, deduplication, until])?;
+    }
+    let sql = "DELETE FROM acknowledged WHERE (conversation, deduplication) IN
+        (SELECT conversation, deduplication FROM acknowledged WHERE until <= ?1 ORDER BY until LIMIT ?2)";
+    transaction.prepare_cached(sql)?.execute(params![now, SWEEP])?;
+    let sql = "UPDATE messages SET is_head = TRUE
+        WHERE sequence = (SELECT min(sequence) FROM messages WHERE conversation = ?1)";
+    transaction.prepare_cached(sql)?.execute([conversation])?;
+    transaction.commit()
 }
 
 #[cfg(test)]

@@ -32,14 +32,14 @@ use tokio::net::TcpListener;
 
 use crate::{
     access::{Access, Guarded, IndexLag},
-    background::Background,
     database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
     gateway::{Gateway, InvalidRoute, Limits, OwnPages, RoutingTable, Watcher},
     mailbox::Mailbox,
-    queue::TableQueue,
+    queue::{SqliteQueue, check_no_older_queue},
     secrets::{self, SettingsFileError},
     template::{TEMPLATE, Template, TemplateError},
+    wal_sync::Durability,
 };
 
 /// The prefix of the tables' names, unless `TABLE_PREFIX` says otherwise.
@@ -47,15 +47,22 @@ pub const TABLE_PREFIX: &str = "portcullis-local-";
 /// Where pools may live, unless `POOL_CIDRS` says otherwise.
 pub const POOL_CIDRS: &str = "127.0.0.0/8";
 
+/// Puts something before a queue.
+pub type WrapQueue = Box<dyn FnOnce(Arc<dyn EventQueue>) -> Arc<dyn EventQueue> + Send>;
+
 /// What a stack is started with.
 #[expect(clippy::struct_excessive_bools, reason = "each stand-in is started or not, whatever the others are")]
 pub struct Options {
     /// The port of 127.0.0.1 that it answers on; 0 for any that is free.
     pub port: u16,
-    /// The folder that the database is kept in; `None` keeps it in memory.
+    /// The folder that the database and the queue are kept in; `None` keeps them in memory.
     pub data: Option<PathBuf>,
+    /// What an acknowledged write to that folder survives.
+    pub durability: Durability,
     /// A DynamoDB to use in place of an embedded one, such as a stand-in that makes it fail.
     pub database: Option<SdkConfig>,
+    /// What stands before the queue, such as a stand-in that makes it fail.
+    pub wrap_queue: Option<WrapQueue>,
     /// The functions' settings.
     pub environment: BTreeMap<String, SecretString>,
     /// The clock.
@@ -91,7 +98,9 @@ impl Options {
         Self {
             port: 0,
             data: None,
+            durability: Durability::default(),
             database: None,
+            wrap_queue: None,
             environment,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
@@ -146,14 +155,22 @@ pub enum StackError {
     },
 }
 
+/// Where a stack's tables are.
+enum Data {
+    /// In its own database.
+    Embedded(Database),
+    /// In a database that it was given. The folder, if there is one, holds the queue alone, and is held until the end.
+    Elsewhere { _folder: Option<DataFolder> },
+}
+
 /// A running stack.
 pub struct Stack {
     gateway: Gateway,
     deliveries: Deliveries,
-    database: Option<Database>,
+    data: Data,
     access: Vec<Arc<Access>>,
     platform: Platform,
-    queue: Arc<TableQueue>,
+    queue: Arc<SqliteQueue>,
 }
 
 impl Stack {
@@ -167,19 +184,33 @@ impl Stack {
         let listener = listener.map_err(|problem| StackError::Port { port, problem })?;
         let template = Template::parse(TEMPLATE)?;
         let table = RoutingTable::new(&template.routes)?;
-        let (database, aws) = database(&options)?;
+        let folder = data_folder(&options)?;
+        let queue_file = folder.as_ref().map(DataFolder::queue_file).transpose().map_err(DatabaseError::from)?;
+        let (data, aws) = if let Some(aws) = &options.database {
+            (Data::Elsewhere { _folder: folder }, aws.clone())
+        } else {
+            let database = Database::start(folder, options.durability, Arc::clone(&options.clock))?;
+            let aws = database.sdk_config();
+            (Data::Embedded(database), aws)
+        };
         let address = listener.local_addr().map_err(|problem| StackError::Port { port, problem })?;
         let mut environment = with_defaults(std::mem::take(&mut options.environment), address);
         let machine = stand_ins::start(&options, &mut environment, address);
         let client = portcullis_store::client_with(&aws, &ClientOptions::with_patience(options.patience));
         create_tables(&client, prefix_of(&environment), &template.tables).await?;
-        let queue = Arc::new(TableQueue::open(client, Arc::clone(&options.clock)).await?);
+        if queue_file.is_some() {
+            check_no_older_queue(&client).await?;
+        }
+        let queue = SqliteQueue::open(queue_file.as_deref(), options.durability, Arc::clone(&options.clock))?;
+        let queue = Arc::new(queue);
+        let events = Arc::clone(&queue) as Arc<dyn EventQueue>;
+        let events = options.wrap_queue.map_or_else(|| Arc::clone(&events), |wrap| wrap(Arc::clone(&events)));
         let mailbox = Arc::new(Mailbox::new(options.mailbox, Arc::clone(&options.clock)));
         let platform = Platform {
             secrets: Arc::new(SecretSource::Environment(environment.clone())),
             environment,
             aws,
-            queue: Some(Arc::clone(&queue) as Arc<dyn EventQueue>),
+            queue: Some(Arc::clone(&events)),
             mailer: Some(Arc::clone(&mailbox) as Arc<dyn Mailer>),
             metrics: Metrics::new("local", Arc::clone(&options.clock), options.metrics),
             clock: options.clock,
@@ -195,8 +226,8 @@ impl Stack {
         let machine = OwnPages { mailbox: Some(mailbox), ..machine };
         let gateway = Gateway::start(listener, table, functions, limits, options.watcher, machine)
             .map_err(|problem| StackError::Port { port, problem })?;
-        let deliveries = Deliveries::start(Arc::new(relay), Arc::clone(&queue) as Arc<dyn EventQueue>);
-        Ok(Self { gateway, deliveries, database, access, platform, queue })
+        let deliveries = Deliveries::start(Arc::new(relay), events);
+        Ok(Self { gateway, deliveries, data, access, platform, queue })
     }
 
     /// Where it answers, such as `http://127.0.0.1:8787`.
@@ -208,7 +239,10 @@ impl Stack {
     /// Its embedded database; `None` where it was given another.
     #[must_use]
     pub fn database(&self) -> Option<&Database> {
-        self.database.as_ref()
+        match &self.data {
+            Data::Embedded(database) => Some(database),
+            Data::Elsewhere { .. } => None,
+        }
     }
 
     /// What its functions were started on.
@@ -225,7 +259,7 @@ impl Stack {
 
     /// The queue of accepted events.
     #[must_use]
-    pub fn queue(&self) -> &TableQueue {
+    pub fn queue(&self) -> &SqliteQueue {
         &self.queue
     }
 
@@ -233,28 +267,24 @@ impl Stack {
     pub async fn shutdown(self) {
         self.gateway.shutdown().await;
         self.deliveries.shutdown().await;
-        if let Some(database) = self.database {
+        // Before the folder is let go of.
+        self.queue.close();
+        if let Data::Embedded(database) = self.data {
             database.shutdown().await;
         }
     }
 }
 
-/// The database that is there already, or one of the stack's own.
-fn database(options: &Options) -> Result<(Option<Database>, SdkConfig), StackError> {
-    if let Some(aws) = &options.database {
-        return Ok((None, aws.clone()));
+/// The data folder, with its keys checked; `None` for data in memory or elsewhere.
+fn data_folder(options: &Options) -> Result<Option<DataFolder>, StackError> {
+    let Some(path) = options.data.as_deref() else { return Ok(None) };
+    let folder = DataFolder::take(path).map_err(DatabaseError::from)?;
+    match secrets::check_keys_of(folder.path(), &options.environment) {
+        // The functions tell of it too, with all else that is wrong with the settings.
+        Err(SettingsFileError::Keyring(_)) => {}
+        outcome => outcome?,
     }
-    let folder = options.data.as_deref().map(DataFolder::take).transpose().map_err(DatabaseError::from)?;
-    if let Some(folder) = &folder {
-        match secrets::check_keys_of(folder.path(), &options.environment) {
-            // The functions tell of it too, with all else that is wrong with the settings.
-            Err(SettingsFileError::Keyring(_)) => {}
-            outcome => outcome?,
-        }
-    }
-    let database = Database::start(folder, Arc::clone(&options.clock))?;
-    let aws = database.sdk_config();
-    Ok((Some(database), aws))
+    Ok(Some(folder))
 }
 
 /// What this machine needs not be told; no secret is among it.
@@ -294,15 +324,6 @@ fn for_function(platform: &Platform, access: &Arc<Access>, lag: Option<&IndexLag
     platform
 }
 
-/// The platform whose calls to the database give way to requests.
-fn in_the_background(platform: &Platform) -> Platform {
-    let mut platform = platform.clone();
-    if let Some(client) = platform.aws.http_client() {
-        platform.aws = platform.aws.into_builder().http_client(Background::new(client)).build();
-    }
-    platform
-}
-
 /// Starts all functions, so that what is wrong with the settings of several is told at once.
 async fn start_functions(
     platform: &Platform,
@@ -322,7 +343,7 @@ async fn start_functions(
             "v1" => v1::start(&platform).await,
             // It has no route: [`Deliveries`] runs it.
             "relay" => {
-                relay = Some(in_the_background(&platform));
+                relay = Some(platform);
                 continue;
             }
             unknown => return Err(StackError::UnknownFunction(unknown.to_owned())),

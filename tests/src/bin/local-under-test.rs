@@ -4,9 +4,12 @@
 
 use std::{error::Error, io, sync::Arc, thread};
 
-use local::{Options, Stack, database::sdk_config};
+use local::{Options, Stack, database::sdk_config, stack::WrapQueue};
 use portcullis_runtime::logging::{self, Format, LineSink};
-use portcullis_tests::child::{Orders, Ready};
+use portcullis_tests::{
+    FaultyQueue,
+    child::{Orders, Ready},
+};
 
 struct StandardError;
 
@@ -30,6 +33,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     options.patience = orders.patience;
     options.delivery_patience = orders.patience;
     options.database = orders.database_url.as_deref().map(sdk_config);
+    options.wrap_queue = orders
+        .queue_faults
+        .map(|proxy| -> WrapQueue { Box::new(move |queue| Arc::new(FaultyQueue::new(queue, proxy))) });
     let stack = Stack::start(options).await?;
     println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
     // Whatever is under way then ends with it, as with any other death.

@@ -92,7 +92,7 @@ async fn what_is_queued_for_what_is_no_longer_there_is_dropped_counted_and_logge
         }
     }
     assert_eq!(system.counted(Metric::EventDelivered), 0);
-    assert!(system.stack.queue().dead_letters().await.expect("they are listed").is_empty());
+    assert!(system.stack.queue().dead_letters().expect("they are listed").is_empty());
     system.shutdown().await;
 }
 

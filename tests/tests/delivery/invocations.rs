@@ -37,7 +37,7 @@ async fn a_command_that_can_be_answered_no_more_is_dropped_counted_and_logged_an
     let lines = system.logs.of_request(&id);
     let line = lines.iter().find(|line| line["message"] == "dropped").unwrap_or_else(|| panic!("{lines:?}"));
     assert_eq!(line["channel"], connected.channel.as_str());
-    assert!(system.stack.queue().dead_letters().await.expect("they are listed").is_empty());
+    assert!(system.stack.queue().dead_letters().expect("they are listed").is_empty());
     let commands = pool.seen().iter().filter(|delivery| delivery.body == command.as_bytes()).count();
     assert_eq!(commands, 2, "none after its end");
     system.shutdown().await;

@@ -25,7 +25,7 @@ async fn what_is_redriven_has_another_day_and_keeps_its_order() {
     eventually("a failure", async || system.counted(Metric::DeliveryFailed) == 1).await;
     system.clock.advance(Duration::from_hours(24));
     eventually("all three are given up", async || system.counted(Metric::EventDeadLettered) == 3).await;
-    let letters = queue.dead_letters().await.expect("they are listed");
+    let letters = queue.dead_letters().expect("they are listed");
     assert_eq!(letters.len(), 3);
     assert!(
         letters
@@ -35,7 +35,7 @@ async fn what_is_redriven_has_another_day_and_keeps_its_order() {
 
     assert_eq!(queue.redrive().await.expect("they are queued again"), 3);
     eventually("the first is tried", async || system.counted(Metric::DeliveryFailed) == 2).await;
-    assert!(queue.dead_letters().await.expect("they are listed").is_empty());
+    assert!(queue.dead_letters().expect("they are listed").is_empty());
     system.clock.advance(Duration::from_hours(24) - Duration::from_millis(1));
     eventually("it is tried for the whole day", async || system.counted(Metric::DeliveryFailed) == 3).await;
     assert_eq!(system.counted(Metric::EventDeadLettered), 3, "none is given up before its time");
@@ -76,7 +76,7 @@ async fn what_is_given_up_on_survives_a_restart_and_so_does_what_was_redriven() 
     system.shutdown().await;
 
     let system = start().await;
-    assert_eq!(system.stack.queue().dead_letters().await.expect("they are listed").len(), 1);
+    assert_eq!(system.stack.queue().dead_letters().expect("they are listed").len(), 1);
     assert_eq!(system.stack.queue().redrive().await.expect("it is queued again"), 1);
     eventually("it is tried", async || system.counted(Metric::DeliveryFailed) == 1).await;
     system.shutdown().await;
@@ -86,7 +86,7 @@ async fn what_is_given_up_on_survives_a_restart_and_so_does_what_was_redriven() 
     let system = start().await;
     eventually("it is delivered", async || system.counted(Metric::EventDelivered) == 1).await;
     assert_eq!(texts(&pool.seen())[before..], ["message 1"]);
-    assert!(system.stack.queue().dead_letters().await.expect("they are listed").is_empty());
+    assert!(system.stack.queue().dead_letters().expect("they are listed").is_empty());
     system.shutdown().await;
 }
 

@@ -8,10 +8,10 @@ use std::{
     },
 };
 
-use local::database::Database;
 use portcullis_tests::{
     Behaviour, Child, Fault, FaultProxy, Faulty, StandInPool,
     faults::Call,
+    faulty::FaultyDatabase,
     pool::Delivery,
     seed::{self, Connected},
     slack,
@@ -26,7 +26,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_local-under-test");
 struct Scene {
     settings: Settings,
     proxy: FaultProxy,
-    _database: Database,
+    _database: FaultyDatabase,
     connected: Connected,
     pool: StandInPool,
     folder: tempfile::TempDir,

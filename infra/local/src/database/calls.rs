@@ -29,6 +29,13 @@ impl Answer {
     }
 }
 
+/// Whether the operation that an `x-amz-target` header names can change something.
+pub(super) fn writes(target: &str) -> bool {
+    let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
+    !["GetItem", "Query", "Scan", "BatchGetItem", "TransactGetItems"].contains(&operation)
+        && !["Describe", "List"].iter().any(|prefix| operation.starts_with(prefix))
+}
+
 /// Carries out the operation that an `x-amz-target` header names. Blocks while the engine works.
 pub(super) fn carry_out(engine: &Engine, target: &str, body: &[u8]) -> Answer {
     let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();

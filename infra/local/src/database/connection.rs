@@ -20,12 +20,13 @@ use aws_types::SdkConfig;
 use tokio::task::yield_now;
 
 use super::calls::{self, Answer};
+use crate::wal_sync::{SyncError, WalSync};
 
 /// Endpoint address that the AWS client requires; it is never resolved.
 const ADDRESS: &str = "http://embedded-dynamodb.invalid";
 
 /// Reason why the engine gave no answer.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError {
     /// The database was shut down.
     #[error("the embedded database has ended")]
@@ -33,6 +34,9 @@ pub enum CallError {
     /// The engine panicked on this call.
     #[error("the embedded database failed at this call")]
     Failed,
+    /// The engine carried the call out, and a power cut may undo it.
+    #[error(transparent)]
+    NotDurable(#[from] SyncError),
 }
 
 /// Handle to the embedded engine, valid until the database is shut down. Clones share the engine.
@@ -40,22 +44,30 @@ pub enum CallError {
 pub struct Connection {
     // Empty after the end: clients that live longer would hold the engine's files open.
     engine: Arc<RwLock<Option<dynoxide::Database>>>,
+    sync: WalSync,
 }
 
 impl Connection {
-    pub(super) fn new(engine: dynoxide::Database) -> Self {
-        Self { engine: Arc::new(RwLock::new(Some(engine))) }
+    pub(super) fn new(engine: dynoxide::Database, sync: WalSync) -> Self {
+        Self { engine: Arc::new(RwLock::new(Some(engine))), sync }
     }
 
     /// Carries out the operation that `target`, the header `x-amz-target`, names. The engine works on the calling thread. A
     /// future that is dropped before its first yield returns has changed nothing.
+    ///
+    /// A write returns once it is durable. Reads see it as soon as the engine has committed it.
     ///
     /// # Errors
     /// [`CallError`]. What DynamoDB would refuse is an [`Answer`].
     pub async fn call(&self, target: &str, body: &[u8]) -> Result<Answer, CallError> {
         // Yield once, as a network call would: without it, `join!`ed calls would run one after another.
         yield_now().await;
-        self.with_engine(|engine| calls::carry_out(engine, target, body))
+        let answer = self.with_engine(|engine| calls::carry_out(engine, target, body))?;
+        // A refused write too: its condition may have failed by a write that is not durable yet.
+        if calls::writes(target) {
+            self.sync.durable().await?;
+        }
+        Ok(answer)
     }
 
     /// Configuration of AWS clients that reach the engine through this.

@@ -8,6 +8,7 @@ use std::{
 };
 
 const DATABASE_FILE: &str = "portcullis.db";
+const QUEUE_FILE: &str = "queue.db";
 const LOCK_FILE: &str = "lock";
 /// Only its owner may look into the folder: queued events lie in it as they came.
 const FOLDER_MODE: u32 = 0o700;
@@ -73,10 +74,23 @@ impl DataFolder {
         &self.path
     }
 
-    /// The engine's file, which it wants named as text, made here so that it is its owner's alone from the start.
+    /// The engine's file.
     pub(super) fn database_file(&self) -> Result<String, DataFolderError> {
+        self.file(DATABASE_FILE)
+    }
+
+    /// The queue's file.
+    ///
+    /// # Errors
+    /// [`DataFolderError::Unusable`].
+    pub fn queue_file(&self) -> Result<String, DataFolderError> {
+        self.file(QUEUE_FILE)
+    }
+
+    /// A file by its name as text, which SQLite wants, made here so that it is its owner's alone from the start.
+    fn file(&self, name: &str) -> Result<String, DataFolderError> {
         let unusable = |problem| DataFolderError::Unusable { folder: self.path.clone(), problem };
-        let file = self.path.join(DATABASE_FILE);
+        let file = self.path.join(name);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(FILE_MODE).open(&file).map_err(unusable)?;
         file.into_os_string()

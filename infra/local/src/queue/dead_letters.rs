@@ -1,9 +1,10 @@
-//! What was given up on, and how it is sent again.
+//! Events that were given up on: their list, and their way back into the queue.
 
 use jiff::Timestamp;
 use portcullis_runtime::queue::QueueError;
+use rusqlite::params;
 
-use super::{TableQueue, rows::Overwrite};
+use super::{SqliteQueue, malformed, unavailable};
 
 /// A message that was given up on. It shows nothing of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,39 +19,56 @@ pub struct DeadLetter {
     pub bytes: usize,
 }
 
-impl TableQueue {
+impl SqliteQueue {
     /// Everything that was given up on, in the order in which it was sent.
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, QueueError> {
-        let mut letters = self.dead_letters.load().await?.messages;
-        letters.sort_by_key(|letter| letter.sequence);
-        let letter = |letter: super::Stored| DeadLetter {
-            deduplication: letter.deduplication,
-            sent_at: letter.sent_at,
-            receive_count: letter.receive_count,
-            bytes: letter.payload.len(),
-        };
-        Ok(letters.into_iter().map(letter).collect())
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, QueueError> {
+        self.with(|connection| {
+            let sql =
+                "SELECT deduplication, sent_at, receive_count, length(payload) FROM dead_letters ORDER BY sequence";
+            let mut statement = connection.prepare_cached(sql)?;
+            let letters = statement.query_map([], |row| {
+                Ok(DeadLetter {
+                    deduplication: hex::encode(row.get_ref("deduplication")?.as_bytes()?),
+                    sent_at: Timestamp::from_millisecond(row.get("sent_at")?).map_err(malformed)?,
+                    receive_count: row.get("receive_count")?,
+                    bytes: row.get(3)?,
+                })
+            })?;
+            letters.collect()
+        })
     }
 
-    /// Sends everything that was given up on again, as new messages in their old order; how many there were.
+    /// Sends everything that was given up on again, as new messages in their old order. Where a message with the same ids
+    /// waits already, that one is enough. Returns how many dead letters there were.
     ///
     /// # Errors
-    /// [`QueueError`]; what was not sent yet is still a dead letter then.
+    /// [`QueueError`]; all of them are still dead letters then.
     pub async fn redrive(&self) -> Result<usize, QueueError> {
-        let mut letters = self.dead_letters.load().await?.messages;
-        letters.sort_by_key(|letter| letter.sequence);
-        let count = letters.len();
-        for letter in letters {
-            let (group, deduplication) = (letter.group.clone(), letter.deduplication.clone());
-            // Where one that is the same waits already, that one is enough.
-            let content = (letter.body.clone(), letter.payload.clone());
-            self.store(group, deduplication, content, Overwrite::Tombstones).await?;
-            // A dead letter leaves no tombstone.
-            self.dead_letters.remove(&letter, Timestamp::MAX).await?;
-        }
+        let now = self.now();
+        let count = self.with(|connection| {
+            let transaction = connection.transaction()?;
+            transaction.execute(
+                "INSERT INTO messages
+                     (conversation, deduplication, body, payload, sent_at, receive_count, is_head, due_at)
+                 SELECT conversation, deduplication, body, payload, ?1, 0, FALSE, ?1
+                 FROM dead_letters WHERE TRUE ORDER BY sequence
+                 ON CONFLICT (conversation, deduplication) DO NOTHING",
+                params![now],
+            )?;
+            transaction.execute(
+                "UPDATE messages SET is_head = TRUE
+                 WHERE sequence IN (SELECT min(sequence) FROM messages GROUP BY conversation)",
+                [],
+            )?;
+            let count = transaction.execute("DELETE FROM dead_letters", [])?;
+            transaction.commit()?;
+            Ok(count)
+        })?;
+        self.arrived.notify_one();
+        self.sync.durable().await.map_err(unavailable)?;
         Ok(count)
     }
 }

@@ -1,22 +1,11 @@
-//! What the table adds to the queue's promises: restarts, bodies of several rows, writes whose answer was lost. The
-//! promises themselves are held in `tests/`, where SQS is held to them as well.
+//! What the file adds to the queue's promises: restarts, senders that give up, a file that fails. The promises themselves are
+//! held in `tests/`, where SQS is held to them as well.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use aws_sdk_dynamodb::config::RuntimeComponents;
-use aws_smithy_runtime_api::client::{
-    http::{
-        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
-    },
-    orchestrator::HttpRequest,
-    result::ConnectorError,
-};
-use aws_types::SdkConfig;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use portcullis_crypto::Digest;
 
 use super::*;
-use crate::database::Database;
 
 struct MovableClock(Mutex<Timestamp>);
 
@@ -39,23 +28,21 @@ impl Clock for MovableClock {
 
 struct Setting {
     clock: Arc<MovableClock>,
-    database: Database,
+    folder: tempfile::TempDir,
 }
 
 impl Setting {
     fn new() -> Self {
-        let clock = MovableClock::new();
-        let database = Database::start(None, clock.clone()).unwrap();
-        Self { clock, database }
+        Self { clock: MovableClock::new(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self) -> String {
+        self.folder.path().join("queue.db").to_str().unwrap().to_owned()
     }
 
     /// The queue as it is after a restart of the process.
-    async fn open(&self) -> TableQueue {
-        self.open_through(&self.database.sdk_config()).await
-    }
-
-    async fn open_through(&self, aws: &SdkConfig) -> TableQueue {
-        TableQueue::open(Client::new(aws), self.clock.clone()).await.unwrap()
+    fn open(&self) -> SqliteQueue {
+        SqliteQueue::open(Some(&self.file()), Durability::PowerCut, self.clock.clone()).unwrap()
     }
 }
 
@@ -69,7 +56,7 @@ fn message(group: &str, deduplication: &str, body: &str) -> NewMessage {
     }
 }
 
-async fn now(queue: &TableQueue) -> Vec<ReceivedMessage> {
+async fn now(queue: &SqliteQueue) -> Vec<ReceivedMessage> {
     queue.receive(10, Duration::from_millis(100)).await.unwrap()
 }
 
@@ -77,10 +64,16 @@ fn bodies(messages: &[ReceivedMessage]) -> Vec<&str> {
     messages.iter().map(|message| message.body.as_str()).collect()
 }
 
+fn rows(queue: &SqliteQueue, table: &str) -> u32 {
+    queue
+        .with(|connection| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)))
+        .unwrap()
+}
+
 #[tokio::test]
 async fn after_a_restart_everything_unacknowledged_is_due_at_once_in_its_old_order() {
     let setting = Setting::new();
-    let queue = setting.open().await;
+    let queue = setting.open();
     for (group, body) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("c", "c1")] {
         queue.send(&message(group, body, body)).await.unwrap();
     }
@@ -90,7 +83,7 @@ async fn after_a_restart_everything_unacknowledged_is_due_at_once_in_its_old_ord
     queue.acknowledge(&out[2]).await.unwrap();
     drop(queue);
 
-    let queue = setting.open().await;
+    let queue = setting.open();
     let again = now(&queue).await;
     assert_eq!(bodies(&again), ["a1", "b1"], "the deferred one, the one in flight, and not the acknowledged one");
     assert_eq!(again[0].receive_count, 2, "a deferral is remembered");
@@ -98,44 +91,74 @@ async fn after_a_restart_everything_unacknowledged_is_due_at_once_in_its_old_ord
     assert_eq!(bodies(&now(&queue).await), ["a2"]);
     queue.send(&message("c", "c2", "c2")).await.unwrap();
     let later = now(&queue).await;
-    assert!(later[0].id > again[1].id, "what is sent after the restart comes after what was sent before");
+    let number = |message: &ReceivedMessage| message.id.parse::<u64>().unwrap();
+    assert!(number(&later[0]) > number(&again[1]), "a message that is sent after the restart has a higher number");
+}
+
+#[tokio::test]
+async fn a_number_is_not_used_again_after_all_messages_are_gone() {
+    let setting = Setting::new();
+    let mut numbers = Vec::new();
+    for body in ["one", "two"] {
+        let queue = setting.open();
+        queue.send(&message("a", body, body)).await.unwrap();
+        let out = now(&queue).await;
+        queue.acknowledge(&out[0]).await.unwrap();
+        numbers.push(out[0].id.clone());
+    }
+    assert_ne!(numbers[0], numbers[1]);
 }
 
 #[tokio::test]
 async fn a_duplicate_is_recognised_after_a_restart_until_its_window_has_passed() {
     let setting = Setting::new();
-    let queue = setting.open().await;
+    let queue = setting.open();
     queue.send(&message("a", "1", "first")).await.unwrap();
     queue.acknowledge(&now(&queue).await[0]).await.unwrap();
     drop(queue);
 
-    let queue = setting.open().await;
+    let queue = setting.open();
     queue.send(&message("a", "1", "second")).await.unwrap();
     assert!(now(&queue).await.is_empty());
-    setting.clock.advance(portcullis_runtime::queue::DEDUPLICATION_WINDOW);
+    setting.clock.advance(DEDUPLICATION_WINDOW);
     queue.send(&message("a", "1", "third")).await.unwrap();
     assert_eq!(bodies(&now(&queue).await), ["third"]);
 }
 
 #[tokio::test]
-async fn a_payload_of_several_rows_comes_back_whole_and_leaves_nothing_behind() {
+async fn ids_of_acknowledged_messages_are_deleted_after_their_window() {
     let setting = Setting::new();
-    let queue = setting.open().await;
+    let queue = setting.open();
+    for number in 0..20 {
+        queue.send(&message("a", &number.to_string(), "x")).await.unwrap();
+        queue.acknowledge(&now(&queue).await[0]).await.unwrap();
+    }
+    assert_eq!(rows(&queue, "acknowledged"), 20);
+    setting.clock.advance(DEDUPLICATION_WINDOW);
+    for number in 20..23 {
+        queue.send(&message("a", &number.to_string(), "x")).await.unwrap();
+        queue.acknowledge(&now(&queue).await[0]).await.unwrap();
+    }
+    assert_eq!(rows(&queue, "acknowledged"), 3);
+}
+
+#[tokio::test]
+async fn a_message_of_the_largest_size_comes_back_whole_and_leaves_nothing_behind() {
+    let setting = Setting::new();
+    let queue = setting.open();
     let payload = Bytes::from(vec![0xff; MESSAGE_LIMIT - 1]);
     let large = NewMessage { payload: payload.clone(), ..message("a", "1", "x") };
     queue.send(&large).await.unwrap();
     queue.send(&large).await.unwrap();
     drop(queue);
-    let queue = setting.open().await;
+    let queue = setting.open();
     let out = now(&queue).await;
     assert!(out.len() == 1 && out[0].payload == payload);
     queue.dead_letter(&out[0]).await.unwrap();
-    setting.clock.advance(portcullis_runtime::queue::DEDUPLICATION_WINDOW);
+    setting.clock.advance(DEDUPLICATION_WINDOW);
     queue.acknowledge(&out[0]).await.unwrap();
-    let client = Client::new(&setting.database.sdk_config());
-    let left = client.scan().table_name(QUEUE_TABLE).send().await.unwrap();
-    assert_eq!(left.count, 0);
-    assert_eq!(queue.dead_letters().await.unwrap()[0].bytes, payload.len());
+    assert_eq!((rows(&queue, "messages"), rows(&queue, "acknowledged")), (0, 0));
+    assert_eq!(queue.dead_letters().unwrap()[0].bytes, payload.len());
     assert_eq!(queue.redrive().await.unwrap(), 1);
     assert!(now(&queue).await[0].payload == payload);
     let too_long = queue.send(&message("a", "2", &"x".repeat(MESSAGE_LIMIT + 1))).await.unwrap_err();
@@ -145,19 +168,21 @@ async fn a_payload_of_several_rows_comes_back_whole_and_leaves_nothing_behind() 
 #[tokio::test]
 async fn dead_letters_are_listed_and_sent_again_in_their_order_with_a_new_time() {
     let setting = Setting::new();
-    let queue = setting.open().await;
+    let queue = setting.open();
     for body in ["one", "two"] {
         queue.send(&message("a", body, body)).await.unwrap();
         let out = now(&queue).await;
         queue.dead_letter(&out[0]).await.unwrap();
+        // Repeated, as after a lost answer.
+        queue.dead_letter(&out[0]).await.unwrap();
         queue.acknowledge(&out[0]).await.unwrap();
     }
-    let letters = queue.dead_letters().await.unwrap();
+    let letters = queue.dead_letters().unwrap();
     assert_eq!(letters.iter().map(|letter| letter.bytes).collect::<Vec<_>>(), [0, 0]);
     assert_eq!(letters[0].receive_count, 1);
     setting.clock.advance(Duration::from_mins(1));
     assert_eq!(queue.redrive().await.unwrap(), 2, "though both are within their deduplication window");
-    assert_eq!(queue.dead_letters().await.unwrap(), []);
+    assert_eq!(queue.dead_letters().unwrap(), []);
     let first = now(&queue).await;
     assert_eq!((bodies(&first), first[0].receive_count), (vec!["one"], 1));
     assert_eq!(first[0].sent_at, setting.clock.now());
@@ -166,43 +191,54 @@ async fn dead_letters_are_listed_and_sent_again_in_their_order_with_a_new_time()
     assert_eq!(queue.redrive().await.unwrap(), 0);
 }
 
-/// Passes calls on, but loses the answer to the first write of an item.
-#[derive(Debug)]
-struct LosesFirstAnswer {
-    connector: SharedHttpConnector,
-    lost: Arc<AtomicBool>,
-}
-
-impl HttpConnector for LosesFirstAnswer {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let is_write = request.headers().get("x-amz-target").is_some_and(|target| target.ends_with(".PutItem"));
-        let (connector, lost) = (self.connector.clone(), Arc::clone(&self.lost));
-        HttpConnectorFuture::new(async move {
-            let answer = connector.call(request).await?;
-            if is_write && !lost.swap(true, Ordering::Relaxed) {
-                return Err(ConnectorError::io("the connection broke".into()));
-            }
-            Ok(answer)
-        })
-    }
-}
-
-fn lose_first_answer(aws: &SdkConfig) -> SdkConfig {
-    let (client, lost) = (aws.http_client().unwrap(), Arc::new(AtomicBool::new(false)));
-    let client = http_client_fn(move |settings: &HttpConnectorSettings, components: &RuntimeComponents| {
-        let connector = client.http_connector(settings, components);
-        SharedHttpConnector::new(LosesFirstAnswer { connector, lost: Arc::clone(&lost) })
-    });
-    aws.to_builder().http_client(client).build()
+#[tokio::test]
+async fn a_dead_letter_waits_behind_its_conversation_and_a_queued_one_is_enough() {
+    let setting = Setting::new();
+    let queue = setting.open();
+    queue.send(&message("a", "1", "one")).await.unwrap();
+    let out = now(&queue).await;
+    queue.dead_letter(&out[0]).await.unwrap();
+    queue.acknowledge(&out[0]).await.unwrap();
+    queue.send(&message("a", "2", "two")).await.unwrap();
+    assert_eq!(queue.redrive().await.unwrap(), 1);
+    let second = now(&queue).await;
+    assert_eq!(bodies(&second), ["two"], "one of a conversation at a time");
+    queue.acknowledge(&second[0]).await.unwrap();
+    let first = now(&queue).await;
+    assert_eq!(bodies(&first), ["one"]);
+    queue.dead_letter(&first[0]).await.unwrap();
+    assert_eq!(queue.redrive().await.unwrap(), 1);
+    queue.acknowledge(&first[0]).await.unwrap();
+    assert!(now(&queue).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_was_lost_is_delivered_once() {
+async fn a_receipt_that_has_expired_defers_nothing() {
     let setting = Setting::new();
-    let queue = setting.open_through(&lose_first_answer(&setting.database.sdk_config())).await;
-    // The client may try again by itself, or give up; Slack then sends again.
-    let _ = queue.send(&message("a", "1", "body")).await;
-    queue.send(&message("a", "1", "body")).await.unwrap();
+    let queue = setting.open();
+    queue.send(&message("a", "1", "one")).await.unwrap();
+    let old = now(&queue).await.remove(0);
+    setting.clock.advance(VISIBILITY);
+    let current = now(&queue).await.remove(0);
+    let refused = queue.defer(&old, Duration::from_hours(1)).await.unwrap_err();
+    assert!(matches!(refused, QueueError::Refused(_)), "{refused}");
+    queue.defer(&current, Duration::ZERO).await.unwrap();
+    let last = now(&queue).await.remove(0);
+    queue.acknowledge(&last).await.unwrap();
+    let refused = queue.defer(&last, Duration::ZERO).await.unwrap_err();
+    assert!(matches!(refused, QueueError::Refused(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_sender_that_gives_up_leaves_a_whole_message_or_none() {
+    let setting = Setting::new();
+    let queue = setting.open();
+    let sent = message("a", "1", "body");
+    drop(queue.send(&sent));
+    assert!(now(&queue).await.is_empty(), "a future that was never polled has done nothing");
+    // It ends before it learns that the message is durable; Slack then sends again.
+    let _ = queue.send(&sent).now_or_never();
+    queue.send(&sent).await.unwrap();
     let out = now(&queue).await;
     assert_eq!(bodies(&out), ["body"]);
     queue.acknowledge(&out[0]).await.unwrap();
@@ -210,24 +246,70 @@ async fn a_write_whose_answer_was_lost_is_delivered_once() {
 }
 
 #[tokio::test]
-async fn a_message_whose_sender_gave_up_waiting_is_found() {
+async fn a_receiver_that_gives_up_takes_no_message_with_it() {
     let setting = Setting::new();
-    let queue = setting.open().await;
-    let other = setting.open().await;
-    // Stored by another hand: as if the sender had gone between the write and its answer.
-    other.send(&message("a", "1", "body")).await.unwrap();
-    assert!(now(&queue).await.is_empty(), "it is not known yet");
-    queue.lock().doubt(message_id("a", "1"));
-    let out = now(&queue).await;
-    assert_eq!(bodies(&out), ["body"]);
-    assert!(queue.lock().doubts.is_empty());
-    // A send that is dropped before its end is doubted.
-    let dropped = message("b", "2", "other");
-    assert!(queue.send(&dropped).now_or_never().is_none());
-    assert_eq!(queue.lock().doubts.len(), 1);
+    let queue = setting.open();
+    assert!(queue.receive(10, Duration::from_mins(1)).now_or_never().is_none(), "it waits");
+    queue.send(&message("a", "1", "body")).await.unwrap();
+    assert_eq!(bodies(&now(&queue).await), ["body"]);
 }
 
-fn message_id(group: &str, deduplication: &str) -> String {
-    let message = message(group, deduplication, "");
-    format!("{}/{}", message.group.to_hex(), message.deduplication.to_hex())
+#[tokio::test]
+async fn a_waiting_receive_gets_a_message_that_is_sent_meanwhile() {
+    let setting = Setting::new();
+    let queue = setting.open();
+    let sent = message("a", "1", "body");
+    let (received, sent) = tokio::join!(queue.receive(10, Duration::from_mins(1)), queue.send(&sent));
+    sent.unwrap();
+    assert_eq!(bodies(&received.unwrap()), ["body"]);
+}
+
+#[tokio::test]
+async fn a_queue_that_has_ended_refuses_everything() {
+    let setting = Setting::new();
+    let queue = setting.open();
+    queue.send(&message("a", "1", "one")).await.unwrap();
+    let out = now(&queue).await;
+    queue.close();
+    let refusals = [
+        queue.send(&message("a", "2", "two")).await.err(),
+        queue.receive(1, Duration::ZERO).await.err(),
+        queue.defer(&out[0], Duration::ZERO).await.err(),
+        queue.acknowledge(&out[0]).await.err(),
+        queue.dead_letter(&out[0]).await.err(),
+    ];
+    for refusal in refusals {
+        assert!(matches!(refusal, Some(QueueError::Unavailable(_))), "{refusal:?}");
+    }
+    assert_eq!(bodies(&now(&setting.open()).await), ["one"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_queue_is_named_with_what_to_do() {
+    let setting = Setting::new();
+    std::fs::write(setting.file(), "not a database".repeat(1000)).unwrap();
+    let refused = SqliteQueue::open(Some(&setting.file()), Durability::PowerCut, setting.clock.clone()).err();
+    let refused = refused.unwrap().to_string();
+    assert!(refused.contains(&setting.file()) && refused.contains("restore it from a backup"), "{refused}");
+}
+
+/// The queue must not go through its messages to find the next one.
+#[tokio::test]
+async fn sending_and_receiving_use_an_index_at_each_step() {
+    let setting = Setting::new();
+    let queue = setting.open();
+    let plan = |sql: &str, parameters: usize| {
+        queue
+            .with(|connection| {
+                let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let rows = statement.query_map(rusqlite::params_from_iter(vec![1; parameters]), |row| row.get(3))?;
+                rows.collect::<rusqlite::Result<Vec<String>>>()
+            })
+            .unwrap()
+    };
+    for plan in [plan(SEND, 5), plan(RECEIVE, 3)] {
+        let scans: Vec<_> =
+            plan.iter().filter(|step| step.contains("SCAN ") && !step.contains("CONSTANT ROW")).collect();
+        assert!(scans.is_empty(), "{plan:#?}");
+    }
 }

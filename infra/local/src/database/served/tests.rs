@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use portcullis_runtime::{SystemClock, SystemRandomness};
 
 use super::*;
+use crate::wal_sync::Durability;
 use crate::{
     database::{Database, create_tables},
     template::{TEMPLATE, Template},
@@ -31,7 +32,7 @@ struct Scene {
 impl Scene {
     async fn set() -> Self {
         let clock = Arc::new(ShiftedClock::default());
-        let database = Database::start(None, clock.clone()).unwrap();
+        let database = Database::start(None, Durability::default(), clock.clone()).unwrap();
         let tables = Template::parse(TEMPLATE).unwrap().tables;
         create_tables(&Client::new(&database.sdk_config()), "test-", &tables).await.unwrap();
         let credentials = random_credentials(&SystemRandomness);
