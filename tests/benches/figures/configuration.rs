@@ -1,4 +1,4 @@
-//! Requests a second for a pool's configuration: of one bot and of fifty, full and not changed.
+//! Requests a second for the configuration of a pool of fifty bots, full and not changed.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,15 @@ use reqwest::Client as Http;
 
 use crate::{
     Failure,
-    load::{self, Client, Connection},
+    load::{self, Client, Connection, Until},
     seed,
     stack::Addresses,
     throughput::{CONNECTIONS, LENGTH, ROUNDS},
+    traffic::configuration_path,
 };
 
 /// How many bots the pools have, each with one Slack channel.
-pub const BOTS: [usize; 2] = [1, 50];
+pub const BOTS: [usize; 1] = [50];
 
 /// One kind of answer of one pool.
 pub struct Row {
@@ -36,7 +37,7 @@ pub async fn measure(
     let mut rows = Vec::new();
     for bots in BOTS {
         let pool = seed::pool_of(settings, &addresses.database, bots).await?;
-        let path = format!("/api/internal/pools/{pool}/config/latest");
+        let path = configuration_path(pool.as_str());
         let first =
             Http::new().get(format!("{}{path}", addresses.front)).header("x-internal-token", token).send().await?;
         let tag = first.headers().get("etag").ok_or("there is no entity tag")?.to_str()?.to_owned();
@@ -58,7 +59,7 @@ pub async fn measure(
                     let address = addresses.front.trim_start_matches("http://");
                     clients.push(Box::new(Connection::open(address, move || request.clone()).await?));
                 }
-                let outcome = load::run(clients, LENGTH).await?;
+                let outcome = load::run(clients, Until::Passed(LENGTH)).await?;
                 // The first round warms up.
                 if round > 0 {
                     rates.push(outcome.a_second());

@@ -41,11 +41,23 @@ impl Outcome {
     }
 }
 
-/// Lets each client ask without pause until `length` has passed.
-pub async fn run(clients: Vec<Box<dyn Client>>, length: Duration) -> Result<Outcome, Failure> {
+/// When a load ends.
+#[derive(Clone, Copy)]
+pub enum Until {
+    /// After this time.
+    Passed(Duration),
+    /// After so many answers to each client.
+    Answered(u32),
+}
+
+/// Lets each client ask without pause until the end.
+pub async fn run(clients: Vec<Box<dyn Client>>, until: Until) -> Result<Outcome, Failure> {
     let started = machine::now();
-    let end = started + length;
-    let tasks: Vec<_> = clients.into_iter().map(|client| tokio::spawn(ask_until(client, end))).collect();
+    let (end, limit) = match until {
+        Until::Passed(length) => (Some(started + length), u32::MAX),
+        Until::Answered(count) => (None, count),
+    };
+    let tasks: Vec<_> = clients.into_iter().map(|client| tokio::spawn(ask_until(client, end, limit))).collect();
     let mut answers = 0;
     for task in tasks {
         answers += task.await??;
@@ -53,9 +65,9 @@ pub async fn run(clients: Vec<Box<dyn Client>>, length: Duration) -> Result<Outc
     Ok(Outcome { answers, took: machine::now().duration_since(started) })
 }
 
-async fn ask_until(mut client: Box<dyn Client>, end: Instant) -> Result<u32, Failure> {
+async fn ask_until(mut client: Box<dyn Client>, end: Option<Instant>, limit: u32) -> Result<u32, Failure> {
     let mut answers = 0;
-    while machine::now() < end {
+    while answers < limit && end.is_none_or(|end| machine::now() < end) {
         timeout(PATIENCE, client.ask()).await.map_err(|_| "an answer does not come")??;
         answers += 1;
     }

@@ -92,7 +92,7 @@ fn folder() -> Result<PathBuf, Failure> {
 /// Measures what pools' configurations cost, alone.
 async fn configurations() -> Result<(), Failure> {
     let settings = random_settings();
-    let stack = StackProcess::start(&settings)?;
+    let stack = StackProcess::start(&settings, None)?;
     let token = settings.get("INTERNAL_API_TOKEN").cloned().unwrap_or_default();
     report::configurations(&configuration::measure(&settings, &stack.addresses, &token).await?);
     Ok(())
@@ -110,20 +110,34 @@ fn random_settings() -> BTreeMap<String, String> {
     .into()
 }
 
+/// Fills a stack's database, and gives what it is asked with.
+async fn seeded(
+    settings: &BTreeMap<String, String>,
+    stack: &StackProcess,
+    pool: &Pool,
+) -> Result<Arc<Traffic>, Failure> {
+    let signing_secret = seed::fill(settings, &stack.addresses.database, pool.address()).await?;
+    let token = |name: &str| settings.get(name).cloned().unwrap_or_default();
+    let internal_token = token("INTERNAL_API_TOKEN");
+    let url = format!("{}{}", stack.addresses.front, traffic::configuration_path(seed::POOL));
+    let answer = reqwest::Client::new().get(url).header("x-internal-token", &internal_token).send().await?;
+    let tag = answer.headers().get("etag").ok_or("there is no entity tag")?.to_str()?.to_owned();
+    Ok(Arc::new(Traffic {
+        internal_token,
+        skill_token: token("SKILL_API_TOKEN"),
+        signing_secret,
+        tag,
+        events: AtomicU32::new(0),
+    }))
+}
+
 /// Measures the functions in `folder`, and where it is `all` the stack.
 async fn figures(folder: &Path, all: bool) -> Result<(), Failure> {
     let load_before = machine::load();
     let settings = random_settings();
     let (pool, sqs) = (Pool::start().await?, Sqs::start().await?);
-    let stack = StackProcess::start(&settings)?;
-    let signing_secret = seed::fill(&settings, &stack.addresses.database, pool.address()).await?;
-    let token = |name: &str| settings.get(name).cloned().unwrap_or_default();
-    let traffic = Arc::new(Traffic {
-        internal_token: token("INTERNAL_API_TOKEN"),
-        skill_token: token("SKILL_API_TOKEN"),
-        signing_secret,
-        events: AtomicU32::new(0),
-    });
+    let stack = StackProcess::start(&settings, None)?;
+    let traffic = seeded(&settings, &stack, &pool).await?;
 
     let surroundings = Surroundings {
         folder: folder.to_owned(),
@@ -143,7 +157,14 @@ async fn figures(folder: &Path, all: bool) -> Result<(), Failure> {
         };
         let costs = tokio::task::spawn_blocking(move || own_cpu::measure(&job)).await??;
         report::cpu(&costs, &found);
-        report::throughput(&throughput::measure(&stack.addresses, &traffic, &pool).await?);
+        let folder = tempfile::tempdir()?;
+        let durable = StackProcess::start(&settings, Some(folder.path()))?;
+        let of_durable = seeded(&settings, &durable, &pool).await?;
+        let stacks = [
+            throughput::Stack { process: &stack, traffic: Arc::clone(&traffic) },
+            throughput::Stack { process: &durable, traffic: of_durable },
+        ];
+        report::throughput(&throughput::measure(&stacks, &pool).await?);
         let token = traffic.internal_token.clone();
         report::configurations(&configuration::measure(&settings, &stack.addresses, &token).await?);
     }

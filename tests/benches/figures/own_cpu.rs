@@ -60,7 +60,7 @@ pub struct Cost {
     pub aws_client: f64,
 }
 
-/// Has another process do it, and gives the costs in the order of [`Call::ALL`].
+/// Has another process do it, and gives the costs in the order of [`Call::OF_FUNCTIONS`].
 pub fn measure(job: &Job) -> Result<Vec<Cost>, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     let mut child = command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -78,7 +78,7 @@ pub async fn run() -> Result<(), Failure> {
     let sink = Arc::new(Discarded::open()?);
     logging::start(Format::Json, sink.clone(), None);
     let mut costs = Vec::new();
-    for call in Call::ALL {
+    for call in Call::OF_FUNCTIONS {
         costs.push(cost(&job, call, sink.clone()).await?);
     }
     println!("{}", serde_json::to_string(&costs)?);
@@ -90,7 +90,7 @@ async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Fa
     let platform = platform(job, in_memory.clone(), sink);
     let router = match call {
         Call::Secrets => skills::start(&platform).await?,
-        Call::Heartbeat => internal::start(&platform).await?,
+        Call::Heartbeat | Call::Configuration | Call::Unchanged => internal::start(&platform).await?,
         Call::Slack => slack::start(&platform).await?,
     };
     let whole = router_cost(&router, job, call).await?;
@@ -99,10 +99,10 @@ async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Fa
         let queue = SqsQueue::new(&sdk_config(&job.queue), format!("{}/0/events.fifo", job.queue), None);
         return Ok(Cost { own: whole, aws_client: repeated(|| send(&queue)).await? });
     }
-    let mut calls = Calls::new(portcullis_store::client(&in_memory), call, "memory".to_owned());
+    let mut calls = Calls::new(portcullis_store::client(&in_memory), call);
     let client_in_memory = calls_cost(&mut calls).await?;
     let over_sockets = portcullis_store::client(&job.database.sdk_config());
-    let mut calls = Calls::new(over_sockets, call, "sockets".to_owned());
+    let mut calls = Calls::new(over_sockets, call);
     Ok(Cost { own: whole - client_in_memory, aws_client: calls_cost(&mut calls).await? })
 }
 

@@ -9,8 +9,12 @@ use crate::{
     traffic::Call,
 };
 
-/// What the `Node.js` and `PostgreSQL` control plane of the same API does on two such cores, by [`CONNECTIONS`].
-const NODE: [[u32; CONNECTIONS.len()]; Call::ALL.len()] = [[1_098, 1_544], [737, 1_186], [344, 649]];
+/// Requests a second of a `Node.js` and `PostgreSQL` control plane of the same API on two such cores, durable, by
+/// [`CONNECTIONS`], and its CPU time in µs with 32 of them. It was measured once, on another day.
+const OTHER: [([u32; CONNECTIONS.len()], &str); Call::ALL.len()] =
+    [([920, 1_443], "914"), ([727, 1_391], "1,073"), ([156, 348], "4,502"), ([177, 358], "4,506"), ([194, 650], "")];
+/// The same of a Slack event that is delivered.
+const OTHER_DELIVERED: (u32, u32) = (329, 4_727);
 
 /// Of each function: size, start and memory.
 pub fn functions(found: &[Found]) {
@@ -34,7 +38,7 @@ pub fn cpu(costs: &[Cost], found: &[Found]) {
     let functions = ["skills", "internal", "slack"];
     println!("\n| CPU time of a request | Own | AWS client | Lambda's runtime client | The function's whole process |");
     println!("|---|---|---|---|---|");
-    for ((call, name), cost) in Call::ALL.into_iter().zip(functions).zip(costs) {
+    for ((call, name), cost) in Call::OF_FUNCTIONS.into_iter().zip(functions).zip(costs) {
         println!(
             "| {} | {:.0} µs | {:.0} µs | {:.0} µs | {:.0} µs |",
             call.name(),
@@ -51,23 +55,31 @@ pub fn cpu(costs: &[Cost], found: &[Found]) {
     );
 }
 
-/// Requests a second.
+/// Requests a second and their CPU time, of a stack in memory and of one with `--data`.
 pub fn throughput(table: &Table) {
-    let both = |row: &[Rates], of: fn(&Rates) -> &Vec<f64>| {
-        row.iter().map(|rates| format!("{:.0}", median(of(rates).clone()))).collect::<Vec<_>>().join(" / ")
+    let both = |rates: &[Rates], of: fn(&Rates) -> &Vec<f64>| {
+        rates.iter().map(|rates| format!("{:.0}", median(of(rates).clone()))).collect::<Vec<_>>().join(" / ")
+    };
+    let columns = |row: &[[Rates; CONNECTIONS.len()]], of: fn(&Rates) -> &Vec<f64>| {
+        let rates: Vec<_> = row.iter().map(|rates| both(rates, of)).collect();
+        let cpu: Vec<_> = row.iter().map(|rates| both(rates, |rates| &rates.cpu)).collect();
+        format!("{} | {}", rates.join(" | "), cpu.join(" | "))
     };
     println!(
-        "\n| Requests a second, 1 / 32 connections | Portcullis | Its embedded DynamoDB alone | Node.js and PostgreSQL |"
+        "\n| With 1 / 32 connections | A second, in memory | A second, `--data` | CPU in µs, in memory | CPU in µs, \
+         `--data` | Node.js and PostgreSQL: a second | CPU in µs |\n|---|---|---|---|---|---|---|"
     );
-    println!("|---|---|---|---|");
-    for ((call, row), node) in Call::ALL.into_iter().zip(table).zip(NODE) {
-        let (front, database) = (both(row, |rates| &rates.front), both(row, |rates| &rates.database));
-        let [one, many] = node;
-        println!("| {} | {front} | {database} | {one} / {many} |", call.name());
+    for ((call, row), ([one, many], cpu)) in Call::ALL.into_iter().zip(table).zip(OTHER) {
+        println!("| {} | {} | {one} / {many} | {cpu} |", call.name(), columns(row, |rates| &rates.answered));
     }
     if let Some(row) = table.last() {
-        println!("| … delivered to its pool | {} | | |", both(row, |rates| &rates.delivered));
+        let (rate, cpu) = OTHER_DELIVERED;
+        println!("| Slack event, delivered | {} | – / {rate} | {cpu} |", columns(row, |rates| &rates.delivered));
     }
+    println!(
+        "\nCPU: of the stack's whole process, by /proc/PID/stat; of a Slack event that of its delivery too. Node.js and \
+         PostgreSQL: measured once, on another day."
+    );
 }
 
 /// What pools' configurations cost.

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::OpenOptions,
     io::{self, BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
 };
@@ -53,6 +54,13 @@ impl DatabaseAddress {
     }
 }
 
+/// What a stack is started with.
+#[derive(Deserialize, Serialize)]
+struct Orders {
+    settings: BTreeMap<String, String>,
+    data: Option<PathBuf>,
+}
+
 /// A stack in another process, which ends with this.
 pub struct StackProcess {
     child: Child,
@@ -60,16 +68,22 @@ pub struct StackProcess {
 }
 
 impl StackProcess {
-    /// Starts one with these settings.
-    pub fn start(settings: &BTreeMap<String, String>) -> Result<Self, Failure> {
+    /// Starts one with these settings, in memory or in the folder `data`.
+    pub fn start(settings: &BTreeMap<String, String>, data: Option<&Path>) -> Result<Self, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         let mut child = command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (input, output) = (child.stdin.as_mut(), child.stdout.take());
         let (Some(input), Some(output)) = (input, output) else { return Err("the stack has no pipes".into()) };
-        writeln!(input, "{}", serde_json::to_string(settings)?)?;
+        let orders = Orders { settings: settings.clone(), data: data.map(Path::to_owned) };
+        writeln!(input, "{}", serde_json::to_string(&orders)?)?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         Ok(Self { child, addresses: serde_json::from_str(&line)? })
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -85,10 +99,10 @@ impl Drop for StackProcess {
 pub async fn run() -> Result<(), Failure> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
-    let settings: BTreeMap<String, String> = serde_json::from_str(&line)?;
+    let Orders { settings, data } = serde_json::from_str(&line)?;
     logging::start(Format::Text, Arc::new(Discarded::open()?), None);
     let settings = settings.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect();
-    let stack = Stack::start(Options::new(settings)).await?;
+    let stack = Stack::start(Options { data, ..Options::new(settings) }).await?;
     let database = stack.database().ok_or("the stack has no database of its own")?.connection().clone();
     let served = Served::start(database, random_credentials(&SystemRandomness), Arc::new(SystemClock)).await?;
     let database = DatabaseAddress {

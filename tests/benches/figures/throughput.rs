@@ -1,4 +1,4 @@
-//! Requests a second through the stack of `cargo local`, and of the embedded DynamoDB for the same calls.
+//! Requests a second through the stack of `cargo local`, in memory and with `--data`, and the CPU time of each.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,10 +6,9 @@ use tokio::time::timeout;
 
 use crate::{
     Failure,
-    aws::Calls,
-    load::{self, Client, Connection},
+    load::{self, Client, Connection, Until},
     machine,
-    stack::Addresses,
+    stack::StackProcess,
     stand_ins::Pool,
     traffic::{Call, Traffic},
 };
@@ -17,45 +16,48 @@ use crate::{
 /// How often everything is measured, in turns, so that a slow moment of the machine hits all alike.
 pub const ROUNDS: u32 = 5;
 /// How long each is measured in a round.
-pub const LENGTH: Duration = Duration::from_millis(700);
+pub const LENGTH: Duration = Duration::from_secs(1);
+/// How many Slack events each of some connections sends in a round: about as many as are delivered in some seconds.
+const EVENTS: [u32; CONNECTIONS.len()] = [1_000, 80];
 /// How long deliveries under way are waited for, before the next thing is measured.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 
 pub const CONNECTIONS: [usize; 2] = [1, 32];
 
-/// Requests a second of one kind with one number of connections, by round.
-#[derive(Default)]
+/// A stack that is measured.
+pub struct Stack<'a> {
+    pub process: &'a StackProcess,
+    pub traffic: Arc<Traffic>,
+}
+
+/// Figures of one kind of request, of one stack, with one number of connections, by round.
+#[derive(Clone, Default)]
 pub struct Rates {
-    /// Through the front door.
-    pub front: Vec<f64>,
-    /// The same calls straight to the database.
-    pub database: Vec<f64>,
-    /// Of Slack events: delivered to the pool, from the first request to the last delivery.
+    /// Requests a second.
+    pub answered: Vec<f64>,
+    /// The CPU time of the stack's process for each, in µs; of a Slack event with its delivery.
+    pub cpu: Vec<f64>,
+    /// Of Slack events: delivered a second, from the first request to the last delivery.
     pub delivered: Vec<f64>,
 }
 
-/// For each of [`Call::ALL`], for each of [`CONNECTIONS`].
-pub type Table = [[Rates; CONNECTIONS.len()]; Call::ALL.len()];
+/// For each of [`Call::ALL`], for each stack, for each of [`CONNECTIONS`].
+pub type Table = Vec<Vec<[Rates; CONNECTIONS.len()]>>;
 
-pub async fn measure(addresses: &Addresses, traffic: &Arc<Traffic>, pool: &Pool) -> Result<Table, Failure> {
-    let mut table = Table::default();
+pub async fn measure(stacks: &[Stack<'_>], pool: &Pool) -> Result<Table, Failure> {
+    let mut table: Table = vec![vec![Default::default(); stacks.len()]; Call::ALL.len()];
     for round in 0..=ROUNDS {
-        for (call, row) in Call::ALL.into_iter().zip(&mut table) {
-            for (connections, rates) in CONNECTIONS.into_iter().zip(row) {
-                let (before, started) = (pool.taken(), machine::now());
-                let front = load::run(front(addresses, traffic, call, connections).await?, LENGTH).await?;
-                if call == Call::Slack {
-                    taken(pool, before + usize::try_from(front.answers)?).await;
-                }
-                let delivered = u32::try_from(pool.taken() - before)?;
-                let took = machine::now().duration_since(started);
-                let database = load::run(database(addresses, call, connections, round), LENGTH).await?;
-                // The first round warms up.
-                if round > 0 {
-                    rates.front.push(front.a_second());
-                    rates.database.push(database.a_second());
-                    rates.delivered.push(f64::from(delivered) / took.as_secs_f64());
+        for (call, rows) in Call::ALL.into_iter().zip(&mut table) {
+            for (index, (connections, events)) in CONNECTIONS.into_iter().zip(EVENTS).enumerate() {
+                for (stack, row) in stacks.iter().zip(rows.iter_mut()) {
+                    let found = one(stack, pool, call, connections, events).await?;
+                    // The first round warms up.
+                    if let Some(rates) = row.get_mut(index).filter(|_| round > 0) {
+                        rates.answered.push(found.answered);
+                        rates.cpu.push(found.cpu);
+                        rates.delivered.push(found.delivered);
+                    }
                 }
             }
         }
@@ -63,29 +65,40 @@ pub async fn measure(addresses: &Addresses, traffic: &Arc<Traffic>, pool: &Pool)
     Ok(table)
 }
 
-async fn front(
-    addresses: &Addresses,
-    traffic: &Arc<Traffic>,
-    call: Call,
-    connections: usize,
-) -> Result<Vec<Box<dyn Client>>, Failure> {
+struct Found {
+    answered: f64,
+    cpu: f64,
+    delivered: f64,
+}
+
+async fn one(stack: &Stack<'_>, pool: &Pool, call: Call, connections: usize, events: u32) -> Result<Found, Failure> {
+    let until = if call == Call::Slack { Until::Answered(events) } else { Until::Passed(LENGTH) };
+    let clients = clients(stack, call, connections).await?;
+    let (before, started, cpu) = (pool.taken(), machine::now(), machine::cpu_time(stack.process.pid())?);
+    let load = load::run(clients, until).await?;
+    if call == Call::Slack {
+        taken(pool, before + usize::try_from(load.answers)?).await;
+    }
+    let (took, delivered) = (machine::now().duration_since(started), u32::try_from(pool.taken() - before)?);
+    let used = machine::cpu_time(stack.process.pid())?.saturating_sub(cpu);
+    Ok(Found {
+        answered: load.a_second(),
+        cpu: used.as_secs_f64() * 1e6 / f64::from(load.answers),
+        delivered: f64::from(delivered) / took.as_secs_f64(),
+    })
+}
+
+async fn clients(stack: &Stack<'_>, call: Call, connections: usize) -> Result<Vec<Box<dyn Client>>, Failure> {
+    let address = stack.process.addresses.front.trim_start_matches("http://");
     let mut clients: Vec<Box<dyn Client>> = Vec::new();
     for _ in 0..connections {
-        let traffic = Arc::clone(traffic);
+        let traffic = Arc::clone(&stack.traffic);
         // What is always the same is made once.
         let fixed = (call != Call::Slack).then(|| traffic.next(call).to_bytes());
         let next = move || fixed.clone().unwrap_or_else(|| traffic.next(call).to_bytes());
-        clients.push(Box::new(Connection::open(addresses.front.trim_start_matches("http://"), next).await?));
+        clients.push(Box::new(Connection::open(address, next).await?));
     }
     Ok(clients)
-}
-
-fn database(addresses: &Addresses, call: Call, connections: usize, round: u32) -> Vec<Box<dyn Client>> {
-    let client = portcullis_store::client(&addresses.database.sdk_config());
-    let calls = |number| -> Box<dyn Client> {
-        Box::new(Calls::new(client.clone(), call, format!("ceiling-{connections}-{round}-{number}")))
-    };
-    (0..connections).map(calls).collect()
 }
 
 /// Waits until the pool has taken so many.

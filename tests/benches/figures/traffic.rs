@@ -23,20 +23,33 @@ pub enum Call {
     Secrets,
     /// `POST /api/internal/pools/heartbeat`.
     Heartbeat,
+    /// `GET /api/internal/pools/{poolId}/config/latest`, of one bot.
+    Configuration,
+    /// The same, where nothing has changed.
+    Unchanged,
     /// `POST /api/slack/events`, each a message of its own, signed.
     Slack,
 }
 
 impl Call {
-    pub const ALL: [Self; 3] = [Self::Secrets, Self::Heartbeat, Self::Slack];
+    pub const ALL: [Self; 5] = [Self::Secrets, Self::Heartbeat, Self::Configuration, Self::Unchanged, Self::Slack];
+    /// Those that functions are measured with, each its own.
+    pub const OF_FUNCTIONS: [Self; 3] = [Self::Secrets, Self::Heartbeat, Self::Slack];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Secrets => "GET secrets (10)",
             Self::Heartbeat => "POST heartbeat",
-            Self::Slack => "Slack event",
+            Self::Configuration => "GET config/latest, full",
+            Self::Unchanged => "GET config/latest, 304",
+            Self::Slack => "Slack event, accepted",
         }
     }
+}
+
+/// The path of a pool's configuration.
+pub fn configuration_path(pool: &str) -> String {
+    format!("/api/internal/pools/{pool}/config/latest")
 }
 
 /// Over how many Slack channels the events spread: deliveries within one follow each other.
@@ -48,6 +61,8 @@ pub struct Traffic {
     pub internal_token: String,
     pub skill_token: String,
     pub signing_secret: String,
+    /// The entity tag of the pool's configuration.
+    pub tag: String,
     /// How many events there have been, so that each is another.
     pub events: AtomicU32,
 }
@@ -69,6 +84,7 @@ impl Traffic {
             internal_token: self.internal_token.clone(),
             skill_token: self.skill_token.clone(),
             signing_secret: self.signing_secret.clone(),
+            tag: self.tag.clone(),
             events: AtomicU32::new(far_away),
         }
     }
@@ -93,8 +109,16 @@ impl Traffic {
                 ],
                 body: json!({ "poolId": POOL, "status": "active", "lastSeenVersion": 7 }).to_string(),
             },
+            Call::Configuration => self.configuration(Vec::new()),
+            Call::Unchanged => self.configuration(vec![("if-none-match", self.tag.clone())]),
             Call::Slack => self.slack(),
         }
+    }
+
+    fn configuration(&self, mut headers: Vec<(&'static str, String)>) -> Request {
+        headers.push(("x-internal-token", self.internal_token.clone()));
+        let path = configuration_path(POOL);
+        Request { method: "GET", path, query: String::new(), headers, body: String::new() }
     }
 
     fn slack(&self) -> Request {

@@ -100,12 +100,12 @@ impl Store {
                     secrets => return Ok(Some(state.with(secrets?))),
                 }
             }
-            let sealed = self.sealed_for_skill(pool, skill).await?;
+            let sealed = Box::pin(self.sealed_for_skill(pool, skill)).await?;
             let secrets = self.open_secrets(pool, sealed.iter()).await?;
             cache.insert(key, Known::at(state.revision, sealed));
             return Ok(Some(state.with(secrets)));
         }
-        let (state, sealed) = tokio::try_join!(self.secrets_state(pool), self.sealed_for_skill(pool, skill))?;
+        let (state, sealed) = tokio::try_join!(self.secrets_state(pool), Box::pin(self.sealed_for_skill(pool, skill)))?;
         let Some(state) = state else { return Ok(None) };
         let secrets = self.open_secrets(pool, sealed.iter()).await?;
         // The revision of this request may have been read after the secrets, and they be older than it.
