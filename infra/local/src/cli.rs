@@ -20,14 +20,15 @@ pub(crate) struct Arguments {
     /// Keep the data, and the keys it is sealed under, in this folder
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// What a write that was answered survives, in the folder of --data: the
-    /// death of the process alone, or a power cut as well, for which each
-    /// write waits for the disk
+    /// How much an answered write to the folder of --data survives:
+    /// `power-cut`, for which each write waits for the disk, or
+    /// `process-death` alone
     #[arg(
         long,
         value_name = "EVENT",
         value_enum,
         default_value = "power-cut",
+        hide_possible_values = true,
         requires = "data",
         verbatim_doc_comment
     )]
