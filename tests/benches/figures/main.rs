@@ -148,6 +148,7 @@ async fn figures(folder: &Path, all: bool) -> Result<(), Failure> {
     };
     let found = surroundings.measure().await?;
     report::functions(&found);
+    report::lambda(&found);
     if all {
         let job = Job {
             settings: settings.clone(),

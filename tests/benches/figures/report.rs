@@ -55,6 +55,44 @@ pub fn cpu(costs: &[Cost], found: &[Found]) {
     );
 }
 
+/// Memory sizes that a function may have, in MB.
+const MEMORY: [u32; 4] = [128, 256, 512, 1024];
+/// The memory size that comes with one whole core, in MB. Source: AWS Lambda, "Configure Lambda function memory".
+const MEMORY_OF_A_CORE: f64 = 1769.0;
+/// The price of a GB-second on arm64 and of a request, in dollars, us-east-1. Source: AWS, "AWS Lambda Pricing", 2026.
+const GIGABYTE_SECOND: f64 = 0.000_013_333_4;
+const REQUEST: f64 = 0.000_000_2;
+/// How long a call within a region takes, in ms: usually, and one in a hundred. DynamoDB promises "single-digit milliseconds"; these
+/// are assumptions, not measured here.
+const CALL: f64 = 4.0;
+const SLOW_CALL: f64 = 10.0;
+
+/// What each kind of request takes and costs on Lambda, by memory size.
+pub fn lambda(found: &[Found]) {
+    // Calls that it waits for, one after another; of a delivery the pool's answer as well.
+    let kinds = [("skills", "GET secrets", 1.0), ("internal", "heartbeat", 1.0), ("slack", "Slack event", 1.0)];
+    let kinds = kinds.into_iter().chain([("relay", "delivery", 5.0)]);
+    println!(
+        "\n| On Lambda | CPU time | Start's own part | {} |\n|---|---|---|{}|",
+        MEMORY.map(|memory| format!("{memory} MB: CPU, p50, p99; $ a million")).join(" | "),
+        MEMORY.map(|_| "---").join("|")
+    );
+    for (name, kind, calls) in kinds {
+        let Some(of) = found.iter().find(|found| found.name == name) else { continue };
+        let columns = MEMORY.map(|memory| {
+            let work = of.cpu / 1e3 * (MEMORY_OF_A_CORE / f64::from(memory)).max(1.0);
+            let (usual, slow) = (work + calls * CALL, work + (calls - 1.0) * CALL + SLOW_CALL);
+            let dollars = usual / 1e3 * f64::from(memory) / 1024.0 * GIGABYTE_SECOND + REQUEST;
+            format!("{work:.1}, {usual:.1}, {slow:.1} ms; {:.2}", dollars * 1e6)
+        });
+        println!("| {name}: {kind} | {:.0} µs | {:.1} ms | {} |", of.cpu, of.start, columns.join(" | "));
+    }
+    println!(
+        "\nCPU: the CPU time at the memory size's share of a core ({MEMORY_OF_A_CORE} MB are one). p50, p99: with {CALL} ms for each \
+         call that is waited for, of which one takes {SLOW_CALL} ms."
+    );
+}
+
 /// Requests a second and their CPU time, of a stack in memory and of one with `--data`.
 pub fn throughput(table: &Table) {
     let both = |rates: &[Rates], of: fn(&Rates) -> &Vec<f64>| {

@@ -472,9 +472,17 @@ impl Tour {
             .key("scopeName", AttributeValue::S("skill:maps#MAPS_KEY".to_owned()))
             .update_expression("SET #value = :value")
             .expression_attribute_names("#value", "value");
+        let revision = client
+            .update_item()
+            .table_name("portcullis-local-pools")
+            .key("id", AttributeValue::S("pool-1".to_owned()))
+            .update_expression("ADD secretsRevision :one")
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
         for bytes in [c.as_bytes().to_vec(), [b"\x01", c.as_bytes(), c.as_bytes()].concat(), Vec::new()] {
             let value = AttributeValue::B(Blob::new(bytes));
             update.clone().expression_attribute_values(":value", value).send().await.unwrap();
+            // As a write would: else the function serves what it knows.
+            revision.clone().send().await.unwrap();
             let request = self.system().skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1");
             assert_eq!(self.send("a damaged row", request, &[]).await.status, 500);
         }
