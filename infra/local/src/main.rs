@@ -17,7 +17,7 @@ use local::{
     demo::{self, Demo, openclaw},
     gateway::Answered,
     import,
-    queue::SqliteQueue,
+    queue::{SqliteQueue, check_no_older_queue},
     running::Running,
     secrets::{self, Found, GENERATED_FILE, Settings},
     sign,
@@ -282,13 +282,17 @@ async fn import_users(file: &Path, arguments: &Arguments, settings: &Settings) -
 async fn dead_letters(folder: &Path, settings: &Settings, arguments: &Arguments) -> Result<(), Problem> {
     let data = database::DataFolder::take(folder)?;
     secrets::check_keys_of(data.path(), settings)?;
-    let queue = SqliteQueue::open(Some(&data.queue_file()?), arguments.survive.into(), Arc::new(SystemClock))?;
+    let file = data.queue_file()?;
+    let database = database::Database::start(Some(data), arguments.survive.into(), Arc::new(SystemClock))?;
+    check_no_older_queue(&aws_sdk_dynamodb::Client::new(&database.sdk_config())).await?;
+    let queue = SqliteQueue::open(Some(&file), arguments.survive.into(), Arc::new(SystemClock))?;
     let text = if arguments.redrive {
         greeting::redriven(queue.redrive().await?, arguments.json)
     } else {
         greeting::dead_letters(&queue.dead_letters()?, arguments.json)
     };
     queue.close();
+    database.shutdown().await;
     print(&text)
 }
 

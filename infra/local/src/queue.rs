@@ -25,7 +25,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::wal_sync::{Durability, WalSync};
 pub use dead_letters::DeadLetter;
-pub(crate) use older::check_no_older_queue;
+pub use older::check_no_older_queue;
 
 const SCHEMA: &str = include_str!("queue/schema.sql");
 

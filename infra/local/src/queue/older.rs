@@ -10,7 +10,7 @@ const TABLES: [&str; 2] = ["local_event_queue", "local_dead_letters"];
 ///
 /// # Errors
 /// [`QueueError::Refused`] says how many there are, and [`QueueError::Unavailable`] that the database does not answer.
-pub(crate) async fn check_no_older_queue(client: &Client) -> Result<(), QueueError> {
+pub async fn check_no_older_queue(client: &Client) -> Result<(), QueueError> {
     let unavailable = |error: &dyn std::fmt::Display| QueueError::Unavailable(error.to_string());
     let tables = client.list_tables().send().await.map_err(|error| unavailable(&error))?;
     for table in TABLES.into_iter().filter(|table| tables.table_names().iter().any(|name| name == table)) {
@@ -36,4 +36,41 @@ pub(crate) async fn check_no_older_queue(client: &Client) -> Result<(), QueueErr
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use portcullis_runtime::SystemClock;
+
+    use super::*;
+    use crate::{
+        database::{Database, create_tables},
+        template::{Key, KeyAttribute, Table},
+        wal_sync::Durability,
+    };
+
+    #[tokio::test]
+    async fn events_of_an_older_version_are_counted_and_refused_and_traces_of_them_are_not() {
+        let database = Database::start(None, Durability::default(), Arc::new(SystemClock)).unwrap();
+        let client = Client::new(&database.sdk_config());
+        check_no_older_queue(&client).await.unwrap();
+
+        let id = KeyAttribute { name: "id".to_owned(), kind: "S".to_owned() };
+        let key = Key { partition: id, sort: None };
+        let table = Table { name: TABLES[0].to_owned(), key, indexes: Vec::new(), ttl_attribute: None };
+        create_tables(&client, "", &[table]).await.unwrap();
+        let put = |id: &str| client.put_item().table_name(TABLES[0]).item("id", AttributeValue::S(id.to_owned()));
+        put("acknowledged").send().await.unwrap();
+        check_no_older_queue(&client).await.unwrap();
+
+        for id in ["waiting", "waiting too"] {
+            put(id).item("body", AttributeValue::S("{}".to_owned())).send().await.unwrap();
+        }
+        let refused = check_no_older_queue(&client).await.unwrap_err();
+        assert!(matches!(&refused, QueueError::Refused(reason) if reason.starts_with("2 events")), "{refused}");
+        database.shutdown().await;
+    }
 }
