@@ -88,6 +88,7 @@ pub fn environment(
         ("DEAD_LETTER_QUEUE_URL", &format!("{queue}/000000000000/dead.fifo")),
         ("TABLE_PREFIX", crate::stack::TABLE_PREFIX),
         ("POOL_CIDRS", "127.0.0.0/8"),
+        ("BETTER_AUTH_URL", "https://figures.example"),
     ];
     let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     settings.iter().map(|(name, value)| (name.clone(), value.clone())).chain(fixed).collect()

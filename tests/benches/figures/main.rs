@@ -39,6 +39,10 @@ use crate::{
     traffic::Traffic,
 };
 
+// As in `cargo local`: one of this binary's processes is its stack.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Why nothing was measured.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

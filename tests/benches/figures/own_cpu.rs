@@ -107,7 +107,8 @@ async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Fa
 }
 
 fn platform(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> Platform {
-    let others = [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", "127.0.0.0/8")];
+    let others =
+        [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", "127.0.0.0/8"), ("BETTER_AUTH_URL", "https://figures.example")];
     let settings = job.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let settings = settings.chain(others).map(|(name, value)| (name.to_owned(), SecretString::from(value)));
     let environment: BTreeMap<_, _> = settings.collect();
