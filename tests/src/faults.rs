@@ -84,7 +84,11 @@ pub const QUEUE_TARGET: &str = "Queue.";
 pub enum Verdict {
     /// Make the call.
     Pass,
-    /// Do not make it.
+    /// Make it after this time, even where nobody waits for it any more.
+    PassLate(Duration),
+    /// Do not make it, and be unavailable.
+    Fail,
+    /// Do not make it, and refuse it for good.
     Refuse,
     /// Make it, and fail all the same.
     LoseAnswer,
@@ -190,16 +194,15 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     }
 }
 
+/// The same fault as a queue has it.
 async fn verdict(fault: Fault) -> Verdict {
     match fault {
         Fault::None => Verdict::Pass,
-        Fault::Code(_) | Fault::Conflict => Verdict::Refuse,
+        Fault::Code("ResourceNotFoundException" | "ValidationException") => Verdict::Refuse,
+        Fault::Code(_) | Fault::Conflict => Verdict::Fail,
         Fault::LoseAnswer => Verdict::LoseAnswer,
         Fault::Hang => std::future::pending().await,
-        Fault::Delay(time) => {
-            pause(time).await;
-            Verdict::Pass
-        }
+        Fault::Delay(time) => Verdict::PassLate(time),
     }
 }
 

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_runtime::queue::{EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage};
 
-use crate::faults::{QUEUE_TARGET, Verdict};
+use crate::{
+    faults::{QUEUE_TARGET, Verdict},
+    system::pause,
+};
 
 /// A queue whose calls a proxy's rule decides about, by the names that SQS gives them.
 pub struct FaultyQueue {
@@ -20,13 +23,22 @@ impl FaultyQueue {
         Self { inner, proxy, client: reqwest::Client::new() }
     }
 
-    async fn ask<T>(&self, action: &str, call: QueueFuture<'_, T>) -> Result<T, QueueError> {
+    /// Makes `call` as the proxy's rule wants it. It borrows nothing, so that a late one goes on after its caller has gone.
+    async fn ask<T: Send + 'static>(&self, action: &str, call: QueueFuture<'static, T>) -> Result<T, QueueError> {
         let request = self.client.post(&self.proxy).header("x-amz-target", format!("{QUEUE_TARGET}{action}"));
         let unavailable = |error: reqwest::Error| QueueError::Unavailable(error.to_string());
         let verdict = request.send().await.map_err(unavailable)?.bytes().await.map_err(unavailable)?;
         match serde_json::from_slice(&verdict).expect("a verdict is JSON") {
             Verdict::Pass => call.await,
-            Verdict::Refuse => Err(QueueError::Unavailable("refused by the test".to_owned())),
+            Verdict::PassLate(time) => {
+                let late = tokio::spawn(async move {
+                    pause(time).await;
+                    call.await
+                });
+                late.await.expect("the call goes through")
+            }
+            Verdict::Fail => Err(QueueError::Unavailable("failed by the test".to_owned())),
+            Verdict::Refuse => Err(QueueError::Refused("refused by the test".to_owned())),
             Verdict::LoseAnswer => {
                 call.await?;
                 Err(QueueError::Unavailable("the answer is lost".to_owned()))
@@ -37,7 +49,8 @@ impl FaultyQueue {
 
 impl EventQueue for FaultyQueue {
     fn send<'a>(&'a self, message: &'a NewMessage) -> QueueFuture<'a, ()> {
-        Box::pin(self.ask("SendMessage", self.inner.send(message)))
+        let (inner, message) = (Arc::clone(&self.inner), message.clone());
+        Box::pin(self.ask("SendMessage", Box::pin(async move { inner.send(&message).await })))
     }
 
     // A receive waits for minutes, and nothing is lost where it fails.
@@ -46,14 +59,17 @@ impl EventQueue for FaultyQueue {
     }
 
     fn defer<'a>(&'a self, message: &'a ReceivedMessage, delay: Duration) -> QueueFuture<'a, ()> {
-        Box::pin(self.ask("ChangeMessageVisibility", self.inner.defer(message, delay)))
+        let (inner, message) = (Arc::clone(&self.inner), message.clone());
+        Box::pin(self.ask("ChangeMessageVisibility", Box::pin(async move { inner.defer(&message, delay).await })))
     }
 
     fn acknowledge<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()> {
-        Box::pin(self.ask("DeleteMessage", self.inner.acknowledge(message)))
+        let (inner, message) = (Arc::clone(&self.inner), message.clone());
+        Box::pin(self.ask("DeleteMessage", Box::pin(async move { inner.acknowledge(&message).await })))
     }
 
     fn dead_letter<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()> {
-        Box::pin(self.ask("SendDeadLetter", self.inner.dead_letter(message)))
+        let (inner, message) = (Arc::clone(&self.inner), message.clone());
+        Box::pin(self.ask("SendDeadLetter", Box::pin(async move { inner.dead_letter(&message).await })))
     }
 }

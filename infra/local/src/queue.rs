@@ -53,6 +53,28 @@ const RECEIVE: &str = "
         (SELECT sequence FROM messages WHERE is_head AND due_at <= ?1 ORDER BY due_at, sequence LIMIT ?3)
     RETURNING sequence, conversation, deduplication, body, payload, sent_at, receive_count";
 
+/// Makes the message of a receipt due at another time. The receipt has expired where nothing changes.
+const DEFER: &str = "UPDATE messages SET due_at = ?3 WHERE sequence = ?1 AND receive_count = ?2";
+
+/// Removes a message.
+const REMOVE: &str = "DELETE FROM messages WHERE sequence = ?1 RETURNING conversation, deduplication, sent_at";
+
+/// Deletes some of the ids whose window has ended.
+const FORGET: &str = "
+    DELETE FROM acknowledged WHERE (conversation, deduplication) IN
+        (SELECT conversation, deduplication FROM acknowledged WHERE until <= ?1 ORDER BY until LIMIT ?2)";
+
+/// Makes the first message of a conversation its head, due now where the clock was set back since it was sent.
+const PROMOTE: &str = "
+    UPDATE messages SET is_head = TRUE, due_at = min(due_at, ?2)
+    WHERE sequence = (SELECT min(sequence) FROM messages WHERE conversation = ?1) AND NOT is_head";
+
+/// Copies a message to the dead letters. A repeated copy replaces the one before.
+const DEAD_LETTER: &str = "
+    INSERT OR REPLACE INTO dead_letters
+    SELECT sequence, conversation, deduplication, body, payload, sent_at, receive_count
+    FROM messages WHERE sequence = ?1";
+
 /// A queue in a SQLite database. One process alone may have it open.
 pub struct SqliteQueue {
     // `None` after the end: whoever lives longer would hold the file open.
@@ -69,6 +91,8 @@ impl SqliteQueue {
     /// # Errors
     /// [`QueueError`] where the file is no queue or does not open.
     pub fn open(file: Option<&str>, durability: Durability, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let now = clock.now().as_millisecond();
+        let prepared = |connection| prepared(connection, now);
         let Some(file) = file else {
             let connection = Connection::open_in_memory().and_then(prepared).map_err(unavailable)?;
             return Ok(Self::new(connection, WalSync::none(), clock));
@@ -110,9 +134,9 @@ impl SqliteQueue {
             let mut statement = connection.prepare_cached(RECEIVE)?;
             let rows = statement.query_map(params![now, later(now, VISIBILITY), limit.clamp(1, 10)], received)?;
             let mut messages = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-            // The order of RETURNING is not defined.
-            messages.sort_by_key(|message| message.sent_at);
-            Ok(messages)
+            // SQLite returns changed rows in an arbitrary order.
+            messages.sort_by_key(|(sequence, _)| *sequence);
+            Ok(messages.into_iter().map(|(_, message)| message).collect())
         })
     }
 
@@ -130,12 +154,13 @@ impl SqliteQueue {
 }
 
 /// A connection to a file with the queue's tables, where all that was in flight is due.
-fn prepared(connection: Connection) -> rusqlite::Result<Connection> {
+fn prepared(connection: Connection, now: i64) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Durability is `WalSync`'s.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.execute_batch(SCHEMA)?;
-    connection.execute("UPDATE messages SET due_at = sent_at WHERE is_head", [])?;
+    // The clock may have been set back since a message was sent.
+    connection.execute("UPDATE messages SET due_at = min(sent_at, ?1) WHERE is_head", [now])?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
@@ -144,9 +169,10 @@ fn later(now: i64, by: Duration) -> i64 {
     now.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn received(row: &Row<'_>) -> rusqlite::Result<ReceivedMessage> {
+/// A message that was handed out, with its sequence number.
+fn received(row: &Row<'_>) -> rusqlite::Result<(i64, ReceivedMessage)> {
     let (sequence, receive_count): (i64, u32) = (row.get("sequence")?, row.get("receive_count")?);
-    Ok(ReceivedMessage {
+    let message = ReceivedMessage {
         id: sequence.to_string(),
         receipt: format!("{sequence}.{receive_count}"),
         group: hex::encode(row.get_ref("conversation")?.as_bytes()?),
@@ -155,7 +181,8 @@ fn received(row: &Row<'_>) -> rusqlite::Result<ReceivedMessage> {
         payload: row.get::<_, Vec<u8>>("payload")?.into(),
         sent_at: Timestamp::from_millisecond(row.get("sent_at")?).map_err(malformed)?,
         receive_count,
-    })
+    };
+    Ok((sequence, message))
 }
 
 /// The number that a message was handed out under.
@@ -198,9 +225,8 @@ impl EventQueue for SqliteQueue {
         Box::pin(async move {
             let sequence = sequence(message)?;
             let deferred = self.with(|connection| {
-                let sql = "UPDATE messages SET due_at = ?3 WHERE sequence = ?1 AND receive_count = ?2";
                 let due_at = later(self.now(), delay);
-                connection.prepare_cached(sql)?.execute(params![sequence, message.receive_count, due_at])
+                connection.prepare_cached(DEFER)?.execute(params![sequence, message.receive_count, due_at])
             })?;
             if deferred == 0 {
                 return Err(QueueError::Refused("the receipt has expired".to_owned()));
@@ -223,12 +249,7 @@ impl EventQueue for SqliteQueue {
     fn dead_letter<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()> {
         Box::pin(async move {
             let sequence = sequence(message)?;
-            self.with(|connection| {
-                let sql = "INSERT OR REPLACE INTO dead_letters
-                    SELECT sequence, conversation, deduplication, body, payload, sent_at, receive_count
-                    FROM messages WHERE sequence = ?1";
-                connection.prepare_cached(sql)?.execute(params![sequence])
-            })?;
+            self.with(|connection| connection.prepare_cached(DEAD_LETTER)?.execute([sequence]))?;
             self.sync.durable().await.map_err(unavailable)
         })
     }
@@ -237,8 +258,7 @@ impl EventQueue for SqliteQueue {
 /// Removes a message; its ids stay for the rest of their window, and the next one of its conversation is due.
 fn remove(connection: &mut Connection, sequence: i64, now: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    let sql = "DELETE FROM messages WHERE sequence = ?1 RETURNING conversation, deduplication, sent_at";
-    let removed = transaction.prepare_cached(sql)?.query_row([sequence], |row| {
+    let removed = transaction.prepare_cached(REMOVE)?.query_row([sequence], |row| {
         Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, i64>(2)?))
     });
     // It may have been removed before.
@@ -248,12 +268,8 @@ fn remove(connection: &mut Connection, sequence: i64, now: i64) -> rusqlite::Res
         let sql = "INSERT OR REPLACE INTO acknowledged VALUES (?1, ?2, ?3)";
         transaction.prepare_cached(sql)?.execute(params![conversation, deduplication, until])?;
     }
-    let sql = "DELETE FROM acknowledged WHERE (conversation, deduplication) IN
-        (SELECT conversation, deduplication FROM acknowledged WHERE until <= ?1 ORDER BY until LIMIT ?2)";
-    transaction.prepare_cached(sql)?.execute(params![now, SWEEP])?;
-    let sql = "UPDATE messages SET is_head = TRUE
-        WHERE sequence = (SELECT min(sequence) FROM messages WHERE conversation = ?1)";
-    transaction.prepare_cached(sql)?.execute([conversation])?;
+    transaction.prepare_cached(FORGET)?.execute(params![now, SWEEP])?;
+    transaction.prepare_cached(PROMOTE)?.execute(params![conversation, now])?;
     transaction.commit()
 }
 

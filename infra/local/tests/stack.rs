@@ -5,12 +5,23 @@ mod program;
 use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use aws_sdk_dynamodb::config::Credentials;
-use local::{Options, Stack, StackError, demo::Demo, secrets};
+use aws_sdk_dynamodb::{config::Credentials, types::AttributeValue};
+use local::{
+    Options, Stack, StackError,
+    database::{DataFolder, Database, create_tables},
+    demo::Demo,
+    secrets,
+    template::{Key, KeyAttribute, Table},
+    wal_sync::Durability,
+};
 use portcullis_crypto::Randomness;
+use portcullis_runtime::SystemClock;
 use program::Program;
 use tokio::process::Command;
 
@@ -197,6 +208,41 @@ async fn a_second_program_on_the_same_data_says_so_and_fails() {
     let second = second.args(["--dead-letters", "--data", "data"]).current_dir(home.path()).output().await.unwrap();
     assert!(!second.status.success());
     assert!(String::from_utf8_lossy(&second.stderr).contains("is in use by another process"));
+}
+
+#[tokio::test]
+async fn a_folder_with_events_of_an_older_version_is_refused_by_every_task_that_needs_the_queue() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("data");
+    Stack::start(options(&folder, true)).await.unwrap().shutdown().await;
+    leave_event_of_older_version(&folder).await;
+    for arguments in [&["--quiet", "--port", "0"] as &[_], &["--dead-letters"], &["--redrive"]] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_local"));
+        program.args(arguments).args(["--data", "data"]).current_dir(home.path()).env_clear();
+        let output = program.output().await.unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}: {complaint}");
+        assert!(complaint.contains("1 events of an older version lie in local_dead_letters"), "{complaint}");
+    }
+}
+
+/// Gives up on an event as versions did that kept the queue in the database.
+async fn leave_event_of_older_version(folder: &Path) {
+    let attribute = |name: &str, kind: &str| KeyAttribute { name: name.to_owned(), kind: kind.to_owned() };
+    let table = Table {
+        name: "local_dead_letters".to_owned(),
+        key: Key { partition: attribute("id", "S"), sort: Some(attribute("part", "N")) },
+        indexes: Vec::new(),
+        ttl_attribute: None,
+    };
+    let data = Some(DataFolder::take(folder).unwrap());
+    let database = Database::start(data, Durability::default(), Arc::new(SystemClock)).unwrap();
+    let client = aws_sdk_dynamodb::Client::new(&database.sdk_config());
+    create_tables(&client, "", &[table]).await.unwrap();
+    let put = client.put_item().table_name("local_dead_letters").item("id", AttributeValue::S("1".to_owned()));
+    let put = put.item("part", AttributeValue::N("0".to_owned())).item("body", AttributeValue::S("x".to_owned()));
+    put.send().await.unwrap();
+    database.shutdown().await;
 }
 
 #[tokio::test]

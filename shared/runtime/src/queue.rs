@@ -1,7 +1,7 @@
 //! The queue between accepting a Slack event and delivering it.
 //!
 //! First in, first out within a group; a group whose first message waits holds up no other group. It is SQS FIFO on AWS
-//! ([`SqsQueue`]) and a table of the embedded database on this machine; the same tests hold for both.
+//! ([`SqsQueue`]) and a SQLite file on this machine; the same tests hold for both.
 
 mod event;
 mod sqs;

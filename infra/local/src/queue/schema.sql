@@ -1,3 +1,6 @@
+-- No auto_vacuum: pages of removed rows are used again by later ones, so the file grows no larger than the longest backlog, and
+-- each commit is spared the pages that map where others lie.
+
 -- Accepted events that are not acknowledged yet.
 CREATE TABLE IF NOT EXISTS messages (
     -- Numbers of removed rows are not used again: receipts name messages by them.
