@@ -89,7 +89,8 @@ pub async fn pool_of(
         let bot: BotId = format!("bot-{number}-of-{bots}").parse()?;
         let new_bot = NewBot {
             id: bot.clone(),
-            user: "user-1".parse().ok(),
+            // An owner has at most 50 bots.
+            user: format!("owner-of-{bots}").parse().ok(),
             name: format!("Bot {number}"),
             slug: bot.to_string(),
             pool: Some(pool.clone()),
