@@ -57,7 +57,7 @@ impl Call {
         self.body.contains(&format!("-{table}\"")) || self.body.contains(&format!("\"{table}\""))
     }
 
-    /// Whether it is the queue's, of accepted events, and not the database's.
+    /// Tells a call of the queue of accepted events from one of the database.
     #[must_use]
     pub fn is_of_queue(&self) -> bool {
         ["SendMessage", "ChangeMessageVisibility", "DeleteMessage", "SendDeadLetter"].contains(&self.action.as_str())

@@ -57,11 +57,11 @@ pub struct Options {
     pub port: u16,
     /// The folder that the database and the queue are kept in; `None` keeps them in memory.
     pub data: Option<PathBuf>,
-    /// What an acknowledged write to that folder survives.
+    /// Durability of an answered write to that folder.
     pub durability: Durability,
     /// A DynamoDB to use in place of an embedded one, such as a stand-in that makes it fail.
     pub database: Option<SdkConfig>,
-    /// What stands before the queue, such as a stand-in that makes it fail.
+    /// Wrapper of the queue, such as a stand-in that makes it fail.
     pub wrap_queue: Option<WrapQueue>,
     /// The functions' settings.
     pub environment: BTreeMap<String, SecretString>,

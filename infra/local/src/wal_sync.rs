@@ -17,7 +17,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// What an acknowledged write survives.
+/// Events that an answered write survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// The death of the process and a power cut: each write waits for the disk.

@@ -67,7 +67,7 @@ const REQUEST: f64 = 0.000_000_2;
 const CALL: f64 = 4.0;
 const SLOW_CALL: f64 = 10.0;
 
-/// What each kind of request takes and costs on Lambda, by memory size.
+/// Duration and price of each kind of request on Lambda, by memory size.
 pub fn lambda(found: &[Found]) {
     // Calls that it waits for, one after another; of a delivery the pool's answer as well.
     let kinds = [("skills", "GET secrets", 1.0), ("internal", "heartbeat", 1.0), ("slack", "Slack event", 1.0)];

@@ -54,7 +54,7 @@ impl DatabaseAddress {
     }
 }
 
-/// What a stack is started with.
+/// Orders that a stack's process reads as its first line.
 #[derive(Deserialize, Serialize)]
 struct Orders {
     settings: BTreeMap<String, String>,

@@ -38,7 +38,7 @@ pub struct Rates {
     pub answered: Vec<f64>,
     /// The CPU time of the stack's process for each, in µs; of a Slack event with its delivery.
     pub cpu: Vec<f64>,
-    /// Of Slack events: delivered a second, from the first request to the last delivery.
+    /// Slack events delivered a second, from the first request to the last delivery.
     pub delivered: Vec<f64>,
 }
 

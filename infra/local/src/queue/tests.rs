@@ -1,4 +1,4 @@
-//! What the file adds to the queue's promises: restarts, senders that give up, a file that fails. The promises themselves are
+//! Promises of the file beside those of every queue: restarts, senders that give up, a file that fails. The promises themselves are
 //! held in `tests/`, where SQS is held to them as well.
 
 use bytes::Bytes;

@@ -1,10 +1,12 @@
 //! Writing and reading a pool's secrets.
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::types::AttributeValue;
-use portcullis_store::{PoolStatus, PutSecretsError, SealedSecrets, Table, round_trips::counted};
+use portcullis_store::{FixedKeys, PoolStatus, PutSecretsError, SealedSecrets, Table, round_trips::counted};
 use secrecy::ExposeSecret;
 
-use crate::support::{Item, World, delete, item, pool, set, text};
+use crate::support::{Item, World, delete, item, keyring, pool, set, text};
 
 fn usage_key() -> Item {
     item([("pool", text("pool-1")), ("scopeName", text("#usage"))])
@@ -108,6 +110,24 @@ async fn a_terminated_pools_secrets_end_at_once_also_where_they_are_known() {
     assert_eq!(instance.read().await, (vec![], 1));
     world.register(PoolStatus::Active).await;
     assert_eq!(instance.read().await.0, [], "a new registration starts without them");
+}
+
+#[tokio::test]
+async fn known_secrets_whose_key_is_gone_are_read_again() {
+    let world = World::with_pool().await;
+    world.store.put_secrets(&pool(), &[set("pool", "A", "1")]).await.unwrap();
+    let instance = Instance::of(&world);
+    for _ in 0..2 {
+        instance.read().await;
+    }
+    let before = world.engine.row(Table::Pools, item([("id", text("pool-1"))])).await.unwrap();
+    // The value is sealed anew by another key, at the same revision, and the old key is dropped.
+    let rotated = world.with_keys(Arc::new(FixedKeys::derived_from(&keyring(2))));
+    rotated.put_secrets(&pool(), &[set("pool", "A", "1")]).await.unwrap();
+    world.engine.put(Table::Pools, before).await;
+    let read = rotated.secrets_for_skill(&pool(), &"maps".parse().unwrap(), &instance.cache).await;
+    let secrets = read.unwrap().unwrap().secrets;
+    assert_eq!(secrets.values().map(ExposeSecret::expose_secret).collect::<Vec<_>>(), ["1"]);
 }
 
 #[tokio::test]
