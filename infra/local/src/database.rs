@@ -321,6 +321,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_write_that_the_disk_did_not_take_is_not_answered_and_a_read_is() {
+        const TABLE: &str = r#"{"TableName":"some","BillingMode":"PAY_PER_REQUEST",
+            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
+            "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}]}"#;
+        for (durability, is_answered) in [(Durability::PowerCut, false), (Durability::ProcessDeath, true)] {
+            let folder = folder();
+            let taken = DataFolder::take(folder.path()).unwrap();
+            let log = format!("{}-wal", taken.database_file().unwrap());
+            let database = Database::start(Some(taken), durability, clock()).unwrap();
+            // SQLite goes on with the file that it has open; the sync finds none.
+            std::fs::remove_file(log).unwrap();
+            let written = database.connection().call("DynamoDB_20120810.CreateTable", TABLE.as_bytes()).await;
+            assert_eq!(written.is_ok(), is_answered, "{durability:?}: {written:?}");
+            let read = database.connection().call("DynamoDB_20120810.ListTables", b"{}").await.unwrap();
+            assert_eq!(read.status, 200, "{}", read.body);
+            database.shutdown().await;
+        }
+    }
+
+    #[tokio::test]
     async fn what_the_engine_refuses_reaches_the_aws_client_as_dynamodbs_own_error() {
         let (database, client) = start(None).await;
         let put = |condition: &str| {
