@@ -28,7 +28,7 @@ use portcullis_runtime::{
     secrets::SecretSource,
 };
 use portcullis_store::{
-    BotReach, FixedKeys, NewBot, NewSlackChannel, PoolAddress, PoolReport, PoolStatus, SigningSource, Store,
+    BotReach, FixedKeys, NewBot, NewSlackChannel, PoolAddress, PoolReach, PoolReport, PoolStatus, SigningSource, Store,
 };
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -132,7 +132,7 @@ impl InProcess {
         let pool = "pool-demo".parse().expect("a pool's id");
         let address: PoolAddress = address.to_string().parse().expect("an address");
         let report = PoolReport { address: Some(address), status: PoolStatus::Active, openclaw: None };
-        store.register(&pool, report, None).await.expect("the pool registers");
+        store.register(&pool, report, PoolReach::Any).await.expect("the pool registers");
         let bot = NewBot {
             id: "bot-demo".parse().expect("a bot's id"),
             user: "user-demo".parse().ok(),

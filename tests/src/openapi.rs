@@ -13,11 +13,11 @@ use utoipa::OpenApi;
 /// Where an operation or a property of the functions has no words in [`operations`].
 #[must_use]
 pub fn document() -> Value {
-    let mut described = internal::Described::openapi();
-    described.merge(auth::Described::openapi());
-    described.merge(v1::Described::openapi());
-    described.merge(skills::Described::openapi());
-    described.merge(slack::Described::openapi());
+    let mut described = internal::ApiDoc::openapi();
+    described.merge(auth::ApiDoc::openapi());
+    described.merge(v1::ApiDoc::openapi());
+    described.merge(skills::ApiDoc::openapi());
+    described.merge(slack::ApiDoc::openapi());
     let mut document = serde_json::to_value(described).expect("a document is JSON");
     document["openapi"] = json!("3.1.0");
     document["info"] = json!({

@@ -9,7 +9,7 @@ use local::{
     template::{TEMPLATE, Template},
 };
 use portcullis_auth::Clock;
-use portcullis_store::{PoolError, Table};
+use portcullis_store::{PoolError, PoolReach, Table};
 use portcullis_tests::{
     Behaviour, Person, StandInSlack, System,
     routes::{Prepared, calls},
@@ -328,8 +328,8 @@ async fn what_a_role_does_not_allow_is_turned_away() {
     assert!(access.unused().is_empty());
     let refused =
         Err(PoolError::Store(portcullis_store::StoreError::Refused { code: "AccessDeniedException".to_owned() }));
-    assert_eq!(store.raise_skill_generation(&pool, None).await, refused);
+    assert_eq!(store.raise_skill_generation(&pool, PoolReach::Any).await, refused);
     assert_eq!(store.terminate(&pool).await.unwrap_err().to_string(), "DynamoDB refused: AccessDeniedException");
     assert!(store.secrets_of_pool(&pool).await.is_err());
-    assert!(store.pool_configuration(&pool).await.is_err());
+    assert!(store.pool_configuration(&pool, PoolReach::Any).await.is_err());
 }

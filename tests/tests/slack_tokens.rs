@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_auth::Clock;
-use portcullis_store::{ChannelStatus, Store};
+use portcullis_store::{ChannelStatus, PoolReach, Store};
 use portcullis_tests::{
     Answer, StandInSlack, System,
     seed::{self, Connected},
@@ -117,7 +117,7 @@ async fn a_token_that_was_replaced_while_the_old_one_was_checked_stays() {
     let (system, slack) = started().await;
     let all = channels(&system, &slack, 1).await;
     let store = system.store();
-    let pool = store.pool_configuration(&all[0].pool).await.unwrap().unwrap().pool;
+    let pool = store.pool_configuration(&all[0].pool, PoolReach::Any).await.unwrap().pool;
     let records = store.pool_records(&pool).await.unwrap();
     let revision = records[0].channels[0].credentials[0].1.revision;
     let replaced = seed::channel(&system, "channel-0", &all[0].bot, &all[0].pool, &all[0].team, &all[0].app).await;

@@ -5,59 +5,33 @@
 
 mod account;
 mod answer;
+mod app;
 mod error;
 mod hasher;
 mod mails;
+mod new_session;
 mod password;
+mod password_check;
 mod session;
 mod verification;
+mod verification_mail;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use jiff::Timestamp;
-use portcullis_auth::{Clock, Email, SessionCookie, SessionSecret};
-use portcullis_crypto::{Digest, Randomness};
 use portcullis_runtime::{
-    ApiError, Platform, front, lambda,
-    mail::{Mailer, Message},
-    metrics::{Metric, Metrics},
-    openapi,
-    origins::Origins,
-    rotating::Rotating,
+    Platform, front, lambda, openapi,
     settings::{SettingsError, SettingsReader},
     tier::{self, BrowserGate, Mounted, Routes},
 };
-use portcullis_store::{Store, Table, ThrottleSubject};
-use secrecy::zeroize::Zeroizing;
-use url::Url;
+use portcullis_store::Table;
 
+use app::App;
 use hasher::Hasher;
 
 /// How long an answer may take: longer than the store's and SES's own time-outs and retries take together, shorter than API
 /// Gateway's 30 s.
 pub const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Mails that an address gets within [`MAIL_WINDOW`]: more would make us a tool for filling a stranger's mailbox.
-const MAIL_LIMIT: u32 = 10;
-const MAIL_WINDOW: Duration = Duration::from_hours(1);
-
-/// Random bytes of a mailed link's token.
-const LINK_TOKEN_BYTES: usize = 32;
-
-/// Dependencies of the handlers.
-struct App {
-    store: Store,
-    hasher: Hasher,
-    mailer: Arc<dyn Mailer>,
-    secret: Rotating<SessionSecret>,
-    cookie: SessionCookie,
-    origins: Arc<Origins>,
-    metrics: Metrics,
-    clock: Arc<dyn Clock>,
-    randomness: Arc<dyn Randomness>,
-}
 
 /// Reads the settings, opens the connection to the store, and makes the function's router.
 ///
@@ -129,84 +103,6 @@ fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
     [tier::browser(gate, Arc::clone(&app), browser), tier::user(gate, app, user)]
 }
 
-/// Throttle subjects of a sign-in: the e-mail address, whether it has an account or not, and the client's address.
-struct SignInSubjects {
-    account: ThrottleSubject,
-    address: ThrottleSubject,
-}
-
-impl SignInSubjects {
-    fn new(email: &Email, address: Option<IpAddr>) -> Self {
-        let address = address.map_or_else(|| "unknown".to_owned(), |address| network_of(address).to_string());
-        Self {
-            account: ThrottleSubject::new("sign-in-account", email.as_str()),
-            address: ThrottleSubject::new("sign-in-address", &address),
-        }
-    }
-}
-
-/// Address that stands for a client: of IPv6 the /64 that a customer has whole.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
-impl App {
-    fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    /// Hands a mail over.
-    ///
-    /// # Errors
-    /// 503 where it was not taken.
-    async fn send(&self, message: Message) -> Result<(), ApiError> {
-        self.mailer.send(&message).await.map_err(|error| {
-            self.metrics.count(Metric::MailFailed);
-            ApiError::unavailable(error.to_string())
-        })
-    }
-
-    /// Takes one of the mails that an address may get. Returns how long to wait where it has had them all.
-    async fn take_mail(&self, email: &Email) -> Result<Option<Duration>, ApiError> {
-        let subject = ThrottleSubject::new("mail", email.as_str());
-        Ok(self.store.take_from_budget(&subject, MAIL_LIMIT, MAIL_WINDOW).await?)
-    }
-
-    /// A new token of a mailed link, and the digest by which it is found.
-    fn link_token(&self, purpose: &str) -> (Zeroizing<String>, Digest) {
-        let mut bytes = Zeroizing::new([0; LINK_TOKEN_BYTES]);
-        self.randomness.fill(&mut *bytes);
-        let token = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*bytes));
-        let digest = link_digest(purpose, &token);
-        (token, digest)
-    }
-
-    /// The URL of one of this API's own pages, with a query.
-    fn own_url(&self, path: &str, query: &[(&str, &str)]) -> Result<Url, ApiError> {
-        let url = self.origins.api().url().join(path);
-        let mut url = url.map_err(|_| ApiError::internal("a path of ours is no URL"))?;
-        url.query_pairs_mut().extend_pairs(query);
-        Ok(url)
-    }
-
-    /// Where a browser may be sent, by what a request says.
-    ///
-    /// # Errors
-    /// 403 for an address that is not trusted.
-    fn callback(&self, text: Option<&str>) -> Result<Option<Url>, ApiError> {
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-        self.origins.redirect_target(text).map(Some).ok_or_else(error::invalid_callback_url)
-    }
-}
-
-/// Digest by which a mailed link is found.
-fn link_digest(purpose: &str, token: &str) -> Digest {
-    Digest::of_parts(&[b"link", purpose.as_bytes(), token.as_bytes()])
-}
-
 /// Part of the `OpenAPI` document that describes this function.
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -232,4 +128,4 @@ fn link_digest(purpose: &str, token: &str) -> Digest {
     ),
     components(schemas(openapi::Error))
 )]
-pub struct Described;
+pub struct ApiDoc;

@@ -1,6 +1,8 @@
 //! Words of the mails, as plain text and as HTML. No picture, no link but the one that is needed, nothing that tells that a mail
 //! was read.
 
+use std::time::Duration;
+
 use portcullis_auth::Email;
 use portcullis_runtime::mail::Message;
 
@@ -8,6 +10,9 @@ use portcullis_runtime::mail::Message;
 pub(crate) const CODE_MINUTES: u64 = 10;
 /// Life of a link in minutes, as mails say it.
 pub(crate) const LINK_MINUTES: u64 = 60;
+
+/// Life of a mailed link.
+pub(crate) const LINK_LIFETIME: Duration = Duration::from_mins(LINK_MINUTES);
 
 /// Mail that verifies an address, by a code or by a link.
 pub(crate) fn verification(to: Email, code: &str, link: &str) -> Message {

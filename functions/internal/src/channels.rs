@@ -9,10 +9,8 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use portcullis_auth::{BotId, ChannelId};
 use portcullis_runtime::{ApiError, openapi, params};
-use portcullis_store::{Channel, ChannelError, ChannelStatus, ChatPlatform, ConnectionMode, PlatformId};
+use portcullis_store::{Channel, ChannelStatus, ChatPlatform, ConnectionMode, PlatformId};
 use serde::Serialize;
-
-use crate::App;
 
 /// The `{channelId}` of the path.
 pub struct ChannelPath(ChannelId);
@@ -68,18 +66,6 @@ impl From<Channel> for Response {
             bot_user_id: channel.bot_user_id,
             created_at: format!("{:.3}", channel.created_at),
             updated_at: format!("{:.3}", channel.updated_at),
-        }
-    }
-}
-
-impl App {
-    /// Marks a channel as broken because its platform does not accept its credential any more, unless it has another by now.
-    /// Returns whether it did.
-    pub async fn invalidate(&self, channel: &ChannelId, revision: u64) -> Result<bool, ApiError> {
-        match self.store.invalidate_channel(channel, revision).await {
-            Ok(invalidated) => Ok(invalidated),
-            Err(ChannelError::NotFound) => Ok(false),
-            Err(ChannelError::Store(error)) => Err(error.into()),
         }
     }
 }

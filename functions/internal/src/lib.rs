@@ -6,48 +6,40 @@
 //! master key, this function makes keys with it; `v1` lists models with it. Bot tokens that end are replaced here, with the
 //! client secret of the platform's own Slack app, which `v1` installs it with.
 
+mod app;
+mod bot_tokens;
 mod bots;
 mod budget;
+mod build_inputs;
 mod channels;
-mod check_slack_tokens;
 mod config;
-mod heartbeat;
 mod library;
+mod library_versions;
+mod models_keys;
 mod openclaw_version;
 mod pool_path;
+mod pool_read;
 mod pools;
-mod put_secrets;
-mod register;
-mod runtime_tokens;
-mod session;
 mod sessions;
-mod skill_tokens;
-mod sync_sessions;
+mod tokens;
 mod tools;
-mod ttl;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing};
-use jiff::Timestamp;
-use portcullis_auth::Clock;
-use portcullis_crypto::{Domain, Keyring, Randomness};
+use portcullis_crypto::Domain;
 use portcullis_openclaw::StateDir;
 use portcullis_runtime::{
-    ApiError, Platform,
+    Platform,
     documents::Documents,
-    front, lambda,
-    network::PoolNetworks,
-    openapi,
-    rotating::Rotating,
-    secrets::{LiteLlmAccess, SlackClientAccess},
+    front, lambda, openapi,
     settings::{SettingsError, SettingsReader},
-    tier::{self, InternalGate, Mounted, Routes, Runtime},
+    tier::{self, InternalGate, Mounted, Routes},
 };
-use portcullis_store::{PoolError, Store, Table};
+use portcullis_store::Table;
 use portcullis_upstream::{BaseUrl, Discord, Feishu, LiteLlm, Slack};
 
-use config::generator::Generator;
+use crate::{app::App, library_versions::LibraryVersions};
 
 /// How long an answer may take: longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
 pub const DEADLINE: Duration = Duration::from_secs(15);
@@ -57,36 +49,6 @@ const OPENAPI: &str = include_str!("../../../openapi.json");
 
 /// Slack's Web API, where `SLACK_API_URL` names no other.
 const SLACK_API_URL: &str = "https://slack.com/api/";
-
-/// What the handlers work with.
-struct App {
-    store: Store,
-    configuration_keys: Rotating<Keyring>,
-    runtime_token_keys: Rotating<Keyring>,
-    skill_token_keys: Rotating<Keyring>,
-    networks: PoolNetworks,
-    pool_state_dir: StateDir,
-    lite_llm: Rotating<LiteLlmAccess>,
-    lite_llm_client: LiteLlm,
-    slack: Slack,
-    discord: Discord,
-    feishu: Feishu,
-    slack_client: Rotating<SlackClientAccess>,
-    library_versions: library::Versions,
-    clock: Arc<dyn Clock>,
-    randomness: Arc<dyn Randomness>,
-}
-
-impl App {
-    /// What makes configurations of records, as it is set now.
-    fn generator(&self) -> Generator {
-        Generator::new(&self.lite_llm.get(), &self.configuration_keys.get(), self.pool_state_dir.clone())
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-}
 
 /// Reads the settings, opens the connection to the store, and makes the function's router.
 ///
@@ -143,7 +105,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             discord: discord?,
             feishu: feishu?,
             slack_client: slack_client?,
-            library_versions: library::Versions::default(),
+            library_versions: LibraryVersions::default(),
             clock,
             randomness,
         };
@@ -156,12 +118,15 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
 }
 
 fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
-    let registration = Routes::new().at("/api/internal/pools/register", routing::post(register::handle));
+    let registration = Routes::new().at("/api/internal/pools/register", routing::post(pools::register::handle));
     let operator = Routes::new()
-        .at("/api/internal/pools/{poolId}/secrets", routing::put(put_secrets::handle).get(pools::list_secrets::handle))
+        .at(
+            "/api/internal/pools/{poolId}/secrets",
+            routing::put(pools::put_secrets::handle).get(pools::list_secrets::handle),
+        )
         .at(
             "/api/internal/pools/{poolId}/runtime-tokens",
-            routing::post(runtime_tokens::issue).delete(runtime_tokens::revoke),
+            routing::post(tokens::runtime::issue).delete(tokens::runtime::revoke),
         )
         .at(
             "/api/internal/pools/{poolId}/tool-policy",
@@ -192,21 +157,21 @@ fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
             routing::put(library::put_template::handle).delete(library::delete::template),
         );
     let runtime = Routes::new()
-        .at("/api/internal/pools/heartbeat", routing::post(heartbeat::handle))
+        .at("/api/internal/pools/heartbeat", routing::post(pools::heartbeat::handle))
         .at(
             "/api/internal/pools/{poolId}/skill-tokens",
-            routing::post(skill_tokens::issue).delete(skill_tokens::revoke),
+            routing::post(tokens::skill::issue).delete(tokens::skill::revoke),
         )
-        .at("/api/internal/pools/{poolId}/check-slack-tokens", routing::post(check_slack_tokens::handle))
-        .at("/api/internal/pools/{poolId}/config", routing::get(config::bare::handle))
+        .at("/api/internal/pools/{poolId}/check-slack-tokens", routing::post(pools::check_slack_tokens::handle))
+        .at("/api/internal/pools/{poolId}/config", routing::get(config::openclaw_json::handle))
         .at("/api/internal/pools/{poolId}/config/latest", routing::get(config::latest::handle))
         .at("/api/internal/pools/{poolId}/config/versions/{version}", routing::get(config::version::handle))
         .at("/api/internal/skills/latest", routing::get(library::latest_skills::handle))
         .at("/api/internal/workspace-templates/latest", routing::get(library::latest_templates::handle))
-        .at("/api/internal/sessions", routing::post(sessions::handle))
-        .at("/api/internal/sessions/sync-discord", routing::post(sync_sessions::discord::handle))
-        .at("/api/internal/sessions/sync-feishu", routing::post(sync_sessions::feishu::handle))
-        .at("/api/internal/sessions/{id}", routing::patch(session::handle));
+        .at("/api/internal/sessions", routing::post(sessions::put::handle))
+        .at("/api/internal/sessions/sync-discord", routing::post(sessions::sync::discord::handle))
+        .at("/api/internal/sessions/sync-feishu", routing::post(sessions::sync::feishu::handle))
+        .at("/api/internal/sessions/{id}", routing::patch(sessions::patch::handle));
     [
         tier::registration(gate, Arc::clone(&app), registration),
         tier::operator(gate, Arc::clone(&app), operator),
@@ -214,40 +179,21 @@ fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {
     ]
 }
 
-/// What a caller is told of a pool that could not be changed.
-fn refuse(error: PoolError, pool: &portcullis_auth::PoolId) -> ApiError {
-    match error {
-        PoolError::NotFound => pool_not_found(pool),
-        PoolError::Revoked => Runtime::revoked(),
-        PoolError::Store(error) => error.into(),
-    }
-}
-
-fn pool_not_found(pool: &portcullis_auth::PoolId) -> ApiError {
-    ApiError::not_found(format!("Pool {pool} not found"))
-}
-
-/// It is deleted.
-#[derive(serde::Serialize, utoipa::ToSchema)]
-struct Deleted {
-    ok: bool,
-}
-
-/// What the `OpenAPI` document says of this function.
+/// This function's part of the `OpenAPI` document.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(
-        register::handle,
-        heartbeat::handle,
-        put_secrets::handle,
-        skill_tokens::issue,
-        skill_tokens::revoke,
-        runtime_tokens::issue,
-        runtime_tokens::revoke,
-        check_slack_tokens::handle,
-        sync_sessions::discord::handle,
-        sync_sessions::feishu::handle,
-        config::bare::handle,
+        pools::register::handle,
+        pools::heartbeat::handle,
+        pools::put_secrets::handle,
+        tokens::skill::issue,
+        tokens::skill::revoke,
+        tokens::runtime::issue,
+        tokens::runtime::revoke,
+        pools::check_slack_tokens::handle,
+        sessions::sync::discord::handle,
+        sessions::sync::feishu::handle,
+        config::openclaw_json::handle,
         config::latest::handle,
         config::version::handle,
         pools::list::handle,
@@ -269,8 +215,8 @@ struct Deleted {
         library::delete::template,
         library::latest_skills::handle,
         library::latest_templates::handle,
-        sessions::handle,
-        session::handle,
+        sessions::put::handle,
+        sessions::patch::handle,
         tools::list_toolkits::handle,
         tools::put_toolkit::handle,
         tools::delete_toolkit::handle,
@@ -279,4 +225,4 @@ struct Deleted {
     ),
     components(schemas(openapi::Error, openapi::SkillFolder, openapi::TemplateName))
 )]
-pub struct Described;
+pub struct ApiDoc;

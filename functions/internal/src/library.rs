@@ -7,7 +7,6 @@ pub mod latest_templates;
 pub mod list;
 pub mod put_skill;
 pub mod put_template;
-mod versions;
 
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
@@ -19,13 +18,11 @@ use axum::{
 use http::{HeaderMap, request::Parts};
 use portcullis_auth::LibraryName;
 use portcullis_runtime::{ApiError, ErrorCode, etag, params, tier::Runtime};
-use portcullis_store::{Contents, Document, Library, PutDocumentError};
+use portcullis_store::{Contents, Document, Library, PoolReach, PutDocumentError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{App, config::has, pool_not_found};
-
-pub use versions::Versions;
+use crate::app::{self, App};
 
 /// The largest request, in bytes: a skill of 1 MiB as JSON, under what Lambda takes.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -77,7 +74,7 @@ impl App {
         let document = Document { is_active: matches!(status, Status::Active), bytes, answer_bytes, content };
         let version = self.store.put_document(library, &name, document).await;
         self.library_versions.forget();
-        let version = version.map_err(refuse)?;
+        let version = version.map_err(to_api_error)?;
         Ok(Json(Stored { ok: true, name, version, warnings: Vec::new() }))
     }
 
@@ -85,11 +82,8 @@ impl App {
     async fn contents(&self, library: Library, caller: &Runtime) -> Result<Contents, ApiError> {
         let admitted = async {
             let Runtime::Bound(grant) = caller else { return Ok(()) };
-            match self.store.generations(&grant.pool).await? {
-                Some(generations) if generations.runtime == grant.generation => Ok(()),
-                Some(_) => Err(Runtime::revoked()),
-                None => Err(pool_not_found(&grant.pool)),
-            }
+            let generations = self.store.generations(&grant.pool, PoolReach::While(grant.generation)).await;
+            generations.map(drop).map_err(|error| app::to_api_error(error, &grant.pool))
         };
         let contents = async { self.store.library(library).await.map_err(ApiError::from) };
         let (contents, ()) = tokio::try_join!(contents, admitted)?;
@@ -106,7 +100,7 @@ impl App {
     ) -> Result<Response, ApiError> {
         let contents = self.contents(library, caller).await?;
         let tag = format!("{}-{}", contents.version, contents.hash().to_hex());
-        if has(headers, &tag) {
+        if etag::matches(headers, &tag) {
             return etag::not_modified(&tag);
         }
         let documents = self.store.active_documents(library, &contents).await?;
@@ -141,7 +135,7 @@ fn length_within_json(json: &[u8]) -> usize {
     json.len() + json.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count()
 }
 
-fn refuse(error: PutDocumentError) -> ApiError {
+fn to_api_error(error: PutDocumentError) -> ApiError {
     match error {
         PutDocumentError::Store(error) => error.into(),
         limit => {

@@ -1,15 +1,19 @@
 //! Pools, as the operator sees them.
 
+pub mod check_slack_tokens;
 pub mod get;
+pub mod heartbeat;
 pub mod list;
 pub mod list_secrets;
+pub mod put_secrets;
+pub mod register;
 
 use portcullis_auth::{BotId, PoolId};
-use portcullis_runtime::{ApiError, openapi};
-use portcullis_store::{Pool, PoolStatus};
-use serde::Serialize;
+use portcullis_runtime::{ApiError, fields::optional, network::PoolNetworks, openapi, tier::Runtime};
+use portcullis_store::{Pool, PoolAddress, PoolStatus};
+use serde::{Deserializer, Serialize, de};
 
-use crate::{config::generator::Generator, openclaw_version::dialect_of};
+use crate::{build_inputs::BuildInputs, openclaw_version::dialect_of};
 
 /// A pool, without its secrets.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -38,9 +42,9 @@ pub struct Response {
 }
 
 impl Response {
-    /// The pool as an operator is told of it, whose next configuration `generator` would build.
-    fn new(pool: Pool, generator: &Generator) -> Result<Self, ApiError> {
-        let generator = generator.name(dialect_of(&pool)?);
+    /// The pool as an operator is told of it, whose next configuration is built with `inputs`.
+    fn new(pool: Pool, inputs: &BuildInputs) -> Result<Self, ApiError> {
+        let generator = inputs.generator_name(dialect_of(&pool)?);
         Ok(Self {
             config_version: pool.expected_config_version(&generator),
             id: pool.id,
@@ -54,5 +58,41 @@ impl Response {
             created_at: format!("{:.3}", pool.created_at),
             updated_at: format!("{:.3}", pool.updated_at),
         })
+    }
+}
+
+/// An address as text: `ip` or `ip:port`.
+///
+/// # Errors
+/// The deserializer's, which says what an address must be.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PoolAddress>, D::Error> {
+    let text: Option<String> = optional(deserializer)?;
+    text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+}
+
+/// Status when the request omits it.
+pub fn default_status() -> PoolStatus {
+    PoolStatus::Active
+}
+
+/// The status that a report of this caller sets. Only the operator ends a pool, and with it the pool's secrets: what a machine
+/// says of its own end is that it takes nothing more.
+pub fn reported_status(caller: &Runtime, status: PoolStatus) -> PoolStatus {
+    match (caller, status) {
+        (Runtime::Bound(_), PoolStatus::Terminated) => PoolStatus::Draining,
+        (_, status) => status,
+    }
+}
+
+/// A pool may not have us post to where no pool lives: the relay looks again before it does.
+///
+/// # Errors
+/// 400.
+pub fn check_address(networks: &PoolNetworks, address: Option<&PoolAddress>) -> Result<(), ApiError> {
+    match address {
+        Some(address) if !networks.allow(address.socket()) => {
+            Err(ApiError::invalid_field("podIp", "must be an address where pools may live, with a port from 1024 on"))
+        }
+        _ => Ok(()),
     }
 }

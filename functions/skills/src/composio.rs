@@ -6,15 +6,13 @@
 pub(crate) mod disconnect;
 pub(crate) mod execute;
 mod not_connected;
-mod versions;
 
 use portcullis_auth::{BotId, UserId};
 use portcullis_runtime::{ApiError, ErrorCode, tier::Skill};
 use portcullis_store::{Bot, BotAccessError};
 use portcullis_upstream::{ComposioError, ComposioKey};
 
-use crate::App;
-pub(crate) use versions::Versions;
+use crate::app::App;
 
 /// Wait that a caller is asked for where Composio limits calls and does not say for how long.
 const DEFAULT_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -49,7 +47,7 @@ fn owner(bot: &Bot) -> Result<&UserId, ApiError> {
     bot.user.as_ref().ok_or_else(|| ApiError::forbidden_as(ErrorCode::NotConnected, nobody))
 }
 
-fn refuse_composio(error: ComposioError) -> ApiError {
+fn to_api_error(error: ComposioError) -> ApiError {
     match error {
         ComposioError::RateLimited(wait) => ApiError::too_many_requests(wait.unwrap_or(DEFAULT_WAIT)),
         error => ApiError::bad_gateway("Composio did not answer", error.to_string()),

@@ -15,7 +15,7 @@ use portcullis_runtime::{
 use portcullis_store::NewFeedback;
 use serde::{Deserialize, Serialize};
 
-use crate::App;
+use crate::app::App;
 
 /// The most bytes of feedback in all: 5 MiB, under what Lambda takes.
 const LIMIT: usize = 5 * 1024 * 1024;

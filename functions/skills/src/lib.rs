@@ -3,48 +3,32 @@
 //! A hole here is a hole in what skills can call, and in nothing else: this function can read pools' secrets, and can write
 //! none, nor anything of a pool. What it writes are artifacts and feedback.
 
-mod artifact;
+mod app;
 mod artifacts;
-mod check_domain;
 mod composio;
 mod feedback;
-mod get_secrets;
-mod session_ref;
+mod secrets;
+mod toolkit_versions;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{Router, routing};
-use portcullis_auth::{BotId, Clock};
-use portcullis_crypto::{Domain, Randomness};
+use portcullis_crypto::Domain;
 use portcullis_runtime::{
-    ApiError, Platform, front, lambda,
-    origins::Origins,
-    rotating::Rotating,
-    secrets::ComposioAccess,
+    Platform, front, lambda,
     settings::{SettingsError, SettingsReader},
-    tier::{self, Routes, Skill, SkillGate},
+    tier::{self, Routes, SkillGate},
 };
-use portcullis_store::{SealedSecrets, Store, Table};
+use portcullis_store::{SealedSecrets, Table};
 use portcullis_upstream::{BaseUrl, Composio};
 
-/// How long an answer may take: longer than the store's own time-outs and retries take, and than an action of a third party,
-/// shorter than API Gateway's 30 s.
-pub const DEADLINE: Duration = Duration::from_secs(28);
+pub use app::DEADLINE;
+
+use app::App;
+use toolkit_versions::ToolkitVersions;
 
 /// Composio, where `COMPOSIO_API_URL` names no other.
 const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
-
-/// Dependencies of the handlers.
-struct App {
-    store: Store,
-    sealed_secrets: SealedSecrets,
-    composio: Composio,
-    composio_access: Rotating<ComposioAccess>,
-    versions: composio::Versions,
-    origins: Arc<Origins>,
-    clock: Arc<dyn Clock>,
-    randomness: Arc<dyn Randomness>,
-}
 
 /// Reads the settings, opens the connection to the store, and makes the function's router.
 ///
@@ -84,7 +68,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             sealed_secrets: SealedSecrets::default(),
             composio: composio_at?,
             composio_access: composio?,
-            versions: composio::Versions::default(),
+            versions: ToolkitVersions::default(),
             origins: origins?,
             clock: Arc::clone(&platform.clock),
             randomness: Arc::clone(&platform.randomness),
@@ -93,10 +77,10 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     })?;
     lambda::warm_up(&app.store, Table::Pools).await;
     let routes = Routes::new()
-        .at("/api/internal/secrets/{skillName}", routing::get(get_secrets::handle))
-        .at("/api/internal/artifacts", routing::post(artifacts::handle))
-        .at("/api/internal/artifacts/{id}", routing::patch(artifact::handle))
-        .at("/api/internal/artifacts/check-domain", routing::post(check_domain::handle))
+        .at("/api/internal/secrets/{skillName}", routing::get(secrets::get::handle))
+        .at("/api/internal/artifacts", routing::post(artifacts::create::handle))
+        .at("/api/internal/artifacts/{id}", routing::patch(artifacts::update::handle))
+        .at("/api/internal/artifacts/check-domain", routing::post(artifacts::check_domain::handle))
         .at("/api/internal/composio/execute", routing::post(composio::execute::handle))
         .at("/api/internal/composio/disconnect", routing::post(composio::disconnect::handle))
         .at("/api/internal/feedback", routing::post(feedback::handle));
@@ -104,22 +88,15 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     Ok(front::serve("skills", platform, commit_hash.as_deref(), DEADLINE, mounted))
 }
 
-impl App {
-    /// A refusal, unless the caller is to be told first that the bot is none of its own.
-    async fn unless_bot_is_refused(&self, caller: &Skill, bot: &BotId, refusal: ApiError) -> ApiError {
-        self.store.check_bot(caller.bots(), bot).await.map_or_else(Skill::refuse_bot, |()| refusal)
-    }
-}
-
 /// What the `OpenAPI` document says of this function.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(
-    get_secrets::handle,
-    artifacts::handle,
-    artifact::handle,
-    check_domain::handle,
+    secrets::get::handle,
+    artifacts::create::handle,
+    artifacts::update::handle,
+    artifacts::check_domain::handle,
     composio::execute::handle,
     composio::disconnect::handle,
     feedback::handle,
 ))]
-pub struct Described;
+pub struct ApiDoc;

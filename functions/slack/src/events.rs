@@ -3,20 +3,16 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
 use portcullis_auth::ChannelId;
-use portcullis_runtime::{ApiError, metrics::Metric, openapi};
+use portcullis_runtime::{ApiError, metrics::Metric, openapi, tier::Verified};
 use portcullis_store::{ChannelEnd, ChannelError, EndOutcome};
 use serde_json::json;
 
-use crate::{
-    App,
-    queueing::request_id,
-    verify::{Verified, take_verified},
-};
+use crate::{app::App, verify::SlackRequest};
 
 #[utoipa::path(
     post,
@@ -31,11 +27,14 @@ use crate::{
     responses((status = 200, description = "accepted", body = Object), openapi::Refusals),
     security(("slackSignature" = [])),
 )]
-pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result<Response, ApiError> {
-    match take_verified(&mut request)? {
-        Verified::Challenge(challenge) => return Ok(axum::Json(json!({ "challenge": challenge })).into_response()),
-        Verified::Nothing => {}
-        Verified::RateLimited(channel) => {
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    Verified(request): Verified<SlackRequest>,
+) -> Result<Response, ApiError> {
+    match request {
+        SlackRequest::Challenge(challenge) => return Ok(axum::Json(json!({ "challenge": challenge })).into_response()),
+        SlackRequest::Nothing => {}
+        SlackRequest::RateLimited(channel) => {
             app.metrics.count(Metric::AppRateLimited);
             tracing::warn!(%channel, "Slack holds back events: the app exceeded its rate limit");
             if let Err(error) = app.store.record_rate_limit(&channel).await {
@@ -43,8 +42,8 @@ pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result
                 tracing::warn!(%error, %channel, "the channel's status does not show its rate limit yet");
             }
         }
-        Verified::Ended(channel, end, happened_at) => end_channel(&app, &channel, end, happened_at).await?,
-        Verified::Event(queued) => app.queue_event(*queued, request_id(&request)).await?,
+        SlackRequest::Ended(channel, end, happened_at) => end_channel(&app, &channel, end, happened_at).await?,
+        SlackRequest::Event(queued) => app.queue_event(*queued).await?,
     }
     Ok(axum::Json(json!({ "ok": true })).into_response())
 }

@@ -5,7 +5,7 @@
 
 mod body;
 mod channels;
-mod identity;
+mod queued;
 pub mod receive;
 mod verify;
 

@@ -3,15 +3,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use http::StatusCode;
-use portcullis_runtime::{ApiError, openapi};
+use portcullis_runtime::{ApiError, openapi, tier::Verified};
 
-use crate::{
-    App,
-    queueing::request_id,
-    verify::{Verified, take_verified},
-};
+use crate::{app::App, verify::SlackRequest};
 
 /// The body of the 200 is empty: Slack would show any other to the user as the command's answer.
 #[utoipa::path(
@@ -27,9 +23,12 @@ use crate::{
     responses((status = 200, description = "accepted"), openapi::Refusals),
     security(("slackSignature" = [])),
 )]
-pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result<StatusCode, ApiError> {
-    if let Verified::Event(queued) = take_verified(&mut request)? {
-        app.queue_event(*queued, request_id(&request)).await?;
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    Verified(request): Verified<SlackRequest>,
+) -> Result<StatusCode, ApiError> {
+    if let SlackRequest::Event(queued) = request {
+        app.queue_event(*queued).await?;
     }
     Ok(StatusCode::OK)
 }

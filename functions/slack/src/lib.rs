@@ -5,17 +5,17 @@
 //! for that channel alone. What is accepted lies durably in the queue before the platform gets its 200. This function reaches no
 //! pool; it is the only one that reads the platforms' signing secrets.
 
+mod app;
 mod body;
 mod channels;
 mod events;
 mod feishu;
 mod form;
-mod identity;
 mod invocation_body;
 mod invocations;
 mod lenient;
 mod look_ups;
-mod queueing;
+mod queued;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -27,14 +27,14 @@ use portcullis_runtime::{
     Platform,
     cache::Cache,
     front, lambda,
-    metrics::Metrics,
-    queue::{DEDUPLICATION_WINDOW, EventQueue},
+    queue::DEDUPLICATION_WINDOW,
     settings::{SettingsError, SettingsReader},
     tier::{self, Routes},
 };
-use portcullis_store::{Store, Table};
+use portcullis_store::Table;
 
 use crate::{
+    app::{App, QUEUED_CAPACITY},
     channels::Channels,
     feishu::{FeishuChannels, FeishuDoor, FeishuGate, FeishuVerifier},
     verify::{Door, Gate, Verifier},
@@ -42,20 +42,6 @@ use crate::{
 
 /// How long an answer may take. Slack gives up after 3 s; the whole answer takes at most 2.5 s, so this leaves room for the way back.
 pub const DEADLINE: Duration = Duration::from_millis(2300);
-
-/// What the handlers work with.
-struct App {
-    store: Store,
-    queue: Arc<dyn EventQueue>,
-    metrics: Metrics,
-    clock: Arc<dyn Clock>,
-    /// The idempotency keys of the events that this instance queued within the queue's own memory of them. A hit is told,
-    /// and decides nothing: the queue deduplicates.
-    queued: Cache<[u8; 32], ()>,
-}
-
-/// The most idempotency keys that are remembered.
-const QUEUED_CAPACITY: usize = 10_000;
 
 /// Reads the settings, opens the connections to the store and the queue, and makes the function's router.
 ///
@@ -119,7 +105,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     Ok(front::serve("slack", platform, commit_hash.as_deref(), DEADLINE, mounted))
 }
 
-/// What the `OpenAPI` document says of this function.
+/// This function's part of the `OpenAPI` document.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(events::handle, invocations::handle, feishu::receive::handle))]
-pub struct Described;
+pub struct ApiDoc;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use jiff::Timestamp;
@@ -20,13 +19,13 @@ use portcullis_store::{ChannelEnd, StoreError};
 use crate::{
     body::{Body, Installation},
     channels::{Channels, KnownChannel},
-    identity::{Queued, identify, identify_invocation},
     invocation_body::FormBody,
+    queued::Queued,
 };
 
-/// What a verified request is.
+/// A request that Slack has signed.
 #[derive(Clone)]
-pub enum Verified {
+pub enum SlackRequest {
     /// Slack asks whether we are there: this is to be sent back.
     Challenge(String),
     /// An event, an interaction or a slash command for one of our channels, ready to be queued.
@@ -64,9 +63,9 @@ impl Gate {
 impl WebhookGate for Gate {
     const TIER: &'static str = "slack";
 
-    type Event = Verified;
+    type Event = SlackRequest;
 
-    async fn verify(&self, request: SignedRequest) -> Result<Verified, ApiError> {
+    async fn verify(&self, request: SignedRequest) -> Result<SlackRequest, ApiError> {
         match self.door {
             Door::Events => self.verifier.verify_event(request).await,
             Door::Interactions => self.verifier.verify_form(request, FormBody::of_interaction).await,
@@ -132,8 +131,8 @@ impl Verifier {
             || self.slack_app.look_again().await.has_signed(signed, raw, now)
     }
 
-    async fn verify_event(&self, request: SignedRequest) -> Result<Verified, ApiError> {
-        let SignedRequest { channel: named, headers, body: raw } = request;
+    async fn verify_event(&self, request: SignedRequest) -> Result<SlackRequest, ApiError> {
+        let SignedRequest { channel: named, request_id, headers, body: raw } = request;
         let signed = signed_headers(&headers, &*self.clock)?;
         let text = text::readable(&raw);
         let body = text.as_deref().and_then(Body::parse);
@@ -145,7 +144,7 @@ impl Verifier {
         let Some(known) = known else {
             return match genuine(body, text.as_deref())? {
                 body if body.is_url_verification() => challenge(&body),
-                body if body.names_its_origin() => Ok(Verified::Nothing),
+                body if body.names_its_origin() => Ok(SlackRequest::Nothing),
                 _ => Err(ApiError::bad_request(ErrorCode::MissingOrigin, "team_id and api_app_id are required")),
             };
         };
@@ -159,27 +158,27 @@ impl Verifier {
             return Err(unauthorized());
         }
         if body.is_rate_limit_notice() {
-            return Ok(Verified::RateLimited(channel.id.clone()));
+            return Ok(SlackRequest::RateLimited(channel.id.clone()));
         }
         if let Some(event) = body.event().filter(|event| event.is_about_the_installation()) {
-            let Some(end) = event.channel_end() else { return Ok(Verified::Nothing) };
+            let Some(end) = event.channel_end() else { return Ok(SlackRequest::Nothing) };
             // Without its time, an event from before the channel was connected anew would end it.
             let happened_at = body.happened_at();
             let happened_at =
                 happened_at.ok_or_else(|| ApiError::bad_request(ErrorCode::MalformedJson, "event_time is required"))?;
-            return Ok(Verified::Ended(channel.id.clone(), end, happened_at));
+            return Ok(SlackRequest::Ended(channel.id.clone(), end, happened_at));
         }
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let queued = identify(channel, &body, &raw, content_type.unwrap_or("application/json"));
-        Ok(Verified::Event(Box::new(queued)))
+        let content_type = content_type.unwrap_or("application/json");
+        Ok(SlackRequest::Event(Box::new(Queued::event(channel, &body, raw.clone(), content_type, request_id))))
     }
 
     async fn verify_form(
         &self,
         request: SignedRequest,
         read: impl FnOnce(&[u8]) -> FormBody + Send,
-    ) -> Result<Verified, ApiError> {
-        let SignedRequest { channel: named, headers, body: raw } = request;
+    ) -> Result<SlackRequest, ApiError> {
+        let SignedRequest { channel: named, request_id, headers, body: raw } = request;
         let signed = signed_headers(&headers, &*self.clock)?;
         let body = read(&raw);
         let known = self.find(named.as_deref(), &body.installations()).await?;
@@ -188,7 +187,7 @@ impl Verifier {
         }
         let invocation = match body {
             FormBody::Invocation(invocation) => invocation,
-            FormBody::SslCheck => return Ok(Verified::Nothing),
+            FormBody::SslCheck => return Ok(SlackRequest::Nothing),
             FormBody::Malformed => {
                 return Err(ApiError::bad_request(
                     ErrorCode::MalformedForm,
@@ -204,7 +203,7 @@ impl Verifier {
         }
         let Some(known) = known else {
             return if invocation.names_its_origin() {
-                Ok(Verified::Nothing)
+                Ok(SlackRequest::Nothing)
             } else {
                 let missing = "A team and api_app_id are required but on a channel's own path";
                 Err(ApiError::bad_request(ErrorCode::MissingOrigin, missing))
@@ -213,7 +212,7 @@ impl Verifier {
         if !invocation.is_of(&known.channel) {
             return Err(unauthorized());
         }
-        Ok(Verified::Event(Box::new(identify_invocation(&known.channel, &invocation, &raw))))
+        Ok(SlackRequest::Event(Box::new(Queued::invocation(&known.channel, &invocation, raw.clone(), request_id))))
     }
 }
 
@@ -240,11 +239,11 @@ fn genuine<'a>(body: Option<Body<'a>>, text: Option<&str>) -> Result<Body<'a>, A
     Ok(body)
 }
 
-fn challenge(body: &Body<'_>) -> Result<Verified, ApiError> {
+fn challenge(body: &Body<'_>) -> Result<SlackRequest, ApiError> {
     let challenge = body.challenge.as_deref();
     let challenge =
         challenge.ok_or_else(|| ApiError::bad_request(ErrorCode::MissingChallenge, "challenge is required"))?;
-    Ok(Verified::Challenge(challenge.to_owned()))
+    Ok(SlackRequest::Challenge(challenge.to_owned()))
 }
 
 fn unauthorized() -> ApiError {
@@ -253,10 +252,4 @@ fn unauthorized() -> ApiError {
 
 fn malformed() -> ApiError {
     ApiError::bad_request(ErrorCode::MalformedJson, "The body is not the JSON object that Slack sends")
-}
-
-/// Takes what the tier has verified. Taken, not cloned: an event holds its body.
-pub fn take_verified(request: &mut Request) -> Result<Verified, ApiError> {
-    let verified = request.extensions_mut().remove::<Verified>();
-    verified.ok_or_else(|| ApiError::internal("the route is not behind its tier"))
 }

@@ -14,7 +14,7 @@ use portcullis_runtime::{ApiError, ErrorCode, openapi, params};
 use portcullis_store::{self as store, BotStatus, UpdateBotError};
 use serde::Serialize;
 
-use crate::bot_not_found;
+use crate::app::bot_not_found;
 
 /// The `{id}` of the path.
 pub(crate) struct BotPath(BotId);

@@ -4,7 +4,6 @@ pub(crate) mod connect;
 pub(crate) mod delete;
 pub(crate) mod list;
 pub(crate) mod open_link;
-pub(crate) mod policies;
 pub(crate) mod refresh;
 
 use std::collections::BTreeMap;
@@ -20,7 +19,7 @@ use portcullis_upstream::{ComposioError, ComposioKey, composio_user};
 use serde::Serialize;
 use url::Url;
 
-use crate::App;
+use crate::app::App;
 
 /// Page of the front end that a person comes back to from Composio.
 const OUTCOME_PAGE: &str = "/workspace/integrations/callback";

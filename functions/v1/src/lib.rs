@@ -4,6 +4,7 @@
 //! that in the call that does the work, and another person's thing is not there. This function seals what people connect their
 //! bots with. It holds no token that a pool, a skill or an operator calls with, and no key to make one.
 
+mod app;
 mod artifacts;
 mod bots;
 mod browser_cookie;
@@ -11,6 +12,7 @@ mod channels;
 mod console;
 mod integrations;
 mod models;
+mod policies;
 mod profile;
 mod return_path;
 mod sessions;
@@ -18,24 +20,19 @@ mod sessions;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing};
-use jiff::Timestamp;
-use portcullis_auth::{BotId, Clock, UserId};
-use portcullis_crypto::{Domain, Randomness};
+use portcullis_crypto::Domain;
 use portcullis_runtime::{
-    ApiError, Platform, front, lambda, openapi,
-    origins::Origins,
-    rotating::Rotating,
-    secrets::{ComposioAccess, LiteLlmAccess, SlackClientAccess},
+    Platform, front, lambda, openapi,
     settings::{SettingsError, SettingsReader},
     tier::{self, BrowserGate, Mounted, Routes},
 };
-use portcullis_store::{BotAccessError, BotReach, Store, Table};
+use portcullis_store::Table;
 use portcullis_upstream::{BaseUrl, Composio, Discord, Feishu, LiteLlm, Slack};
-use serde::Serialize;
 
+use app::App;
 use channels::slack::CALLBACK_PATH;
-use integrations::policies::{PolicyCache, policy_cache};
 use models::Models;
+use policies::policy_cache;
 
 /// How long an answer may take: longer than the store's own time-outs and retries and two calls to Slack take, shorter than API
 /// Gateway's 30 s.
@@ -46,41 +43,6 @@ const SLACK_API_URL: &str = "https://slack.com/api/";
 
 /// Composio, where `COMPOSIO_API_URL` names no other.
 const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
-
-/// Dependencies of the handlers.
-struct App {
-    store: Store,
-    slack_client: Rotating<SlackClientAccess>,
-    lite_llm: Rotating<LiteLlmAccess>,
-    composio_access: Rotating<ComposioAccess>,
-    models: Models,
-    policies: PolicyCache,
-    slack: Slack,
-    discord: Discord,
-    feishu: Feishu,
-    composio: Composio,
-    origins: Arc<Origins>,
-    clock: Arc<dyn Clock>,
-    randomness: Arc<dyn Randomness>,
-}
-
-impl App {
-    fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    /// A new id of something that is stored.
-    fn new_id(&self) -> String {
-        front::new_request_id(&*self.randomness)
-    }
-
-    /// Random bytes in hex.
-    fn random_hex<const BYTES: usize>(&self) -> String {
-        let mut bytes = [0; BYTES];
-        self.randomness.fill(&mut bytes);
-        hex::encode(bytes)
-    }
-}
 
 /// Reads the settings, opens the connection to the store, and makes the function's router.
 ///
@@ -196,41 +158,6 @@ fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
     [tier::browser(gate, Arc::clone(&app), pages), tier::user(gate, app, routes)]
 }
 
-impl App {
-    /// Whether a bot is the person's own.
-    ///
-    /// # Errors
-    /// 404 where it is not.
-    async fn check_bot(&self, user: &UserId, bot: &BotId) -> Result<(), ApiError> {
-        self.store.check_bot(BotReach::Owner(user), bot).await.map_err(refuse_bot)
-    }
-}
-
-/// `{"success":true}`.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Success)]
-struct Deleted {
-    success: bool,
-}
-
-impl Deleted {
-    fn done() -> axum::Json<Self> {
-        axum::Json(Self { success: true })
-    }
-}
-
-/// 404 for a bot that is not there, or not the caller's.
-fn bot_not_found() -> ApiError {
-    ApiError::not_found("Bot not found")
-}
-
-fn refuse_bot(error: BotAccessError) -> ApiError {
-    match error {
-        BotAccessError::Store(error) => error.into(),
-        BotAccessError::NotFound | BotAccessError::NotOfPool | BotAccessError::Revoked => bot_not_found(),
-    }
-}
-
 /// Part of the `OpenAPI` document that describes this function.
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -270,4 +197,4 @@ fn refuse_bot(error: BotAccessError) -> ApiError {
     ),
     components(schemas(openapi::Error))
 )]
-pub struct Described;
+pub struct ApiDoc;

@@ -15,7 +15,7 @@ use portcullis_upstream::{LiteLlm, LiteLlmAdmin};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use crate::App;
+use crate::app::App;
 
 /// Time for which a list counts as fresh.
 const FRESH_FOR: Duration = Duration::from_mins(5);

@@ -73,6 +73,12 @@ fn split_at_quote(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((tag, rest.strip_prefix(b"\"")?))
 }
 
+/// Whether `if-none-match` names the entity tag `etag`, so that 304 is the answer.
+#[must_use]
+pub fn matches(headers: &HeaderMap, etag: &str) -> bool {
+    IfNoneMatch::from(headers).matches(etag)
+}
+
 /// The header of an answer that is tagged with `etag`, which is what stands between its quotes.
 ///
 /// # Errors

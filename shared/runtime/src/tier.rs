@@ -25,8 +25,8 @@ use crate::ApiError;
 
 pub use browser::{Browser, BrowserGate, User, browser, client_address, user};
 pub use internal::{InternalGate, Operator, Runtime, internal, operator, registration};
-pub use skill::{Skill, SkillCaller, SkillGate, skill};
-pub use webhook::{SignedRequest, WebhookGate, webhook};
+pub use skill::{Skill, SkillGate, skill};
+pub use webhook::{SignedRequest, Verified, WebhookGate, webhook};
 
 /// What a static token is good for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use crate::{
     Bot, BotStatus, PoolStatus, Store, StoreError, Table,
     attribute::{Item, attributes, names, number, text},
     batch::RowKey,
+    pool_access::PoolReach,
     row::Row,
     store::built,
 };
@@ -64,8 +65,8 @@ impl BotReach<'_> {
         let Some((_, attribute, generation)) = self.bound_to() else { return Ok(()) };
         let row = Row::new(Table::Pools, pool.ok_or(BotAccessError::Revoked)?)?;
         let is_terminated = row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated;
-        let counts = !is_terminated && Generation(row.parsed(attribute)?) == generation;
-        if counts { Ok(()) } else { Err(BotAccessError::Revoked) }
+        let held = if is_terminated { None } else { Some(Generation(row.parsed(attribute)?)) };
+        PoolReach::While(generation).admit(held).map_err(|_| BotAccessError::Revoked)
     }
 
     /// The bot, if the caller may reach it.

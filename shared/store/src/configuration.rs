@@ -15,7 +15,8 @@ use portcullis_crypto::{Cell, Domain};
 use secrecy::SecretString;
 
 use crate::{
-    Pool, PoolError, PoolStatus, Store, StoreError, Table, attribute::Item, backoff::Backoff, batch::RowKey, row::Row,
+    Pool, PoolError, PoolStatus, Store, StoreError, Table, attribute::Item, backoff::Backoff, batch::RowKey,
+    pool_access::PoolReach, row::Row,
 };
 pub use credentials::{Credential, CredentialId, CredentialKind};
 pub use models_key::{ModelsKey, ModelsKeyChange};
@@ -62,30 +63,32 @@ fn gateway_token_cell(pool: &PoolId) -> Cell<'_> {
 }
 
 impl Store {
-    /// A pool with its newest snapshot: one call. `None` where there is no such pool or it is terminated.
+    /// Reads a pool with its newest snapshot: one call.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn pool_configuration(&self, pool: &PoolId) -> Result<Option<PoolConfiguration>, StoreError> {
+    /// [`PoolError`]: a terminated pool counts as unknown.
+    pub async fn pool_configuration(&self, pool: &PoolId, reach: PoolReach) -> Result<PoolConfiguration, PoolError> {
         let keys = [RowKey::new(Table::Pools, [pool.as_str()]), snapshots::newest_key(pool)];
         let mut backoff = Backoff::of_race();
         loop {
             let mut rows = self.get_rows(&keys).await?.into_iter();
-            let (Some(row), newest) = (rows.next().flatten(), rows.next().flatten()) else { return Ok(None) };
+            let (Some(row), newest) = (rows.next().flatten(), rows.next().flatten()) else {
+                return Err(reach.unknown());
+            };
             let newest = newest.as_ref().map(Snapshot::from_item).transpose()?;
             let configuration = PoolConfiguration::new(&row, newest)?;
             if configuration.pool.status == PoolStatus::Terminated {
-                return Ok(None);
+                return Err(reach.unknown());
             }
+            reach.admit(Some(configuration.pool.runtime_generation))?;
             if Row::new(Table::Pools, &row)?.has("purging") {
                 // A termination failed half way and the pool was registered anew: what is written now must not be purged.
                 match self.finish_termination(pool).await {
-                    Ok(()) => {}
-                    Err(PoolError::Store(error)) => return Err(error),
-                    Err(PoolError::NotFound | PoolError::Revoked) => return Ok(None),
+                    Err(PoolError::NotFound) => return Err(reach.unknown()),
+                    outcome => outcome?,
                 }
             } else if configuration.belongs_together() {
-                return Ok(Some(configuration));
+                return Ok(configuration);
             } else {
                 // A snapshot was published between the reads of the two rows.
                 self.wait_after_race(&mut backoff).await?;

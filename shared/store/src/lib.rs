@@ -31,6 +31,7 @@ mod library;
 mod oauth_states;
 mod page;
 mod platform_id;
+mod pool_access;
 mod pool_secrets;
 mod pools;
 mod revision;
@@ -95,9 +96,10 @@ pub use library::{
 pub use oauth_states::{NewOauthState, OAUTH_STATE_LIFETIME, OauthState, OauthStateError};
 pub use page::{Page, Slice, Window};
 pub use platform_id::{InvalidPlatformId, PlatformId};
+pub use pool_access::PoolReach;
 pub use pool_secrets::{
     InvalidScope, InvalidSecretName, MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES,
-    MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SealedSecrets, SecretChange, SecretEntry, SecretName, SkillSecrets,
+    MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SealedSecrets, SecretChange, SecretEntry, SecretName,
 };
 pub use pools::{
     DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, OpenClawReport, PlaceBotError, Pool,

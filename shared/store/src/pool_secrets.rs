@@ -26,7 +26,7 @@ pub use put::{
     MAXIMUM_BYTES_A_SCOPE, MAXIMUM_CHANGES, MAXIMUM_NAMES_A_SCOPE, MAXIMUM_SCOPES, MAXIMUM_VALUE_LENGTH,
     PutSecretsError, SecretChange,
 };
-pub use skill::{SealedSecrets, SkillSecrets};
+pub use skill::SealedSecrets;
 
 const TABLE: Table = Table::PoolSecrets;
 

@@ -17,6 +17,7 @@ use crate::{
     Store, StoreError, Table,
     attribute::{Item, attributes, names, number, schema, text, time},
     error::{CallError, Condition},
+    pool_access::PoolReach,
     row::Row,
 };
 pub use address::{DEFAULT_PORT, InvalidPoolAddress, PoolAddress};
@@ -136,10 +137,10 @@ pub struct Generations {
 /// Why an operation on a pool came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    /// There is no such pool, or it is terminated.
+    /// No such pool, or a terminated one, for a caller with a static token.
     #[error("the pool is not known")]
     NotFound,
-    /// The caller's runtime token is of another generation than the pool's.
+    /// The caller's bound token has been revoked, or its pool is unknown or terminated.
     #[error("the caller's runtime token has been revoked")]
     Revoked,
     /// The store failed.
@@ -213,8 +214,8 @@ struct PoolUpdate {
 }
 
 impl PoolUpdate {
-    /// Of a row whose layout is known, where `generation` is given one that the caller's token was issued for.
-    fn of_known_row(generation: Option<Generation>) -> Self {
+    /// An update of a row whose layout is known, on behalf of a caller that may make it.
+    fn of_known_row(reach: PoolReach) -> Self {
         let mut update = Self {
             set: vec!["#updatedAt = :now"],
             remove: None,
@@ -222,7 +223,7 @@ impl PoolUpdate {
             condition: vec!["#schema = :schema"],
             values: attributes([(":schema", schema())]),
         };
-        if let Some(generation) = generation {
+        if let PoolReach::While(generation) = reach {
             update.condition.push("#runtimeGeneration = :generation");
             update.value(":generation", number(generation.0));
         }
@@ -249,72 +250,55 @@ impl Store {
         item.as_ref().map(Pool::from_item).transpose()
     }
 
-    /// The pool's token generations, read consistently; `None` where there is no such pool or it is terminated.
+    /// Reads the pool's token generations consistently, for a caller with a runtime token or a static one.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn generations(&self, pool: &PoolId) -> Result<Option<Generations>, StoreError> {
+    /// [`PoolError`]: a terminated pool counts as unknown.
+    pub async fn generations(&self, pool: &PoolId, reach: PoolReach) -> Result<Generations, PoolError> {
         let projection = "#schema, #status, #skillGeneration, #runtimeGeneration";
         let item = self.get_attributes(Table::Pools, [("id", text(pool))], projection).await?;
-        let Some(item) = item else { return Ok(None) };
+        let Some(item) = item else { return Err(reach.unknown()) };
         let row = Row::new(Table::Pools, &item)?;
         if row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated {
-            return Ok(None);
+            return Err(reach.unknown());
         }
-        Ok(Some(Generations {
+        let generations = Generations {
             skill: Generation(row.parsed("skillGeneration")?),
             runtime: Generation(row.parsed("runtimeGeneration")?),
-        }))
+        };
+        reach.admit(Some(generations.runtime))?;
+        Ok(generations)
     }
 
-    /// Revokes all of the pool's skill tokens. `generation` is that of the caller's runtime token, where it came with
-    /// one. Returns the generation that a token must have from now on.
+    /// Revokes all of the pool's skill tokens. Returns the generation that a token must have from now on.
     ///
     /// # Errors
     /// [`PoolError`].
-    pub async fn raise_skill_generation(
-        &self,
-        pool: &PoolId,
-        generation: Option<Generation>,
-    ) -> Result<Generation, PoolError> {
-        Ok(self.raise_generation(pool, "#skillGeneration :one", generation).await?.skill_generation)
+    pub async fn raise_skill_generation(&self, pool: &PoolId, reach: PoolReach) -> Result<Generation, PoolError> {
+        Ok(self.raise_generation(pool, "#skillGeneration :one", reach).await?.skill_generation)
     }
 
     /// Revokes all of the pool's runtime tokens, and with them its skill tokens, which they may have made. Returns the generation that a token must have from now on.
     ///
     /// # Errors
     /// [`PoolError`].
-    pub async fn raise_runtime_generation(
-        &self,
-        pool: &PoolId,
-        generation: Option<Generation>,
-    ) -> Result<Generation, PoolError> {
+    pub async fn raise_runtime_generation(&self, pool: &PoolId, reach: PoolReach) -> Result<Generation, PoolError> {
         Ok(self
-            .raise_generation(pool, "#runtimeGeneration :one, #skillGeneration :one", generation)
+            .raise_generation(pool, "#runtimeGeneration :one, #skillGeneration :one", reach)
             .await?
             .runtime_generation)
     }
 
-    async fn raise_generation(
-        &self,
-        pool: &PoolId,
-        add: &'static str,
-        generation: Option<Generation>,
-    ) -> Result<Pool, PoolError> {
-        let mut update = PoolUpdate::of_known_row(generation);
+    async fn raise_generation(&self, pool: &PoolId, add: &'static str, reach: PoolReach) -> Result<Pool, PoolError> {
+        let mut update = PoolUpdate::of_known_row(reach);
         update.add = Some(add);
         update.value(":one", number(1));
-        self.update_pool(pool, update, generation).await
+        self.update_pool(pool, update, reach).await
     }
 
-    async fn update_pool(
-        &self,
-        pool: &PoolId,
-        update: PoolUpdate,
-        generation: Option<Generation>,
-    ) -> Result<Pool, PoolError> {
+    async fn update_pool(&self, pool: &PoolId, update: PoolUpdate, reach: PoolReach) -> Result<Pool, PoolError> {
         self.try_update_pool(pool, update).await.map_err(|error| match error {
-            CallError::Conditions(conditions) => refusal(&conditions, generation),
+            CallError::Conditions(conditions) => admit_row(&conditions, reach).err().unwrap_or_else(|| reach.unknown()),
             CallError::Store(error) => error.into(),
         })
     }
@@ -345,16 +329,12 @@ impl Store {
     }
 }
 
-/// Which of the conditions on a pool's row did not hold.
-fn refusal(conditions: &[Condition], generation: Option<Generation>) -> PoolError {
-    let Some(Condition::Failed(Some(item))) = conditions.first() else { return PoolError::NotFound };
-    if item.is_empty() {
-        return PoolError::NotFound;
-    }
-    let held = Row::new(Table::Pools, item).and_then(|row| row.parsed("runtimeGeneration"));
-    match held {
-        Err(error) => error.into(),
-        Ok(held) if generation.is_some_and(|generation| generation != Generation(held)) => PoolError::Revoked,
-        Ok(_) => PoolError::NotFound,
-    }
+/// Admits the caller by the row that a failed condition returned. `Ok` where another condition than the caller's failed.
+fn admit_row(conditions: &[Condition], reach: PoolReach) -> Result<(), PoolError> {
+    let item = match conditions.first() {
+        Some(Condition::Failed(Some(item))) if !item.is_empty() => item,
+        _ => return Err(reach.unknown()),
+    };
+    let held = Row::new(Table::Pools, item).and_then(|row| row.parsed("runtimeGeneration"))?;
+    reach.admit(Some(Generation(held)))
 }

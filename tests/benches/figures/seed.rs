@@ -6,7 +6,8 @@ use portcullis_auth::{BotId, ChannelId, PoolId};
 use portcullis_crypto::Keyring;
 use portcullis_runtime::{SystemClock, SystemRandomness};
 use portcullis_store::{
-    BotReach, FixedKeys, NewBot, NewSlackChannel, PoolReport, PoolStatus, Scope, SecretChange, SigningSource, Store,
+    BotReach, FixedKeys, NewBot, NewSlackChannel, PoolReach, PoolReport, PoolStatus, Scope, SecretChange,
+    SigningSource, Store,
 };
 use portcullis_tests::system::random_hex;
 use secrecy::SecretString;
@@ -41,7 +42,7 @@ pub async fn fill(
     let store = store(settings, database)?;
     let (pool, bot): (PoolId, BotId) = (POOL.parse()?, "bot-1".parse()?);
     let report = PoolReport { status: PoolStatus::Active, address: Some(address.to_string().parse()?), openclaw: None };
-    store.register(&pool, report, None).await?;
+    store.register(&pool, report, PoolReach::Any).await?;
     let change = |number: usize| {
         let scope = if number < SECRETS / 2 { Scope::Pool } else { Scope::Skill(SKILL.parse()?) };
         let value = Some(SecretString::from(random_hex(20)));
@@ -84,7 +85,9 @@ pub async fn pool_of(
 ) -> Result<PoolId, Failure> {
     let store = store(settings, database)?;
     let pool: PoolId = format!("pool-of-{bots}").parse()?;
-    store.register(&pool, PoolReport { status: PoolStatus::Active, address: None, openclaw: None }, None).await?;
+    store
+        .register(&pool, PoolReport { status: PoolStatus::Active, address: None, openclaw: None }, PoolReach::Any)
+        .await?;
     for number in 0..bots {
         let bot: BotId = format!("bot-{number}-of-{bots}").parse()?;
         let new_bot = NewBot {

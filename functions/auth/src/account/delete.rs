@@ -13,7 +13,7 @@ use portcullis_runtime::{
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::{App, answer, error, password};
+use crate::{answer, app::App, error, password_check};
 
 /// Age up to which a session may delete the account without the password. Source: better-auth, `session.freshAge`.
 const FRESH_FOR: Duration = Duration::from_hours(24);
@@ -48,7 +48,7 @@ pub(crate) async fn handle(
     Json(request): Json<Request>,
 ) -> Result<(HeaderMap, axum::Json<Response>), ApiError> {
     match &request.password {
-        Some(text) => drop(password::check(&app, &caller.id, text, browser.address).await?),
+        Some(text) => drop(password_check::check(&app, &caller.id, text, browser.address).await?),
         None if app.now().duration_since(caller.session.created_at).unsigned_abs() >= FRESH_FOR => {
             let message = "Session expired. Re-authenticate to perform this action.";
             return Err(ApiError::bad_request(ErrorCode::SessionExpired, message));

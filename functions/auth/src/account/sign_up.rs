@@ -18,7 +18,7 @@ use portcullis_store::{NewUser, SignedUp, User};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{App, answer, error, mails, verification};
+use crate::{answer, app::App, error, mails, verification_mail};
 
 /// A person who signs up.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -77,7 +77,7 @@ pub(crate) async fn handle(
     }
     let user = match app.store.sign_up(&new).await? {
         SignedUp::Made { user, credential_revision } => {
-            verification::send(&app, &user.id, &email, credential_revision, callback.as_ref()).await?;
+            verification_mail::send(&app, &user.id, &email, credential_revision, callback.as_ref()).await?;
             user
         }
         SignedUp::Taken => {

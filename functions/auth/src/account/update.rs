@@ -16,7 +16,7 @@ use portcullis_runtime::{
 use portcullis_store::{Change, ProfileChange};
 use serde::Deserialize;
 
-use crate::{App, answer::Status, error};
+use crate::{answer::Status, app::App, error};
 
 /// Changes of a profile. An absent field keeps its value.
 #[derive(Deserialize, utoipa::ToSchema)]

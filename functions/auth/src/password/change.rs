@@ -14,7 +14,7 @@ use portcullis_runtime::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{App, answer, error, mails, password, session};
+use crate::{answer, app::App, error, mails, new_session, password_check};
 
 /// The password that is and the one that shall be. `revokeOtherSessions` is taken and decides nothing: they always end, since
 /// a password is most often changed when somebody else knows it.
@@ -51,14 +51,14 @@ pub(crate) async fn handle(
     Json(request): Json<Request>,
 ) -> Result<(HeaderMap, axum::Json<Response>), ApiError> {
     let new = Password::chosen(request.new_password.expose_secret()).map_err(error::refuse_password)?;
-    let (_, login) = password::check(&app, &caller.id, &request.current_password, browser.address).await?;
+    let (_, login) = password_check::check(&app, &caller.id, &request.current_password, browser.address).await?;
     let hash = app.hasher.hash(new).await?;
-    let (token, session) = session::new(&app, &caller.id, &browser, caller.session.is_remembered);
+    let (token, session) = new_session::new(&app, &caller.id, &browser, caller.session.is_remembered);
     let user = app.store.change_password(&login, &hash, &session).await.map_err(error::refuse_user)?;
     let reset = app.origins.web().url().as_str();
     if let Err(error) = app.send(mails::password_changed(user.email.clone(), reset)).await {
         tracing::warn!(?error, "nobody was told that a password has changed");
     }
-    let cookie = session::cookie(&app, &token, session.is_remembered);
+    let cookie = new_session::cookie(&app, &token, session.is_remembered);
     Ok((answer::set_cookie(&cookie)?, axum::Json(Response { token: session.id, user: user.into() })))
 }

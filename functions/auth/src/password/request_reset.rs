@@ -8,7 +8,8 @@ use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi};
 use portcullis_store::NewVerification;
 use serde::{Deserialize, Serialize};
 
-use crate::{App, error, mails, password::RESET, verification::LINK_LIFETIME};
+use super::RESET;
+use crate::{app::App, error, mails};
 
 /// Address of the account, and the page that asks for the new password.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -53,7 +54,7 @@ pub(crate) async fn handle(
             user: login.user,
             email: email.clone(),
             credential_revision: login.credential_revision,
-            lifetime: LINK_LIFETIME,
+            lifetime: mails::LINK_LIFETIME,
         };
         app.store.put_verification(&new).await?;
         page.query_pairs_mut().append_pair("token", &token);

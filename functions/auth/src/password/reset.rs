@@ -9,7 +9,12 @@ use portcullis_store::VerificationError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::{App, answer::Status, error, link_digest, password::RESET};
+use super::RESET;
+use crate::{
+    answer::Status,
+    app::{App, link_digest},
+    error,
+};
 
 /// The link's token and the password that shall be.
 #[derive(Deserialize, utoipa::ToSchema)]

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use portcullis_runtime::{ApiError, openapi, tier::Browser};
 use serde::Serialize;
 
-use crate::{App, answer, session};
+use crate::{answer, app::App, new_session};
 
 /// The session and its account.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -34,7 +34,10 @@ pub(crate) async fn handle(
     let extend = async { if is_due { app.store.extend_session(&known).await } else { Ok(known.clone()) } };
     let (known, user) = tokio::try_join!(extend, app.store.user(&known.user))?;
     let Some(user) = user else { return Ok(nobody()) };
-    let headers =
-        if is_due { answer::set_cookie(&session::cookie(&app, token, known.is_remembered))? } else { HeaderMap::new() };
+    let headers = if is_due {
+        answer::set_cookie(&new_session::cookie(&app, token, known.is_remembered))?
+    } else {
+        HeaderMap::new()
+    };
     Ok((headers, axum::Json(Some(Response { session: known.into(), user: user.into() }))))
 }

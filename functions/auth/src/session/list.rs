@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use portcullis_runtime::{ApiError, openapi, tier::User};
 
-use crate::{App, answer::Session};
+use crate::{answer::Session, app::App};
 
 #[utoipa::path(
     get,

@@ -7,7 +7,7 @@ use portcullis_auth::SessionId;
 use portcullis_runtime::{ApiError, json::Json, openapi, tier::User};
 use serde::Deserialize;
 
-use crate::{App, answer::Status, error};
+use crate::{answer::Status, app::App, error};
 
 /// A session by its id, as `list-sessions` tells it.
 #[derive(Deserialize, utoipa::ToSchema)]

@@ -10,7 +10,12 @@ use portcullis_store::{Login, OpenSessionError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{App, SignInSubjects, answer, error, password::count_failure, session};
+use crate::{
+    answer,
+    app::{App, SignInSubjects},
+    error, new_session,
+    password_check::count_failure,
+};
 
 /// Address and password.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -68,7 +73,7 @@ pub(crate) async fn handle(
     }
 
     let is_remembered = request.remember_me.unwrap_or(true);
-    let (token, session) = session::new(&app, &login.user, &browser, is_remembered);
+    let (token, session) = new_session::new(&app, &login.user, &browser, is_remembered);
     let open =
         app.store.open_session(&session, &email, login.credential_revision, &subjects.account, &subjects.address);
     let (opened, user) = tokio::join!(open, app.store.user(&login.user));
@@ -83,7 +88,7 @@ pub(crate) async fn handle(
     if verdict == Verdict::Outdated {
         upgrade(&app, &email, &login, password).await;
     }
-    let cookie = session::cookie(&app, &token, is_remembered);
+    let cookie = new_session::cookie(&app, &token, is_remembered);
     let url = callback.map(String::from);
     let response = Response { redirect: url.is_some(), token: session.id, url, user: user.into() };
     Ok((answer::set_cookie(&cookie)?, axum::Json(response)))

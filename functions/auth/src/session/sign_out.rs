@@ -7,7 +7,7 @@ use http::HeaderMap;
 use portcullis_runtime::{ApiError, openapi, tier::Browser};
 use portcullis_store::UserError;
 
-use crate::{App, answer};
+use crate::{answer, app::App};
 
 #[utoipa::path(
     post,

@@ -7,8 +7,7 @@ use portcullis_auth::Email;
 use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi};
 use serde::Deserialize;
 
-use super::new_code;
-use crate::{App, answer::Success, error, mails};
+use crate::{answer::Success, app::App, error, mails, verification_mail::new_code};
 
 /// The address and what the code is for.
 #[derive(Deserialize, utoipa::ToSchema)]

@@ -7,7 +7,7 @@ use portcullis_auth::Email;
 use portcullis_runtime::{ApiError, json::Json, openapi};
 use serde::Deserialize;
 
-use crate::{App, answer::Status, error, verification};
+use crate::{answer::Status, app::App, error, verification_mail};
 
 /// The address, and where the link leads on to.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -36,7 +36,7 @@ pub(crate) async fn handle(
     }
     // The answer is the same where there is nothing to verify: it does not tell who has an account.
     if let Some(login) = app.store.login(&email).await?.filter(|login| !login.email_verified) {
-        verification::send(&app, &login.user, &email, login.credential_revision, callback.as_ref()).await?;
+        verification_mail::send(&app, &login.user, &email, login.credential_revision, callback.as_ref()).await?;
     }
     Ok(Status::done())
 }

@@ -8,8 +8,12 @@ use portcullis_runtime::{ApiError, json::Json, openapi};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{code_digest, code_id};
-use crate::{App, answer, error};
+use crate::{
+    answer,
+    app::App,
+    error,
+    verification_mail::{code_digest, code_id},
+};
 
 /// Address and code.
 #[derive(Deserialize, utoipa::ToSchema)]

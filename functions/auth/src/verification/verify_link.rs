@@ -12,8 +12,10 @@ use portcullis_store::VerificationError;
 use serde::Serialize;
 use url::Url;
 
-use super::VERIFY;
-use crate::{App, link_digest};
+use crate::{
+    app::{App, link_digest},
+    verification_mail::VERIFY,
+};
 
 /// Answer where no page is named that is to be shown.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::Operator};
 use portcullis_store::BotStatus;
 
 use super::{BotPath, Response, not_found};
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     get,

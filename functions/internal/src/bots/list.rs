@@ -11,7 +11,7 @@ use portcullis_runtime::{
 };
 
 use super::Listed;
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     get,

@@ -18,7 +18,7 @@ use portcullis_store::{BotReach, BotUpdate, Change, CreateBotError, NewBot, Upda
 use serde::Deserialize;
 
 use super::{BotPath, Response};
-use crate::{App, pool_not_found};
+use crate::app::{App, pool_not_found};
 
 /// How often a bot is looked for: a second time where another makes it meanwhile. A bot's row is never taken away.
 const TRIES: usize = 2;
@@ -103,18 +103,18 @@ pub async fn handle(
         match app.store.update_bot(BotReach::Any, &bot, &update).await {
             Ok(bot) => return Ok(axum::Json(bot.into())),
             Err(UpdateBotError::NotFound) => {}
-            Err(error) => return Err(refuse(error, &request.pool_id)),
+            Err(error) => return Err(update_error(error, &request.pool_id)),
         }
         match app.store.create_bot(request.clone().into_new_bot(bot.clone())?).await {
             Ok(bot) => return Ok(axum::Json(bot.into())),
             Err(CreateBotError::AlreadyExists) => {}
-            Err(error) => return Err(refuse_new(error, &request.pool_id)),
+            Err(error) => return Err(create_error(error, &request.pool_id)),
         }
     }
     Err(ApiError::unavailable("a bot that exists was not found"))
 }
 
-fn refuse(error: UpdateBotError, pool: &PoolId) -> ApiError {
+fn update_error(error: UpdateBotError, pool: &PoolId) -> ApiError {
     match error {
         UpdateBotError::NotFound => super::not_found(),
         UpdateBotError::Deleted => ApiError::conflict("The bot is deleted, which is for good; its id is not free"),
@@ -127,7 +127,7 @@ fn refuse(error: UpdateBotError, pool: &PoolId) -> ApiError {
     }
 }
 
-fn refuse_new(error: CreateBotError, pool: &PoolId) -> ApiError {
+fn create_error(error: CreateBotError, pool: &PoolId) -> ApiError {
     match error {
         CreateBotError::AlreadyExists => ApiError::conflict("The bot exists already"),
         CreateBotError::PoolNotFound => pool_not_found(pool),

@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::Operator};
 use portcullis_store::{BotReach, ChannelError};
 
 use super::{ChannelPath, not_found};
-use crate::{App, Deleted};
+use crate::app::{App, Deleted};
 
 #[utoipa::path(
     delete,

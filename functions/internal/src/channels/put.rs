@@ -18,7 +18,7 @@ use portcullis_store::{BotReach, ConnectError, NewSlackChannel, PlatformId, Sign
 use serde::Deserialize;
 
 use super::{ChannelPath, Response};
-use crate::App;
+use crate::app::App;
 
 /// A channel as it is to be. What is absent keeps its value.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -77,10 +77,10 @@ pub async fn handle(
         // Made by the store when the channel is first connected.
         delivery_secret: None,
     };
-    Ok(axum::Json(app.store.connect_channel(BotReach::Any, new).await.map_err(refuse)?.into()))
+    Ok(axum::Json(app.store.connect_channel(BotReach::Any, new).await.map_err(to_api_error)?.into()))
 }
 
-fn refuse(error: ConnectError) -> ApiError {
+fn to_api_error(error: ConnectError) -> ApiError {
     match error {
         ConnectError::BotNotFound => ApiError::bad_request(ErrorCode::BotNotFound, "Bot not found"),
         ConnectError::TooManyChannels => ApiError::conflict("The bot has its limit of 20 channels"),

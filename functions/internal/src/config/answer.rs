@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::config::Current;
+use super::PoolSnapshot;
 
 /// A version of a pool's configuration, with what its runtime needs beside it.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -46,8 +46,8 @@ struct AgentMeta {
     bot_id: BotId,
 }
 
-/// Names and values, the last step before they leave.
-pub struct PoolSecrets(pub BTreeMap<SecretName, SecretString>);
+/// Secrets of the pool as an answer shows them, names and values.
+struct PoolSecrets(BTreeMap<SecretName, SecretString>);
 
 impl Serialize for PoolSecrets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -56,7 +56,7 @@ impl Serialize for PoolSecrets {
 }
 
 impl Answer {
-    pub fn new(current: &Current, config: Value, secrets: PoolSecrets) -> Self {
+    pub fn new(current: &PoolSnapshot, config: Value, secrets: BTreeMap<SecretName, SecretString>) -> Self {
         let agents = current.configuration.agents().iter();
         let agent_meta = agents.map(|(agent, bot)| (agent.clone(), AgentMeta { bot_id: bot.clone() }));
         Self {
@@ -65,7 +65,7 @@ impl Answer {
             config_hash: current.snapshot.hash,
             config,
             agent_meta: agent_meta.collect(),
-            pool_secrets: secrets,
+            pool_secrets: PoolSecrets(secrets),
             secrets_hash: secrets_hash(&current.read.pool),
             created_at: format!("{:.3}", current.snapshot.created_at),
         }

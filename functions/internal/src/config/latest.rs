@@ -6,15 +6,8 @@ use axum::{extract::State, response::Response};
 use http::HeaderMap;
 use portcullis_runtime::{ApiError, etag, openapi, tier::Runtime};
 
-use crate::{
-    App,
-    config::{
-        answer::{Answer, etag_of},
-        has,
-    },
-    openclaw_version::dialect_of,
-    pool_path::PoolPath,
-};
+use super::answer::{Answer, etag_of};
+use crate::{app::App, openclaw_version::dialect_of, pool_path::PoolPath};
 
 /// How often a poll reads again because a credential was replaced while it read.
 const TRIES: usize = 8;
@@ -34,22 +27,22 @@ pub async fn handle(
     PoolPath(pool): PoolPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let generation = caller.reach(&pool)?;
-    let generator = app.generator();
+    let reach = caller.reach(&pool)?;
+    let inputs = app.build_inputs();
     for _ in 0..TRIES {
-        let read = app.pool_configuration(&pool, generation).await?;
-        if let Some(snapshot) = read.current(&generator.name(dialect_of(&read.pool)?)) {
+        let read = app.read_fresh_pool(&pool, reach).await?;
+        if let Some(snapshot) = read.current(&inputs.generator_name(dialect_of(&read.pool)?)) {
             let tag = etag_of(&read.pool, snapshot);
-            if has(&headers, &tag) {
+            if etag::matches(&headers, &tag) {
                 return etag::not_modified(&tag);
             }
         }
-        let mut current = app.newest(read, &generator, generation).await?;
+        let mut current = app.load_or_build(read, &inputs, reach).await?;
         let tag = etag_of(&current.read.pool, &current.snapshot);
-        if has(&headers, &tag) {
+        if etag::matches(&headers, &tag) {
             return etag::not_modified(&tag);
         }
-        if let Some((config, secrets)) = app.filled(&mut current, &generator).await? {
+        if let Some((config, secrets)) = app.resolve(&mut current, &inputs).await? {
             return Answer::new(&current, config, secrets).tagged(&tag);
         }
     }

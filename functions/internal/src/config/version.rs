@@ -7,15 +7,12 @@ use http::request::Parts;
 use portcullis_auth::PoolId;
 use portcullis_runtime::{ApiError, etag, openapi, params, tier::Runtime};
 
-use crate::{
-    App,
-    config::{
-        Current,
-        answer::{Answer, etag_of},
-        has, unpacked,
-    },
-    pool_path::PoolPath,
+use super::{
+    PoolSnapshot,
+    answer::{Answer, etag_of},
+    decode,
 };
+use crate::{app::App, pool_path::PoolPath};
 
 #[utoipa::path(
     get,
@@ -33,21 +30,21 @@ pub async fn handle(
     mut parts: Parts,
 ) -> Result<Response, ApiError> {
     let version: u64 = params::path(&mut parts, "version").await?;
-    let generation = caller.reach(&pool)?;
-    let (read, snapshot) = tokio::try_join!(app.pool_configuration(&pool, generation), async {
+    let reach = caller.reach(&pool)?;
+    let (read, snapshot) = tokio::try_join!(app.read_fresh_pool(&pool, reach), async {
         app.store.snapshot(&pool, version).await.map_err(ApiError::from)
     })?;
     let snapshot = snapshot.ok_or_else(|| not_found(&pool, version))?;
     let tag = etag_of(&read.pool, &snapshot);
-    let configuration = unpacked(&snapshot)?;
+    let configuration = decode(&snapshot)?;
     // Whether the pool may have what an old version names is decided by today's rows: a channel may be disconnected, its bot
     // another pool's, a credential replaced.
-    let generator = app.generator();
-    let known = Some(app.filling_of_today(&read, &generator).await?);
-    let mut current = Current { read, snapshot, configuration, known };
-    let filled = app.filled(&mut current, &generator).await?;
-    let (config, secrets) = filled.ok_or_else(|| not_found(&pool, version))?;
-    if has(&parts.headers, &tag) {
+    let inputs = app.build_inputs();
+    let credentials = Some(app.credentials_of_today(&read, &inputs).await?);
+    let mut current = PoolSnapshot { read, snapshot, configuration, credentials };
+    let resolved = app.resolve(&mut current, &inputs).await?;
+    let (config, secrets) = resolved.ok_or_else(|| not_found(&pool, version))?;
+    if etag::matches(&parts.headers, &tag) {
         return etag::not_modified(&tag);
     }
     Answer::new(&current, config, secrets).tagged(&tag)

@@ -8,7 +8,7 @@ use portcullis_runtime::{ApiError, openapi, tier::Operator};
 use portcullis_store::{DeleteDocumentError, Library};
 
 use super::{NamePath, Stored};
-use crate::App;
+use crate::app::App;
 
 impl App {
     async fn delete_from(

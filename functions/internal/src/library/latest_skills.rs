@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::created_at;
-use crate::App;
+use crate::app::App;
 
 /// The active ones by name, each as it is stored.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -15,7 +15,7 @@ use portcullis_store::{DocumentSummary, Library};
 use serde::Serialize;
 
 use super::Status;
-use crate::App;
+use crate::app::App;
 
 /// A skill or a template without its text.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -15,7 +15,7 @@ use portcullis_store::Library;
 use serde::Deserialize;
 
 use super::{BODY_LIMIT, NamePath, Status, Stored, front_matter};
-use crate::App;
+use crate::app::App;
 
 /// Where the skill's own text lies among its files.
 const SKILL_FILE: &str = "SKILL.md";

@@ -9,7 +9,7 @@ use portcullis_store::Library;
 use serde::{Deserialize, Serialize};
 
 use super::{BODY_LIMIT, NamePath, Status, Stored};
-use crate::App;
+use crate::app::App;
 
 /// The most bytes of a template's text: 256 KiB.
 const MAXIMUM_BYTES: usize = 256 * 1024;

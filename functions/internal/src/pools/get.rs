@@ -8,7 +8,10 @@ use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::Operator};
 
 use super::Response;
-use crate::{App, pool_not_found, pool_path::PoolPath};
+use crate::{
+    app::{App, pool_not_found},
+    pool_path::PoolPath,
+};
 
 #[utoipa::path(
     get,
@@ -25,5 +28,5 @@ pub async fn handle(
     PoolPath(pool): PoolPath,
 ) -> Result<Json<Response>, ApiError> {
     let found = app.store.get_pool(&pool).await?.ok_or_else(|| pool_not_found(&pool))?;
-    Response::new(found, &app.generator()).map(Json)
+    Response::new(found, &app.build_inputs()).map(Json)
 }

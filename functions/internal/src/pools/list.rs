@@ -11,7 +11,7 @@ use portcullis_runtime::{
 };
 
 use super::Response;
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     get,
@@ -30,7 +30,7 @@ pub async fn handle(
     let list = List::new("pools", &[]);
     let request = list.page(&parts)?;
     let page = app.store.list_pools(request.limit, request.after).await?;
-    let generator = app.generator();
-    let items = page.items.into_iter().map(|pool| Response::new(pool, &generator)).collect::<Result<_, _>>()?;
+    let inputs = app.build_inputs();
+    let items = page.items.into_iter().map(|pool| Response::new(pool, &inputs)).collect::<Result<_, _>>()?;
     Ok(Json(list.answer(items, page.after)))
 }

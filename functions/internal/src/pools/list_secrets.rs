@@ -12,7 +12,10 @@ use portcullis_runtime::{
 use portcullis_store::{Scope, SecretEntry, SecretName};
 use serde::Serialize;
 
-use crate::{App, pool_not_found, pool_path::PoolPath};
+use crate::{
+    app::{App, pool_not_found},
+    pool_path::PoolPath,
+};
 
 /// A secret without its value.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::Operator};
 
 use super::ToolkitPath;
-use crate::{App, Deleted};
+use crate::app::{App, Deleted};
 
 #[utoipa::path(
     delete,

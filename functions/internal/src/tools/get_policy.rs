@@ -6,7 +6,10 @@ use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::Operator};
 
 use super::PolicyBody;
-use crate::{App, pool_not_found, pool_path::PoolPath};
+use crate::{
+    app::{App, pool_not_found},
+    pool_path::PoolPath,
+};
 
 #[utoipa::path(
     get,

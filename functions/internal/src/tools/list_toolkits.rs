@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::Operator};
 use serde::Serialize;
 
 use super::ToolkitBody;
-use crate::App;
+use crate::app::App;
 
 /// The toolkits, in their order. They are few, so that there are no pages.
 #[derive(Serialize, utoipa::ToSchema)]

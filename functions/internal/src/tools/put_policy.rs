@@ -7,7 +7,10 @@ use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
 use portcullis_toolkits::{MAXIMUM_RULES, ToolPolicy};
 
 use super::PolicyBody;
-use crate::{App, pool_path::PoolPath, refuse};
+use crate::{
+    app::{App, to_api_error},
+    pool_path::PoolPath,
+};
 
 #[utoipa::path(
     put,
@@ -32,6 +35,6 @@ pub async fn handle(
     if let Some((field, _)) = lists.into_iter().find(|(_, length)| *length > MAXIMUM_RULES) {
         return Err(ApiError::invalid_field(field, "must be at most 200 rules"));
     }
-    app.store.put_tool_policy(&pool, &policy).await.map_err(|error| refuse(error, &pool))?;
+    app.store.put_tool_policy(&pool, &policy).await.map_err(|error| to_api_error(error, &pool))?;
     Ok(Answer(policy.into()))
 }

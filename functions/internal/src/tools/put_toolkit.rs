@@ -8,7 +8,7 @@ use portcullis_toolkits::{AuthScheme, Catalogue, ToolkitChange};
 use serde::Deserialize;
 
 use super::{AuthFieldBody, ToolkitBody, ToolkitPath};
-use crate::App;
+use crate::app::App;
 
 /// Changes of a standard toolkit, in the place of earlier ones; a toolkit that is added needs `displayName`, `domain`,
 /// `category` and `authScheme`.

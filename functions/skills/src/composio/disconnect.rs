@@ -9,8 +9,8 @@ use portcullis_store::{IntegrationError, IntegrationStatus};
 use portcullis_toolkits::ToolkitSlug;
 use serde::{Deserialize, Serialize};
 
-use super::{owner, refuse_composio};
-use crate::App;
+use super::{owner, to_api_error};
+use crate::app::App;
 
 /// A connected account to be disconnected.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -63,7 +63,7 @@ pub async fn handle(
             Ok(_) | Err(IntegrationError::Changed | IntegrationError::AlreadyActive) => {}
             Err(IntegrationError::Store(error)) => return Err(error.into()),
         }
-        return Err(refuse_composio(error));
+        return Err(to_api_error(error));
     }
     match app.store.disconnect_integration(&known).await {
         Ok(_) => {}

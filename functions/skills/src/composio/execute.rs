@@ -18,8 +18,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{owner, refuse_composio};
-use crate::App;
+use super::{owner, to_api_error};
+use crate::app::App;
 
 /// Secret of a pool that wins over the installation's own project at Composio.
 const POOLS_OWN_KEY: &str = "COMPOSIO_API_KEY";
@@ -29,7 +29,7 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 // Half a second is left for the store.
 const _: () = assert!(
-    VERSION_TIMEOUT.as_millis() + EXECUTE_TIMEOUT.as_millis() + 500 <= crate::DEADLINE.as_millis(),
+    VERSION_TIMEOUT.as_millis() + EXECUTE_TIMEOUT.as_millis() + 500 <= crate::app::DEADLINE.as_millis(),
     "the answer comes before the deadline"
 );
 
@@ -177,7 +177,7 @@ impl App {
                     version
                 }
                 Err(ComposioError::NotFound | ComposioError::Refused(_)) => return Err(unknown_action(&name)),
-                Err(error) => return Err(refuse_composio(error)),
+                Err(error) => return Err(to_api_error(error)),
             },
         };
         let nothing = RawValue::from_string("{}".to_owned()).map_err(|_| ApiError::internal("{} is JSON"))?;
@@ -204,7 +204,7 @@ impl App {
             Err(ComposioError::Refused(_)) => {
                 Err(ApiError::bad_request(ErrorCode::ValidationFailed, "Composio refused the action's parameters"))
             }
-            Err(error) => Err(refuse_composio(error)),
+            Err(error) => Err(to_api_error(error)),
         }
     }
 

@@ -6,7 +6,7 @@ use portcullis_store::{IntegrationError, connect_link_digest};
 use portcullis_toolkits::{AuthCard, AuthScheme, Toolkit};
 use url::Url;
 
-use crate::App;
+use crate::app::App;
 
 /// Random bytes of a link's id; it is written in hex.
 const LINK_BYTES: usize = 32;

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use portcullis_runtime::{ApiError, openapi};
+use axum::extract::State;
+use portcullis_runtime::{ApiError, openapi, tier::Verified};
 use serde_json::{Value, json};
 
-use super::verify::FeishuVerified;
-use crate::{App, queueing::request_id};
+use super::verify::FeishuRequest;
+use crate::app::App;
 
 /// The answer is an empty object: of a card's action, any other would change the card.
 #[utoipa::path(
@@ -25,12 +25,14 @@ use crate::{App, queueing::request_id};
     responses((status = 200, description = "The challenge of a URL check, else an empty object", body = Object), openapi::Refusals),
     security(("feishuSignature" = [])),
 )]
-pub async fn handle(State(app): State<Arc<App>>, mut request: Request) -> Result<axum::Json<Value>, ApiError> {
-    let verified = request.extensions_mut().remove::<FeishuVerified>();
-    match verified.ok_or_else(|| ApiError::internal("the route is not behind its tier"))? {
-        FeishuVerified::Challenge(challenge) => Ok(axum::Json(json!({ "challenge": challenge }))),
-        FeishuVerified::Event(queued) => {
-            app.queue_event(*queued, request_id(&request)).await?;
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    Verified(request): Verified<FeishuRequest>,
+) -> Result<axum::Json<Value>, ApiError> {
+    match request {
+        FeishuRequest::Challenge(challenge) => Ok(axum::Json(json!({ "challenge": challenge }))),
+        FeishuRequest::Event(queued) => {
+            app.queue_event(*queued).await?;
             Ok(axum::Json(json!({})))
         }
     }

@@ -21,13 +21,13 @@ use portcullis_store::StoreError;
 use super::{
     body::{Body, without_verification_token},
     channels::{FeishuChannels, KnownChannel},
-    identity::identify,
+    queued::queued,
 };
-use crate::identity::Queued;
+use crate::queued::Queued;
 
-/// A verified request.
+/// A request that a Feishu app has sent.
 #[derive(Clone)]
-pub enum FeishuVerified {
+pub enum FeishuRequest {
     /// Feishu checks the URL: the text is sent back.
     Challenge(String),
     /// An event or a card's action for one of our channels, ready to be queued.
@@ -56,9 +56,9 @@ impl FeishuGate {
 impl WebhookGate for FeishuGate {
     const TIER: &'static str = "feishu";
 
-    type Event = FeishuVerified;
+    type Event = FeishuRequest;
 
-    async fn verify(&self, request: SignedRequest) -> Result<FeishuVerified, ApiError> {
+    async fn verify(&self, request: SignedRequest) -> Result<FeishuRequest, ApiError> {
         self.verifier.verify(request, self.door).await
     }
 }
@@ -80,8 +80,8 @@ impl FeishuVerifier {
         Self { channels, clock, nobodys }
     }
 
-    async fn verify(&self, request: SignedRequest, door: FeishuDoor) -> Result<FeishuVerified, ApiError> {
-        let SignedRequest { channel: named, headers, body: raw } = request;
+    async fn verify(&self, request: SignedRequest, door: FeishuDoor) -> Result<FeishuRequest, ApiError> {
+        let SignedRequest { channel: named, request_id, headers, body: raw } = request;
         let signature = self.signature(&headers)?;
         let text = text::readable(&raw);
         let sent = text.as_deref().and_then(Body::parse);
@@ -117,7 +117,7 @@ impl FeishuVerifier {
             return Err(unauthorized());
         }
         if let Some(challenge) = body.challenge() {
-            return Ok(FeishuVerified::Challenge(challenge.to_owned()));
+            return Ok(FeishuRequest::Challenge(challenge.to_owned()));
         }
         if text::has_duplicate_key(text) {
             return Err(malformed("The body is not the JSON object that Feishu sends"));
@@ -136,7 +136,7 @@ impl FeishuVerifier {
         };
         let delivered = delivered.map_err(|_| malformed("The body is not the JSON object that Feishu sends"))?;
         let kind = if door == FeishuDoor::CardActions { EventKind::Invocation } else { EventKind::Event };
-        Ok(FeishuVerified::Event(Box::new(identify(&known.channel, &body, delivered, kind))))
+        Ok(FeishuRequest::Event(Box::new(queued(&known.channel, &body, delivered, kind, request_id))))
     }
 
     /// The channel that a request claims to come from: that of its path, else that of its body's app.

@@ -9,7 +9,7 @@ use portcullis_store::BotReach;
 use serde::Serialize;
 
 use super::refuse;
-use crate::App;
+use crate::app::App;
 
 /// Words for a person.
 #[derive(Serialize, utoipa::ToSchema)]

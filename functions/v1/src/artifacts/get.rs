@@ -7,7 +7,7 @@ use http::request::Parts;
 use portcullis_runtime::{ApiError, openapi, params, resources::Artifact, tier::User};
 
 use super::not_found;
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     get,

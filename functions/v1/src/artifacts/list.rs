@@ -8,7 +8,7 @@ use portcullis_runtime::{ApiError, fields::Label, openapi, paging, params, resou
 use portcullis_store::{ArtifactFilter, ArtifactStatus};
 use serde::Serialize;
 
-use crate::App;
+use crate::app::App;
 
 /// A part of the artifacts. `total` counts the newest 1,000 of each bot.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::User};
 use serde::Serialize;
 
-use crate::App;
+use crate::app::App;
 
 /// Numbers of artifacts. They count the newest 1,000 of each bot.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -10,7 +10,7 @@ use portcullis_runtime::{
 use portcullis_store::BotReach;
 
 use super::refuse;
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     patch,

@@ -19,7 +19,7 @@ use portcullis_store::{CreateBotError, NewBot, PlaceBotError};
 use serde::Deserialize;
 
 use super::{Bot, account_is_gone, pool_is_full, pool_not_found, slug_is_taken, too_many_bots};
-use crate::App;
+use crate::app::App;
 
 /// A bot to be made. Without `modelId` it speaks with the first of the listed models, without `slug` it is named in paths after
 /// its name, and without `poolId` it goes to the active pool that has the fewest bots.

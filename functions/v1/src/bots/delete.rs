@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use portcullis_store::{BotReach, DeleteBotError};
 
 use super::BotPath;
-use crate::{App, Deleted, bot_not_found};
+use crate::app::{App, Deleted, bot_not_found};
 
 #[utoipa::path(
     delete,

@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use portcullis_store::BotReach;
 
 use super::{Bot, BotPath};
-use crate::{App, refuse_bot};
+use crate::app::{App, refuse_bot};
 
 #[utoipa::path(
     get,

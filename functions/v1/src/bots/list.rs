@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use serde::Serialize;
 
 use super::Bot;
-use crate::App;
+use crate::app::App;
 
 /// The bots. There are at most 50, so that the list has no pages.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -8,7 +8,7 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use portcullis_store::{BotReach, BotUpdate};
 
 use super::{Bot, BotPath, refuse_update};
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     post,

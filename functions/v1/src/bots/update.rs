@@ -17,7 +17,7 @@ use portcullis_store::{BotReach, BotUpdate, Change};
 use serde::Deserialize;
 
 use super::{Bot, BotPath, refuse_update};
-use crate::App;
+use crate::app::App;
 
 /// Changes of a bot. An absent field keeps its value; a prompt that is `null` goes.
 #[derive(Deserialize, utoipa::ToSchema)]

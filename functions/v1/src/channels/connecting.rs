@@ -5,7 +5,7 @@ use portcullis_runtime::ApiError;
 use portcullis_store::{BotReach, ConnectError, WebhookRoute};
 use portcullis_upstream::ChatApiError;
 
-use crate::{App, bot_not_found, refuse_bot};
+use crate::app::{App, bot_not_found, refuse_bot};
 
 impl App {
     /// The bot that a channel is for: the named one, or the person's only one.

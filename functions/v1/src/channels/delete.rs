@@ -8,7 +8,7 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use portcullis_store::ChannelError;
 
 use super::{ChannelPath, not_found};
-use crate::{App, Deleted};
+use crate::app::{App, Deleted};
 
 #[utoipa::path(
     delete,

@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use serde::Serialize;
 
 use super::Channel;
-use crate::App;
+use crate::app::App;
 
 /// The channels. A bot has at most 20, a person at most 50 bots and 100 channels of others, so that the list has no pages.
 #[derive(Serialize, utoipa::ToSchema)]

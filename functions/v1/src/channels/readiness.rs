@@ -9,7 +9,7 @@ use portcullis_store::{BotStatus, ChannelState, ChannelStatus, Pool, PoolStatus}
 use serde::Serialize;
 
 use super::{ChannelPath, not_found};
-use crate::App;
+use crate::app::App;
 
 /// Time for which a notice of Slack's, that it holds back events, is told.
 const RATE_LIMIT_IS_TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);

@@ -11,7 +11,7 @@ use portcullis_store::{ConnectError, PlatformId};
 use portcullis_upstream::SlackClient;
 
 use super::connecting;
-use crate::App;
+use crate::app::App;
 
 /// Path of the callback that Slack sends a browser to after an install.
 pub(crate) const CALLBACK_PATH: &str = "/api/oauth/slack/callback";

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::User};
 
 use super::{Channel, ChannelPath, not_found};
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     get,

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Begin, Integration, STATE_BYTES, refuse};
 use crate::{
-    App,
+    app::App,
     browser_cookie::{Begun, BrowserCookie},
     return_path::front_end_path,
 };

@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use portcullis_store::{IntegrationError, IntegrationStatus};
 
 use super::{Integration, IntegrationPath, refuse, refuse_composio};
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     delete,

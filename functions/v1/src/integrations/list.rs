@@ -7,8 +7,8 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use portcullis_store::IntegrationStatus;
 use serde::Serialize;
 
-use super::{Integration, policies::permission};
-use crate::App;
+use super::Integration;
+use crate::{app::App, policies::permission};
 
 /// The integrations, in the catalogue's order. A toolkit that is switched off or removed is there only where the caller has
 /// connected it.

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::{Begin, OUTCOME_PAGE, STATE_BYTES};
 use crate::{
-    App,
+    app::App,
     browser_cookie::{Begun, BrowserCookie},
 };
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{Integration, IntegrationPath, refuse_composio, state_digest};
 use crate::{
-    App,
+    app::App,
     browser_cookie::{Begun, BrowserCookie},
 };
 

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::User};
 
 use super::Profile;
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     get,

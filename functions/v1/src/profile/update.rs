@@ -17,7 +17,7 @@ use portcullis_store::{Change, ProfileChange, UserError};
 use serde::{Deserialize, Serialize};
 
 use super::Profile;
-use crate::App;
+use crate::app::App;
 
 /// Changes of a profile. An absent field keeps its value; a picture that is `null` goes.
 #[derive(Deserialize, utoipa::ToSchema)]

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use http::request::Parts;
 use portcullis_runtime::{ApiError, openapi, params, resources::Session, tier::User};
 
-use crate::App;
+use crate::app::App;
 
 #[utoipa::path(
     get,

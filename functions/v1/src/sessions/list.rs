@@ -8,7 +8,7 @@ use portcullis_runtime::{ApiError, fields::Label, openapi, paging, params, resou
 use portcullis_store::{SessionFilter, SessionStatus};
 use serde::Serialize;
 
-use crate::App;
+use crate::app::App;
 
 /// A part of the conversations. `total` counts the newest 1,000 of each bot.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -9,9 +9,9 @@ use axum::{
 };
 use http::HeaderMap;
 use jiff::Timestamp;
-use portcullis_auth::{BoundTokenError, Clock, Generation, PoolId, RuntimeGrant, StaticToken};
+use portcullis_auth::{BoundTokenError, Clock, PoolId, RuntimeGrant, StaticToken};
 use portcullis_crypto::Keyring;
-use portcullis_store::{BotAccessError, BotReach};
+use portcullis_store::{BotAccessError, BotReach, PoolReach};
 
 use super::{Mounted, Routes, TokenMode, admit, bearer};
 use crate::{ApiError, ErrorCode, rotating::Rotating};
@@ -43,15 +43,14 @@ pub enum Runtime {
 }
 
 impl Runtime {
-    /// What this caller may do with `pool`: `None` anything, `Some` only while the pool's runtime-token generation is
-    /// that, which the store checks in the same call that does the work.
+    /// Returns how far this caller reaches `pool`. The store checks it in the same call that does the work.
     ///
     /// # Errors
     /// 403 where the token is another pool's.
-    pub fn reach(&self, pool: &PoolId) -> Result<Option<Generation>, ApiError> {
+    pub fn reach(&self, pool: &PoolId) -> Result<PoolReach, ApiError> {
         match self {
-            Self::Operator => Ok(None),
-            Self::Bound(grant) if grant.pool == *pool => Ok(Some(grant.generation)),
+            Self::Operator => Ok(PoolReach::Any),
+            Self::Bound(grant) if grant.pool == *pool => Ok(PoolReach::While(grant.generation)),
             Self::Bound(_) => Err(wrong_pool()),
         }
     }

@@ -8,9 +8,9 @@ use axum::{
     response::Response,
 };
 use http::HeaderMap;
-use portcullis_auth::{BoundTokenError, Clock, Generation, PoolId, SkillGrant, SkillName, StaticToken};
+use portcullis_auth::{BoundTokenError, Clock, PoolId, SkillGrant, SkillName, StaticToken};
 use portcullis_crypto::Keyring;
-use portcullis_store::{BotAccessError, BotReach};
+use portcullis_store::{BotAccessError, BotReach, PoolReach};
 
 use super::{Mounted, Routes, TokenMode, admit, bearer};
 use crate::{ApiError, ErrorCode, rotating::Rotating};
@@ -32,53 +32,46 @@ pub struct SkillGate {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Whoever may do what a skill does.
+/// The caller of a skill's routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skill(pub SkillCaller);
-
-/// How a skill was authenticated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SkillCaller {
-    /// With a static token, which is good for each pool and skill.
+pub enum Skill {
+    /// A static token, valid for each pool and skill.
     Static,
-    /// With a bound token.
+    /// A token bound to a pool and to some or all of its skills.
     Bound(SkillGrant),
 }
 
 impl Skill {
-    /// What this caller may do as `skill` of `pool`: `None` anything, `Some` only while the pool's skill-token generation
-    /// is that.
+    /// Returns how far this caller reaches `pool` as `skill`. The store checks it in the same call that does the work.
     ///
     /// # Errors
     /// 403 where the token is another pool's or another skill's.
-    pub fn reach(&self, pool: &PoolId, skill: &SkillName) -> Result<Option<Generation>, ApiError> {
-        match &self.0 {
-            SkillCaller::Static => Ok(None),
-            SkillCaller::Bound(grant) if grant.pool != *pool => {
-                Err(ApiError::forbidden("Token is not valid for this pool"))
-            }
-            SkillCaller::Bound(grant) if !grant.skills.contains(skill) => {
+    pub fn reach(&self, pool: &PoolId, skill: &SkillName) -> Result<PoolReach, ApiError> {
+        match self {
+            Self::Static => Ok(PoolReach::Any),
+            Self::Bound(grant) if grant.pool != *pool => Err(ApiError::forbidden("Token is not valid for this pool")),
+            Self::Bound(grant) if !grant.skills.contains(skill) => {
                 Err(ApiError::forbidden("Token is not valid for this skill"))
             }
-            SkillCaller::Bound(grant) => Ok(Some(grant.generation)),
+            Self::Bound(grant) => Ok(PoolReach::While(grant.generation)),
         }
     }
 
     /// Which bots this caller reaches.
     #[must_use]
     pub fn bots(&self) -> BotReach<'_> {
-        match &self.0 {
-            SkillCaller::Static => BotReach::Any,
-            SkillCaller::Bound(grant) => BotReach::Skill(&grant.pool, grant.generation),
+        match self {
+            Self::Static => BotReach::Any,
+            Self::Bound(grant) => BotReach::Skill(&grant.pool, grant.generation),
         }
     }
 
     /// The pool that this caller's token is bound to.
     #[must_use]
     pub fn pool(&self) -> Option<&PoolId> {
-        match &self.0 {
-            SkillCaller::Static => None,
-            SkillCaller::Bound(grant) => Some(&grant.pool),
+        match self {
+            Self::Static => None,
+            Self::Bound(grant) => Some(&grant.pool),
         }
     }
 
@@ -113,7 +106,7 @@ impl SkillGate {
         let presented = bearer::presented(headers).ok_or_else(unauthorized)?;
         if SkillGrant::is_claimed_by(presented) {
             let grant = self.check_bound(presented).await.map_err(|_| unauthorized())?;
-            return Ok(Skill(SkillCaller::Bound(grant)));
+            return Ok(Skill::Bound(grant));
         }
         let (token, internal_token) = (self.token.trusted().await, self.internal_token.trusted().await);
         if let Some(outcome) = self.check_static(presented, &token, &internal_token) {
@@ -140,7 +133,7 @@ impl SkillGate {
                 Some(Err(ApiError::forbidden("Token is not valid for this pool")))
             }
             (false, false) => None,
-            _ => Some(Ok(Skill(SkillCaller::Static))),
+            _ => Some(Ok(Skill::Static)),
         }
     }
 

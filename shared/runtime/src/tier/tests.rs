@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use portcullis_auth::{Clock, Generation, PoolId, RuntimeGrant, SessionCookie, SkillGrant, SkillName, SkillSet};
 use portcullis_crypto::{Domain, Keyring, Randomness};
-use portcullis_store::{BotAccessError, BotReach, FixedKeys, Store};
+use portcullis_store::{BotAccessError, BotReach, FixedKeys, PoolReach, Store};
 use secrecy::ExposeSecret;
 use tower::ServiceExt;
 
@@ -195,17 +195,17 @@ fn a_bound_caller_reaches_its_own_pool_skills_and_bots() {
     let (own, other) = (pool("pool-1"), pool("pool-2"));
     let (maps, mail) = ("maps".parse().unwrap(), "mail".parse().unwrap());
     let bound = Runtime::Bound(runtime_grant());
-    assert_eq!(bound.reach(&own).unwrap(), Some(Generation(7)));
+    assert_eq!(bound.reach(&own).unwrap(), PoolReach::While(Generation(7)));
     assert!(bound.reach(&other).is_err());
-    assert_eq!(Runtime::Operator.reach(&other).unwrap(), None);
+    assert_eq!(Runtime::Operator.reach(&other).unwrap(), PoolReach::Any);
     assert_eq!((bound.ends_at(), Runtime::Operator.ends_at()), (Some(later()), None));
     assert_eq!((bound.bots(), Runtime::Operator.bots()), (BotReach::Runtime(&own, Generation(7)), BotReach::Any));
 
-    let bound = Skill(SkillCaller::Bound(skill_grant()));
-    let shared = Skill(SkillCaller::Static);
-    assert_eq!(bound.reach(&own, &maps).unwrap(), Some(Generation(7)));
+    let bound = Skill::Bound(skill_grant());
+    let shared = Skill::Static;
+    assert_eq!(bound.reach(&own, &maps).unwrap(), PoolReach::While(Generation(7)));
     assert!(bound.reach(&own, &mail).is_err() && bound.reach(&other, &maps).is_err());
-    assert_eq!(shared.reach(&other, &mail).unwrap(), None);
+    assert_eq!(shared.reach(&other, &mail).unwrap(), PoolReach::Any);
     assert_eq!((bound.pool(), shared.pool()), (Some(&own), None));
     assert_eq!((bound.bots(), shared.bots()), (BotReach::Skill(&own, Generation(7)), BotReach::Any));
 }

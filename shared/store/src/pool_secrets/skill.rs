@@ -12,22 +12,13 @@ use std::{
 use portcullis_auth::{Generation, PoolId, SkillName};
 
 use super::{Scope, SealedSecret, Secrets};
-use crate::{PoolStatus, Store, StoreError, Table, attribute::text, row::Row};
+use crate::{PoolError, PoolStatus, Store, StoreError, Table, attribute::text, pool_access::PoolReach, row::Row};
 
 /// The most skills whose secrets are kept.
 const CAPACITY: usize = 256;
 /// The most sealed bytes of one skill's secrets that are kept, the pool's shared ones included: more is read each time. With
 /// [`CAPACITY`] it bounds the memory to 2 MiB.
 const MAXIMUM_BYTES: usize = 8 * 1024;
-
-/// Secrets that a skill may read.
-#[derive(Debug)]
-pub struct SkillSecrets {
-    /// Those of scope `pool` and the skill's own, which win.
-    pub secrets: Secrets,
-    /// The generation that a skill token of the pool must have.
-    pub generation: Generation,
-}
 
 /// A bounded in-memory cache of sealed secrets, valid for one revision of their pool's secrets.
 #[derive(Debug, Default)]
@@ -45,15 +36,14 @@ enum Known {
 /// The pool's row, as far as it is about secrets.
 struct State {
     revision: u64,
-    generation: Generation,
     /// An earlier termination is still deleting the pool's secrets: whatever lies in the table is not the pool's any more.
     is_purging: bool,
 }
 
 impl State {
-    fn with(&self, secrets: Secrets) -> SkillSecrets {
-        let secrets = if self.is_purging { Secrets::new() } else { secrets };
-        SkillSecrets { secrets, generation: self.generation }
+    /// The secrets that the pool has now.
+    fn of_today(&self, secrets: Secrets) -> Secrets {
+        if self.is_purging { Secrets::new() } else { secrets }
     }
 }
 
@@ -77,42 +67,44 @@ impl SealedSecrets {
 }
 
 impl Store {
-    /// The secrets of scope `pool` and the skill's own, which win; `None` where the pool is not known or is terminated.
+    /// Returns the secrets of scope `pool` and the skill's own, which win.
     ///
     /// One sequential call. The first request of an instance that finds a change of what `cache` holds makes two.
     ///
     /// # Errors
-    /// [`StoreError`], also where a single one of the values does not open: none is left out in silence.
+    /// [`PoolError`]: a terminated pool counts as unknown. [`StoreError::Unopened`] where a single value does not open: none is
+    /// left out in silence.
     pub async fn secrets_for_skill(
         &self,
         pool: &PoolId,
         skill: &SkillName,
+        reach: PoolReach,
         cache: &SealedSecrets,
-    ) -> Result<Option<SkillSecrets>, StoreError> {
+    ) -> Result<Secrets, PoolError> {
         let key = (pool.clone(), skill.clone());
         let known = cache.get(&key);
         if let Some(Known::Secrets { revision, sealed }) = &known {
-            let Some(state) = self.secrets_state(pool).await? else { return Ok(None) };
+            let state = self.secrets_state(pool, reach).await?;
             if state.revision == *revision {
                 match self.open_secrets(pool, sealed.iter()).await {
                     // They may have been sealed anew, and the key that sealed the kept ones be gone.
                     Err(StoreError::Unopened { .. }) => {}
-                    secrets => return Ok(Some(state.with(secrets?))),
+                    secrets => return Ok(state.of_today(secrets?)),
                 }
             }
             let sealed = Box::pin(self.sealed_for_skill(pool, skill)).await?;
             let secrets = self.open_secrets(pool, sealed.iter()).await?;
             cache.insert(key, Known::at(state.revision, sealed));
-            return Ok(Some(state.with(secrets)));
+            return Ok(state.of_today(secrets));
         }
-        let (state, sealed) = tokio::try_join!(self.secrets_state(pool), Box::pin(self.sealed_for_skill(pool, skill)))?;
-        let Some(state) = state else { return Ok(None) };
+        let sealed = Box::pin(async { self.sealed_for_skill(pool, skill).await.map_err(PoolError::from) });
+        let (state, sealed) = tokio::try_join!(self.secrets_state(pool, reach), sealed)?;
         let secrets = self.open_secrets(pool, sealed.iter()).await?;
         // The revision of this request may have been read after the secrets, and they be older than it.
         let was_known_before = matches!(known, Some(Known::Revision(revision)) if revision == state.revision);
         let known = if was_known_before { Known::at(state.revision, sealed) } else { Known::Revision(state.revision) };
         cache.insert(key, known);
-        Ok(Some(state.with(secrets)))
+        Ok(state.of_today(secrets))
     }
 
     /// The pool's shared secrets, then the skill's own: two queries side by side.
@@ -124,19 +116,17 @@ impl Store {
         Ok(sealed)
     }
 
-    async fn secrets_state(&self, pool: &PoolId) -> Result<Option<State>, StoreError> {
+    /// The state of the pool's secrets, for a caller that may read them.
+    async fn secrets_state(&self, pool: &PoolId, reach: PoolReach) -> Result<State, PoolError> {
         let projection = "#schema, #status, #secretsRevision, #skillGeneration, #purging";
         let item = self.get_attributes(Table::Pools, [("id", text(pool))], projection).await?;
-        let Some(item) = item else { return Ok(None) };
+        let Some(item) = item else { return Err(reach.unknown()) };
         let row = Row::new(Table::Pools, &item)?;
         if row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated {
-            return Ok(None);
+            return Err(reach.unknown());
         }
-        Ok(Some(State {
-            revision: row.parsed("secretsRevision")?,
-            generation: Generation(row.parsed("skillGeneration")?),
-            is_purging: row.has("purging"),
-        }))
+        reach.admit(Some(Generation(row.parsed("skillGeneration")?)))?;
+        Ok(State { revision: row.parsed("secretsRevision")?, is_purging: row.has("purging") })
     }
 }
 

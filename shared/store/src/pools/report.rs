@@ -1,9 +1,9 @@
 //! Reports of a pool: its registration and its heartbeats.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use portcullis_auth::{Generation, PoolId};
+use portcullis_auth::PoolId;
 
-use super::{Pool, PoolAddress, PoolError, PoolStatus, PoolUpdate, refusal};
+use super::{Pool, PoolAddress, PoolError, PoolReach, PoolStatus, PoolUpdate, admit_row};
 use crate::{
     Store, StoreError, Table,
     attribute::{Item, number, text},
@@ -102,21 +102,15 @@ impl PoolUpdate {
 }
 
 impl Store {
-    /// Registers a pool, or registers it again: one call, and a second one where its dialect has changed. `generation` is that
-    /// of the caller's runtime token, where it came with one: then the pool must be known. A pool that registers as
-    /// terminated is terminated.
+    /// Registers a pool, or registers it again: one call, and a second one where its dialect has changed. A caller with a
+    /// bound token registers only a pool that is known. A pool that registers as terminated is terminated.
     ///
     /// # Errors
-    /// [`PoolError`]; with no `generation` never [`PoolError::NotFound`] or [`PoolError::Revoked`].
-    pub async fn register(
-        &self,
-        pool: &PoolId,
-        report: PoolReport,
-        generation: Option<Generation>,
-    ) -> Result<Pool, PoolError> {
+    /// [`PoolError`]; with [`PoolReach::Any`] only [`PoolError::Store`].
+    pub async fn register(&self, pool: &PoolId, report: PoolReport, reach: PoolReach) -> Result<Pool, PoolError> {
         let update = |change| {
-            let mut update = PoolUpdate::of_known_row(generation);
-            if generation.is_none() {
+            let mut update = PoolUpdate::of_known_row(reach);
+            if reach == PoolReach::Any {
                 update.condition = vec!["(attribute_not_exists(#id) OR #schema = :schema)"];
             }
             // A pool that registers has just started.
@@ -136,7 +130,7 @@ impl Store {
             update.value(":zero", number(0));
             update
         };
-        self.update_reporting_pool(pool, report.status, report.openclaw.as_ref(), &update, generation).await
+        self.update_reporting_pool(pool, report.status, report.openclaw.as_ref(), &update, reach).await
     }
 
     /// Takes a pool's heartbeat: one call, and a second one where its dialect has changed. A terminated pool is not known until
@@ -144,14 +138,9 @@ impl Store {
     ///
     /// # Errors
     /// [`PoolError`].
-    pub async fn heartbeat(
-        &self,
-        pool: &PoolId,
-        heartbeat: Heartbeat,
-        generation: Option<Generation>,
-    ) -> Result<Pool, PoolError> {
+    pub async fn heartbeat(&self, pool: &PoolId, heartbeat: Heartbeat, reach: PoolReach) -> Result<Pool, PoolError> {
         let update = |change| {
-            let mut update = PoolUpdate::of_known_row(generation);
+            let mut update = PoolUpdate::of_known_row(reach);
             let active_since = "#activeSince = if_not_exists(#activeSince, :now)";
             update.report(heartbeat.status, heartbeat.address, heartbeat.openclaw.as_ref(), change, active_since);
             if let Some(version) = heartbeat.last_seen_version {
@@ -163,7 +152,7 @@ impl Store {
             }
             update
         };
-        self.update_reporting_pool(pool, heartbeat.status, heartbeat.openclaw.as_ref(), &update, generation).await
+        self.update_reporting_pool(pool, heartbeat.status, heartbeat.openclaw.as_ref(), &update, reach).await
     }
 
     async fn update_reporting_pool(
@@ -172,7 +161,7 @@ impl Store {
         status: PoolStatus,
         openclaw: Option<&OpenClawReport>,
         update: &(dyn Fn(DialectChange) -> PoolUpdate + Sync),
-        generation: Option<Generation>,
+        reach: PoolReach,
     ) -> Result<Pool, PoolError> {
         let mut change = DialectChange::Kept;
         let mut backoff = Backoff::of_race();
@@ -181,9 +170,9 @@ impl Store {
                 Ok(updated) => break updated,
                 Err(CallError::Store(error)) => return Err(error.into()),
                 Err(CallError::Conditions(conditions)) => {
-                    let refused = refusal(&conditions, generation);
-                    if refused != PoolError::NotFound || !is_wrong(change, openclaw, &conditions)? {
-                        return Err(refused);
+                    admit_row(&conditions, reach)?;
+                    if !is_wrong(change, openclaw, &conditions)? {
+                        return Err(reach.unknown());
                     }
                 }
             }

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 };
 use portcullis_auth::PoolId;
 
-use super::{PoolError, PoolStatus, PoolUpdate, refusal};
+use super::{PoolError, PoolReach, PoolStatus, PoolUpdate, admit_row};
 use crate::{
     Store, StoreError, Table,
     attribute::{Item, attributes, names, number, schema, text, time},
@@ -29,10 +29,10 @@ impl Store {
     /// # Errors
     /// [`PoolError::NotFound`] and [`PoolError::Store`].
     pub async fn terminate(&self, pool: &PoolId) -> Result<(), PoolError> {
-        let mut update = PoolUpdate::of_known_row(None);
+        let mut update = PoolUpdate::of_known_row(PoolReach::Any);
         update.set("#status = :status", ":status", text(PoolStatus::Terminated));
         update.set("#purging = :purging", ":purging", AttributeValue::Bool(true));
-        self.update_pool(pool, update, None).await?;
+        self.update_pool(pool, update, PoolReach::Any).await?;
         self.finish_termination(pool).await
     }
 
@@ -112,9 +112,9 @@ impl Store {
         match self.call(|| request.clone().send()).await {
             Ok(_) => Ok(()),
             // Another has finished it, unless the row is gone or of another layout.
-            Err(CallError::Conditions(conditions)) => match refusal(&conditions, None) {
-                PoolError::Store(error) => Err(error.into()),
-                PoolError::NotFound | PoolError::Revoked => Ok(()),
+            Err(CallError::Conditions(conditions)) => match admit_row(&conditions, PoolReach::Any) {
+                Err(error @ PoolError::Store(_)) => Err(error),
+                Ok(()) | Err(PoolError::NotFound | PoolError::Revoked) => Ok(()),
             },
             Err(CallError::Store(error)) => Err(error.into()),
         }

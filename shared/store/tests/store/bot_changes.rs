@@ -3,7 +3,7 @@
 use portcullis_auth::{BotId, PoolId};
 use portcullis_store::{
     Bot, BotReach, BotStatus, BotUpdate, Change, ChannelError, ConnectError, CreateBotError, DeleteBotError, NewBot,
-    NewSlackChannel, PoolGuesses, SigningSource, Table, UpdateBotError,
+    NewSlackChannel, PoolGuesses, PoolReach, SigningSource, Table, UpdateBotError,
 };
 
 use crate::support::{World, bot, channel, new_bot, new_channel, pool, report, revisions};
@@ -18,7 +18,7 @@ fn move_to(pool: PoolId) -> BotUpdate {
 
 async fn with_two_pools() -> World {
     let world = World::with_bot().await;
-    world.store.register(&other_pool(), report(), None).await.unwrap();
+    world.store.register(&other_pool(), report(), PoolReach::Any).await.unwrap();
     world
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use portcullis_auth::{Clock, PoolId};
-use portcullis_store::{BotReach, BotToken, BotUpdate, Change, DueToken, REFRESH_CLAIM, Table};
+use portcullis_store::{BotReach, BotToken, BotUpdate, Change, DueToken, PoolReach, REFRESH_CLAIM, Table};
 use secrecy::ExposeSecret;
 
 use crate::support::{World, bot, channel, hours, new_channel, pool, report, revisions};
@@ -22,7 +22,7 @@ async fn connect(world: &World, token: &str) {
 }
 
 async fn due(world: &World) -> Vec<DueToken> {
-    let read = world.store.pool_configuration(&pool()).await.unwrap().unwrap();
+    let read = world.store.pool_configuration(&pool(), PoolReach::Any).await.unwrap();
     world.store.due_tokens(&read.pool).await.unwrap()
 }
 
@@ -45,10 +45,10 @@ async fn of_any_number_who_find_a_token_due_one_replaces_it() {
     let [claimed] = won.try_into().unwrap();
     assert!(due(&world).await.is_empty(), "nobody else finds it due meanwhile");
     let before =
-        (revisions(&world).await, world.store.pool_configuration(&pool()).await.unwrap().unwrap().pool.revision);
+        (revisions(&world).await, world.store.pool_configuration(&pool(), PoolReach::Any).await.unwrap().pool.revision);
     assert!(world.store.keep_refreshed(&claimed, &issued(&world, "two")).await.unwrap());
     let after =
-        (revisions(&world).await, world.store.pool_configuration(&pool()).await.unwrap().unwrap().pool.revision);
+        (revisions(&world).await, world.store.pool_configuration(&pool(), PoolReach::Any).await.unwrap().pool.revision);
     assert_eq!((after.0[2] - before.0[2], after.1 - before.1), (1, 1));
     // Keeping it again, as after a lost answer, changes nothing.
     assert!(!world.store.keep_refreshed(&claimed, &issued(&world, "three")).await.unwrap());
@@ -89,12 +89,12 @@ async fn a_replacement_that_comes_after_a_new_connection_or_an_end_is_dropped() 
 async fn a_token_of_a_bot_that_moved_is_replaced_for_the_pool_that_it_is_in() {
     let (world, found) = with_due_token().await;
     let other: PoolId = "pool-2".parse().unwrap();
-    world.store.register(&other, report(), None).await.unwrap();
+    world.store.register(&other, report(), PoolReach::Any).await.unwrap();
     let moved = BotUpdate { pool: Change::Set(other.clone()), ..BotUpdate::default() };
     world.store.update_bot(BotReach::Any, &bot(), &moved).await.unwrap();
     assert!(due(&world).await.is_empty(), "it is not the old pool's any more");
     let claimed = world.store.claim_token(&found).await.unwrap().unwrap();
-    let revision = async || world.store.pool_configuration(&other).await.unwrap().unwrap().pool.revision;
+    let revision = async || world.store.pool_configuration(&other, PoolReach::Any).await.unwrap().pool.revision;
     let before = revision().await;
     assert!(world.store.keep_refreshed(&claimed, &issued(&world, "two")).await.unwrap());
     assert_eq!(revision().await, before + 1);

@@ -4,7 +4,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use portcullis_crypto::Digest;
 use portcullis_store::{
     BotReach, BotStatus, ChannelStatus, CredentialId, CredentialKind, ModelsKey, ModelsKeyChange, PoolConfiguration,
-    PoolStatus, Publication, PublishError, Published, Snapshot, Store, StoreError, Table, round_trips::counted,
+    PoolError, PoolReach, PoolStatus, Publication, PublishError, Published, Snapshot, Store, StoreError, Table,
+    round_trips::counted,
 };
 use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
@@ -14,7 +15,7 @@ use crate::support::{World, bot, channel, fixed_keys, item, new_bot, new_channel
 const GENERATOR: &str = "1";
 
 async fn read(store: &Store) -> PoolConfiguration {
-    store.pool_configuration(&pool()).await.expect("reads").expect("is there")
+    store.pool_configuration(&pool(), PoolReach::Any).await.expect("reads")
 }
 
 /// Nothing but a configuration.
@@ -138,7 +139,7 @@ async fn the_gateway_token_is_made_once_and_sealed() {
     let mut moved = world.engine.row(Table::PoolConfigSnapshots, newest_key("pool-1")).await.unwrap();
     moved.insert("pool".to_owned(), text("pool-2"));
     world.engine.put(Table::PoolConfigSnapshots, moved).await;
-    let stolen = world.store.pool_configuration(&"pool-2".parse().unwrap()).await.unwrap().unwrap();
+    let stolen = world.store.pool_configuration(&"pool-2".parse().unwrap(), PoolReach::Any).await.unwrap();
     let opened = world.store.gateway_token(&stolen).await;
     assert!(matches!(opened, Err(StoreError::Unopened { table: "pools", .. })), "{opened:?}");
 }
@@ -227,7 +228,7 @@ async fn a_terminated_pool_has_no_configuration_and_one_registered_anew_goes_on_
     publish(&world.store, &before, "one").await;
     let before = read(&world.store).await;
     world.store.terminate(&pool()).await.unwrap();
-    assert!(world.store.pool_configuration(&pool()).await.unwrap().is_none());
+    assert_eq!(world.store.pool_configuration(&pool(), PoolReach::Any).await.err(), Some(PoolError::NotFound));
     assert_eq!(world.count(Table::PoolConfigSnapshots).await, 0);
     assert_eq!(publish(&world.store, &before, "late").await, Published::Overtaken);
     assert_eq!(world.count(Table::PoolConfigSnapshots).await, 0);
@@ -286,7 +287,7 @@ async fn a_key_to_models_is_sealed_for_its_pool_and_good_for_one_address() {
     let mut moved = world.engine.row(Table::PoolConfigSnapshots, newest_key("pool-1")).await.unwrap();
     moved.insert("pool".to_owned(), text("pool-2"));
     world.engine.put(Table::PoolConfigSnapshots, moved).await;
-    let stolen = world.store.pool_configuration(&"pool-2".parse().unwrap()).await.unwrap().unwrap();
+    let stolen = world.store.pool_configuration(&"pool-2".parse().unwrap(), PoolReach::Any).await.unwrap();
     let opened = world.store.models_key(&stolen, MODELS).await;
     assert!(matches!(opened, Err(StoreError::Unopened { table: "pools", .. })), "{opened:?}");
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use portcullis_crypto::Digest;
-use portcullis_store::{ClientOptions, Heartbeat, Lease, PoolError, PoolStatus, PutSecretsError, StoreError, Table};
+use portcullis_store::{
+    ClientOptions, Heartbeat, Lease, PoolError, PoolReach, PoolStatus, PutSecretsError, StoreError, Table,
+};
 use tokio::net::TcpListener;
 
 use crate::support::{Answer, StandIn, World, patient, pool, set};
@@ -105,7 +107,7 @@ async fn what_fails_once_succeeds_on_the_next_attempt() {
         let attempt_timeout = if hangs { Duration::from_secs(5) } else { patient.attempt_timeout };
         let options = ClientOptions { attempt_timeout, ..patient };
         let stand_in = StandIn::start(world.engine.port, [fault], Answer::Forward).await;
-        let beat = world.through(&stand_in, &options).heartbeat(&pool(), HEARTBEAT, None).await;
+        let beat = world.through(&stand_in, &options).heartbeat(&pool(), HEARTBEAT, PoolReach::Any).await;
         assert!(beat.is_ok(), "{beat:?}");
         assert_eq!(stand_in.requests(), 2);
     }
@@ -170,7 +172,7 @@ async fn a_termination_that_fails_half_way_is_ended_by_the_same_call_again() {
     let world = World::with_pool().await;
     world.store.put_secrets(&pool(), &[set("pool", "A", "v")]).await.unwrap();
     let terminated = Heartbeat { status: PoolStatus::Terminated, ..HEARTBEAT };
-    let token = Some(world.pool().await.runtime_generation);
+    let token = PoolReach::While(world.pool().await.runtime_generation);
     for reached in 1..=4 {
         let first = vec![Answer::Forward; reached];
         let stand_in = StandIn::start(world.engine.port, first, Answer::Error(400, "AccessDeniedException")).await;

@@ -1,7 +1,7 @@
 //! Feedback is kept for a year, each told apart.
 
 use portcullis_auth::Generation;
-use portcullis_store::{BotAccessError, BotReach, NewFeedback, Table};
+use portcullis_store::{BotAccessError, BotReach, NewFeedback, PoolReach, Table};
 
 use crate::support::{World, bot, pool, text};
 
@@ -25,7 +25,7 @@ async fn two_that_are_told_at_once_are_two_and_end_after_a_year() {
 async fn feedback_of_another_pools_bot_is_kept_without_it_and_with_a_revoked_token_not_at_all() {
     let world = World::with_bot().await;
     let (own, other) = (pool(), "pool-2".parse().unwrap());
-    world.store.register(&other, crate::support::report(), None).await.unwrap();
+    world.store.register(&other, crate::support::report(), PoolReach::Any).await.unwrap();
     let foreign = BotReach::Skill(&other, Generation(0));
     let unknown = NewFeedback { bot: Some("nobody".parse().unwrap()), ..feedback() };
     for feedback in [feedback(), unknown] {
@@ -33,7 +33,7 @@ async fn feedback_of_another_pools_bot_is_kept_without_it_and_with_a_revoked_tok
     }
     let kept = world.engine.rows(Table::Feedback).await;
     assert!(kept.len() == 2 && kept.iter().all(|row| row["bot"].as_s().unwrap() == "none"), "{kept:?}");
-    world.store.raise_skill_generation(&own, None).await.unwrap();
+    world.store.raise_skill_generation(&own, PoolReach::Any).await.unwrap();
     let revoked = BotReach::Skill(&own, Generation(0));
     for feedback in [feedback(), NewFeedback { bot: None, ..feedback() }] {
         assert_eq!(world.store.keep_feedback(revoked, &feedback).await, Err(BotAccessError::Revoked));

@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use portcullis_auth::Generation;
 use portcullis_store::{
-    Generations, Heartbeat, OpenClawReport, PoolError, PoolReport, PoolStatus, PutSecretsError, StoreError, Table,
-    round_trips::counted,
+    Generations, Heartbeat, OpenClawReport, PoolError, PoolReach, PoolReport, PoolStatus, PutSecretsError, StoreError,
+    Table, round_trips::counted,
 };
 
 use crate::support::{World, hours, item, pool, set, text};
@@ -17,7 +17,7 @@ const REPORT: PoolReport = PoolReport { status: PoolStatus::Active, address: Non
 async fn a_new_pool_starts_at_zero_and_registering_again_keeps_what_is_absent() {
     let world = World::new().await;
     let address = Some("10.0.0.7".parse().unwrap());
-    let (first, calls) = counted(world.store.register(&pool(), PoolReport { address, ..REPORT }, None)).await;
+    let (first, calls) = counted(world.store.register(&pool(), PoolReport { address, ..REPORT }, PoolReach::Any)).await;
     let first = first.unwrap();
     assert_eq!(calls, 1);
     assert_eq!((first.revision, first.secrets_revision, first.config_version), (0, 0, 0));
@@ -25,7 +25,7 @@ async fn a_new_pool_starts_at_zero_and_registering_again_keeps_what_is_absent() 
 
     world.clock.advance(hours(1));
     let report = PoolReport { status: PoolStatus::Draining, address: None, openclaw: None };
-    let again = world.store.register(&pool(), report, None).await.unwrap();
+    let again = world.store.register(&pool(), report, PoolReach::Any).await.unwrap();
     assert_eq!((again.address, again.status), (address, PoolStatus::Draining));
     assert_eq!(again.created_at, first.created_at);
     assert!(again.last_seen_at > first.last_seen_at);
@@ -35,12 +35,12 @@ async fn a_new_pool_starts_at_zero_and_registering_again_keeps_what_is_absent() 
 #[tokio::test]
 async fn a_heartbeat_is_one_call_and_updates_the_row() {
     let world = World::with_pool().await;
-    let (seen, calls) = counted(world.store.heartbeat(&pool(), HEARTBEAT, None)).await;
+    let (seen, calls) = counted(world.store.heartbeat(&pool(), HEARTBEAT, PoolReach::Any)).await;
     let seen = seen.unwrap();
     assert_eq!(calls, 1);
     assert_eq!((seen.status, seen.last_seen_version), (PoolStatus::Degraded, Some(3)));
     let silent = Heartbeat { last_seen_version: None, ..HEARTBEAT };
-    assert_eq!(world.store.heartbeat(&pool(), silent, None).await.unwrap().last_seen_version, Some(3));
+    assert_eq!(world.store.heartbeat(&pool(), silent, PoolReach::Any).await.unwrap().last_seen_version, Some(3));
 }
 
 /// What a pool that runs this version says of it. `old` is the dialect of a pool that names none.
@@ -66,17 +66,17 @@ async fn another_version_raises_the_revision_only_with_another_dialect() {
         let known = world.pool().await.openclaw_version;
         let expected = report.as_ref().map(|report: &OpenClawReport| report.version.clone()).or(known);
         let heartbeat = Heartbeat { openclaw: report, ..HEARTBEAT };
-        let (seen, counted) = counted(world.store.heartbeat(&pool(), heartbeat, None)).await;
+        let (seen, counted) = counted(world.store.heartbeat(&pool(), heartbeat, PoolReach::Any)).await;
         let seen = seen.unwrap();
         assert_eq!((&seen.openclaw_version, seen.revision, counted), (&expected, revision, calls));
         assert_eq!(world.pool().await, seen);
     }
-    let (again, calls) = counted(world.store.register(&pool(), REPORT, None)).await;
+    let (again, calls) = counted(world.store.register(&pool(), REPORT, PoolReach::Any)).await;
     assert_eq!((again.unwrap().openclaw_version.as_deref(), calls), (Some("3.0.0"), 1));
     let report = PoolReport { openclaw: Some(openclaw("1.0.0", "old")), ..REPORT };
-    let (again, calls) = counted(world.store.register(&pool(), report.clone(), Some(Generation(0)))).await;
+    let (again, calls) = counted(world.store.register(&pool(), report.clone(), PoolReach::While(Generation(0)))).await;
     assert_eq!((again.unwrap().revision, calls), (4, 2));
-    let (again, calls) = counted(world.store.register(&pool(), report, None)).await;
+    let (again, calls) = counted(world.store.register(&pool(), report, PoolReach::Any)).await;
     assert_eq!((again.unwrap().revision, calls), (4, 1));
 }
 
@@ -85,10 +85,10 @@ async fn a_new_pool_with_a_version_is_registered_in_one_call() {
     for dialect in ["old", "new"] {
         let world = World::new().await;
         let report = PoolReport { openclaw: Some(openclaw("1.2.3", dialect)), ..REPORT };
-        let (new, calls) = counted(world.store.register(&pool(), report.clone(), None)).await;
+        let (new, calls) = counted(world.store.register(&pool(), report.clone(), PoolReach::Any)).await;
         let new = new.unwrap();
         assert_eq!((new.openclaw_version.as_deref(), new.revision, calls), (Some("1.2.3"), 0, 1), "{dialect}");
-        assert_eq!(world.store.register(&pool(), report, None).await.unwrap().revision, 0, "{dialect}");
+        assert_eq!(world.store.register(&pool(), report, PoolReach::Any).await.unwrap().revision, 0, "{dialect}");
     }
 }
 
@@ -97,7 +97,7 @@ async fn reports_of_two_dialects_that_race_each_raise_the_revision_or_change_not
     let world = World::with_pool().await;
     let beat = async |number: u32| {
         let report = Some(openclaw("1.2.3", if number.is_multiple_of(2) { "new" } else { "newest" }));
-        world.store.heartbeat(&pool(), Heartbeat { openclaw: report, ..HEARTBEAT }, None).await
+        world.store.heartbeat(&pool(), Heartbeat { openclaw: report, ..HEARTBEAT }, PoolReach::Any).await
     };
     let seen = futures_util::future::join_all((0..16).map(beat)).await;
     let mut revisions: Vec<_> = seen.into_iter().map(|pool| pool.unwrap().revision).collect();
@@ -111,8 +111,8 @@ async fn reports_of_two_dialects_that_race_each_raise_the_revision_or_change_not
 #[tokio::test]
 async fn a_report_that_is_refused_changes_neither_version_nor_revision() {
     let world = World::with_pool().await;
-    let old = Some(Generation(0));
-    world.store.raise_runtime_generation(&pool(), None).await.unwrap();
+    let old = PoolReach::While(Generation(0));
+    world.store.raise_runtime_generation(&pool(), PoolReach::Any).await.unwrap();
     let before = world.pool().await;
     let heartbeat = Heartbeat { openclaw: Some(openclaw("2.0.0", "new")), ..HEARTBEAT };
     let (refused, calls) = counted(world.store.heartbeat(&pool(), heartbeat.clone(), old)).await;
@@ -120,43 +120,49 @@ async fn a_report_that_is_refused_changes_neither_version_nor_revision() {
     assert_eq!(world.pool().await, before);
     world.store.terminate(&pool()).await.unwrap();
     let before = world.pool().await;
-    assert_eq!(world.store.heartbeat(&pool(), heartbeat, None).await, Err(PoolError::NotFound));
+    assert_eq!(world.store.heartbeat(&pool(), heartbeat, PoolReach::Any).await, Err(PoolError::NotFound));
     assert_eq!(world.pool().await, before);
 }
 
 #[tokio::test]
-async fn an_unknown_pool_has_no_heartbeat_and_gets_no_row() {
+async fn an_unknown_pool_takes_no_report_and_gets_no_row() {
     let world = World::new().await;
-    assert_eq!(world.store.heartbeat(&pool(), HEARTBEAT, None).await, Err(PoolError::NotFound));
-    assert_eq!(world.store.heartbeat(&pool(), HEARTBEAT, Some(Generation(0))).await, Err(PoolError::NotFound));
-    assert_eq!(world.store.register(&pool(), REPORT, Some(Generation(0))).await, Err(PoolError::NotFound));
-    assert_eq!(world.store.raise_skill_generation(&pool(), None).await, Err(PoolError::NotFound));
+    assert_eq!(world.store.heartbeat(&pool(), HEARTBEAT, PoolReach::Any).await, Err(PoolError::NotFound));
+    assert_eq!(
+        world.store.heartbeat(&pool(), HEARTBEAT, PoolReach::While(Generation(0))).await,
+        Err(PoolError::Revoked)
+    );
+    assert_eq!(world.store.register(&pool(), REPORT, PoolReach::While(Generation(0))).await, Err(PoolError::Revoked));
+    assert_eq!(world.store.raise_skill_generation(&pool(), PoolReach::Any).await, Err(PoolError::NotFound));
     assert_eq!(world.store.terminate(&pool()).await, Err(PoolError::NotFound));
-    assert_eq!(world.store.generations(&pool()).await, Ok(None));
+    assert_eq!(world.store.generations(&pool(), PoolReach::Any).await, Err(PoolError::NotFound));
+    assert_eq!(world.store.generations(&pool(), PoolReach::While(Generation(0))).await, Err(PoolError::Revoked));
     assert_eq!(world.count(Table::Pools).await, 0);
 }
 
 #[tokio::test]
 async fn a_revoked_runtime_token_registers_nothing_and_beats_for_nothing() {
     let world = World::with_pool().await;
-    let old = Some(Generation(0));
+    let old = PoolReach::While(Generation(0));
     assert!(world.store.register(&pool(), REPORT, old).await.is_ok());
-    assert_eq!(world.store.raise_runtime_generation(&pool(), None).await, Ok(Generation(1)));
+    assert_eq!(world.store.raise_runtime_generation(&pool(), PoolReach::Any).await, Ok(Generation(1)));
     let before = world.pool().await;
     assert_eq!(world.store.register(&pool(), REPORT, old).await, Err(PoolError::Revoked));
     assert_eq!(world.store.heartbeat(&pool(), HEARTBEAT, old).await, Err(PoolError::Revoked));
     assert_eq!(world.store.raise_skill_generation(&pool(), old).await, Err(PoolError::Revoked));
     assert_eq!(world.pool().await, before);
-    assert!(world.store.heartbeat(&pool(), HEARTBEAT, Some(Generation(1))).await.is_ok());
+    assert!(world.store.heartbeat(&pool(), HEARTBEAT, PoolReach::While(Generation(1))).await.is_ok());
 }
 
 #[tokio::test]
 async fn raising_one_generation_leaves_the_other() {
     let world = World::with_pool().await;
-    assert_eq!(world.store.raise_skill_generation(&pool(), None).await, Ok(Generation(1)));
-    assert_eq!(world.store.raise_skill_generation(&pool(), None).await, Ok(Generation(2)));
-    let known = Some(Generations { skill: Generation(2), runtime: Generation(0) });
-    assert_eq!(world.store.generations(&pool()).await, Ok(known));
+    assert_eq!(world.store.raise_skill_generation(&pool(), PoolReach::Any).await, Ok(Generation(1)));
+    assert_eq!(world.store.raise_skill_generation(&pool(), PoolReach::Any).await, Ok(Generation(2)));
+    let known = Generations { skill: Generation(2), runtime: Generation(0) };
+    assert_eq!(world.store.generations(&pool(), PoolReach::Any).await, Ok(known));
+    assert_eq!(world.store.generations(&pool(), PoolReach::While(Generation(0))).await, Ok(known));
+    assert_eq!(world.store.generations(&pool(), PoolReach::While(Generation(2))).await, Err(PoolError::Revoked));
 }
 
 #[tokio::test]
@@ -168,16 +174,17 @@ async fn a_terminated_pool_loses_its_secrets_and_tokens_and_takes_no_new_ones() 
         world.store.put_secrets(&pool(), &changes).await.unwrap();
     }
     let terminated = Heartbeat { status: PoolStatus::Terminated, ..HEARTBEAT };
-    world.store.heartbeat(&pool(), terminated, Some(Generation(0))).await.unwrap();
+    world.store.heartbeat(&pool(), terminated, PoolReach::While(Generation(0))).await.unwrap();
 
     assert_eq!(world.count(Table::PoolSecrets).await, 0);
     let ended = world.pool().await;
     assert_eq!(ended.status, PoolStatus::Terminated);
     assert_eq!((ended.skill_generation, ended.runtime_generation), (Generation(1), Generation(1)));
-    assert_eq!(world.store.generations(&pool()).await, Ok(None));
+    assert_eq!(world.store.generations(&pool(), PoolReach::Any).await, Err(PoolError::NotFound));
+    assert_eq!(world.store.generations(&pool(), PoolReach::While(Generation(0))).await, Err(PoolError::Revoked));
     let put = world.store.put_secrets(&pool(), &[set("pool", "A", "v")]).await;
     assert_eq!(put, Err(PutSecretsError::NotFound));
-    assert_eq!(world.store.heartbeat(&pool(), HEARTBEAT, None).await, Err(PoolError::NotFound));
+    assert_eq!(world.store.heartbeat(&pool(), HEARTBEAT, PoolReach::Any).await, Err(PoolError::NotFound));
     assert_eq!(world.count(Table::PoolSecrets).await, 0);
 }
 
@@ -185,10 +192,10 @@ async fn a_terminated_pool_loses_its_secrets_and_tokens_and_takes_no_new_ones() 
 async fn a_terminated_pool_that_registers_again_is_active_anew_without_its_old_tokens() {
     let world = World::with_pool().await;
     world.store.terminate(&pool()).await.unwrap();
-    assert_eq!(world.store.register(&pool(), REPORT, Some(Generation(0))).await, Err(PoolError::Revoked));
+    assert_eq!(world.store.register(&pool(), REPORT, PoolReach::While(Generation(0))).await, Err(PoolError::Revoked));
     assert_eq!(world.register(PoolStatus::Active).await.runtime_generation, Generation(1));
     world.store.put_secrets(&pool(), &[set("pool", "A", "v")]).await.unwrap();
-    assert!(world.store.heartbeat(&pool(), HEARTBEAT, None).await.is_ok());
+    assert!(world.store.heartbeat(&pool(), HEARTBEAT, PoolReach::Any).await.is_ok());
 }
 
 #[tokio::test]
@@ -215,8 +222,8 @@ async fn a_row_of_another_layout_is_refused_by_name_and_left_as_it_is() {
     let malformed = StoreError::Malformed { table: "pools", attribute: "schema" };
     let refused = Err(PoolError::Store(malformed.clone()));
     assert_eq!(world.store.get_pool(&pool()).await, Err(malformed));
-    assert_eq!(world.store.register(&pool(), REPORT, None).await, refused);
-    assert_eq!(world.store.heartbeat(&pool(), HEARTBEAT, None).await, refused);
+    assert_eq!(world.store.register(&pool(), REPORT, PoolReach::Any).await, refused);
+    assert_eq!(world.store.heartbeat(&pool(), HEARTBEAT, PoolReach::Any).await, refused);
     assert_eq!(world.engine.row(Table::Pools, key).await, Some(row));
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use portcullis_auth::Generation;
 use portcullis_store::{
-    ArtifactChange, ArtifactError, BotAccessError, BotReach, NewArtifact, NewFeedback, NewSession, PoolStatus,
-    PutArtifactError, SessionChange, SessionError, SessionRef, Store, Table,
+    ArtifactChange, ArtifactError, BotAccessError, BotReach, NewArtifact, NewFeedback, NewSession, PoolReach,
+    PoolStatus, PutArtifactError, SessionChange, SessionError, SessionRef, Store, Table,
 };
 use tokio::sync::Notify;
 
@@ -48,7 +48,7 @@ async fn revoked_before_the_write<T>(world: &World, reads: usize, write: impl As
     let stand_in = StandIn::start(world.engine.port, answers, Answer::Forward).await;
     let revoked = async {
         arrived.notified().await;
-        world.store.raise_runtime_generation(&pool(), None).await.unwrap();
+        world.store.raise_runtime_generation(&pool(), PoolReach::Any).await.unwrap();
         go_on.notify_one();
     };
     tokio::join!(write(world.through(&stand_in, &patient())), revoked).0

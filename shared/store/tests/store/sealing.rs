@@ -5,8 +5,8 @@ use std::sync::{Arc, atomic::Ordering};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use portcullis_crypto::{Domain, Keyring, OpenError};
 use portcullis_store::{
-    BotReach, ClientOptions, CredentialId, CredentialKind, FixedKeys, KeySource, KeyringFuture, PoolGuesses,
-    SealedSecrets, StoreError, Table,
+    BotReach, ClientOptions, CredentialId, CredentialKind, FixedKeys, KeySource, KeyringFuture, PoolError, PoolGuesses,
+    PoolReach, SealedSecrets, StoreError, Table,
 };
 use secrecy::ExposeSecret;
 
@@ -38,7 +38,12 @@ async fn overwrite(world: &World, scope_name: &str, value: AttributeValue) {
 
 /// What reading the secrets of skill `maps` comes to where it fails.
 async fn failure(world: &World) -> StoreError {
-    world.store.secrets_for_skill(&pool(), &"maps".parse().unwrap(), &SealedSecrets::default()).await.unwrap_err()
+    let skill = "maps".parse().unwrap();
+    let cache = SealedSecrets::default();
+    match world.store.secrets_for_skill(&pool(), &skill, PoolReach::Any, &cache).await.unwrap_err() {
+        PoolError::Store(error) => error,
+        error => panic!("{error}"),
+    }
 }
 
 fn not_authentic(table: &'static str) -> StoreError {
@@ -188,8 +193,9 @@ async fn a_table_restored_under_another_prefix_opens() {
     }
     let client = world.engine.client(&ClientOptions::default());
     let restored = store(client, "restored-", fixed_keys(), Arc::clone(&world.clock));
-    let found = restored.secrets_for_skill(&pool(), &"maps".parse().unwrap(), &SealedSecrets::default()).await;
-    let secrets = found.unwrap().unwrap().secrets;
+    let found =
+        restored.secrets_for_skill(&pool(), &"maps".parse().unwrap(), PoolReach::Any, &SealedSecrets::default()).await;
+    let secrets = found.unwrap();
     assert_eq!(secrets.values().map(ExposeSecret::expose_secret).collect::<Vec<_>>(), ["of maps", "of b"]);
 }
 

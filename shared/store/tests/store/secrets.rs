@@ -1,9 +1,12 @@
 //! Writing and reading a pool's secrets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use portcullis_store::{FixedKeys, PoolStatus, PutSecretsError, SealedSecrets, Table, round_trips::counted};
+use portcullis_store::{
+    FixedKeys, PoolError, PoolReach, PoolStatus, PutSecretsError, SealedSecrets, Table, round_trips::counted,
+};
 use secrecy::ExposeSecret;
 
 use crate::support::{Item, World, delete, item, keyring, pool, set, text};
@@ -57,9 +60,13 @@ impl<'a> Instance<'a> {
     /// The secrets, and how many sequential calls they took.
     async fn read(&self) -> (Vec<(String, String)>, u32) {
         let (pool, skill) = (pool(), "maps".parse().unwrap());
-        let (found, calls) = counted(self.world.store.secrets_for_skill(&pool, &skill, &self.cache)).await;
-        let secrets = found.unwrap().map(|found| found.secrets).unwrap_or_default();
-        let secrets = secrets.into_iter().map(|(name, value)| pair(name.as_str(), value.expose_secret()));
+        let (found, calls) =
+            counted(self.world.store.secrets_for_skill(&pool, &skill, PoolReach::Any, &self.cache)).await;
+        let found = match found {
+            Err(PoolError::NotFound) => BTreeMap::new(),
+            found => found.unwrap(),
+        };
+        let secrets = found.into_iter().map(|(name, value)| pair(name.as_str(), value.expose_secret()));
         (secrets.collect(), calls)
     }
 }
@@ -125,8 +132,8 @@ async fn known_secrets_whose_key_is_gone_are_read_again() {
     let rotated = world.with_keys(Arc::new(FixedKeys::derived_from(&keyring(2))));
     rotated.put_secrets(&pool(), &[set("pool", "A", "1")]).await.unwrap();
     world.engine.put(Table::Pools, before).await;
-    let read = rotated.secrets_for_skill(&pool(), &"maps".parse().unwrap(), &instance.cache).await;
-    let secrets = read.unwrap().unwrap().secrets;
+    let read = rotated.secrets_for_skill(&pool(), &"maps".parse().unwrap(), PoolReach::Any, &instance.cache).await;
+    let secrets = read.unwrap();
     assert_eq!(secrets.values().map(ExposeSecret::expose_secret).collect::<Vec<_>>(), ["1"]);
 }
 

@@ -2,8 +2,8 @@
 
 use portcullis_auth::{Clock as _, Generation};
 use portcullis_store::{
-    BotAccessError, BotReach, BotStatus, MessageSeen, NewSession, Session, SessionChange, SessionError, SessionStatus,
-    round_trips::counted,
+    BotAccessError, BotReach, BotStatus, MessageSeen, NewSession, PoolReach, Session, SessionChange, SessionError,
+    SessionStatus, round_trips::counted,
 };
 use tokio::task::JoinSet;
 
@@ -149,7 +149,7 @@ async fn a_bound_caller_reaches_its_own_pools_bots_alone_while_its_token_counts(
     assert_eq!((changed.unwrap().title.as_str(), calls), ("Two", 3));
     assert!(world.store.put_session(reach, &new(KEY, titled("Three"))).await.is_ok());
 
-    world.store.register(&other, crate::support::report(), None).await.unwrap();
+    world.store.register(&other, crate::support::report(), PoolReach::Any).await.unwrap();
     let foreign = BotReach::Runtime(&other, Generation(0));
     assert_eq!(world.store.put_session(foreign, &new(KEY, titled("x"))).await, Err(BotAccessError::NotOfPool));
     assert_eq!(world.store.change_session(foreign, &made.id, &titled("x")).await, Err(SessionError::NotFound));
@@ -157,7 +157,7 @@ async fn a_bound_caller_reaches_its_own_pools_bots_alone_while_its_token_counts(
     assert_eq!(world.store.put_session(reach, &unknown).await, Err(BotAccessError::NotOfPool));
     assert_eq!(world.store.put_session(BotReach::Any, &unknown).await, Err(BotAccessError::NotFound));
 
-    world.store.raise_runtime_generation(&own, None).await.unwrap();
+    world.store.raise_runtime_generation(&own, PoolReach::Any).await.unwrap();
     assert_eq!(world.store.put_session(reach, &new(KEY, titled("x"))).await, Err(BotAccessError::Revoked));
     assert_eq!(world.store.change_session(reach, &made.id, &titled("x")).await, Err(SessionError::Revoked));
 }

@@ -20,7 +20,7 @@ use portcullis_store::{BotReach, ChatPlatform, ConnectError, NewDiscordChannel, 
 use serde::Deserialize;
 
 use super::super::{Channel, connecting};
-use crate::App;
+use crate::app::App;
 
 /// A Discord application to be connected. `botId` is required where the person has several bots; `appId` must be the bot
 /// token's.

@@ -20,7 +20,7 @@ use portcullis_store::{BotReach, ChatPlatform, ConnectError, ConnectionMode, New
 use serde::Deserialize;
 
 use super::super::{Channel, connecting};
-use crate::App;
+use crate::app::App;
 
 /// Message where Feishu does not answer.
 const SILENT: &str = "Feishu did not answer; try again";

@@ -14,7 +14,7 @@ use portcullis_upstream::{Installation, SlackError};
 
 use super::oauth_url;
 use crate::{
-    App,
+    app::App,
     browser_cookie::{Begun, BrowserCookie},
 };
 

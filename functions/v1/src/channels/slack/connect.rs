@@ -22,7 +22,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::{super::Channel, refuse};
-use crate::App;
+use crate::app::App;
 
 /// Beginning of the bot tokens of an app with token rotation. Source: Slack, "Using token rotation".
 const ROTATING: &str = "xoxe.";

@@ -11,7 +11,7 @@ use portcullis_store::NewOauthState;
 use serde::Serialize;
 
 use crate::{
-    App,
+    app::App,
     browser_cookie::{Begun, BrowserCookie},
     return_path::front_end_path,
 };

@@ -7,7 +7,7 @@ use portcullis_runtime::{ApiError, openapi, tier::User};
 use serde::Serialize;
 
 use super::CALLBACK_PATH;
-use crate::App;
+use crate::app::App;
 
 /// The address.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -3,6 +3,7 @@
 mod engine;
 mod stand_in;
 
+use std::collections::BTreeMap;
 use std::{
     collections::HashMap,
     sync::{
@@ -16,8 +17,8 @@ use jiff::{Timestamp, ToSpan};
 use portcullis_auth::{BotId, ChannelId, Clock, PoolId};
 use portcullis_crypto::{Domain, Keyring, Randomness};
 use portcullis_store::{
-    ClientOptions, FixedKeys, KeySource, KeyringFuture, NewBot, NewSlackChannel, Pool, PoolReport, PoolStatus,
-    SealedSecrets, SecretChange, SigningSource, Store, Table,
+    ClientOptions, FixedKeys, KeySource, KeyringFuture, NewBot, NewSlackChannel, Pool, PoolError, PoolReach,
+    PoolReport, PoolStatus, SealedSecrets, SecretChange, SigningSource, Store, Table,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -121,7 +122,7 @@ impl World {
 
     pub async fn register(&self, status: PoolStatus) -> Pool {
         self.store
-            .register(&pool(), PoolReport { status, address: None, openclaw: None }, None)
+            .register(&pool(), PoolReport { status, address: None, openclaw: None }, PoolReach::Any)
             .await
             .expect("registers")
     }
@@ -143,8 +144,11 @@ impl World {
     /// What a skill may read, in the clear.
     pub async fn skill_secrets(&self, skill: &str) -> Vec<(String, String)> {
         let skill = skill.parse().expect("a skill's name");
-        let found = self.store.secrets_for_skill(&pool(), &skill, &SealedSecrets::default()).await.expect("opens");
-        let secrets = found.map(|found| found.secrets).unwrap_or_default();
+        let cache = SealedSecrets::default();
+        let secrets = match self.store.secrets_for_skill(&pool(), &skill, PoolReach::Any, &cache).await {
+            Err(PoolError::NotFound) => BTreeMap::new(),
+            secrets => secrets.expect("opens"),
+        };
         secrets.into_iter().map(|(name, value)| (name.to_string(), value.expose_secret().to_owned())).collect()
     }
 

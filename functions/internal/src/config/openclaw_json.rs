@@ -1,0 +1,38 @@
+//! `GET /api/internal/pools/{poolId}/config`: a pool's newest `openclaw.json` alone.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use portcullis_runtime::{ApiError, openapi, tier::Runtime};
+use serde_json::Value;
+
+use crate::{app::App, pool_path::PoolPath};
+
+/// How often it is read again because a credential was replaced meanwhile.
+const TRIES: usize = 8;
+
+#[utoipa::path(
+    get,
+    path = "/api/internal/pools/{poolId}/config",
+    tag = "runtime",
+    summary = "The pool's openclaw.json",
+    params(("poolId" = openapi::Id, Path)),
+    responses((status = 200, description = "done", body = Object), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    PoolPath(pool): PoolPath,
+) -> Result<Json<Value>, ApiError> {
+    let reach = caller.reach(&pool)?;
+    let inputs = app.build_inputs();
+    for _ in 0..TRIES {
+        let read = app.read_fresh_pool(&pool, reach).await?;
+        let mut current = app.load_or_build(read, &inputs, reach).await?;
+        if let Some((config, _)) = app.resolve(&mut current, &inputs).await? {
+            return Ok(Json(config));
+        }
+    }
+    Err(ApiError::unavailable("a pool's credentials change faster than they are read"))
+}

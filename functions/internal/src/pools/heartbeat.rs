@@ -1,0 +1,114 @@
+//! `POST /api/internal/pools/heartbeat`: a pool is alive, and learns what has changed.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::PoolId;
+use portcullis_openclaw::OpenClawVersion;
+use portcullis_runtime::{
+    ApiError,
+    fields::{Count, Time, optional},
+    json::Json,
+    openapi,
+    tier::Runtime,
+};
+use portcullis_store::{Heartbeat, PoolAddress, PoolStatus};
+use serde::{Deserialize, Serialize};
+
+use super::{address, check_address, default_status, reported_status};
+use crate::{
+    app::{App, to_api_error},
+    openclaw_version,
+};
+
+/// What a pool says of itself.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Heartbeat)]
+pub struct Request {
+    #[schema(value_type = openapi::Id)]
+    pool_id: PoolId,
+    #[serde(default, deserialize_with = "openclaw_version::version")]
+    #[schema(value_type = Option<openapi::OpenClawVersion>)]
+    openclaw_version: Option<OpenClawVersion>,
+    #[serde(default, deserialize_with = "address")]
+    #[schema(value_type = Option<String>)]
+    pod_ip: Option<PoolAddress>,
+    #[serde(default = "default_status")]
+    #[schema(value_type = openapi::PoolStatus)]
+    status: PoolStatus,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    last_seen_version: Option<Count>,
+    /// Checked and not used: only our own clock tells when a pool was last seen.
+    #[serde(rename = "timestamp", default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::Time>)]
+    _timestamp: Option<Time>,
+}
+
+/// What the pool compares with what it has, so that it fetches only what changed.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = HeartbeatAnswer)]
+pub struct Response {
+    ok: bool,
+    #[schema(value_type = openapi::Id)]
+    pool_id: PoolId,
+    #[schema(value_type = openapi::PoolStatus)]
+    status: PoolStatus,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
+    config_version: u64,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
+    secrets_revision: u64,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
+    skills_version: u64,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
+    templates_version: u64,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
+    skill_tokens_generation: u64,
+}
+
+#[utoipa::path(
+    post,
+    path = "/api/internal/pools/heartbeat",
+    tag = "runtime",
+    summary = "A pool is alive, and learns what has changed",
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    check_address(&app.networks, request.pod_ip.as_ref())?;
+    let reach = caller.reach(&request.pool_id)?;
+    let heartbeat = Heartbeat {
+        status: reported_status(&caller, request.status),
+        address: request.pod_ip,
+        last_seen_version: request.last_seen_version.map(|version| version.0),
+        openclaw: request.openclaw_version.map(openclaw_version::report),
+    };
+    let beat = async {
+        let beat = app.store.heartbeat(&request.pool_id, heartbeat, reach).await;
+        beat.map_err(|error| to_api_error(error, &request.pool_id))
+    };
+    let (pool, (skills_version, templates_version)) = tokio::try_join!(beat, app.library_versions())?;
+    if pool.status == PoolStatus::Terminated {
+        app.end_keys_of_terminated(&pool).await?;
+    }
+    let generator = app.build_inputs().generator_name(openclaw_version::dialect_of(&pool)?);
+    // A bot token that is due is replaced by a poll.
+    let is_to_poll = pool.has_due_tokens(app.now());
+    Ok(axum::Json(Response {
+        ok: true,
+        pool_id: request.pool_id,
+        status: pool.status,
+        config_version: if is_to_poll { pool.config_version + 1 } else { pool.expected_config_version(&generator) },
+        secrets_revision: pool.secrets_revision,
+        skills_version,
+        templates_version,
+        skill_tokens_generation: pool.skill_generation.0,
+    }))
+}

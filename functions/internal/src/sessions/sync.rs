@@ -1,0 +1,202 @@
+//! `POST /api/internal/sessions/sync-discord` and `…/sync-feishu`: conversations that a platform knows before anybody writes in
+//! them, one session each.
+
+pub mod discord;
+pub mod feishu;
+
+use std::{future::Future, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use portcullis_auth::{BotId, ChannelId, PoolId};
+use portcullis_runtime::{ApiError, openapi, tier::Runtime};
+use portcullis_store::{ChannelRecords, ChatPlatform, CredentialKind, NewSession, PlatformId, SessionChange};
+use portcullis_upstream::ChatApiError;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout_at;
+
+use crate::{app::App, budget::Budget};
+
+/// Channels whose conversations are listed at once, and sessions that are written at once.
+const AT_ONCE: usize = 10;
+
+/// Time for listing conversations at the platform. With the store's calls it stays below the function's deadline.
+const LIST_BUDGET: Duration = Duration::from_secs(9);
+
+/// The longest wait for a rate limit to end; a longer one is the caller's.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// The wait where a rate limit names none.
+const USUAL_WAIT: Duration = Duration::from_secs(1);
+
+/// Conversations of a channel that are read at most. Discord lets a bot that is in more guilds connect in parts alone.
+const MAXIMUM_CONVERSATIONS: usize = 2_500;
+
+/// The longest title, in characters; the contract's.
+const MAXIMUM_TITLE_LENGTH: usize = 500;
+
+/// The pool whose bots' conversations are listed.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SyncSessions)]
+pub struct Request {
+    #[schema(value_type = openapi::Id)]
+    pool_id: PoolId,
+}
+
+/// Number of sessions that were made or renewed.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = SyncedSessions)]
+pub struct Response {
+    synced: usize,
+}
+
+/// A connected channel with the credential that its bot speaks with.
+struct Connection {
+    bot: BotId,
+    /// The bot's name in the pool's configuration.
+    agent: String,
+    channel: ChannelId,
+    app: PlatformId,
+    revision: u64,
+    credential: SecretString,
+}
+
+/// A conversation as the platform names it.
+struct Conversation {
+    id: String,
+    name: Option<String>,
+}
+
+/// Conversations of a channel, read page by page.
+#[derive(Default)]
+struct Listing {
+    conversations: Vec<Conversation>,
+    page: Option<String>,
+}
+
+impl Listing {
+    /// Takes a page and the token of the next one. Returns whether to read on.
+    fn take(&mut self, mut found: Vec<Conversation>, next: Option<String>) -> bool {
+        self.conversations.append(&mut found);
+        self.conversations.truncate(MAXIMUM_CONVERSATIONS);
+        // A page that leads to itself would never end.
+        let reads_on = next.is_some() && next != self.page && self.conversations.len() < MAXIMUM_CONVERSATIONS;
+        self.page = next;
+        reads_on
+    }
+}
+
+impl App {
+    /// The pool's connected channels of a platform.
+    async fn connections(
+        &self,
+        caller: &Runtime,
+        pool: &PoolId,
+        platform: ChatPlatform,
+    ) -> Result<Vec<Connection>, ApiError> {
+        let read = self.read_fresh_pool(pool, caller.reach(pool)?).await?;
+        let mut connections = Vec::new();
+        for records in self.store.pool_records(&read.pool).await? {
+            let agent = records.bot.id.agent_id(&read.pool.bots);
+            let of_platform = records.channels.into_iter().filter(|records| records.channel.platform == platform);
+            connections.extend(of_platform.filter_map(|ChannelRecords { channel, credentials }| {
+                let token = credentials.into_iter().find(|(kind, _)| *kind == CredentialKind::BotToken);
+                let (_, token) = token?;
+                Some(Connection {
+                    bot: records.bot.id.clone(),
+                    agent: agent.clone(),
+                    channel: channel.id,
+                    app: channel.app_id,
+                    revision: token.revision,
+                    credential: token.value,
+                })
+            }));
+        }
+        Ok(connections)
+    }
+
+    /// Makes or renews a session for each conversation that was listed. Every channel is tried; one whose credential the
+    /// platform does not accept any more is marked as broken.
+    ///
+    /// # Errors
+    /// 502 with the message `silent` where the platform did not answer for a channel. Sessions of other channels are kept.
+    async fn keep_listed<Listed>(
+        &self,
+        caller: &Runtime,
+        platform: ChatPlatform,
+        connections: &[Connection],
+        listings: Vec<Listed>,
+        silent: &'static str,
+    ) -> Result<Response, ApiError>
+    where
+        Listed: Future<Output = Result<Vec<Conversation>, ChatApiError>> + Send,
+    {
+        let until = Budget::of(LIST_BUDGET).end();
+        let listings: Vec<_> = listings.into_iter().map(|listing| timeout_at(until, listing)).collect();
+        let listed: Vec<_> = stream::iter(listings).buffered(AT_ONCE).collect().await;
+        let (mut sessions, mut is_silent) = (Vec::new(), false);
+        for (connection, listed) in connections.iter().zip(listed) {
+            match listed.unwrap_or(Err(ChatApiError::Unanswered("not_listed_in_time"))) {
+                Ok(conversations) => {
+                    sessions.extend(conversations.into_iter().map(|found| session(connection, platform, found)));
+                }
+                Err(ChatApiError::Unauthorized) => {
+                    self.invalidate(&connection.channel, connection.revision).await?;
+                }
+                Err(error) => {
+                    tracing::warn!(channel = %connection.channel, %platform, %error, "conversations were not listed");
+                    is_silent |= !matches!(error, ChatApiError::Refused(_));
+                }
+            }
+        }
+        let writes: Vec<_> = sessions.iter().map(|session| self.store.put_session(caller.bots(), session)).collect();
+        let written: Vec<_> = stream::iter(writes).buffer_unordered(AT_ONCE).collect().await;
+        for outcome in written {
+            outcome.map_err(Runtime::refuse_bot)?;
+        }
+        if is_silent {
+            return Err(ApiError::bad_gateway(silent, "a channel's conversations were not listed"));
+        }
+        Ok(Response { synced: sessions.len() })
+    }
+}
+
+/// Makes a call that changes nothing, and makes it once more after a short rate limit.
+async fn unlimited<T, Call: Future<Output = Result<T, ChatApiError>>>(
+    call: impl Fn() -> Call,
+) -> Result<T, ChatApiError> {
+    match call().await {
+        Err(ChatApiError::RateLimited(wait)) if wait.unwrap_or(USUAL_WAIT) <= LONGEST_WAIT => {
+            pause(wait.unwrap_or(USUAL_WAIT)).await;
+            call().await
+        }
+        outcome => outcome,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the platform is left alone for as long as it asks")]
+async fn pause(wait: Duration) {
+    tokio::time::sleep(wait).await;
+}
+
+fn session(connection: &Connection, platform: ChatPlatform, conversation: Conversation) -> NewSession {
+    let kind = match platform {
+        ChatPlatform::Feishu => "group",
+        ChatPlatform::Slack | ChatPlatform::Discord => "channel",
+    };
+    let id = conversation.id;
+    let name = conversation.name.map(|name| name.chars().filter(|character| !character.is_control()).collect());
+    let name = name.filter(|name: &String| !name.trim().is_empty());
+    let title = name.unwrap_or_else(|| format!("{} {id}", platform.title()));
+    NewSession {
+        bot: connection.bot.clone(),
+        session_key: format!("agent:{}:{platform}:{kind}:{id}", connection.agent).to_lowercase(),
+        channel_type: Some(platform.to_string()),
+        channel_id: Some(id),
+        change: SessionChange {
+            title: Some(title.chars().take(MAXIMUM_TITLE_LENGTH).collect()),
+            ..SessionChange::default()
+        },
+    }
+}

@@ -1,0 +1,78 @@
+//! `POST` and `DELETE /api/internal/pools/{poolId}/skill-tokens`: tokens for a pool's skills.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::extract::State;
+use http::StatusCode;
+use portcullis_auth::{SkillGrant, SkillName, SkillSet};
+use portcullis_runtime::{ApiError, json::Json, openapi, tier::Runtime};
+use serde::Deserialize;
+
+use super::{Issued, Revoked, ttl::Ttl};
+use crate::{
+    app::{App, to_api_error},
+    pool_path::PoolPath,
+};
+
+/// The longest that a skill token counts: 30 days, in seconds.
+const MAXIMUM_TTL: u64 = 2_592_000;
+
+/// What is asked for.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SkillTokenRequest)]
+pub struct Request {
+    #[schema(value_type = Option<Vec<openapi::SkillName>>)]
+    skills: Option<BTreeSet<SkillName>>,
+    #[schema(value_type = u64, minimum = 60, maximum = 2_592_000)]
+    ttl_seconds: Ttl<MAXIMUM_TTL>,
+}
+
+#[utoipa::path(
+    post,
+    path = "/api/internal/pools/{poolId}/skill-tokens",
+    tag = "runtime",
+    summary = "Issues a token for skills of the pool",
+    params(("poolId" = openapi::Id, Path)),
+    request_body = Request,
+    responses((status = 201, description = "done", body = Issued), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn issue(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    PoolPath(pool): PoolPath,
+    Json(request): Json<Request>,
+) -> Result<(StatusCode, axum::Json<Issued>), ApiError> {
+    let skills = match request.skills {
+        None => SkillSet::All,
+        Some(names) => SkillSet::only(names).map_err(|error| ApiError::invalid_field("skills", error.to_string()))?,
+    };
+    let reach = caller.reach(&pool)?;
+    let generations = app.store.generations(&pool, reach).await.map_err(|error| to_api_error(error, &pool))?;
+    let expires_at = request.ttl_seconds.ends(app.now());
+    // Who holds a token of an hour must not make one of a month of it.
+    let expires_at = caller.ends_at().map_or(expires_at, |end| expires_at.min(end));
+    let token =
+        SkillGrant { pool, skills, generation: generations.skill, expires_at }.issue(&app.skill_token_keys.get());
+    Ok((StatusCode::CREATED, axum::Json(Issued::new(token, expires_at))))
+}
+
+#[utoipa::path(
+    delete,
+    path = "/api/internal/pools/{poolId}/skill-tokens",
+    tag = "runtime",
+    summary = "Revokes all of the pool's skill tokens",
+    params(("poolId" = openapi::Id, Path)),
+    responses((status = 200, description = "done", body = Revoked), openapi::Refusals),
+    security(("internalToken" = [])),
+)]
+pub async fn revoke(
+    State(app): State<Arc<App>>,
+    caller: Runtime,
+    PoolPath(pool): PoolPath,
+) -> Result<axum::Json<Revoked>, ApiError> {
+    let reach = caller.reach(&pool)?;
+    app.store.raise_skill_generation(&pool, reach).await.map_err(|error| to_api_error(error, &pool))?;
+    Ok(axum::Json(Revoked { ok: true }))
+}

@@ -1,0 +1,32 @@
+//! State that all endpoints share.
+
+use crate::toolkit_versions::ToolkitVersions;
+use portcullis_auth::{BotId, Clock};
+use portcullis_crypto::Randomness;
+use portcullis_runtime::{ApiError, origins::Origins, rotating::Rotating, secrets::ComposioAccess, tier::Skill};
+use portcullis_store::{SealedSecrets, Store};
+use portcullis_upstream::Composio;
+use std::{sync::Arc, time::Duration};
+
+/// How long an answer may take: longer than the store's own time-outs and retries take, and than an action of a third party,
+/// shorter than API Gateway's 30 s.
+pub const DEADLINE: Duration = Duration::from_secs(28);
+
+/// Dependencies of the handlers.
+pub struct App {
+    pub store: Store,
+    pub sealed_secrets: SealedSecrets,
+    pub composio: Composio,
+    pub composio_access: Rotating<ComposioAccess>,
+    pub versions: ToolkitVersions,
+    pub origins: Arc<Origins>,
+    pub clock: Arc<dyn Clock>,
+    pub randomness: Arc<dyn Randomness>,
+}
+
+impl App {
+    /// A refusal, unless the caller is to be told first that the bot is none of its own.
+    pub async fn unless_bot_is_refused(&self, caller: &Skill, bot: &BotId, refusal: ApiError) -> ApiError {
+        self.store.check_bot(caller.bots(), bot).await.map_or_else(Skill::refuse_bot, |()| refusal)
+    }
+}

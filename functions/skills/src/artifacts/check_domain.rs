@@ -1,0 +1,87 @@
+//! `POST /api/internal/artifacts/check-domain`: whether a session could have a URL for a preview.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use portcullis_auth::BotId;
+use portcullis_runtime::{
+    ApiError,
+    fields::{Label, SessionKey, optional},
+    json::Json,
+    openapi,
+    tier::Skill,
+};
+use portcullis_store::PreviewUrl;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::{session::SessionSelector, to_api_error};
+use crate::app::App;
+
+/// Which URL, and for which session.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DomainQuestion)]
+pub struct Request {
+    #[schema(value_type = openapi::Id)]
+    bot_id: BotId,
+    #[serde(deserialize_with = "preview_url")]
+    #[schema(value_type = openapi::WebUrl)]
+    preview_url: PreviewUrl,
+    #[serde(default, deserialize_with = "optional")]
+    session_key: Option<SessionKey>,
+    #[serde(default, deserialize_with = "optional")]
+    chat_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
+    thread_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
+    channel_type: Option<Label>,
+}
+
+fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PreviewUrl, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+/// The URL is to be had; the last two only where it is the session's own already.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DomainAnswer)]
+pub struct Response {
+    available: bool,
+    session_key: Option<String>,
+    existing_artifact_id: Option<String>,
+    existing_session_key: Option<String>,
+}
+
+#[utoipa::path(
+    post,
+    path = "/api/internal/artifacts/check-domain",
+    tag = "skill",
+    summary = "Whether a preview's URL is free",
+    request_body = Request,
+    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    security(("skillToken" = [])),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Skill,
+    Json(request): Json<Request>,
+) -> Result<axum::Json<Response>, ApiError> {
+    let Request { bot_id: bot, preview_url: url, channel_type, .. } = request;
+    let selector =
+        SessionSelector { session_key: request.session_key, chat_id: request.chat_id, thread_id: request.thread_id };
+    let session = match selector.required(&bot) {
+        Ok(session) => session,
+        Err(refusal) => return Err(app.unless_bot_is_refused(&caller, &bot, refusal).await),
+    };
+    let channel_type = channel_type.as_ref().map(|label| label.0.as_str());
+    let check = app.store.check_preview(caller.bots(), &bot, Some(&session), channel_type, &url);
+    let check = check.await.map_err(to_api_error)?;
+    let (existing_artifact_id, existing_session_key) =
+        check.existing.map(|owner| (owner.artifact, owner.session_key)).unzip();
+    Ok(axum::Json(Response {
+        available: true,
+        session_key: check.session_key,
+        existing_artifact_id,
+        existing_session_key: existing_session_key.flatten(),
+    }))
+}

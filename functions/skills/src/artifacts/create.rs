@@ -1,0 +1,110 @@
+//! `POST /api/internal/artifacts`: a skill tells of what its agent made.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::StatusCode;
+use portcullis_auth::BotId;
+use portcullis_runtime::{
+    ApiError,
+    fields::{Count, Label, Metadata, SessionKey, Title, artifact::preview_url, optional},
+    json::Json,
+    openapi,
+    resources::Artifact,
+    tier::Skill,
+};
+use portcullis_store::{ArtifactChange, ArtifactSource, ArtifactStatus, ArtifactType, NewArtifact, PreviewUrl};
+use serde::Deserialize;
+
+use super::{session::SessionSelector, to_api_error};
+use crate::app::App;
+
+/// What a skill tells.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NewArtifact)]
+pub struct Request {
+    #[schema(value_type = openapi::Id)]
+    bot_id: BotId,
+    title: Title,
+    #[serde(default, deserialize_with = "optional")]
+    session_key: Option<SessionKey>,
+    #[serde(default, deserialize_with = "optional")]
+    chat_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
+    thread_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
+    channel_type: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
+    channel_id: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::ArtifactType>)]
+    artifact_type: Option<ArtifactType>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::ArtifactSource>)]
+    source: Option<ArtifactSource>,
+    #[serde(default, deserialize_with = "optional")]
+    content_type: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<openapi::ArtifactStatus>)]
+    status: Option<ArtifactStatus>,
+    #[serde(default, deserialize_with = "preview_url")]
+    #[schema(value_type = Option<openapi::WebUrl>)]
+    preview_url: Option<PreviewUrl>,
+    #[serde(default, deserialize_with = "optional")]
+    deploy_target: Option<Label>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    lines_of_code: Option<Count>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    file_count: Option<Count>,
+    #[serde(default, deserialize_with = "optional")]
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    duration_ms: Option<Count>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    metadata: Option<Metadata>,
+}
+
+#[utoipa::path(
+    post,
+    path = "/api/internal/artifacts",
+    tag = "skill",
+    summary = "Keeps what was made in a conversation",
+    request_body = Request,
+    responses((status = 201, description = "done", body = Artifact), openapi::Refusals),
+    security(("skillToken" = [])),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Skill,
+    Json(request): Json<Request>,
+) -> Result<(StatusCode, axum::Json<Artifact>), ApiError> {
+    let selector =
+        SessionSelector { session_key: request.session_key, chat_id: request.chat_id, thread_id: request.thread_id };
+    let session = match selector.required(&request.bot_id) {
+        Ok(session) => session,
+        Err(refusal) => return Err(app.unless_bot_is_refused(&caller, &request.bot_id, refusal).await),
+    };
+    let new = NewArtifact {
+        bot: request.bot_id,
+        session,
+        channel_type: request.channel_type.map(|label| label.0),
+        channel_id: request.channel_id.map(|label| label.0),
+        artifact_type: request.artifact_type,
+        source: request.source,
+        content_type: request.content_type.map(|label| label.0),
+        change: ArtifactChange {
+            title: Some(request.title.0),
+            status: request.status,
+            preview_url: request.preview_url,
+            deploy_target: request.deploy_target.map(|label| label.0),
+            lines_of_code: request.lines_of_code.map(|count| count.0),
+            file_count: request.file_count.map(|count| count.0),
+            duration_ms: request.duration_ms.map(|count| count.0),
+            metadata: request.metadata.map(|metadata| metadata.0),
+        },
+    };
+    let artifact = app.store.put_artifact(caller.bots(), &new).await.map_err(to_api_error)?;
+    Ok((StatusCode::CREATED, axum::Json(artifact.into())))
+}

@@ -1,0 +1,56 @@
+//! The session of an artifact, as a skill selects it.
+
+use portcullis_auth::BotId;
+use portcullis_runtime::{
+    ApiError, ErrorCode,
+    fields::{Label, SessionKey},
+};
+use portcullis_store::SessionRef;
+
+/// Fields of a request that select a session.
+pub struct SessionSelector {
+    pub session_key: Option<SessionKey>,
+    pub chat_id: Option<Label>,
+    pub thread_id: Option<Label>,
+}
+
+impl SessionSelector {
+    /// Returns the selected session; `None` where no field selects one.
+    ///
+    /// # Errors
+    /// 400, in the contract's order.
+    pub fn session(self, bot: &BotId) -> Result<Option<SessionRef>, ApiError> {
+        if let Some(key) = &self.session_key {
+            if !key.0.starts_with("agent:") {
+                return Err(invalid("sessionKey must start with agent:"));
+            }
+            if !key.is_of(bot) {
+                return Err(invalid("sessionKey belongs to another bot"));
+            }
+        }
+        if self.thread_id.is_some() && self.chat_id.is_none() {
+            return Err(invalid("threadId requires chatId"));
+        }
+        match (self.session_key, self.chat_id) {
+            (Some(key), _) => Ok(Some(SessionRef::Key(key.0))),
+            (None, Some(chat)) => {
+                let chat = chat.0.parse().map_err(|_| invalid("chatId must start with user: or channel:"))?;
+                Ok(Some(SessionRef::Chat { chat, thread: self.thread_id.map(|thread| thread.0) }))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Returns the selected session.
+    ///
+    /// # Errors
+    /// As [`SessionSelector::session`], and where no field selects one.
+    pub fn required(self, bot: &BotId) -> Result<SessionRef, ApiError> {
+        self.session(bot)?.ok_or_else(|| invalid("sessionKey or chatId is required"))
+    }
+}
+
+/// 400 about the session.
+pub fn invalid(message: &'static str) -> ApiError {
+    ApiError::bad_request(ErrorCode::InvalidSession, message)
+}

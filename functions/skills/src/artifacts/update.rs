@@ -1,0 +1,39 @@
+//! `PATCH /api/internal/artifacts/{id}`: a skill tells what has changed of what its agent made.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::request::Parts;
+use portcullis_runtime::{
+    ApiError, fields::artifact::ArtifactPatch, json::Json, openapi, params, resources::Artifact, tier::Skill,
+};
+use portcullis_store::ArtifactError;
+
+use super::preview_taken;
+use crate::app::App;
+
+#[utoipa::path(
+    patch,
+    path = "/api/internal/artifacts/{id}",
+    tag = "skill",
+    summary = "Tells what has changed of an artifact",
+    params(("id" = String, Path)),
+    request_body = ArtifactPatch,
+    responses((status = 200, description = "done", body = Artifact), openapi::Refusals),
+    security(("skillToken" = [])),
+)]
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: Skill,
+    mut parts: Parts,
+    Json(request): Json<ArtifactPatch>,
+) -> Result<axum::Json<Artifact>, ApiError> {
+    let id: String = params::path(&mut parts, "id").await?;
+    match app.store.change_artifact(caller.bots(), &id, &request.into()).await {
+        Ok(artifact) => Ok(axum::Json(artifact.into())),
+        Err(ArtifactError::NotFound) => Err(ApiError::not_found("Artifact not found")),
+        Err(ArtifactError::PreviewTaken) => Err(preview_taken()),
+        Err(ArtifactError::Revoked) => Err(Skill::revoked()),
+        Err(ArtifactError::Store(error)) => Err(error.into()),
+    }
+}

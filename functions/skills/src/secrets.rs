@@ -1,0 +1,3 @@
+//! Secrets that a skill reads.
+
+pub mod get;
