@@ -9,8 +9,8 @@ use crate::{end, own_program, prepare, run};
 /// Syncs a pool and supervises its OpenClaw
 ///
 /// Registers the pool, sends heartbeats, syncs configuration, skills and
-/// templates from the control plane, and starts OpenClaw in an environment without
-/// secrets of the control plane.
+/// templates from the control plane, and starts OpenClaw in an environment
+/// without secrets of the control plane.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis-sidecar", version, verbatim_doc_comment, next_line_help = true)]
 #[command(after_long_help = SETTINGS)]
