@@ -1,10 +1,10 @@
-//! The names that credentials are about. Each is checked once, at the edge; inside, an invalid one cannot exist.
+//! Validated names and ids. Each is parsed once, at the edge, so that no invalid one exists inside.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is not the name that it should be. It holds nothing of the text.
+/// Error of parsing a name. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be {rule}")]
 pub struct InvalidName {
@@ -12,7 +12,7 @@ pub struct InvalidName {
     rule: &'static str,
 }
 
-/// Defines a name: a string that is valid wherever it exists.
+/// Defines a name: a string newtype that only holds valid text.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*

@@ -37,7 +37,7 @@ impl Dialect {
         }
     }
 
-    /// Returns the newest dialect that a pool's `OpenClaw` reads; the oldest one where no version is known.
+    /// Returns the newest dialect that a pool's `OpenClaw` reads; the oldest one if the version is unknown.
     #[must_use]
     pub fn of(version: Option<&OpenClawVersion>) -> Self {
         match version {
