@@ -127,7 +127,7 @@ impl Slack {
     /// can be used once; after a lost answer, Slack returns the same one again for some time.
     ///
     /// # Errors
-    /// [`SlackError`]; `invalid_refresh_token` if the refresh token is no longer valid.
+    /// [`SlackError`]; `invalid_refresh_token` if the refresh token has become invalid.
     ///
     /// Source: Slack, "Using token rotation".
     pub async fn refresh_token(
