@@ -1,10 +1,10 @@
 //! A managed block in a text file that an agent writes: only the text between two marker lines is replaced.
 
-/// The line before the block.
+/// Marker line before the block.
 pub const BEGIN: &str =
     "<!-- portcullis:begin - kept by the control plane, changes up to the end line are overwritten -->";
 
-/// The line after the block.
+/// Marker line after the block.
 pub const END: &str = "<!-- portcullis:end -->";
 
 /// Splits a text into lines that keep their breaks.

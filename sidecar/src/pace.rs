@@ -15,8 +15,8 @@ pub struct Pace {
     pub probe: Duration,
     /// Time-out of a probe.
     pub probe_timeout: Duration,
-    /// How long a child's port may refuse or hang before the child is ended. OpenClaw takes up to 77 s to start and 50 s to
-    /// restart within its process.
+    /// How long a child's port may refuse or hang before the child is ended. `OpenClaw` takes up to 77 s to start and
+    /// 50 s to restart within its process.
     pub silence: Duration,
     /// Interval of checks for a missing plugin.
     pub plugins: Duration,

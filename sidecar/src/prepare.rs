@@ -1,5 +1,5 @@
-//! `portcullis-sidecar prepare`: installs the plugins of the platforms that the pool's configuration enables, so that the
-//! child starts with them.
+//! `portcullis-sidecar prepare`: installs the plugins of the platforms that the pool's configuration enables, so that
+//! the child starts with them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -11,8 +11,8 @@ use crate::{
 
 /// Outcome of probing a gateway.
 ///
-/// Source: OpenClaw 2026.9.6, docs/gateway/health.md, "HTTP probes": `/health` is liveness, `/startupz` says whether startup
-/// is complete, `/readyz` says whether agents and channels work as well.
+/// Source: OpenClaw 2026.9.6, docs/gateway/health.md, "HTTP probes": `/health` is liveness, `/startupz` says whether
+/// startup is complete, `/readyz` says whether agents and channels work as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// `/health` succeeds, and `/readyz` does too or does not exist in this version.

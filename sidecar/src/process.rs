@@ -57,7 +57,7 @@ pub struct Launch<'a> {
     pub token_generation: Option<u64>,
 }
 
-/// A child.
+/// A child with its process tree and the drain of its output.
 #[derive(Debug)]
 pub struct Process {
     started: Started,

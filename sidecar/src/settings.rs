@@ -33,9 +33,9 @@ const MAXIMUM_STOP_SECONDS: u64 = 300;
 /// there.
 #[derive(Debug)]
 pub struct Settings {
-    /// `PORTCULLIS_API_URL`.
+    /// `PORTCULLIS_API_URL`: base URL of the control plane.
     pub api: BaseUrl,
-    /// `PORTCULLIS_POOL_ID`.
+    /// `PORTCULLIS_POOL_ID`: id of the pool.
     pub pool: String,
     /// `PORTCULLIS_POD_IP`: address that the control plane's deliveries reach this pool at.
     pub address: Option<String>,
@@ -53,7 +53,7 @@ pub struct Settings {
 /// The settings of the child, which are enough to run `OpenClaw`'s other commands.
 #[derive(Debug)]
 pub struct ChildSettings {
-    /// `PORTCULLIS_CHILD_USER`.
+    /// `PORTCULLIS_CHILD_USER`: user that the child runs as.
     pub user: User,
     /// `OPENCLAW_STATE_DIR`, else `.openclaw` in the child's home.
     pub state: PathBuf,

@@ -83,7 +83,7 @@ async fn whatever_a_child_has_started_ends_with_it_however_it_ends() {
         let first = machine.wait_for_child().await;
         let is_in_cgroup = machine.record().unwrap()["cgroup"].is_string();
         assert!(wrapper.is_empty() || !is_in_cgroup, "this one is to be without");
-        // By SIGTERM.
+        // By a regular exit of the child.
         let left = numbers(&machine.text("left").unwrap());
         assert_eq!(left.len(), 3);
         fs::write(machine.state().join("may-end"), "").unwrap();

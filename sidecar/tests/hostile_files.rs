@@ -259,7 +259,7 @@ async fn a_child_that_stops_the_processes_which_handle_its_files_stops_nothing_e
     if !is_root() {
         return;
     }
-    // After its start: kills all of its user's processes that the sidecar has started, the drain among them.
+    // After its start: sends SIGSTOP to all of its user's processes that the sidecar has started, the drain among them.
     let script = r#"echo $$ > "$OPENCLAW_STATE_DIR/pid"; sidecar=$PPID
         while :; do for pid in $(cat /proc/$sidecar/task/$sidecar/children); do
             test $pid = $$ || kill -STOP $pid 2> /dev/null

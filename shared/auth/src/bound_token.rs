@@ -26,7 +26,7 @@ pub const MAXIMUM_SKILLS: usize = 64;
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
-/// Why a bound token is rejected. It is logged, never sent to the caller.
+/// Why a bound token is rejected. The reason is never sent to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoundTokenError {
     /// The text is not a token of this kind.

@@ -4,8 +4,8 @@
 //! unencrypted and unsigned, and only the verification token inside the body distinguishes them from forgeries. Card
 //! callbacks of the older kind are signed with the verification token.
 //!
-//! Source: Feishu Open Platform, "Event subscription", "Encryption and verification"; `EventDispatcher` and `CardActionHandler`
-//! of the npm package `@larksuiteoapi/node-sdk`.
+//! Source: Feishu Open Platform, "Event subscription", "Encryption and verification"; `EventDispatcher` and
+//! `CardActionHandler` of the npm package `@larksuiteoapi/node-sdk`.
 
 use aes::Aes256;
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -1,4 +1,5 @@
-//! Authentication of callers: Slack's and Feishu's signatures, static tokens, tokens bound to a pool, passwords and session cookies.
+//! Authentication of callers: signatures of Slack and Feishu, static tokens, tokens bound to a pool, passwords, session
+//! cookies.
 //!
 //! Everything here is a pure function of its arguments: the clock is passed in, nothing is read and nothing is stored.
 //! This crate decides whether a credential is genuine and what it is for; it never decides what a route requires, and

@@ -14,20 +14,21 @@ use portcullis_crypto::{Randomness, constant_time_eq};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use unicode_normalization::UnicodeNormalization;
 
-/// Fewest characters of a new password. Source: better-auth's `minPasswordLength`, NIST SP 800-63B §5.1.1.2.
+/// Minimum length of a new password in characters. Source: better-auth's `minPasswordLength`, NIST SP 800-63B §5.1.1.2.
 pub const MINIMUM_LENGTH: usize = 8;
-/// Most characters of a password. Source: better-auth's `maxPasswordLength`.
+/// Maximum length of a password in characters. Source: better-auth's `maxPasswordLength`.
 pub const MAXIMUM_LENGTH: usize = 128;
 
-/// Memory of one Argon2id computation in KiB. Source: OWASP, "Password Storage Cheat Sheet", Argon2id m=19456, t=2, p=1.
+/// Memory of one Argon2id computation in KiB. Source: OWASP, "Password Storage Cheat Sheet", Argon2id m=19456, t=2,
+/// p=1.
 pub const ARGON2_MEMORY_KIB: u32 = 19_456;
 /// Passes of one Argon2id computation over its memory. Source: OWASP, see [`ARGON2_MEMORY_KIB`].
 pub const ARGON2_PASSES: u32 = 2;
 /// Lanes of one Argon2id computation. Source: OWASP, see [`ARGON2_MEMORY_KIB`].
 pub const ARGON2_LANES: u32 = 1;
-/// Bytes of a hash. Source: RFC 9106 §3.1.
+/// Length of a hash in bytes. Source: RFC 9106 §3.1.
 const HASH_LENGTH: usize = 32;
-/// Random bytes of a salt. Source: RFC 9106 §3.1.
+/// Length of a random salt in bytes. Source: RFC 9106 §3.1.
 const SALT_LENGTH: usize = 16;
 
 /// The most common passwords of at least [`MINIMUM_LENGTH`] characters, in lower case, sorted by bytes.
@@ -39,10 +40,10 @@ const COMMON_PASSWORDS: &str = include_str!("common_passwords.txt");
 /// Why a text is rejected as a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// Fewer than [`MINIMUM_LENGTH`] characters.
+    /// The password has fewer than [`MINIMUM_LENGTH`] characters.
     #[error("the password has fewer than {MINIMUM_LENGTH} characters")]
     TooShort,
-    /// More than [`MAXIMUM_LENGTH`] characters.
+    /// The password has more than [`MAXIMUM_LENGTH`] characters.
     #[error("the password has more than {MAXIMUM_LENGTH} characters")]
     TooLong,
     /// The password is in the list of the most common ones, which attackers try first.
@@ -183,7 +184,7 @@ impl PasswordHash {
         if is_hash { Ok(Self(text.into())) } else { Err(InvalidPasswordHash) }
     }
 
-    /// Compares a password with the hash, in constant time.
+    /// Compares a password with the hash.
     ///
     /// # Errors
     /// [`HashFailed`].

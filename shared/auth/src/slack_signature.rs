@@ -17,7 +17,7 @@ pub const TIMESTAMP_HEADER: &str = "x-slack-request-timestamp";
 /// Maximum digits of a timestamp; more are past the year 9999.
 const MAXIMUM_TIMESTAMP_DIGITS: usize = 12;
 
-/// Why a signature is rejected. It is logged, never sent to the caller.
+/// Why a signature is rejected. The reason is never sent to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// A signature header is missing.

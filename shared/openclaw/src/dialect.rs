@@ -16,8 +16,8 @@ const FIRST_WITH_ENTRIES: (u32, u32) = (2026, 9);
 /// Shape of a configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dialect {
-    /// Read by `OpenClaw` 2026.3: `agents.list`, absolute workspaces, and none of the keys that came later. Also for a pool
-    /// that names no version.
+    /// Read by `OpenClaw` 2026.3: `agents.list`, absolute workspaces, and none of the later keys. Also for a pool that
+    /// names no version.
     #[default]
     List,
     /// Read by `OpenClaw` 2026.9 and later: `agents.entries`.

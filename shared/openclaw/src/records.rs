@@ -55,7 +55,7 @@ pub enum Platform {
         /// Id of the application.
         application_id: String,
     },
-    /// Feishu.
+    /// Feishu. Its events reach the pool by webhook, or over a connection that the pool opens.
     Feishu {
         /// Id of the app.
         app_id: String,

@@ -1,7 +1,7 @@
 //! Composio: connects people's accounts, and executes actions with them.
 //!
-//! Source: Composio, API reference v3.1 ("Tool Router", "Connected accounts", "Tools", "Errors", "Rate limits"), and its
-//! `OpenAPI` document, which names the statuses of each call.
+//! Source: Composio, API reference v3.1 ("Tool Router", "Connected accounts", "Tools", "Errors", "Rate limits"), and
+//! its `OpenAPI` document, which names the statuses of each call.
 
 mod accounts;
 mod tools;
@@ -38,7 +38,8 @@ pub struct Composio {
     client: OnceLock<Client>,
 }
 
-/// User id of a person at Composio. Source: the existing clients of such a control plane, which have connected accounts
+/// User id of a person at Composio. Source: existing clients of such a control plane, which connected accounts under
+/// these ids.
 /// so.
 #[must_use]
 pub fn composio_user(user: &str) -> String {

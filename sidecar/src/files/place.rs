@@ -112,8 +112,7 @@ impl Folder {
         if error.kind() != io::ErrorKind::PermissionDenied {
             return Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
         }
-        // Links are not followed where the kernel can avoid it; otherwise the target is the child's own, or chmod
-        // fails.
+        // A link that is followed does no harm: its target is the child's own as well, or chmod fails.
         Ok(fchmodat(&self.0, name, mode, FchmodatFlags::NoFollowSymlink)?)
     }
 

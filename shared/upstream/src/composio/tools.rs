@@ -45,7 +45,7 @@ fn exposed<S: Serializer>(keys: &BTreeMap<String, SecretString>, serializer: S) 
 /// Outcome of an action.
 #[derive(Debug, Deserialize)]
 pub struct Outcome {
-    /// Answer of the toolkit.
+    /// Answer of the toolkit, as JSON.
     #[serde(default)]
     pub data: Option<Box<RawValue>>,
     /// Error text of the toolkit.
