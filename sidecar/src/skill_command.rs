@@ -181,7 +181,7 @@ enum Composio {
     Execute {
         /// The action.
         action: String,
-        /// Its parameters as JSON; - reads them from standard input
+        /// Parameters as JSON; - reads them from standard input
         #[arg(default_value = "{}")]
         params: String,
     },

@@ -147,7 +147,7 @@ open("starts", "a").write("x\n")
 async fn a_child_that_will_not_end_is_killed_wherever_it_hides() {
     for wrapper in wrappers() {
         let (_system, _gateway, mut machine) = prepared().await;
-        // It ignores every signal that can be ignored, tries to enter the sidecar's process group itself and through a
+        // The child ignores every signal that can be ignored, tries to enter the sidecar's process group itself and through a
         // child, stops its child, and ends its own first thread, which makes it look like a zombie.
         let script = r#"
 import ctypes, os, platform, signal, threading, time

@@ -165,7 +165,7 @@ async fn a_child_is_written_down_before_its_stage_has_any_orders() {
     let folder = tempfile::tempdir().unwrap();
     let record = Record::in_folder(folder.path(), "pool-1");
     let user = User::own();
-    // It reads the record at the first byte of the orders, and then becomes the stage.
+    // The launcher reads the record at the first byte of the orders, and then becomes the stage.
     let script = format!(
         r#"#!/usr/bin/env python3
 import json, os, socket

@@ -316,7 +316,7 @@ async fn one_that_refuses_its_configuration_waits_for_another() {
 #[tokio::test]
 async fn a_configuration_that_the_child_damages_is_restored_and_does_not_count_as_refused() {
     let test = async {
-        // Its first start truncates the file; each start refuses a file that is not the control plane's.
+        // The first start truncates the file; each start refuses a file that is not the control plane's.
         let script = r"test -e was-here || { touch was-here; echo '{' > openclaw.json; }
             grep -q right openclaw.json || exit 78; exec sleep 600";
         let world = World::start(script, Mood::Ready, pace()).await;

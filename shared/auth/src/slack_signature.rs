@@ -1,6 +1,7 @@
 //! Slack's request signatures, scheme `v0`.
 //!
-//! Source: Slack, "Verifying requests from Slack", <https://docs.slack.dev/authentication/verifying-requests-from-slack>.
+//! Source: Slack, "Verifying requests from Slack",
+//! <https://docs.slack.dev/authentication/verifying-requests-from-slack>.
 
 use jiff::Timestamp;
 use portcullis_crypto::{constant_time_eq, hmac_sha256};

@@ -119,7 +119,7 @@ pub struct Toolkit {
     pub auth_fields: Vec<AuthField>,
     /// Prefixes of its actions' names besides its slug in upper case, such as `GOOGLE_CALENDAR`.
     pub action_prefixes: Vec<String>,
-    /// Whether it can be used.
+    /// Whether the toolkit can be used.
     pub enabled: bool,
     /// Position in a list, ascending; equal ones are sorted by slug.
     pub order: u16,
