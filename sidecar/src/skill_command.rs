@@ -170,7 +170,7 @@ struct Feedback {
     /// Author of the feedback.
     #[arg(long, allow_hyphen_values = true)]
     sender: Option<String>,
-    /// Topic of the talk.
+    /// Context of the chat.
     #[arg(long, allow_hyphen_values = true)]
     conversation_context: Option<String>,
 }
@@ -516,7 +516,7 @@ fn secrets_output(secrets: &Map<String, Value>, name: Option<&str>, form: Form) 
     value.as_str().map(str::to_owned).ok_or_else(|| ApiError::NotUnderstood.into())
 }
 
-/// Quotes a text for a shell.
+/// Puts a text in single quotes, in which a shell reads every character literally.
 ///
 /// Source: POSIX.1-2024, Shell Command Language, §2.2.2.
 fn shell_quoted(text: &str) -> String {
