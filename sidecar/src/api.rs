@@ -1,4 +1,4 @@
-//! The control plane, as the sidecar calls it.
+//! The sidecar's client of the control plane.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,16 +20,16 @@ use crate::{
     token::{Token, TokenError},
 };
 
-/// How long a call may take: the control plane's own deadline is 15 s.
+/// Time-out of a call: the control plane's own deadline is 15 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a connection may take to open.
+/// Time-out of opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest answer that is read, in bytes: Lambda's own limit, and some more.
+/// Largest answer that is read, in bytes: more than Lambda's own limit.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 
-/// The control plane, for one pool.
+/// Client of the control plane for one pool.
 #[derive(Debug)]
 pub struct Api {
     client: Client,
@@ -38,25 +38,25 @@ pub struct Api {
     token: Token,
 }
 
-/// Why a call came to nothing. It holds nothing of a token.
+/// Why a call failed. The error holds nothing of a token.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The control plane could not be reached, or did not answer in time.
     #[error("the control plane {0}")]
     Unreached(&'static str),
-    /// It answered something else than success.
+    /// The control plane answered with an error status.
     #[error("{0}")]
     Refused(Box<Refusal>),
-    /// It answered what is not understood.
+    /// The answer could not be parsed, or is too large.
     #[error("the control plane's answer is not understood")]
     NotUnderstood,
-    /// The sidecar has no token.
+    /// The pool's token could not be read.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
 
 impl ApiError {
-    /// The error as facts of a log line.
+    /// Facts of a log line.
     #[must_use]
     pub fn facts(&self) -> Vec<(&'static str, Value)> {
         let mut facts = vec![("because", self.to_string().into())];
@@ -73,19 +73,19 @@ impl ApiError {
     }
 }
 
-/// How a pool is.
+/// Health of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// `OpenClaw` answers.
+    /// `OpenClaw` answers its probes.
     Active,
-    /// It has not answered some probes, or is not running yet.
+    /// `OpenClaw` has missed some probes, or is not running yet.
     Degraded,
-    /// It does not answer, or does not run.
+    /// `OpenClaw` does not answer, or does not run.
     Unhealthy,
 }
 
 impl Health {
-    /// As the control plane writes it.
+    /// Word of the control plane's contract.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,112 +96,113 @@ impl Health {
     }
 }
 
-/// What a pool says of itself.
+/// The pool's state, as registration and heartbeats report it.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
-    /// Where deliveries reach it.
+    /// Address that deliveries reach the pool at.
     pub address: Option<&'a str>,
-    /// How it is.
+    /// Health of the pool's `OpenClaw`.
     pub health: Health,
-    /// The `OpenClaw` that it runs, for which its configuration is written; `None` where what runs does not say.
+    /// Version of the pool's `OpenClaw`, which its configuration is written for; `None` if it is unknown.
     pub openclaw_version: Option<&'a str>,
 }
 
-/// What a heartbeat is answered.
+/// Answer to a heartbeat: the newest versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Versions {
-    /// Of the configuration that a poll would find now.
+    /// Version of the configuration that a request would return now.
     pub config_version: u64,
-    /// Of the active skills.
+    /// Version of the active skills.
     pub skills_version: u64,
-    /// Of the active templates.
+    /// Version of the active templates.
     pub templates_version: u64,
-    /// The pool's generation of skill tokens. A token of another one is refused. `None`: an older control plane's answer.
+    /// The pool's generation of skill tokens: tokens of another one are refused. `None` from an older control plane.
     pub skill_tokens_generation: Option<u64>,
 }
 
-/// A pool's configuration.
+/// A pool's configuration, as fetched.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Configuration {
-    /// Its version.
+    /// Version, which the next heartbeats report as last seen.
     pub version: u64,
-    /// `openclaw.json`.
+    /// Content of `openclaw.json`.
     pub config: Value,
-    /// The agents and what is known of each: its bot.
+    /// Bot of each agent, by agent id.
     pub agent_meta: BTreeMap<String, AgentMeta>,
 }
 
-/// Whose an agent is.
+/// The control plane's facts about an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentMeta {
-    /// Its bot's id.
+    /// Id of the agent's bot.
     pub bot_id: String,
 }
 
-/// All active skills, by name: each file's text by its path.
+/// All active skills.
 #[derive(Debug, Deserialize)]
 pub struct Skills {
-    /// Their version.
+    /// Version of this set of skills.
     pub version: u64,
-    /// The skills.
+    /// Texts of the skills' files, by skill name and path.
     pub skills: BTreeMap<FilePath, BTreeMap<FilePath, String>>,
 }
 
-/// All active templates, by name.
+/// All active templates.
 #[derive(Debug, Deserialize)]
 pub struct Templates {
-    /// Their version.
+    /// Version of this set of templates.
     pub version: u64,
-    /// The templates.
+    /// Templates by name.
     pub templates: BTreeMap<FilePath, Template>,
 }
 
-/// A file of an agent's workspace.
+/// A template of a file in an agent's workspace.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Template {
-    /// Its text.
+    /// Text of the file or block.
     pub content: String,
-    /// When it is written.
+    /// Whether it is written once or kept up to date.
     pub write_mode: WriteMode,
 }
 
 impl Template {
-    /// Whether it is kept as a block of its file.
+    /// Whether it is a managed block of its file.
     #[must_use]
     pub fn is_injected(&self) -> bool {
         self.write_mode == WriteMode::Inject
     }
 }
 
-/// When a template is written.
+/// Mode of writing a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WriteMode {
-    /// Once: it is the agent's from then on.
+    /// Written once: the file is the agent's from then on.
     Seed,
-    /// Whenever it differs.
+    /// Written whenever it differs.
     Inject,
 }
 
-/// Something with its entity tag.
+/// A value with its entity tag.
 #[derive(Clone, Debug)]
 pub struct Tagged<T> {
-    /// The tag.
+    /// Value of the `ETag` header; `None` if the answer had none.
     pub tag: Option<String>,
-    /// What it tags.
+    /// The tagged value.
     pub value: T,
 }
 
 impl Api {
-    /// The control plane at `base`, for `pool`. One on this machine is never called through a proxy. Any other is called by https,
-    /// and through the proxy that `HTTPS_PROXY` or `ALL_PROXY` names unless `NO_PROXY` excepts it: TLS ends at the control plane.
+    /// Creates a client of the control plane at `base` for `pool`. A loopback address is never called through a proxy.
+    /// Any other is called by https, through the proxy that `HTTPS_PROXY` or `ALL_PROXY` names unless `NO_PROXY`
+    /// excepts it: TLS ends at the control plane.
     ///
     /// # Errors
-    /// Where the system's root certificates cannot be read.
+    /// The system's root certificates cannot be read.
     pub fn new(base: BaseUrl, pool: String, token: Token) -> Result<Self, reqwest::Error> {
         let builder = if base.is_loopback() { Client::builder().no_proxy() } else { Client::builder() };
         let client = builder
@@ -213,19 +214,19 @@ impl Api {
         Ok(Self { client, base, pool, token })
     }
 
-    /// Where the control plane is.
+    /// Base URL of the control plane.
     #[must_use]
     pub fn base(&self) -> &BaseUrl {
         &self.base
     }
 
-    /// The pool.
+    /// Id of the pool.
     #[must_use]
     pub fn pool(&self) -> &str {
         &self.pool
     }
 
-    /// Makes the pool known.
+    /// Registers the pool.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -234,7 +235,7 @@ impl Api {
         self.post::<Value>(&["api", "internal", "pools", "register"], &body).await.map(drop)
     }
 
-    /// Says that the pool is alive, and which version of the configuration lies on its disk; learns what is new.
+    /// Sends a heartbeat with the version of the configuration on the disk. Returns the newest versions.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -254,7 +255,7 @@ impl Api {
         fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
-    /// The newest configuration; `None` where it is the one that `tag` tags.
+    /// Fetches the newest configuration; `None` if its tag is still `tag`.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -262,7 +263,7 @@ impl Api {
         self.tagged(&["api", "internal", "pools", &self.pool, "config", "latest"], tag).await
     }
 
-    /// The active skills; `None` where they are those that `tag` tags.
+    /// Fetches the active skills; `None` if their tag is still `tag`.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -270,7 +271,7 @@ impl Api {
         self.tagged(&["api", "internal", "skills", "latest"], tag).await
     }
 
-    /// The active templates; `None` where they are those that `tag` tags.
+    /// Fetches the active templates; `None` if their tag is still `tag`.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -278,7 +279,7 @@ impl Api {
         self.tagged(&["api", "internal", "workspace-templates", "latest"], tag).await
     }
 
-    /// A token for the pool's skills that lasts this long, or until the pool's own token ends.
+    /// Issues a token for the pool's skills that lasts `lasting`, or until the pool's own token ends if that is sooner.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -320,7 +321,7 @@ impl Api {
         Ok(Some(Tagged { tag, value: read(response).await? }))
     }
 
-    /// Calls a route. The answer is one of success, or says that nothing was modified.
+    /// Calls a route. Returns an answer with a status of success, or 304.
     async fn call(
         &self,
         method: Method,
@@ -346,7 +347,7 @@ pub async fn send(request: RequestBuilder) -> Result<reqwest::Response, ApiError
     request.send().await.map_err(|error| unreached(&error))
 }
 
-/// Reads an answer of success.
+/// Parses a successful answer from JSON.
 ///
 /// # Errors
 /// [`ApiError`].
@@ -355,7 +356,7 @@ pub async fn read<T: DeserializeOwned>(response: reqwest::Response) -> Result<T,
     serde_json::from_slice(&body).map_err(|_| ApiError::NotUnderstood)
 }
 
-/// Reads a whole answer, of at most 8 MiB.
+/// Reads a whole answer of at most 8 MiB.
 ///
 /// # Errors
 /// [`ApiError`].
@@ -370,7 +371,7 @@ pub async fn read_bytes(mut response: reqwest::Response) -> Result<Vec<u8>, ApiE
     Ok(body)
 }
 
-/// reqwest's own text would name the URL.
+/// Describes a failure without reqwest's own text, which would name the URL.
 fn unreached(error: &reqwest::Error) -> ApiError {
     ApiError::Unreached(if error.is_timeout() {
         "did not answer in time"

@@ -1,13 +1,13 @@
-//! A block of text in a file that somebody else writes: between two marker lines of our own, the rest left as it is.
+//! A managed block in a text file that an agent writes: only the text between two marker lines is replaced.
 
-/// The line before the block.
+/// Marker line before the block.
 pub const BEGIN: &str =
     "<!-- portcullis:begin - kept by the control plane, changes up to the end line are overwritten -->";
 
-/// The line after the block.
+/// Marker line after the block.
 pub const END: &str = "<!-- portcullis:end -->";
 
-/// The lines of a text with their breaks.
+/// Splits a text into lines that keep their breaks.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|byte| *byte == b'\n')
 }
@@ -16,8 +16,8 @@ fn is_marker(line: &[u8], marker: &str) -> bool {
     line.trim_ascii() == marker.as_bytes()
 }
 
-/// A text around its block. A marker line without its other half is no block, and is left out of both parts: whoever broke
-/// the block keeps the text, and gets a whole one.
+/// A text split around its block. A marker line without its other half is removed from both parts, so that a broken
+/// block is replaced by a whole one and the agent's text is kept.
 struct Around {
     before: Vec<u8>,
     after: Vec<u8>,
@@ -27,7 +27,7 @@ struct Around {
 impl Around {
     fn of(text: &[u8]) -> Self {
         let all: Vec<&[u8]> = lines(text).collect();
-        // The first end that has a begin before it, and the nearest such begin.
+        // The block ends at the first end marker that follows a begin marker, and begins at the nearest one before it.
         let (mut begin, mut found) = (None, None);
         for (index, line) in all.iter().enumerate() {
             if is_marker(line, BEGIN) {
@@ -52,7 +52,7 @@ impl Around {
     }
 }
 
-/// `text` with this block in the place of the one that it has, else at its end.
+/// Replaces the block in `text`, or appends one.
 #[must_use]
 pub fn with_block(text: &[u8], content: &str) -> Vec<u8> {
     let around = Around::of(text);
@@ -65,7 +65,7 @@ pub fn with_block(text: &[u8], content: &str) -> Vec<u8> {
     }
     result.extend_from_slice(BEGIN.as_bytes());
     result.push(b'\n');
-    // A marker within would end the block early, and leave the rest of it to the agent at the next change.
+    // A marker line within the content would end the block early, and the remainder would count as the agent's text.
     for line in lines(content.as_bytes()).filter(|line| !is_marker(line, BEGIN) && !is_marker(line, END)) {
         result.extend_from_slice(line);
     }
@@ -78,7 +78,7 @@ pub fn with_block(text: &[u8], content: &str) -> Vec<u8> {
     result
 }
 
-/// `text` without its block; `None` where nothing but white space is left.
+/// Removes the block from `text`. Returns `None` if only white space is left.
 #[must_use]
 pub fn without_block(text: &[u8]) -> Option<Vec<u8>> {
     let around = Around::of(text);
@@ -109,7 +109,7 @@ mod tests {
         let around = format!("before\n\n{one}\nafter, without a break");
         assert_eq!(with(&around, "two"), around.replace("one", "two"));
         assert_eq!(with(&around, "one"), around);
-        // As an editor on another system leaves it.
+        // Indented and with CRLF, as other editors write it.
         let foreign = format!("before\r\n  {BEGIN}\r\nold\r\n{END} \r\nafter\r\n");
         assert_eq!(with(&foreign, "one"), format!("before\r\n{one}after\r\n"));
     }

@@ -1,4 +1,4 @@
-//! A cgroup of a child's own, which none of its descendants can leave: the kernel ends all that is in it at once.
+//! A cgroup for a child, which none of its descendants can leave: the kernel kills all its processes at once.
 
 use std::{
     fs,
@@ -7,10 +7,10 @@ use std::{
 
 use crate::pace::random;
 
-/// How the names of our cgroups begin.
+/// Prefix of the names of our cgroups.
 const PREFIX: &str = "portcullis-openclaw-";
 
-/// A cgroup of version 2 that the sidecar has made below its own.
+/// A cgroup of version 2 below the sidecar's own.
 ///
 /// Source: cgroups(7), and the kernel's Documentation/admin-guide/cgroup-v2.rst (`cgroup.kill`, Linux 5.14).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes one. `None` where the sidecar's own cgroup is not to be found or is not writable, as without delegation and in most
-    /// containers.
+    /// Creates a cgroup. Returns `None` if the sidecar's own cgroup is not found or is not writable, as without
+    /// delegation and in most containers.
     #[must_use]
     pub fn create() -> Option<Self> {
         let mut suffix = [0; 8];
@@ -30,8 +30,8 @@ impl Cgroup {
         Some(Self { folder })
     }
 
-    /// One that a sidecar before this one has made. `None` where the folder is not such a cgroup: a cgroup with another name is
-    /// never ended.
+    /// Returns the cgroup that an earlier sidecar recorded. `None` if the folder's name or place is not that of such a
+    /// cgroup: no other cgroup is ever killed.
     #[must_use]
     pub fn recorded(folder: &Path) -> Option<Self> {
         let is_ours = folder.file_name()?.to_str()?.starts_with(PREFIX);
@@ -40,43 +40,44 @@ impl Cgroup {
         (is_ours && is_plain && folder.starts_with(&mount.point)).then(|| Self { folder: folder.to_owned() })
     }
 
-    /// Where it is.
+    /// Path of the cgroup's folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether this process is in it, or in one below it.
+    /// Whether a process is in this cgroup or in a descendant of it.
     #[must_use]
     pub fn holds(&self, pid: u32) -> bool {
         folder_of(pid).is_some_and(|folder| folder.starts_with(&self.folder))
     }
 
-    /// The processes in it and in those below it.
+    /// Ids of the processes in this cgroup and its descendants.
     #[must_use]
     pub fn members(&self) -> Vec<u32> {
         let mut members = Vec::new();
         self.visit(&mut |folder| {
             let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-            // 0: a process of another PID namespace, which `kill` reaches.
+            // 0 stands for a process of another PID namespace, which `kill` reaches.
             members.extend(text.lines().filter_map(|pid| pid.parse::<u32>().ok()).filter(|pid| *pid != 0));
         });
         members
     }
 
-    /// Ends all that is in it. Where the kernel cannot, the members remain, to be ended one by one.
+    /// Kills all processes of the cgroup. On a kernel without `cgroup.kill` they remain, and the caller ends them one
+    /// by one.
     pub fn kill(&self) {
         let _ = fs::write(self.folder.join("cgroup.kill"), "1");
     }
 
-    /// Removes it; without effect while something lives in it.
+    /// Removes the cgroup and its descendants; does nothing while a process lives in it.
     pub fn remove(&self) {
         self.visit(&mut |folder| {
             let _ = fs::remove_dir(folder);
         });
     }
 
-    /// Visits it and all below it, the lowest first.
+    /// Visits this cgroup and its descendants, children before their parents.
     fn visit(&self, each: &mut impl FnMut(&Path)) {
         let mut folders = vec![self.folder.clone()];
         let mut next = 0;
@@ -92,15 +93,15 @@ impl Cgroup {
     }
 }
 
-/// Where the hierarchy of version 2 is seen.
+/// Mount of the cgroup hierarchy of version 2.
 #[derive(Debug, PartialEq, Eq)]
 struct Mount {
-    /// The cgroup that is mounted.
+    /// Path of the mounted cgroup within the hierarchy.
     root: PathBuf,
     point: PathBuf,
 }
 
-/// Reads `mountinfo`.
+/// Parses `mountinfo`.
 ///
 /// Source: proc(5), `/proc/pid/mountinfo`.
 fn mount(mountinfo: &str) -> Option<Mount> {
@@ -113,7 +114,7 @@ fn mount(mountinfo: &str) -> Option<Mount> {
     })
 }
 
-/// Reads the path of a process in the hierarchy of version 2.
+/// Parses a process's path in the hierarchy of version 2.
 ///
 /// Source: cgroups(7), `/proc/pid/cgroup`.
 fn path(cgroup: &str) -> Option<&Path> {
@@ -148,7 +149,7 @@ mod tests {
         let found = path("9:name=systemd:/\n0::/system.slice/x.service\n").unwrap();
         assert_eq!(folder(&mount, found).unwrap(), Path::new("/sys/fs/cgroup/unified/system.slice/x.service"));
         assert_eq!(folder(&mount, Path::new("/")).unwrap(), Path::new("/sys/fs/cgroup/unified"));
-        // Outside of what this container sees.
+        // A path outside of the container's cgroup namespace.
         assert_eq!(folder(&mount, Path::new("/../other")), None);
         let part = Mount { root: "/docker/x".into(), point: "/sys/fs/cgroup".into() };
         assert_eq!(folder(&part, Path::new("/docker/x/y")).unwrap(), Path::new("/sys/fs/cgroup/y"));

@@ -1,4 +1,4 @@
-//! `portcullis-sidecar`'s arguments.
+//! Command line of `portcullis-sidecar`.
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -6,10 +6,10 @@ use clap::{Parser, Subcommand};
 
 use crate::{end, own_program, prepare, run};
 
-/// Keeps a pool and supervises its OpenClaw
+/// Syncs a pool and supervises its OpenClaw
 ///
-/// It registers the pool, sends heartbeats, keeps configuration, skills and
-/// templates as the control plane has them, and starts OpenClaw in an environment
+/// Registers the pool, sends heartbeats, syncs configuration, skills and
+/// templates from the control plane, and starts OpenClaw in an environment
 /// without secrets of the control plane.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis-sidecar", version, verbatim_doc_comment, next_line_help = true)]
@@ -18,7 +18,7 @@ use crate::{end, own_program, prepare, run};
 pub struct CommandLine {
     #[command(subcommand)]
     action: Option<Action>,
-    /// OpenClaw's command, after --; openclaw gateway run if there is none
+    /// OpenClaw's command, after --; openclaw gateway run by default
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -27,18 +27,18 @@ pub struct CommandLine {
 enum Action {
     /// Ends an OpenClaw that outlived its sidecar
     ///
-    /// A sidecar that crashes leaves OpenClaw running, and the next one adopts it.
-    /// Where there is to be no next one, this ends OpenClaw and all that it started. It
-    /// needs the sidecar's settings, and does nothing where a sidecar runs.
+    /// A sidecar that crashes leaves OpenClaw running, and the next one adopts it. If
+    /// no other is to start, this ends OpenClaw and all its descendants. It needs the
+    /// sidecar's settings, and does nothing while a sidecar runs.
     #[command(verbatim_doc_comment)]
     End,
     /// Installs OpenClaw's plugins for the pool's platforms
     ///
     /// They are installed as OpenClaw's user, in OpenClaw's own version unless another
     /// is named. The platforms are those that the configuration enables: the one on the
-    /// disk, else the control plane's. The settings of OpenClaw are needed, and those
-    /// of the control plane where it is asked. Variables that npm needs (a registry of
-    /// one's own, say) are named in `PORTCULLIS_PASS_ENV`.
+    /// disk, else the control plane's. OpenClaw's settings are needed, and the control
+    /// plane's only for its configuration. Variables that npm needs (for a private
+    /// registry, for example) are named in `PORTCULLIS_PASS_ENV`.
     #[command(verbatim_doc_comment)]
     Prepare {
         /// Platforms to prepare for instead, as slack or feishu@2026.9.5
@@ -72,10 +72,10 @@ one on this machine is never called through a proxy.
 SIGTERM, SIGINT, SIGQUIT and SIGHUP end OpenClaw, then the sidecar.
 The log is one JSON object a line on standard error.";
 
-/// Runs what this process's arguments ask for.
+/// Entry point of the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Not for people, and so in no help.
+    // Internal modes first: they are not for people, and so not in the help.
     if let Some(code) = own_program::mode() {
         return code;
     }

@@ -1,8 +1,8 @@
 //! `portcullis-sidecar drain-output`: reads the child's standard output and error, and writes their lines to the log.
 //!
-//! It is a process of its own, so that a child that outlives its sidecar is neither blocked nor ended by its next line. The
-//! child's two pipes are its descriptors 0 and 1, the log is its standard error. It ends when the last writer of both pipes
-//! has. Lines are left as they are; those that nobody reads are dropped and counted.
+//! It is a process of its own, so that a child that outlives its sidecar is neither blocked nor killed by its next
+//! write. The child's two pipes are its file descriptors 0 and 1, the log is its standard error. It ends when all
+//! writers of both pipes have ended. Lines are passed on unchanged; lines that nobody reads are dropped and counted.
 
 use std::{
     io::{self, PipeReader, Write},
@@ -24,19 +24,19 @@ use crate::{
     own_program::{DRAIN, OwnProgram, block_end_signals, confine},
 };
 
-/// The longest line, in bytes; a longer one is written as several.
+/// Longest line in bytes; longer ones are split.
 const MAXIMUM_LINE: usize = 16 * 1024;
 
-/// How many bytes of short lines are written at once. A write of this size to a pipe is atomic, so that no line of another
-/// process gets into the middle of one.
+/// Maximum bytes of short lines in one write. Writes up to this size to a pipe are atomic, so that lines of several
+/// processes are not interleaved.
 ///
 /// Source: pipe(7), `PIPE_BUF`.
 const BLOCK: usize = 4096;
 
-/// How long the last lines may take to be written after the child has ended.
+/// Time-out for writing the last lines after the child has ended.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// How long the sidecar waits for a drain to end after its child has.
+/// How long the sidecar waits for a drain to end after its child, before it kills the drain.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A drain that this sidecar has started.
@@ -44,10 +44,10 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub struct Drain(Child);
 
 impl Drain {
-    /// Starts a drain. Returns what a child's standard output and error are to be.
+    /// Starts a drain. Returns it with the standard output and error for the child.
     ///
     /// # Errors
-    /// Those of starting a process.
+    /// Errors of making pipes and starting a process.
     pub fn start(program: &OwnProgram) -> io::Result<(Self, Stdio, Stdio)> {
         let (output, output_writer) = io::pipe()?;
         let (errors, errors_writer) = io::pipe()?;
@@ -59,17 +59,17 @@ impl Drain {
         Ok((Self(spawn(output, errors)?), output_writer.into(), errors_writer.into()))
     }
 
-    /// Waits for its end, once the child has ended. One that is kept from ending, by a process that still holds the pipes or
-    /// by a signal of the child's user, is killed.
+    /// Waits for the drain's end, once the child has ended. The drain is killed if a process still holds the pipes, or
+    /// a signal of the child's user has stopped it.
     pub async fn end(&mut self) {
         if tokio::time::timeout(PATIENCE, self.0.wait()).await.is_err() {
-            // It may end just now.
+            // The drain may have ended in the meantime.
             let _ = self.0.kill().await;
         }
     }
 }
 
-/// Runs the mode.
+/// Entry point of the `drain-output` mode.
 #[must_use]
 pub fn main() -> ExitCode {
     match confine().and_then(|()| block_end_signals()).and_then(|()| drain()) {
@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// One of the pipes.
+/// One of the two pipes, with the line that has begun.
 struct Source<'a> {
     descriptor: BorrowedFd<'a>,
     line: Vec<u8>,
@@ -123,17 +123,17 @@ fn drain() -> io::Result<()> {
             }
         });
     }
-    // Nobody may be reading: then the last lines are lost.
+    // Without a reader of the log the last lines are lost.
     let _ = outlet.flush(LAST_LINES);
     Ok(())
 }
 
-/// Adds bytes to a line that has begun, and takes out the lines that are whole or too long, many short ones at once.
+/// Appends bytes to the begun line and emits each line that is whole or too long; short lines are emitted in blocks.
 fn split(begun: &mut Vec<u8>, bytes: &[u8], mut take: impl FnMut(&[u8])) {
     let mut block = Vec::new();
     for part in bytes.split_inclusive(|byte| *byte == b'\n') {
         let mut rest = part;
-        // A break makes no line longer.
+        // The line break does not count towards the length.
         while begun.len() + rest.strip_suffix(b"\n").unwrap_or(rest).len() > MAXIMUM_LINE {
             let (fitting, more) = rest.split_at(MAXIMUM_LINE - begun.len());
             begun.extend_from_slice(fitting);
@@ -151,7 +151,7 @@ fn split(begun: &mut Vec<u8>, bytes: &[u8], mut take: impl FnMut(&[u8])) {
     }
 }
 
-/// Moves a line into the block, which is taken out first where the line does not fit.
+/// Moves a line into the block. A block without space for it is emitted first.
 fn take_block(block: &mut Vec<u8>, line: &mut Vec<u8>, take: &mut impl FnMut(&[u8])) {
     if block.len() + line.len() > BLOCK && !block.is_empty() {
         take(block);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     proptest! {
-        // Each takes long lines.
+        // Few cases, because each has long lines.
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn nothing_is_lost_and_nothing_is_longer_than_the_longest_line(

@@ -1,6 +1,6 @@
 //! `portcullis-sidecar end`: ends an `OpenClaw` that outlived its sidecar.
 //!
-//! For whoever stops the sidecar's service when the sidecar cannot: it has crashed, say, and is to stay stopped.
+//! For an operator who stops the sidecar's service after a crash, when no next sidecar will adopt the child.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
 };
 
-/// Runs the command. It succeeds where nothing was to be ended, also because another sidecar keeps the pool.
+/// Runs the command. It succeeds if no child is left to end, also because another sidecar supervises it.
 #[must_use]
 pub fn main() -> ExitCode {
     run::report(end(), "OpenClaw was not ended")
@@ -21,7 +21,7 @@ pub fn main() -> ExitCode {
 fn end() -> Result<(), Failure> {
     let environment = run::guarded_environment()?;
     let mut settings = Settings::read(&environment, std::iter::empty()).map_err(Failure::from_settings)?;
-    // A sidecar that is just starting needs the folder for itself.
+    // Checked without the lock, which a sidecar that is just starting needs.
     if !Record::in_folder(&settings.run, &settings.pool).exists() {
         return Ok(());
     }

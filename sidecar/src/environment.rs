@@ -1,11 +1,11 @@
-//! What the child's environment holds: names on a list, and nothing else.
+//! Allow-list of the child's environment variables.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
 };
 
-/// What is passed on where it is set.
+/// Variables that are passed on if they are set.
 const PASSED: [&str; 21] = [
     "PATH",
     "HOME",
@@ -30,9 +30,9 @@ const PASSED: [&str; 21] = [
     "OPENCLAW_LOG_LEVEL",
 ];
 
-/// What is never passed on, whoever asks for it: how these names begin.
+/// Prefixes of variables that are never passed on, even if the operator names them.
 ///
-/// The last ones are of systemd's protocols: a child that has them speaks to systemd in the sidecar's name.
+/// The last three are of systemd's protocols: with them a child could speak to systemd in the sidecar's name.
 const FORBIDDEN_BEGINNINGS: [&str; 13] = [
     "INTERNAL_",
     "SKILL_API_TOKEN",
@@ -49,25 +49,25 @@ const FORBIDDEN_BEGINNINGS: [&str; 13] = [
     "LISTEN_",
 ];
 
-/// How the names end of the keys and tokens that a rotation has replaced.
+/// Suffix of the names of keys and tokens that a rotation has replaced.
 const FORBIDDEN_END: &str = "_PREVIOUS";
 
-/// What is never passed on, whoever asks for it: whole names.
+/// Whole names of variables that are never passed on, even if the operator names them.
 const FORBIDDEN: [&str; 4] = ["CREDENTIALS_DIRECTORY", "DATABASE_URL", "NODE_OPTIONS", "OPENCLAW_LOAD_SHELL_ENV"];
 
-/// The setting that names more of what is to be passed on, between commas or white space.
+/// Setting that lists additional variables to pass on, between commas or white space.
 pub const PASS_SETTING: &str = "PORTCULLIS_PASS_ENV";
 
-/// What is set for every child.
+/// Variables that are set for every child.
 ///
-/// `OPENCLAW_CONFIG_READONLY`: the configuration is the control plane's. Without it `OpenClaw` writes its own changes into the
-/// file, and at its next start puts an old copy in the place of a newer one. `OPENCLAW_NO_RESPAWN`: a restart stays within the
-/// process that is supervised.
+/// `OPENCLAW_CONFIG_READONLY`: the configuration is the control plane's. Without it `OpenClaw` writes its own changes
+/// into the file, and at its next start replaces a newer configuration by an old copy. `OPENCLAW_NO_RESPAWN`: a restart
+/// stays within the process that is supervised.
 ///
 /// Source: OpenClaw 2026.9.6, docs/cli/config.md and docs/gateway/embedding.md.
 pub const SET: [(&str, &str); 2] = [("OPENCLAW_CONFIG_READONLY", "1"), ("OPENCLAW_NO_RESPAWN", "1")];
 
-/// Of `environment`, what a child may have. Names are compared as they are: Linux tells `path` from `PATH`.
+/// Filters `environment` for a child. Names are case-sensitive, as on Linux.
 #[must_use]
 pub fn for_child(environment: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<OsString, OsString> {
     let environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
@@ -87,27 +87,28 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 /// Errors of the names in [`PASS_SETTING`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PassError {
-    /// It is not text.
+    /// The value is not UTF-8.
     #[error("must be UTF-8")]
     NotText,
-    /// It holds patterns, assignments or quotes, which have no effect here.
+    /// The value holds patterns, assignments or quotes, which have no effect here.
     #[error(
         "must be names of variables between commas or white space: patterns, quotes and values have no meaning here"
     )]
     NotNames,
-    /// It holds names that are the control plane's own, or the sidecar's.
+    /// The value holds names of the control plane's or the sidecar's own variables.
     #[error("OpenClaw is never given {0}")]
     Forbidden(String),
 }
 
-/// Checks the names that are to be passed on: a setting that can only fail is better refused than dropped in silence.
+/// Checks the names that are to be passed on. Forbidden names are an error rather than ignored, so that the operator
+/// sees them.
 ///
 /// # Errors
-/// [`PassError`]. Of several, the names that are forbidden.
+/// [`PassError`]. Forbidden names take precedence over other errors.
 pub fn check_asked(asked: &OsStr) -> Result<(), PassError> {
     let text = asked.to_string_lossy();
     let forbidden: BTreeSet<&str> = names(&text).filter(|name| is_forbidden(name)).collect();
-    // npm's settings have the address of a registry in their names.
+    // Names of npm's settings contain the address of a registry.
     let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./:@-".contains(&byte));
     if !forbidden.is_empty() {
         let printable = |name: &str| name.chars().filter(|character| !character.is_control()).take(64).collect();
@@ -120,11 +121,11 @@ pub fn check_asked(asked: &OsStr) -> Result<(), PassError> {
     }
 }
 
-/// Whether a name is never passed on.
+/// Whether a variable is never passed on.
 fn is_forbidden(name: &str) -> bool {
-    // In any case: what reads an environment without regard to it must find nothing either.
+    // Case-insensitive, because a program may read its environment so.
     let name = name.to_ascii_uppercase();
-    // And in quotes, with a value or as a pattern: it is the same name that is meant.
+    // Quotes, values and patterns around a forbidden name do not make it another one.
     let name = name.trim_start_matches(|character: char| !character.is_ascii_alphanumeric() && character != '_');
     let whole = name.split(|character: char| !character.is_ascii_alphanumeric() && character != '_').next();
     let whole = whole.unwrap_or_default();

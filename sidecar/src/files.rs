@@ -1,7 +1,7 @@
-//! Files that the child can touch, and how they are kept as the control plane has them.
+//! Files that the child can touch, and their synchronisation with the control plane.
 //!
-//! All of this runs in a process of its own, as the child's user ([`crate::worker`]). [`read`] and [`write()`] are used by the
-//! supervising process as well, for its own run folder.
+//! All of this runs in a process of the child's user ([`crate::worker`]). The supervising process itself uses only
+//! [`read`] and [`write()`], for its own run folder.
 
 pub mod check;
 pub mod copies;
@@ -14,40 +14,41 @@ use std::{fs, io, path::Path};
 
 use place::{Folder, OnOther};
 
-/// Only the owner reads and writes.
+/// Mode of files that only the owner reads and writes.
 pub const PRIVATE: u32 = 0o600;
 
-/// Only the owner reads, writes and runs.
+/// Mode of files that only the owner reads, writes and executes.
 pub const EXECUTABLE: u32 = 0o700;
 
-/// The largest configuration that is read, in bytes. One comes in an answer of at most 8 MiB.
+/// Largest configuration that is read, in bytes. The control plane's answers are at most 8 MiB.
 pub const MAXIMUM_CONFIG: u64 = 16 * 1024 * 1024;
 
-/// Writes a file that only its owner can read, atomically: the old content stays until the new one is on the disk. A link,
-/// FIFO, socket or folder in its place is replaced.
+/// Writes a file with mode 0600, atomically and durably: the old content stays until the new one is on the disk. A
+/// link, FIFO, socket or folder in its place is replaced.
 ///
 /// # Errors
-/// Those of the file system. No temporary file is left behind.
+/// Errors of the file system. No temporary file is left behind.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let (parent, name) = parts(path)?;
     fs::create_dir_all(parent)?;
     Folder::open(parent)?.write(name, content, PRIVATE)
 }
 
-/// Reads a plain file of at most `limit` bytes. It follows no link in the file's place, and waits for no FIFO and no lease.
+/// Reads a plain file of at most `limit` bytes. Follows no link in the file's place, and never waits for a FIFO or a
+/// lease.
 ///
 /// # Errors
-/// Those of the file system; `InvalidInput` where it is not a plain file, `FileTooLarge` where it is larger.
+/// Errors of the file system; `InvalidInput` if it is not a plain file, `FileTooLarge` if it is larger.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (parent, name) = parts(path)?;
     Folder::open(parent)?.read(name, limit).map(|(content, _)| content)
 }
 
-/// The folder and name of `path`. Each part of it below `state` is opened without following links; what lies elsewhere was
-/// named by the operator, and its folder is opened as it is.
+/// Opens the folder of `path`, and returns it with the file's name. Each folder below `state` is opened without
+/// following links; any other was named by the operator, and links are followed.
 ///
 /// # Errors
-/// Those of the file system; a link in the place of a folder below `state` is refused.
+/// Errors of the file system; a link in the place of a folder below `state` is refused.
 pub fn reach<'a>(state: &Path, path: &'a Path, make: bool) -> io::Result<(Folder, &'a str)> {
     let (parent, name) = parts(path)?;
     let Ok(inner) = parent.strip_prefix(state) else {
@@ -64,10 +65,10 @@ pub fn reach<'a>(state: &Path, path: &'a Path, make: bool) -> io::Result<(Folder
     Ok((folder, name))
 }
 
-/// Opens the folder of `OpenClaw`'s state. It may be a link: the operator chose its path.
+/// Opens the folder of `OpenClaw`'s state. It may be a link, since the operator chose its path.
 ///
 /// # Errors
-/// Those of the file system.
+/// Errors of the file system.
 pub fn state_folder(state: &Path, make: bool) -> io::Result<Folder> {
     if make {
         fs::create_dir_all(state)?;

@@ -1,4 +1,4 @@
-//! What lies on the disk for the child, held in memory as well, so that it is restored whenever the child has changed it.
+//! Keeps the child's files: a copy in memory, from which a file is restored whenever the child has changed it.
 
 use std::{
     cell::Cell,
@@ -25,19 +25,19 @@ use crate::{
     worker::{FileError, Work, Worker},
 };
 
-/// The file with the skills' token, in the state's folder.
+/// Name of the file with the skills' token, in the state folder.
 pub const TOKEN_FILE: &str = "skill-token";
 
-/// The file from which skills learn where they are, in the state's folder.
+/// Name of the file from which skills learn their control plane and pool, in the state folder.
 pub const CONTEXT_FILE: &str = "nexu-context.json";
 
-/// The list of written files, in the run folder.
+/// Name of the list of written files, in the run folder.
 const LISTS_FILE: &str = "files.json";
 
-/// The largest list that is read, in bytes. It is the sidecar's own, unless it shares its user with the child.
+/// Largest list that is read, in bytes. The child can write it if both run as one user.
 const MAXIMUM_LISTS: u64 = 8 * 1024 * 1024;
 
-/// The files that were written, by folder. `None` and a missing agent: an older sidecar's list may be there.
+/// The files that were written, by folder. Without an entry, an older sidecar's list may be in the folder itself.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Lists {
     skills: Option<List>,
@@ -45,21 +45,21 @@ struct Lists {
 }
 
 impl Lists {
-    /// Whether no list is longer than what is written.
+    /// Whether the lists have no more entries than this sidecar writes.
     fn is_bounded(&self) -> bool {
         let lists = self.skills.iter().chain(self.workspaces.values());
         lists.map(|list| list.files.len() + list.seeded.len()).sum::<usize>() <= 10 * MAXIMUM_FILES
     }
 }
 
-/// The last good answers of the control plane. `None`: none was taken yet.
+/// The last valid answers of the control plane; `None` before the first.
 #[derive(Default)]
 struct Kept {
     config: Option<Config>,
     token: Option<SecretString>,
     skills: Option<SkillFiles>,
     templates: Option<BTreeMap<FilePath, Template>>,
-    /// The agents whose workspaces have the templates.
+    /// Agents whose workspaces have the templates.
     agents: BTreeSet<String>,
     lists: Lists,
 }
@@ -74,7 +74,7 @@ struct SkillFiles {
     expected: BTreeMap<FilePath, Expected>,
 }
 
-/// Writes the files, and restores them. One request of its worker runs at a time.
+/// Writes and restores the files, through one request of its worker at a time.
 pub struct Keeper {
     worker: Worker,
     state: PathBuf,
@@ -87,14 +87,14 @@ pub struct Keeper {
 /// Outcome of a restoration.
 #[derive(Debug)]
 pub struct Restored {
-    /// Whether the configuration is on the disk as it was written.
+    /// Whether the configuration on the disk is as it was written.
     pub is_config_there: bool,
-    /// Why something could not be checked or restored.
+    /// The first error of checking or restoring.
     pub error: Option<FileError>,
 }
 
 impl Keeper {
-    /// A keeper of the files in `state`, and of `config`. The list of written files lies in the folder `run`.
+    /// Creates a keeper of the files in `state` and of `config`. The list of written files is in the folder `run`.
     #[must_use]
     pub fn new(worker: Worker, state: &Path, config: &Path, run: &Path) -> Self {
         let lists = run.join(LISTS_FILE);
@@ -110,13 +110,13 @@ impl Keeper {
         }
     }
 
-    /// What handles the files.
+    /// Worker that handles the files.
     #[must_use]
     pub fn worker(&self) -> &Worker {
         &self.worker
     }
 
-    /// Whether there is a configuration.
+    /// Whether a configuration is on the disk.
     ///
     /// # Errors
     /// [`FileError`].
@@ -124,7 +124,7 @@ impl Keeper {
         self.worker.is_file(&self.config).await
     }
 
-    /// How often something was changed on the disk that was not changed here.
+    /// Number of times that files had been changed by others and were restored.
     #[must_use]
     pub fn restorations(&self) -> u64 {
         self.restorations.get()
@@ -137,7 +137,7 @@ impl Keeper {
     pub async fn keep_config(&self, text: String, context: String) -> Result<(), FileError> {
         let mut kept = self.kept.lock().await;
         kept.config = Some(Config { text, context });
-        // Both, and the configuration last, which tells of its agents.
+        // The configuration last, because it refers to the agents in the context.
         self.write(&kept, &[self.state.join(CONTEXT_FILE), self.config.clone()].into()).await
     }
 
@@ -154,7 +154,7 @@ impl Keeper {
     /// Keeps the skills.
     ///
     /// # Errors
-    /// [`FileError`]; what could be written is.
+    /// [`FileError`]; all other files are written.
     pub async fn keep_skills(&self, skills: Skills) -> Result<(), FileError> {
         let mut texts = BTreeMap::new();
         for (name, files) in skills.skills {
@@ -171,10 +171,10 @@ impl Keeper {
         self.sync_skills(&mut kept).await
     }
 
-    /// Keeps templates in these agents' workspaces; where there are none, those of before.
+    /// Keeps templates in these agents' workspaces. `None` keeps the current templates.
     ///
     /// # Errors
-    /// [`FileError`]; what could be written is.
+    /// [`FileError`]; all other files are written.
     pub async fn keep_templates(
         &self,
         templates: Option<Templates>,
@@ -188,8 +188,8 @@ impl Keeper {
         self.sync_templates(&mut kept, agents).await
     }
 
-    /// Compares all that is kept with what lies on the disk, and writes again what differs. Copies of the configuration that
-    /// `OpenClaw` has laid beside it are removed.
+    /// Compares all kept files with the disk, and writes again those that differ. `OpenClaw`'s copies of the
+    /// configuration are removed.
     pub async fn restore(&self) -> Restored {
         let mut kept = self.kept.lock().await;
         let changes = match self.worker.check(self.expectation(&kept)).await {
@@ -232,7 +232,7 @@ impl Keeper {
         }
     }
 
-    /// The content of a whole file, where it is known.
+    /// Content of a whole file, if it is known.
     fn content<'a>(&self, kept: &'a Kept, path: &Path) -> Option<&'a str> {
         if *path == self.config {
             kept.config.as_ref().map(|config| config.text.as_str())
@@ -246,7 +246,7 @@ impl Keeper {
     }
 
     async fn write(&self, kept: &Kept, paths: &BTreeSet<PathBuf>) -> Result<(), FileError> {
-        // The configuration last, which tells of the rest.
+        // The configuration last, because it refers to the other files.
         let others = paths.iter().filter(|path| **path != self.config);
         let ordered = others.chain(paths.get(&self.config));
         let written = ordered.filter_map(|path| Some((path.clone(), self.content(kept, path)?.to_owned())));
@@ -258,7 +258,8 @@ impl Keeper {
         let Some(SkillFiles { texts, .. }) = &kept.skills else { return Ok(()) };
         let wanted: BTreeSet<FilePath> = texts.keys().cloned().collect();
         let listed = kept.lists.skills.clone();
-        // Before they are written, so that none is ever there unlisted. Without a list, an older one is taken over first.
+        // Listed before they are written, so that no file is ever on the disk unlisted. Without a list, an older
+        // sidecar's is taken over first.
         if let Some(list) = &listed {
             let files = list.files.union(&wanted).cloned().collect();
             self.save(&mut kept.lists, |lists| lists.skills = Some(List { files, ..List::default() }))?;
@@ -284,7 +285,8 @@ impl Keeper {
                 }),
                 Err(error) => Err(error),
             };
-            // One agent's workspace keeps nothing back from the others'. What takes too long would for each of them.
+            // One agent's failure does not hold back the others. A time-out does, since each of them would time out
+            // too.
             let is_late = matches!(synced, Err(FileError::TooLate(_)));
             outcome = outcome.and(synced);
             if is_late {
@@ -306,8 +308,8 @@ impl Keeper {
     }
 }
 
-/// A list as a process of the child's user answers it, within what was known or wanted. What it has taken over from an older
-/// sidecar is bounded.
+/// Validates a list that a process of the child's user returned: it may name only known or wanted files. A list taken
+/// over from an older sidecar is only bounded.
 fn checked(list: List, known: Option<&List>, wanted: &BTreeSet<FilePath>) -> Result<List, FileError> {
     match known {
         Some(known) => Ok(list.within(known, wanted)),

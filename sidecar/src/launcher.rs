@@ -1,5 +1,5 @@
-//! Starts `OpenClaw` through a stage of its own ([`crate::stage`]), which gives up all that the child must not have and then
-//! becomes the child.
+//! Starts `OpenClaw` through a stage of its own ([`crate::stage`]), which drops the sidecar's privileges and then
+//! executes the child's program.
 
 use std::{
     collections::BTreeMap,
@@ -31,10 +31,10 @@ use crate::{
     user::User,
 };
 
-/// How long a start may take, up to the child's own program.
+/// Time-out of a start, up to the execution of the child's program.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The longest report of a stage, in bytes.
+/// Longest report of a stage, in bytes.
 const REPORT_LIMIT: u64 = 64 * 1024;
 
 /// `CAP_KILL`: without it, root cannot signal the processes of another user.
@@ -42,51 +42,52 @@ const REPORT_LIMIT: u64 = 64 * 1024;
 /// Source: linux/capability.h.
 const CAP_KILL: u64 = 1 << 5;
 
-/// What is to be started.
+/// Parameters of a program to start.
 #[derive(Debug)]
 pub struct Start<'a> {
-    /// The program and its arguments, none of them secret.
+    /// The program and its arguments, without secrets.
     pub command: &'a [OsString],
-    /// Whose process it is.
+    /// User that the process runs as.
     pub user: &'a User,
-    /// The folder that it starts in.
+    /// Working directory.
     pub folder: &'a Path,
-    /// All of its environment.
+    /// The whole environment.
     pub environment: &'a BTreeMap<OsString, OsString>,
 }
 
-/// The binary with the stage.
+/// The binary that contains the stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launcher {
     program: PathBuf,
 }
 
 impl Launcher {
-    /// That of the running sidecar, also after its file was replaced.
+    /// Binary of the running sidecar, even if its file has been replaced.
     #[must_use]
     pub fn own() -> Self {
         Self::at("/proc/self/exe")
     }
 
-    /// The sidecar's binary at this path.
+    /// Sidecar binary at this path.
     #[must_use]
     pub fn at(program: impl Into<PathBuf>) -> Self {
         Self { program: program.into() }
     }
 
-    /// Starts a program, which has taken the stage's place when this returns.
+    /// Starts a program. It has been executed when this returns.
     ///
     /// # Errors
-    /// Those of starting a process, and what the stage could not do.
+    /// Errors of starting a process, and of the stage's steps.
     pub async fn start(&self, start: &Start<'_>, output: Stdio, errors: Stdio) -> io::Result<(Child, Tree)> {
         self.start_noted(start, output, errors, |_| Ok(())).await
     }
 
-    /// The same, and `note` is called before the stage has its orders. Where the sidecar is killed before that, the stage ends
-    /// itself for want of them; afterwards, the program is noted already. Where `note` fails, nothing is started.
+    /// Starts a program as [`Self::start`] does, and calls `note` before the stage gets its orders. If the sidecar is
+    /// killed before, the stage ends itself for lack of orders; afterwards, the program is noted already. If `note`
+    /// fails, nothing is started.
     ///
     /// # Errors
-    /// Those of [`Self::start`], and of `note`.
+    /// Errors of [`Self::start`], and of `note`.
     pub async fn start_noted(
         &self,
         start: &Start<'_>,
@@ -108,12 +109,12 @@ impl Launcher {
         let spawned = {
             let mut leaders = leaders();
             let spawned = command.spawn();
-            // It has not been waited for: its id is its own, and it is there even if it has ended.
+            // Not reaped yet: the id is not reused, and `/proc` lists the process even if it has ended.
             let leader = spawned.as_ref().ok().and_then(|child| Stat::of(child.id()?));
             leaders.extend(leader.map(|leader| leader.pid));
             spawned.map(|child| (child, leader))
         };
-        // Holds the stage's end of the channel.
+        // The command holds the stage's end of the channel.
         drop(command);
         let (child, leader) = match spawned {
             Ok((child, Some(leader))) => (child, leader),
@@ -149,11 +150,11 @@ impl Launcher {
         Ok((child, tree))
     }
 
-    /// What of the sidecar's own a child of this user could reach: faults of the settings, in words. Nothing where it is the
-    /// sidecar's own user, which can read all of that anyway.
+    /// Checks what a child of this user could reach of the sidecar's own: the token file, and folders on its path.
+    /// Returns messages of faulty settings; none for the sidecar's own user, which can read all of that anyway.
     ///
     /// # Errors
-    /// Those of starting a process.
+    /// Errors of starting a process.
     pub fn faults(&self, user: &User, token: Option<&Path>) -> io::Result<Vec<String>> {
         let Some((uid, _)) = user.ids() else { return Ok(Vec::new()) };
         let mut faults = Vec::new();
@@ -211,7 +212,7 @@ impl Launcher {
         Ok(faults)
     }
 
-    /// A process that becomes the stage, and what it is spoken to through.
+    /// Command of a stage process, with the sidecar's end of its channel.
     fn stage(&self) -> io::Result<(UnixStream, Command)> {
         let (ours, its) = UnixStream::pair()?;
         let mut command = Command::new(&self.program);
@@ -220,7 +221,7 @@ impl Launcher {
     }
 }
 
-/// Says once why a child has the sidecar's session keyring.
+/// Logs once that children share the sidecar's session keyring.
 fn warn_of_keyring(why: &str) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -234,13 +235,13 @@ fn warn_of_keyring(why: &str) {
 async fn converse(channel: UnixStream, orders: &[u8]) -> io::Result<Vec<Said>> {
     channel.set_nonblocking(true)?;
     let mut channel = tokio::net::UnixStream::from_std(channel)?;
-    // Where the stage has ended before it read all, its report says why.
+    // If the stage ended before it read everything, its report says why.
     let written = match channel.write_all(orders).await {
         Ok(()) => channel.shutdown().await,
         error => error,
     };
     let mut report = Vec::new();
-    // The stage's end is closed by what it executes.
+    // The channel is closed when the stage executes the program.
     let read = channel.take(REPORT_LIMIT).read_to_end(&mut report).await;
     let said = parse(&report)?;
     if said.iter().any(|said| matches!(said, Said::Failed(_))) {

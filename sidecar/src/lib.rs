@@ -1,12 +1,12 @@
-//! What runs beside `OpenClaw` on a pool's machine.
+//! The node agent that runs beside `OpenClaw` on a pool's machine.
 //!
-//! `portcullis-sidecar` makes the pool known, keeps its files as the control plane has them, and starts and supervises
-//! `OpenClaw` in an environment from which everything secret has been left out. `portcullis-skill` is what a skill asks the
-//! control plane with.
+//! `portcullis-sidecar` registers the pool, syncs its files from the control plane, and supervises `OpenClaw` in an
+//! environment without secrets. `portcullis-skill` is the command-line client that a skill calls the control plane
+//! with.
 //!
-//! What the child's user can write to is never trusted, and never opened by the supervising process: a process of that user
-//! handles it ([`worker`]), and is killed at a deadline. The child is started through a stage that gives up all of the sidecar's
-//! rights ([`stage`]), and it ends with everything that it started ([`tree`]); no other process is ended.
+//! Privilege separation: paths that the child's user can write to are untrusted, and only a worker process of that user
+//! opens them ([`worker`]), with a deadline. The child starts through a stage that drops all of the sidecar's
+//! privileges ([`stage`]), and it ends with everything that it started ([`tree`]); no other process is ended.
 
 #![warn(missing_docs)]
 

@@ -1,11 +1,11 @@
-//! The sidecar's own log: one JSON object a line on standard error, in the format of the functions' logs: `timestamp`, `level`,
-//! `message`, then the facts, numbers as numbers.
+//! The sidecar's log: one JSON object a line on standard error, in the format of the functions' logs: `timestamp`,
+//! `level`, `message`, then the facts, numbers as numbers.
 //!
-//! A line goes into a bounded queue, which a thread of its own empties: a log that nobody reads blocks nothing. Lines that do
-//! not fit are dropped and counted.
+//! Lines go through a bounded queue, which a thread of its own writes: a log that nobody reads blocks nothing. Lines
+//! that do not fit are dropped and counted.
 //!
-//! A line holds names, numbers, and the control plane's own words about a refusal (bounded, and without the token); never a
-//! token, a configuration or anything that the child wrote.
+//! A line holds names, numbers, and the control plane's own words about a refusal (bounded, and without the token);
+//! never a token, a configuration or the child's output.
 
 use std::{fmt, io::Write, sync::OnceLock, time::Duration};
 
@@ -13,19 +13,19 @@ use serde_json::Value;
 
 use crate::{outlet::Outlet, pace::timestamp};
 
-/// How long the last lines may take to be written at the end of the process.
+/// Time-out for writing the last lines at the end of the process.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 static OUTLET: OnceLock<Outlet> = OnceLock::new();
 
-/// How grave a line is.
+/// Severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Something of note.
+    /// An event of note.
     Info,
-    /// Something that an operator should look at.
+    /// A condition that an operator should look at.
     Warn,
-    /// Something that ends the sidecar.
+    /// A failure that ends the sidecar.
     Error,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// Facts of a line by their names.
+/// Additional fields of a line.
 pub type Facts<'a> = [(&'a str, Value)];
 
 /// Writes a line at [`Level::Info`].
@@ -57,17 +57,17 @@ pub fn error(message: &str, facts: &Facts<'_>) {
     write(Level::Error, message, facts);
 }
 
-/// Waits until all lines are written, for at most two seconds. It is called before the process ends.
+/// Waits until all lines are written, for at most two seconds. Called before the process ends.
 pub fn flush() {
     if let Some(outlet) = OUTLET.get() {
-        // Nobody may be reading: then the last lines are lost.
+        // Without a reader of the log the last lines are lost.
         let _ = outlet.flush(LAST_LINES);
     }
 }
 
 fn write(level: Level, message: &str, facts: &Facts<'_>) {
     let outlet = OUTLET.get_or_init(|| {
-        // A log that cannot be written is no reason to stop.
+        // A log that cannot be written does not stop the sidecar.
         let write = |line: &[u8]| drop(std::io::stderr().lock().write_all(line));
         Outlet::start(write, |count| {
             as_line(
@@ -80,7 +80,7 @@ fn write(level: Level, message: &str, facts: &Facts<'_>) {
     outlet.push(&as_line(level, message, facts));
 }
 
-/// A line of now, with its break.
+/// Formats a line with the current time and a line break.
 pub(crate) fn as_line(level: Level, message: &str, facts: &Facts<'_>) -> Vec<u8> {
     line(timestamp(), level, message, facts).into_bytes()
 }
@@ -93,7 +93,7 @@ fn line(now: jiff::Timestamp, level: Level, message: &str, facts: &Facts<'_>) ->
     line + "}\n"
 }
 
-/// A duration in seconds, to the millisecond.
+/// Converts a duration to seconds, with millisecond precision.
 #[must_use]
 pub fn seconds(duration: Duration) -> Value {
     let rounded = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));

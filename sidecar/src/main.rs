@@ -1,4 +1,4 @@
-//! `portcullis-sidecar [-- COMMAND ARGUMENT...]`: keeps a pool and its `OpenClaw`.
+//! `portcullis-sidecar [-- COMMAND ARGUMENT...]`: syncs a pool and supervises its `OpenClaw`.
 
 use std::process::ExitCode;
 

@@ -21,21 +21,22 @@ use crate::{
     pace::{Moment, pause},
 };
 
-/// The variable that names the socket.
+/// Variable that names the socket.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// A sidecar's connection to systemd; without effect where systemd has not started it.
+/// The sidecar's connection to systemd; does nothing if systemd has not started the sidecar.
 #[derive(Debug, Default)]
 pub struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// How long systemd waits for the next sign of life.
+    /// Interval within which systemd expects the next `WATCHDOG=1`.
     watchdog: Option<Duration>,
-    /// Whether the last message was lost: only the first of several is logged.
+    /// Whether the last message was lost: only the first loss in a row is logged.
     is_lost: Cell<bool>,
 }
 
 impl Notifier {
-    /// The connection that this environment describes. What cannot be used is logged: the sidecar is of use without systemd.
+    /// Opens the connection that the environment describes. Unusable variables are only logged, since the sidecar works
+    /// without systemd.
     #[must_use]
     pub fn of(environment: &[(OsString, OsString)]) -> Self {
         let get = |name: &str| environment.iter().find(|(key, _)| key == OsStr::new(name)).map(|(_, value)| value);
@@ -43,7 +44,7 @@ impl Notifier {
             .filter(|name| !name.is_empty())
             .and_then(|name| connect(name).inspect_err(|error| warn(SOCKET, &error.to_string())).ok());
         let watchdog = get("WATCHDOG_USEC").filter(|_| {
-            // Inherited from a service that started this one otherwise.
+            // A variable inherited from another service has another process id.
             get("WATCHDOG_PID").is_none_or(|pid| pid == OsStr::new(&std::process::id().to_string()))
         });
         let watchdog = watchdog.and_then(|text| {
@@ -56,7 +57,7 @@ impl Notifier {
         Self { socket, watchdog, is_lost: Cell::new(false) }
     }
 
-    /// Sends assignments, such as `READY=1`. It never waits: what systemd is too busy to take is lost.
+    /// Sends assignments, such as `READY=1`. Never blocks: messages that systemd is too busy to take are lost.
     pub fn send(&self, assignments: &[&str]) {
         let Some((socket, address)) = &self.socket else { return };
         let sent = socket.send_to_addr(assignments.join("\n").as_bytes(), address);
@@ -66,7 +67,7 @@ impl Notifier {
         }
     }
 
-    /// Says that the sidecar ends, within this time at the longest.
+    /// Announces that the sidecar ends, in `within` at the latest.
     pub fn stopping(&self, within: Duration) {
         let extended = format!("EXTEND_TIMEOUT_USEC={}", within.as_micros());
         self.send(&["STOPPING=1", "STATUS=stopping: OpenClaw is ended", &extended]);
@@ -88,29 +89,29 @@ fn warn(variable: &str, because: &str) {
     log::warn("systemd cannot be notified", &[("variable", variable.into()), ("because", because.into())]);
 }
 
-/// A loop's progress, told to systemd's watchdog.
+/// A loop's progress, reported to systemd's watchdog.
 #[derive(Debug)]
 pub struct Progress<'a> {
     notifier: &'a Notifier,
     last: Cell<Moment>,
-    /// How long the loop may take from one step to the next.
+    /// Longest time between two steps.
     longest: Duration,
 }
 
 impl<'a> Progress<'a> {
-    /// Progress of a loop that takes a step in this time at the longest.
+    /// Creates the progress of a loop that takes a step at least every `longest`.
     #[must_use]
     pub fn new(notifier: &'a Notifier, longest: Duration) -> Self {
         Self { notifier, last: Cell::new(Moment::now()), longest }
     }
 
-    /// Notes that the loop has taken a step.
+    /// Records a step of the loop.
     pub fn step(&self) {
         self.last.set(Moment::now());
     }
 
-    /// Sends a sign of life at half of systemd's time for as long as there is progress. It belongs into the loop's own task,
-    /// so that a thread that hangs sends none either.
+    /// Notifies the watchdog at half of its interval for as long as the loop makes progress. It must run in the loop's
+    /// own task, so that a blocked thread sends nothing either.
     pub async fn tell(&self) {
         let Some(watchdog) = self.notifier.watchdog else { return std::future::pending().await };
         let mut is_told = false;
@@ -186,7 +187,7 @@ mod tests {
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
-        // Every poll finds the half of this time over.
+        // With a watchdog of 2 µs, every poll is due.
         let notifier = notifier(&[(SOCKET, path.as_os_str()), ("WATCHDOG_USEC", OsStr::new("2"))]);
         let signs = || std::iter::from_fn(|| socket.recv(&mut [0; 64]).ok()).count();
         let some = async |progress: &Progress<'_>| {

@@ -1,5 +1,5 @@
-//! `OpenClaw`'s other commands, each run as the child's user in the child's clean environment, with a time limit and bounded
-//! output: its version, and its plugins.
+//! Commands of `OpenClaw` besides the gateway: its version and its plugins. Each runs as the child's user in the
+//! child's clean environment, with a time-out and bounded output.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,46 +20,46 @@ use crate::{
     user::User,
 };
 
-/// How long `--version` may take: 0.2 s on an idle machine.
+/// Time-out of `--version`, which takes 0.2 s on an idle machine.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a list of plugins may take: 2 s on an idle machine.
+/// Time-out of a list of plugins, which takes 2 s on an idle machine.
 const LIST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long an installation of a plugin may take: 25 s where the network is well.
+/// Time-out of a plugin's installation, which takes 25 s with a good network.
 const INSTALL_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// The longest output that is read, in bytes: a list of plugins takes some 100 kB.
+/// Longest output that is read, in bytes: a list of plugins takes some 100 kB.
 const OUTPUT_LIMIT: u64 = 4 * 1024 * 1024;
 
-/// What `OpenClaw` is run with.
+/// Parameters of running `OpenClaw`.
 #[derive(Clone, Debug)]
 pub struct OpenClaw {
-    /// What starts it.
+    /// Starts the processes.
     pub launcher: Launcher,
-    /// The child's program and its arguments.
+    /// The child's program and arguments.
     pub command: Vec<OsString>,
-    /// Whose process it is.
+    /// User that the processes run as.
     pub user: User,
-    /// The folder that it starts in.
+    /// Working directory.
     pub folder: PathBuf,
-    /// Its environment, but for its tokens.
+    /// The child's environment without its tokens.
     pub environment: BTreeMap<OsString, OsString>,
 }
 
-/// The version that the child's command says it is.
+/// Version of the child's `OpenClaw`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// Nobody has asked yet.
+    /// Before the first check.
     NotYet,
-    /// The command says none: it is not `OpenClaw`, or cannot be run.
+    /// The command prints no version: it is not `OpenClaw`, or cannot be run.
     None,
-    /// This one, as `2026.9.6`.
+    /// A version, as `2026.9.6`.
     Known(String),
 }
 
 impl Version {
-    /// The version as text.
+    /// Version as text, if it is known.
     #[must_use]
     pub fn known(&self) -> Option<&str> {
         match self {
@@ -69,41 +69,41 @@ impl Version {
     }
 }
 
-/// How a command ended.
+/// Outcome of a command.
 #[derive(Debug)]
 pub struct Ended {
-    /// Whether its exit code was 0.
+    /// Whether the exit code was 0.
     pub is_success: bool,
-    /// What it wrote on its standard output.
+    /// Standard output.
     pub output: Vec<u8>,
 }
 
 /// Why a command has no outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// It did not end in time.
+    /// The command did not end in time.
     #[error("it took too long")]
     TooLong,
-    /// It printed too much.
+    /// The command's output was too long.
     #[error("it printed too much")]
     TooMuch,
-    /// It ended with a failure.
+    /// The command failed.
     #[error("it failed")]
     Failed,
-    /// Its output is not understood.
+    /// The output could not be parsed.
     #[error("its output is not understood")]
     NotUnderstood,
-    /// The child's command may be anything.
+    /// The configured command may not be `OpenClaw`'s, so other arguments are not tried.
     #[error("the child's command is not known to be OpenClaw's: its arguments have no gateway")]
     NotOpenClaw,
-    /// It could not be run.
+    /// The command could not be run.
     #[error("it could not be run: {0}")]
     Io(#[from] io::Error),
 }
 
 impl OpenClaw {
-    /// The command with other arguments in the place of those from `gateway` on. `None` where the command says neither
-    /// `gateway` nor that it is `openclaw`: a script that starts `OpenClaw` whatever its arguments are would start another one.
+    /// Replaces the command's arguments from `gateway` on. Returns `None` if the command has no argument `gateway` and
+    /// is not named `openclaw`: a script that ignores its arguments would start another gateway.
     fn with_arguments(&self, arguments: &[&OsStr]) -> Option<Vec<OsString>> {
         let (program, rest) = self.command.split_first()?;
         let name = Path::new(program).file_name()?.as_bytes();
@@ -116,7 +116,7 @@ impl OpenClaw {
         Some(words.map(OsStr::to_owned).collect())
     }
 
-    /// The version of the program that a start would run; `None` where it did not say in time.
+    /// Version of the program that a start would run; `None` after a time-out.
     pub async fn version(&self) -> Option<Version> {
         match self.run(&["--version"], BTreeMap::new(), VERSION_TIMEOUT, Stdio::null()).await {
             Ok(ended) if ended.is_success => Some(parse_version(&ended.output).map_or(Version::None, Version::Known)),
@@ -125,7 +125,7 @@ impl OpenClaw {
         }
     }
 
-    /// The versions of the plugins that are installed, the bundled ones among them, by their ids.
+    /// Versions of the installed plugins by id, bundled ones included.
     ///
     /// # Errors
     /// [`RunError`].
@@ -137,8 +137,8 @@ impl OpenClaw {
         parse_plugins(&ended.output).ok_or(RunError::NotUnderstood)
     }
 
-    /// Installs a plugin. `OpenClaw` would note it in its configuration, which is the control plane's: it is given `config` to
-    /// write to instead. Its own output goes to standard error.
+    /// Installs a plugin. `OpenClaw` would record it in its configuration, which is the control plane's: it gets
+    /// `config` to write to instead. Its output goes to standard error.
     ///
     /// # Errors
     /// [`RunError`].
@@ -152,7 +152,7 @@ impl OpenClaw {
         if ended.is_success { Ok(()) } else { Err(RunError::Failed) }
     }
 
-    /// Runs a command to its end. It has ended, with all that it started, when this returns.
+    /// Runs a command to its end. All its descendants have ended when this returns.
     ///
     /// # Errors
     /// [`RunError`].
@@ -180,7 +180,7 @@ impl OpenClaw {
             };
             let ending = async {
                 let status = child.wait().await?;
-                // Else something that it left behind could keep its output open.
+                // A remaining descendant could keep the output open.
                 tree.end().await;
                 Ok(status.success())
             };
@@ -196,13 +196,13 @@ impl OpenClaw {
     }
 }
 
-/// The package of a plugin of `OpenClaw`'s own, as `plugins install` takes it.
+/// Package name of one of `OpenClaw`'s own plugins, as `plugins install` expects it.
 #[must_use]
 pub fn package(plugin: &str, version: &str) -> String {
     format!("npm:@openclaw/{plugin}@{version}")
 }
 
-/// Reads the output of `--version`: `OpenClaw 2026.9.6 (eb377ac)`, and of older ones `2026.3.7`.
+/// Parses the output of `--version`: `OpenClaw 2026.9.6 (eb377ac)`, or `2026.3.7` from older versions.
 fn parse_version(output: &[u8]) -> Option<String> {
     let line = str::from_utf8(output).ok()?.trim();
     let mut words = line.strip_prefix("OpenClaw ").unwrap_or(line).split_ascii_whitespace();
@@ -218,7 +218,7 @@ fn parse_version(output: &[u8]) -> Option<String> {
     let is_suffix = |text: &str| {
         (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
     };
-    // A year tells OpenClaw's versions from those of the programs that may stand in its place.
+    // The year distinguishes OpenClaw's versions from those of other programs.
     let is_version = year.len() == 4 && year.starts_with("20") && [year, month, patch].into_iter().all(is_number);
     (is_version && suffix.is_none_or(is_suffix)).then(|| version.to_owned())
 }
@@ -226,13 +226,13 @@ fn parse_version(output: &[u8]) -> Option<String> {
 fn parse_plugins(output: &[u8]) -> Option<BTreeMap<String, Option<String>>> {
     let list: Value = serde_json::from_slice(output).ok()?;
     let plugins = list["plugins"].as_array()?.iter();
-    // One that a configuration names, and that is not installed, is not listed.
+    // A plugin that a configuration names but that is not installed is not listed.
     let named = plugins
         .filter_map(|plugin| Some((plugin["id"].as_str()?.to_owned(), plugin["version"].as_str().map(str::to_owned))));
     Some(named.collect())
 }
 
-/// The plugins that a configuration names and enables.
+/// Ids of the plugins that a configuration names and enables.
 #[must_use]
 pub fn enabled_plugins(config: &Value) -> BTreeSet<String> {
     let entries = config["plugins"]["entries"].as_object();
@@ -240,24 +240,24 @@ pub fn enabled_plugins(config: &Value) -> BTreeSet<String> {
     enabled.map(|(id, _)| id.clone()).filter(|id| is_plugin_id(id)).collect()
 }
 
-/// The platforms that a configuration enables: those with channels, and the plugins that it names.
+/// Platforms that a configuration enables: its enabled channels, and its enabled plugins.
 #[must_use]
 pub fn enabled_platforms(config: &Value) -> BTreeSet<String> {
     let channels = config["channels"].as_object();
     let enabled = channels.into_iter().flatten().filter(|(_, channel)| channel["enabled"] != false);
-    // What stands beside the platforms is for all of them.
+    // `channels.defaults` is not a platform, but applies to all of them.
     let platforms = enabled.map(|(id, _)| id.clone()).filter(|id| is_plugin_id(id) && id != "defaults");
     platforms.chain(enabled_plugins(config)).collect()
 }
 
-/// Whether a text can be a plugin's id: it becomes part of a command line.
+/// Whether a text is a valid plugin id. It becomes part of a command line.
 #[must_use]
 pub fn is_plugin_id(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=64).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(is_inner)
 }
 
-/// Whether a text can be the version of a package: 1 to 64 of ASCII letters, digits, `.` and `-`, a digit first.
+/// Whether a text is a valid version of a package: 1 to 64 ASCII letters, digits, `.` and `-`, a digit first.
 #[must_use]
 pub fn is_plugin_version(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
@@ -290,7 +290,7 @@ mod tests {
             (&["/x/wrapper", "gateway"], Some(&["/x/wrapper", "--version"])),
             (&["/x/openclaw"], Some(&["/x/openclaw", "--version"])),
             (&["/x/openclaw.mjs", "--dev"], Some(&["/x/openclaw.mjs", "--version"])),
-            // These may start an OpenClaw whatever they are asked.
+            // Commands that may start an OpenClaw whatever their arguments are.
             (&["sh", "-c", "exec openclaw gateway run"], None),
             (&["/x/start-openclaw"], None),
             (&["gateway", "run"], None),

@@ -1,4 +1,4 @@
-//! A bounded queue of lines before a writer that may block for ever, as a pipe that nobody reads does.
+//! A bounded queue of lines, before a writer that may block for ever, as a pipe without a reader does.
 
 use std::{
     collections::VecDeque,
@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-/// How much may wait, in bytes.
+/// Maximum bytes in the queue.
 const LIMIT: usize = 256 * 1024;
 
-/// What each push costs beside its text, in bytes.
+/// Overhead of each entry, in bytes.
 const OVERHEAD: usize = 64;
 
-/// A queue and the thread that empties it. Pushing never blocks.
+/// A queue with the thread that writes its lines. Pushing never blocks.
 #[derive(Clone, Debug)]
 pub struct Outlet(Arc<Shared>);
 
@@ -32,7 +32,7 @@ struct Queue {
 #[derive(Debug, PartialEq, Eq)]
 enum Entry {
     Lines(Vec<u8>),
-    /// This many lines were dropped here.
+    /// Number of lines that were dropped at this place.
     Dropped(u64),
 }
 
@@ -68,7 +68,7 @@ impl Queue {
 }
 
 impl Outlet {
-    /// Starts the thread. `dropped` makes the line that tells how many were dropped where it stands.
+    /// Starts the writer's thread. `dropped` formats the line that reports a number of dropped lines.
     pub fn start(mut write: impl FnMut(&[u8]) + Send + 'static, dropped: fn(u64) -> Vec<u8>) -> Self {
         let shared = Arc::<Shared>::default();
         let of_thread = Arc::clone(&shared);
@@ -90,18 +90,19 @@ impl Outlet {
                 queue = of_thread.lock();
             }
         };
-        // Without a thread all lines are dropped once the queue is full. A log that can't be written is no reason to stop.
+        // Without a thread all lines are dropped once the queue is full. A log that cannot be written does not stop the
+        // sidecar.
         let _ = std::thread::Builder::new().name("log".to_owned()).spawn(work);
         Self(shared)
     }
 
-    /// Adds whole lines, which are written at once, or drops and counts them where too much waits already.
+    /// Queues whole lines, to be written in one call. Drops and counts them if the queue is full.
     pub fn push(&self, lines: &[u8]) {
         self.0.lock().push(lines);
         self.0.changed.notify_all();
     }
 
-    /// Waits until all is written, at most this long. Returns whether it is.
+    /// Waits until all lines are written, at most `patience`. Returns whether they are.
     #[must_use]
     pub fn flush(&self, patience: Duration) -> bool {
         let is_busy = |queue: &mut Queue| queue.is_writing || !queue.entries.is_empty();
@@ -121,13 +122,13 @@ mod tests {
         let (open, gate) = mpsc::channel::<()>();
         let (written, seen) = mpsc::channel();
         let write = move |line: &[u8]| {
-            // A closed gate blocks nothing any more.
+            // A dropped sender unblocks the writer for good.
             let _ = gate.recv();
             written.send(line.to_vec()).unwrap();
         };
         let outlet = Outlet::start(write, |count| format!("dropped {count}").into());
         let line = vec![b'x'; 64 * 1024];
-        // One is with the writer, and three fit into the queue.
+        // The writer has one entry, and three fit into the queue.
         outlet.push(b"first");
         while !outlet.0.lock().is_writing {
             std::thread::yield_now();

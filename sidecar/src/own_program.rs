@@ -1,4 +1,4 @@
-//! The sidecar's own binary in its other modes, as processes of the child's user that hold nothing of the sidecar's.
+//! The sidecar's own binary in its other modes: processes of the child's user that hold nothing of the sidecar's.
 
 use std::{
     os::unix::process::CommandExt,
@@ -17,10 +17,10 @@ use nix::{
 
 use crate::{drain, stage, user::User, worker};
 
-/// The mode in which files are written and checked ([`crate::worker`]).
+/// Mode that writes and checks files ([`crate::worker`]).
 pub const FILES: &str = "serve-files";
 
-/// The mode in which the child's output is read ([`crate::drain`]).
+/// Mode that reads the child's output ([`crate::drain`]).
 pub const DRAIN: &str = "drain-output";
 
 /// The sidecar's own binary, to be run as the child's user.
@@ -31,33 +31,33 @@ pub struct OwnProgram {
 }
 
 impl OwnProgram {
-    /// The binary that runs now. It is run even where its file was replaced meanwhile.
+    /// Binary of the running process, even if its file has been replaced.
     #[must_use]
     pub fn running(user: User) -> Self {
         Self::at(Path::new("/proc/self/exe"), user)
     }
 
-    /// The binary at `path`.
+    /// Binary at `path`.
     #[must_use]
     pub fn at(path: &Path, user: User) -> Self {
         Self { path: path.to_owned(), user }
     }
 
-    /// A command that runs it in this mode, in a process group of its own and without an environment.
+    /// Command that runs the binary in this mode, in a process group of its own and with an empty environment.
     #[must_use]
     pub fn command(&self, mode: &str) -> Command {
         let mut command = Command::new(&self.path);
         command.arg0("portcullis-sidecar").arg(mode).env_clear().current_dir("/").process_group(0);
         if let Some((uid, gid)) = self.user.ids() {
-            // Of a process that is given another user, the standard library drops all further groups.
+            // With another user id, the standard library also drops all supplementary groups.
             command.uid(uid).gid(gid);
         }
         command
     }
 }
 
-/// Runs the mode that this process's arguments ask for; `None` where they ask for none. Each program that supervises a child
-/// asks first of all, since it starts these processes from its own binary.
+/// Runs the mode that this process's arguments select; `None` without one. Each program that supervises a child calls
+/// this first, since it starts these processes from its own binary.
 #[must_use]
 pub fn mode() -> Option<ExitCode> {
     let mode = std::env::args_os().nth(1)?;
@@ -72,11 +72,11 @@ pub fn mode() -> Option<ExitCode> {
     }
 }
 
-/// Prepares a process in one of these modes: the child, whose user it shares, can't trace it, and it holds no descriptor but
-/// the first three.
+/// Confines a process in one of these modes: the child, whose user it shares, cannot trace it, and only its file
+/// descriptors 0 to 2 stay open.
 ///
 /// # Errors
-/// Those of prctl(2), and of reading `/proc/self/fd`.
+/// Errors of prctl(2), and of reading `/proc/self/fd`.
 pub(crate) fn confine() -> std::io::Result<()> {
     prctl::set_dumpable(false)?;
     prctl::set_no_new_privs()?;
@@ -86,16 +86,16 @@ pub(crate) fn confine() -> std::io::Result<()> {
         .filter(|descriptor| *descriptor > 2)
         .collect();
     for descriptor in open {
-        // The one of the list itself is closed already.
+        // The descriptor of the listing itself is closed already.
         let _ = close(descriptor);
     }
     Ok(())
 }
 
-/// Blocks the signals that ask for an end.
+/// Blocks SIGTERM, SIGINT, SIGQUIT and SIGHUP.
 ///
 /// # Errors
-/// Those of `pthread_sigmask(3)`.
+/// Errors of `pthread_sigmask(3)`.
 pub(crate) fn block_end_signals() -> std::io::Result<()> {
     let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
     Ok(signals.into_iter().collect::<SigSet>().thread_block()?)

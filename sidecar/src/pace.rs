@@ -1,40 +1,40 @@
-//! How long things take and how often they are done: all of the sidecar's waiting.
+//! Intervals, time-outs, back-off and clocks of the sidecar.
 
 use std::time::Duration;
 
-/// The sidecar's times. The default is what production uses; a test makes them shorter.
+/// Intervals and time-outs. The default is for production; tests shorten them.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Between two heartbeats.
+    /// Interval of heartbeats.
     pub heartbeat: Duration,
-    /// The first wait after a failed call; it doubles.
+    /// First wait of the back-off after a failed call; it doubles.
     pub retry: Duration,
-    /// The longest wait after a failed call.
+    /// Longest wait of the back-off after a failed call.
     pub longest_retry: Duration,
-    /// Between two probes.
+    /// Interval of health probes.
     pub probe: Duration,
-    /// How long a probe may take.
+    /// Time-out of a probe.
     pub probe_timeout: Duration,
-    /// How long a child's port may refuse or hang before the child is ended. OpenClaw takes up to 77 s to start and 50 s to
-    /// restart within its process.
+    /// How long a child's port may refuse or hang before the child is ended. `OpenClaw` takes up to 77 s to start and
+    /// 50 s to restart within its process.
     pub silence: Duration,
-    /// Between two looks for a plugin that is missing.
+    /// Interval of checks for a missing plugin.
     pub plugins: Duration,
-    /// The wait before the first restart; the n-th waits n times as long.
+    /// Wait before the first restart; the n-th waits n times as long.
     pub restart: Duration,
-    /// How long a child must have run for its restarts to be counted anew.
+    /// Run time of a child after which the count of restarts begins anew.
     pub restart_reset: Duration,
     /// How long a child may take to end after SIGTERM: `OpenClaw` lets running work end first.
     pub termination: Duration,
     /// How long a start waits for a token before it goes on without.
     pub token_patience: Duration,
-    /// How long before its own token ends a child is started anew.
+    /// How long before its token ends a child is replaced.
     pub token_margin: Duration,
-    /// How long a token in a file lasts.
+    /// Lifetime of the token in the file.
     pub file_token: Duration,
-    /// How long supervision may take from one step to the next before systemd's watchdog is told nothing any more.
+    /// Longest time between two steps of the supervisor before systemd's watchdog is not notified any more.
     pub progress: Duration,
-    /// How long the process that handles files may take for a request of a few files.
+    /// Deadline of a file worker's request of a few files.
     pub files: Duration,
 }
 
@@ -60,13 +60,14 @@ impl Default for Pace {
     }
 }
 
-/// How often a child is restarted in a row before it is left alone.
+/// Maximum number of restarts in a row.
 pub const MAXIMUM_RESTARTS: u32 = 10;
 
-/// How many probes in a row may go without an answer before a pool is degraded.
+/// Number of unanswered probes in a row after which a pool is degraded.
 pub const PROBE_FAILURES: u32 = 3;
 
-/// Waits that double, each drawn between a half and the whole, so that many sidecars do not call at once.
+/// Exponential back-off with jitter: each wait is drawn between half and all of it, so that many sidecars do not call
+/// at once.
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,
@@ -75,18 +76,18 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A back-off that has seen no failure.
+    /// Creates a back-off that starts with the wait `first`.
     #[must_use]
     pub fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, failures: 0 }
     }
 
-    /// Something worked.
+    /// Starts over, after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// Something failed: how long to wait.
+    /// Wait after another failure.
     pub fn next_wait(&mut self) -> Duration {
         let doubled = self.first.saturating_mul(1 << self.failures.min(16));
         self.failures += 1;
@@ -94,7 +95,7 @@ impl Backoff {
     }
 }
 
-/// Between a half of `wait` and all of it.
+/// Draws between half of `wait` and all of it.
 #[must_use]
 pub fn jittered(wait: Duration) -> Duration {
     let mut bytes = [0; 2];
@@ -102,58 +103,58 @@ pub fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(0.5 + f64::from(u16::from_be_bytes(bytes)) / 2.0 / f64::from(u16::MAX))
 }
 
-/// Fills `bytes` from the kernel's generator.
+/// Fills `bytes` from the kernel's random generator.
 #[expect(clippy::disallowed_methods, reason = "names of files and jitter: the sidecar's one source of randomness")]
 pub fn random(bytes: &mut [u8]) {
-    // Without it a name is only less unlikely to be taken, and then refused.
+    // After a failure the bytes stay as they are: a name is then predictable, and one that is taken is refused.
     let _ = getrandom::fill(bytes);
 }
 
-/// Waits.
+/// Waits for a duration.
 #[expect(clippy::disallowed_methods, reason = "the sidecar's one way to wait; its times are those of a `Pace`")]
 pub async fn pause(wait: Duration) {
     tokio::time::sleep(wait).await;
 }
 
-/// A moment of this machine's monotonic clock.
+/// An instant of the machine's monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment(std::time::Instant);
 
 impl Moment {
-    /// Now.
+    /// Current instant.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the sidecar's one way to ask the time")]
     pub fn now() -> Self {
         Self(std::time::Instant::now())
     }
 
-    /// How long ago it was.
+    /// Time since this instant.
     #[must_use]
     pub fn age(self) -> Duration {
         Self::now().since(self)
     }
 
-    /// How long after `earlier` it is; zero where it is before it.
+    /// Time from `earlier` to this instant; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_duration_since(earlier.0)
     }
 
-    /// The moment this long after it.
+    /// Instant that is `wait` later.
     #[must_use]
     pub fn plus(self, wait: Duration) -> Self {
         Self(self.0 + wait)
     }
 }
 
-/// The machine's date and time.
+/// Current date and time.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the sidecar's one way to ask the date")]
 pub fn timestamp() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-/// Seconds since the Unix epoch.
+/// Current time in seconds since the Unix epoch.
 #[must_use]
 pub fn unix_seconds() -> u64 {
     u64::try_from(timestamp().as_second()).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! Who can change what a path leads to.
+//! Checks of who can change what a path leads to.
 
 use std::{
     collections::VecDeque,
@@ -9,23 +9,23 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// How many links a path may lead over.
+/// Maximum number of symbolic links in one resolution.
 ///
 /// Source: `path_resolution(7)`.
 const MAXIMUM_LINKS: u32 = 40;
 
-/// One look into a folder on the way.
+/// One lookup during a path's resolution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The folder.
+    /// Folder of the lookup.
     pub folder: PathBuf,
-    /// What is looked up in it.
+    /// Path of the entry that is looked up.
     pub entry: PathBuf,
-    /// Whether only the owner of an entry can replace it.
+    /// Whether the folder's sticky bit is set: then only an entry's owner can replace it.
     pub is_sticky: bool,
 }
 
-/// All folders in which something is looked up on the way along an absolute path, over links too.
+/// Lists all lookups of an absolute path's resolution, links included.
 #[must_use]
 pub fn lookups(path: &Path) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -65,14 +65,14 @@ fn push_front(rest: &mut VecDeque<OsString>, path: &Path) {
     }
 }
 
-/// Makes a folder that belongs to `owner` alone, and checks that nobody else but root can put another in its place. Returns its
-/// path without links.
+/// Creates a folder that only `owner` can access, and checks that only `owner` and root could replace it or a folder
+/// above it. Returns its path without links.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// A message that says what is wrong with the folder.
 pub fn private_folder(path: &Path, owner: u32) -> Result<PathBuf, String> {
     let told = |error: io::Error| format!("{} cannot be made: {error}", path.display());
-    // The folders above it are not secret.
+    // Folders above it are not secret, and get mode 0755.
     make(path, 0o755).map_err(told)?;
     let path = fs::canonicalize(path).map_err(told)?;
     let mut folders: Vec<&Path> = path.ancestors().collect();
@@ -102,14 +102,14 @@ pub fn private_folder(path: &Path, owner: u32) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// Makes a folder for its owner alone, and those above it with this mode.
+/// Creates a folder with mode 0700, and missing folders above it with the mode `above`.
 fn make(path: &Path, above: u32) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let missing: Vec<&Path> = path.ancestors().take_while(|folder| fs::symlink_metadata(folder).is_err()).collect();
     for folder in missing.into_iter().rev() {
         match fs::DirBuilder::new().mode(0o700).create(folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            // Whatever the umask is.
+            // Set explicitly, since the umask restricts the mode of creation.
             made => {
                 made?;
                 if folder != path {
@@ -121,7 +121,7 @@ fn make(path: &Path, above: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// A text as the name of a folder: two texts never have the same one, and none leads elsewhere.
+/// Encodes a text as the name of a folder: injective, and never a path elsewhere.
 #[must_use]
 pub fn name_of(text: &str) -> String {
     let mut name = String::new();
@@ -132,7 +132,7 @@ pub fn name_of(text: &str) -> String {
             let _ = write!(name, "%{byte:02x}");
         }
     }
-    // The longest name is 255 bytes. No encoded text has a tilde in it.
+    // File names are at most 255 bytes. No encoded text has a tilde in it.
     if name.len() > 200 {
         name = format!("~{}", portcullis_crypto::Digest::of(text.as_bytes()).to_hex());
     }
@@ -172,7 +172,7 @@ mod tests {
         let found = lookups(&root.join("links/to/deep/token"));
         let folders: Vec<&Path> = found.iter().filter_map(|step| step.folder.strip_prefix(&root).ok()).collect();
         assert_eq!(folders, ["", "links", "", "real", "real/deep"].map(Path::new));
-        // A link to itself ends.
+        // A link to itself, whose resolution must end.
         std::os::unix::fs::symlink("round", root.join("round")).unwrap();
         assert!(lookups(&root.join("round/x")).len() < 200);
     }

@@ -1,5 +1,5 @@
-//! `portcullis-sidecar prepare`: installs the plugins of the platforms that the pool's configuration enables, so that the
-//! child starts with them.
+//! `portcullis-sidecar prepare`: installs the plugins of the platforms that the pool's configuration enables, so that
+//! the child starts with them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,11 +20,11 @@ use crate::{
     worker::{FileError, Work, Worker},
 };
 
-/// Platforms to be prepared for, each with the version of its plugin where that is not `OpenClaw`'s own.
+/// Platforms to prepare, each with the version of its plugin if it differs from `OpenClaw`'s.
 type Platforms = BTreeMap<String, Option<String>>;
 
-/// Installs what is missing. `platforms` are those to be prepared for, as `slack` or `feishu@2026.9.5`; where there are none, those
-/// of the configuration on the disk, else of the one that the control plane has.
+/// Installs missing plugins. `platforms` lists the platforms to prepare, as `slack` or `feishu@2026.9.5`; if it is
+/// empty, the configuration on the disk decides, else the control plane's.
 #[must_use]
 pub fn main(platforms: &[String], command: &[OsString]) -> ExitCode {
     run::report(start(platforms, command), "the pool cannot be prepared")
@@ -37,11 +37,12 @@ fn start(platforms: &[String], command: &[OsString]) -> Result<(), Failure> {
     let file = environment.iter().find(|(name, _)| name == token::FILE_SETTING);
     let token = file.map(|_| Token::take(&environment)).transpose().map_err(|error| error.to_string())?;
     run::refuse_what_child_could_reach(&settings.user, token.as_ref())?;
-    // Of what root's groups could read, the child's files need nothing.
+    // Root's supplementary groups are dropped: the child's files do not need them.
     if settings.user.is_another() {
         nix::unistd::setgroups(&[])?;
     }
-    // As for a child: what its commands start ends with them.
+    // Orphans of the commands become children of this process, as for a child of the supervisor, so that they end with
+    // it.
     nix::sys::prctl::set_child_subreaper(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -64,7 +65,7 @@ fn start(platforms: &[String], command: &[OsString]) -> Result<(), Failure> {
     })
 }
 
-/// Reads what the command line names.
+/// Parses the platforms of the command line.
 fn named(platforms: &[String]) -> Result<Platforms, Failure> {
     let read = |text: &String| {
         let (platform, version) = match text.split_once('@') {
@@ -126,7 +127,7 @@ async fn prepare(openclaw: &OpenClaw, worker: &Worker, platforms: &Platforms) ->
             Err(error) => failed.push((platform, error.to_string())),
         }
     }
-    // What counts is what OpenClaw finds, not what the installer says.
+    // The list of `OpenClaw` decides, not the installer's exit code.
     let installed = openclaw.plugins().await.map_err(|error| format!("openclaw plugins list: {error}"))?;
     for platform in platforms.keys().filter(|platform| !installed.contains_key(*platform)) {
         if failed.iter().all(|(other, _)| *other != platform) {
@@ -169,7 +170,7 @@ async fn install(
     let config: PathBuf = openclaw.folder.join(&name).join("openclaw.json");
     worker.done(Work::MakeScratch(name.clone())).await?;
     let outcome = openclaw.install(plugin, version, replace, &config).await;
-    // Nothing in it is of use any more.
+    // The scratch folder is not needed any more; a failure to remove it does no harm.
     let _ = worker.done(Work::RemoveScratch(name)).await;
     Ok(outcome?)
 }

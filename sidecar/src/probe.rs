@@ -1,4 +1,4 @@
-//! Whether `OpenClaw` answers, and whether it is ready.
+//! Health probes of `OpenClaw`: liveness and readiness.
 
 use std::net::SocketAddr;
 
@@ -9,25 +9,25 @@ use crate::{
     pace::{Moment, PROBE_FAILURES, Pace},
 };
 
-/// What a gateway answers to its probes.
+/// Outcome of probing a gateway.
 ///
-/// Source: OpenClaw 2026.9.6, docs/gateway/health.md, "HTTP probes": `/health` is liveness, `/startupz` says whether startup
-/// is complete, `/readyz` says whether agents and channels work as well.
+/// Source: OpenClaw 2026.9.6, docs/gateway/health.md, "HTTP probes": `/health` is liveness, `/startupz` says whether
+/// startup is complete, `/readyz` says whether agents and channels work as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// `/health` answers with success, and `/readyz` does or is not known to this version.
+    /// `/health` succeeds, and `/readyz` does too or does not exist in this version.
     Ready,
     /// Startup is complete, but a channel, an agent's database or a plugin does not work.
     NotReady,
-    /// Startup is not complete, or running work is drained before an end.
+    /// Startup is not complete, or running work is being drained before an end.
     Starting,
-    /// `/health` answers, but not with success.
+    /// `/health` answers with an error.
     Unwell,
-    /// The port refuses, or nothing answers in time.
+    /// The port refuses, or does not answer in time.
     Silent,
 }
 
-/// Asks a child's gateway how it is.
+/// Probes a child's gateway.
 #[derive(Debug)]
 pub struct Prober {
     client: Client,
@@ -35,18 +35,18 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// A prober of a gateway on this machine.
+    /// Creates a prober of a gateway on this machine.
     ///
     /// # Errors
-    /// Where the system's root certificates cannot be read.
+    /// The system's root certificates cannot be read.
     pub fn new(address: SocketAddr, pace: &Pace) -> Result<Self, reqwest::Error> {
-        // Never through a proxy: it is this machine.
+        // Loopback is never called through a proxy.
         let client =
             Client::builder().no_proxy().redirect(Policy::none()).tls_certs_only([]).timeout(pace.probe_timeout);
         Ok(Self { client: client.build()?, base: format!("http://{address}") })
     }
 
-    /// Asks for as many probes as are needed to tell. Each takes at most the pace's time-out.
+    /// Sends up to three probes, as many as are needed. Each takes at most the pace's time-out.
     pub async fn ask(&self) -> Answer {
         match self.status("/health").await {
             None => return Answer::Silent,
@@ -54,7 +54,7 @@ impl Prober {
             Some(_) => {}
         }
         match self.status("/readyz").await {
-            // A readiness check that hangs says nothing of liveness, which was just answered.
+            // A readiness check that hangs does not affect liveness, which was just answered.
             None | Some(StatusCode::SERVICE_UNAVAILABLE) => {}
             Some(_) => return Answer::Ready,
         }
@@ -64,15 +64,15 @@ impl Prober {
         }
     }
 
-    /// The status that a probe is answered with. The body is not read: the connection is closed over it.
+    /// Status of a probe's answer. The body is not read: the connection is closed instead.
     async fn status(&self, path: &str) -> Option<StatusCode> {
         self.client.get(format!("{}{path}", self.base)).send().await.ok().map(|response| response.status())
     }
 }
 
-/// The health of a child by its probes since it was started or adopted. Liveness is the process: only a port that refuses or
-/// hangs for the whole of [`Pace::silence`] ends it, since a start, a restart within the process and a blocked event loop all
-/// look the same from outside.
+/// Health of a child by its probes since it was started or adopted. Liveness is the process: only a port that refuses
+/// or hangs for the whole of [`Pace::silence`] ends the child, since a start, a restart within the process and a
+/// blocked event loop look the same from outside.
 #[derive(Debug)]
 pub struct Pulse {
     last_answer: Moment,
@@ -81,17 +81,17 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// Of a child that is first probed at `now`.
+    /// Creates the pulse of a child whose first probe is at `now`.
     #[must_use]
     pub fn new(now: Moment) -> Self {
         Self { last_answer: now, failures: 0, health: Health::Degraded }
     }
 
-    /// Notes an answer of `now`. [`Health::Unhealthy`] means that the child is to be ended.
+    /// Records an answer of `now`. [`Health::Unhealthy`] means that the child must be ended.
     pub fn note(&mut self, answer: Answer, now: Moment, pace: &Pace) -> Health {
         if answer == Answer::Silent {
             self.failures += 1;
-            // Both: a sidecar that was itself stopped for minutes has not asked meanwhile.
+            // Both conditions: a sidecar that was itself suspended for minutes has not probed meanwhile.
             let is_over = now.since(self.last_answer) >= pace.silence && self.failures >= PROBE_FAILURES;
             if is_over {
                 self.health = Health::Unhealthy;
@@ -100,7 +100,8 @@ impl Pulse {
             }
         } else {
             (self.last_answer, self.failures) = (now, 0);
-            // One account whose token was revoked makes all of the gateway not ready: deliveries to the others go on.
+            // One account with a revoked token makes the whole gateway not ready, while deliveries to the others
+            // continue.
             let is_started = matches!(answer, Answer::Ready | Answer::NotReady);
             self.health = if is_started { Health::Active } else { Health::Degraded };
         }
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
     use Health::{Active, Degraded, Unhealthy};
 
-    /// The health that is told of these answers, each 5 s after the one before.
+    /// Health after each of these answers, 5 s apart.
     fn told(answers: &[(Answer, u32)]) -> Vec<Health> {
         let pace = Pace::default();
         let mut now = Moment::now();
@@ -130,7 +131,7 @@ mod tests {
         told
     }
 
-    /// How often each health is told in a row.
+    /// Run lengths of equal health values.
     fn runs(told: &[Health]) -> Vec<(Health, usize)> {
         told.chunk_by(|one, other| one == other).map(|run| (run[0], run.len())).collect()
     }

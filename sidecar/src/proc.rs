@@ -1,33 +1,34 @@
-//! Reads processes from `/proc` and signals them without ever hitting a process that was given a used id.
+//! Reads processes from `/proc` and signals them through pidfds, so that a reused process id is never hit.
 
 use std::{collections::BTreeMap, fs, io};
 
 use nix::{sys::signal, unistd};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// A process as `/proc/pid/stat` has it.
+/// A process as listed in `/proc/pid/stat`.
 ///
 /// Source: proc(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// Its id.
+    /// Process id.
     pub pid: u32,
-    /// Its parent's id.
+    /// Process id of the parent.
     pub parent: u32,
-    /// Its session; 0 where the session's leader lives outside of this PID namespace.
+    /// Session id; 0 if the session's leader is outside of this PID namespace.
     pub session: u32,
-    /// When it started, in clock ticks since the machine did.
+    /// Start time in clock ticks since the machine's boot.
     pub start_time: u64,
-    /// Whether it has ended and only waits to be reaped. A process whose first thread has ended while others run is alive.
+    /// Whether the process has ended and only waits to be reaped. One whose first thread has ended while others run is
+    /// alive.
     pub is_zombie: bool,
 }
 
 impl Stat {
-    /// The process with this id; `None` where there is none.
+    /// Reads the process with this id; `None` if it does not exist.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is a name in parentheses, which may hold blanks, parentheses and bytes that are no text.
+        // The second field is a name in parentheses, which may hold blanks, parentheses and bytes that are not text.
         let end = stat.iter().rposition(|byte| *byte == b')')?;
         let fields: Vec<&str> = str::from_utf8(stat.get(end + 1..)?).ok()?.split_ascii_whitespace().collect();
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
@@ -35,24 +36,24 @@ impl Stat {
         Some(Self {
             pid,
             parent: id(1)?,
-            // Negative where it is not known.
+            // Negative where it is unknown.
             session: id(3).unwrap_or(0),
             start_time: number(19)?,
             is_zombie: matches!(*fields.first()?, "Z" | "X") && number(17)? <= 1,
         })
     }
 
-    /// Sends a signal to this very process; nothing where it has ended, whoever has its id now.
+    /// Signals this process; does nothing if it has ended, even if another process has its id now.
     pub fn signal(&self, signal: Signal) {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return };
         let is_same = || Self::of(self.pid).is_some_and(|now| now.start_time == self.start_time);
         match pidfd_open(pid, PidfdFlags::empty()) {
-            // The descriptor stands for one process: where the start time is still the same, for this one.
+            // A pidfd refers to one process: if the start time is unchanged now, to this one.
             Ok(process) if is_same() => {
-                // It may have ended just now.
+                // The process may end between check and signal.
                 let _ = pidfd_send_signal(process, signal);
             }
-            // A kernel before 5.3, or a container's filter that does not know the call.
+            // A kernel before 5.3, or a container's seccomp filter that does not allow the call.
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) if is_same() => {
                 if let Ok(signal) = signal::Signal::try_from(signal.as_raw()) {
                     let _ = signal::kill(unistd::Pid::from_raw(pid.as_raw_pid()), signal);
@@ -63,15 +64,15 @@ impl Stat {
     }
 }
 
-/// All processes that can be seen, by their ids.
+/// All visible processes by id.
 ///
 /// # Errors
-/// Those of reading `/proc`.
+/// Errors of reading `/proc`.
 pub fn all() -> io::Result<BTreeMap<u32, Stat>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
-        // Processes that end meanwhile are not there any more.
+        // Processes that end while the folder is read are skipped.
         if let Some(stat) = name.to_str().and_then(|name| name.parse().ok()).and_then(Stat::of) {
             found.insert(stat.pid, stat);
         }
@@ -79,11 +80,11 @@ pub fn all() -> io::Result<BTreeMap<u32, Stat>> {
     Ok(found)
 }
 
-/// How far from the id that was given last the newest processes are looked for.
+/// Distance from the last assigned id within which [`newest`] looks for processes.
 const NEAR: u32 = 8;
 
-/// The processes with the ids next to the one that the kernel gave last: what is born and ends while [`all`] reads is seen here
-/// alone.
+/// Processes with ids near the one that the kernel assigned last. Finds processes that start and end while [`all`]
+/// reads.
 ///
 /// Source: proc(5), `/proc/loadavg`, the fifth field.
 #[must_use]
@@ -94,27 +95,28 @@ pub fn newest() -> Vec<Stat> {
     near.into_iter().flatten().filter_map(Stat::of).collect()
 }
 
-/// What a process may do, as `/proc/pid/status` has it.
+/// Credentials and capabilities of a process, as listed in `/proc/pid/status`.
 ///
 /// Source: proc(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// The real user.
+    /// Real user id.
     pub uid: u32,
-    /// Whether no program that it executes gives it more rights.
+    /// Whether `no_new_privs` is set: programs that the process executes cannot give it more rights.
     pub no_new_privileges: bool,
-    /// The effective capabilities.
+    /// Effective capabilities.
     pub effective: u64,
-    /// All capabilities that it has or could take without executing a program: effective, permitted and ambient ones.
+    /// All capabilities that the process has or can take without executing a program: effective, permitted and ambient
+    /// ones.
     pub capabilities: u64,
 }
 
 impl Rights {
-    /// Those of the process with this id, or of `self`.
+    /// Reads the rights of the process with this id, or of `self`; `None` if it does not exist.
     #[must_use]
     pub fn of(process: impl std::fmt::Display) -> Option<Self> {
         let status = fs::read(format!("/proc/{process}/status")).ok()?;
-        // The name on the first line may hold bytes that are no text; a line feed in it is escaped.
+        // The name on the first line may hold bytes that are not text; a line feed in it is escaped.
         let status = String::from_utf8_lossy(&status);
         let word = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -146,7 +148,7 @@ mod tests {
         assert!(stat.start_time >= own.start_time && all().unwrap().contains_key(&stat.pid));
         assert_eq!(Rights::of(stat.pid).unwrap().uid, unistd::getuid().as_raw());
 
-        // Another process of the same id is not hit.
+        // A process with the same id and another start time is not signalled.
         Stat { start_time: stat.start_time + 1, ..stat }.signal(Signal::KILL);
         assert!(child.try_wait().unwrap().is_none());
         stat.signal(Signal::KILL);

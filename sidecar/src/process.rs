@@ -1,4 +1,4 @@
-//! A running child: one that this sidecar started, or one that a sidecar before it did.
+//! A running child: started by this sidecar, or by an earlier one and adopted.
 
 use std::{collections::BTreeMap, ffi::OsString, io, path::PathBuf, time::Duration};
 
@@ -18,62 +18,63 @@ use crate::{
     user::User,
 };
 
-/// How often a process that is not our child is looked at.
+/// Polling interval for a process that is not this sidecar's child.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How often a process is looked at that is about to become a child.
+/// Polling interval for a process that is still launching.
 const LAUNCH_LOOK: Duration = Duration::from_millis(20);
 
-/// The record of a start that is not finished. Where it is broken off, its process is ended, and forgotten then.
+/// Guard of an unfinished start: unless it is forgotten, the record is cleared, since the process has been ended.
 struct Unfinished<'a>(&'a Record);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        // A sidecar that breaks leaves its child to the next.
+        // A sidecar that panics leaves the record, so that the next one adopts the child.
         if !std::thread::panicking() {
             self.0.clear();
         }
     }
 }
 
-/// What is to be started.
+/// Parameters of a start.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// What starts it.
+    /// Starts the process.
     pub launcher: &'a Launcher,
-    /// What reads the child's output.
+    /// Program of the drain that reads the child's output.
     pub drain: &'a OwnProgram,
-    /// The program and its arguments, none of them secret.
+    /// The program and its arguments, without secrets.
     pub command: &'a [OsString],
-    /// Whose process it is.
+    /// User that the process runs as.
     pub user: &'a User,
-    /// The folder that it starts in.
+    /// Working directory.
     pub folder: PathBuf,
-    /// All of its environment.
+    /// The whole environment.
     pub environment: BTreeMap<OsString, OsString>,
-    /// When the token in its environment ends, in seconds since the Unix epoch.
+    /// End of the token in `environment`, in seconds since the Unix epoch.
     pub token_ends: Option<u64>,
-    /// The pool's generation of skill tokens when that one was asked for.
+    /// The pool's generation of skill tokens when that token was requested.
     pub token_generation: Option<u64>,
 }
 
-/// A child.
+/// A child with its process tree and the drain of its output.
 #[derive(Debug)]
 pub struct Process {
     started: Started,
     tree: Tree,
-    /// `None` where it is not this process's child.
+    /// `None` for an adopted process.
     child: Option<Child>,
-    /// `None` where an earlier sidecar has started it; it ends with the child.
+    /// `None` for an adopted process, whose drain ends with it.
     drain: Option<Drain>,
 }
 
 impl Process {
-    /// Starts a child in a session of its own, without input, and with a drain that reads its output. The record names it before
-    /// its program runs: a sidecar that is killed at any moment leaves no child that the next one does not know.
+    /// Starts a child in a session of its own, without input, and with a drain that reads its output. The record is
+    /// written before the child's program runs, so that a sidecar that is killed at any moment leaves no unrecorded
+    /// child.
     ///
     /// # Errors
-    /// Those of starting a process, and of writing the record: the child is then ended.
+    /// Errors of starting a process and of writing the record. The child is then ended.
     pub async fn start(launch: Launch<'_>, record: &Record) -> io::Result<Self> {
         let Launch { launcher, drain, command, user, folder, environment, token_ends, token_generation } = launch;
         let start = Start { command, user, folder: &folder, environment: &environment };
@@ -89,7 +90,7 @@ impl Process {
         let (child, tree) = launcher.start_noted(&start, output, errors, |tree| record.write(&started(tree))).await?;
         let has_cgroup = tree.cgroup().is_some();
         let mut process = Self { started: started(&tree), tree, child: Some(child), drain: Some(drain) };
-        // One that could not be entered is forgotten: the record must not name it.
+        // The record must not name a cgroup that the child could not enter.
         let outcome = if has_cgroup { Ok(()) } else { record.write(&process.started) };
         if let Err(error) = outcome {
             process.end(Duration::ZERO).await;
@@ -99,10 +100,11 @@ impl Process {
         Ok(process)
     }
 
-    /// The child that a sidecar before this one started and that still runs. Where it has ended, what it started ends now.
+    /// Adopts the child of an earlier sidecar if it still runs. If it has ended, its descendants are ended and the
+    /// record is cleared.
     pub async fn adopt(record: &Record, user: &User) -> Option<Self> {
         let uid = user.uid();
-        // One that has its orders and is not the child yet. It ends itself where it has none.
+        // Wait for a stage that is launching, and not the child yet. A stage without orders ends itself.
         let launched = async {
             while record.is_launching() {
                 pause(LAUNCH_LOOK).await;
@@ -115,7 +117,7 @@ impl Process {
         };
         let cgroup = started.cgroup.as_deref().and_then(Cgroup::recorded);
         let Identity { pid, start_time, .. } = started.identity;
-        // Of the leader, its id and start time alone are asked.
+        // Only the id and the start time of the leader are used.
         let leader = Stat { pid, parent: 0, session: pid, start_time, is_zombie: false };
         let mut tree = Tree::new(leader, uid, cgroup);
         if is_running {
@@ -126,41 +128,41 @@ impl Process {
         None
     }
 
-    /// Its id.
+    /// Process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.started.identity.pid
     }
 
-    /// When the token in its environment ends, in seconds since the Unix epoch; `None` where it has none.
+    /// End of the token in the child's environment, in seconds since the Unix epoch; `None` without a token.
     #[must_use]
     pub fn token_ends(&self) -> Option<u64> {
         self.started.token_ends
     }
 
-    /// The pool's generation of skill tokens when that one was asked for; `None` where it was not known.
+    /// The pool's generation of skill tokens when that token was requested; `None` if it was unknown.
     #[must_use]
     pub fn token_generation(&self) -> Option<u64> {
         self.started.token_generation
     }
 
-    /// Waits until it has ended. Returns its exit code; `None` where a signal ended it, and for an adopted process, whose code
-    /// only its parent is told.
+    /// Waits for the child's end. Returns its exit code; `None` if a signal ended it, and for an adopted process, since
+    /// only the parent receives the code.
     pub async fn wait(&mut self) -> Option<i32> {
         if let Some(child) = &mut self.child {
-            // A failure to wait is one of a child that is not there.
+            // Waiting fails only for a child that does not exist.
             return child.wait().await.ok()?.code();
         }
         while self.started.identity.is_alive() {
-            // What it starts does not fall to this sidecar.
+            // Look for descendants, because orphans of an adopted child do not become this sidecar's children.
             self.tree.look();
             pause(LOOK).await;
         }
         None
     }
 
-    /// Ends it with all that it started: SIGTERM for itself, and after its end, or `patience`, SIGKILL for all that remains.
-    /// It returns in bounded time even where the kernel cannot end a process.
+    /// Ends the child with all descendants: SIGTERM to the child, and after its end, or `patience`, SIGKILL to all that
+    /// remain. Returns in bounded time even if the kernel cannot end a process.
     pub async fn end(&mut self, patience: Duration) {
         self.tree.look();
         self.tree.signal(Signal::TERM);
@@ -172,7 +174,7 @@ impl Process {
         self.end_drain().await;
     }
 
-    /// Lets the last lines of a child that has ended be written, for a few seconds.
+    /// Waits a few seconds for the drain to write the last lines of an ended child.
     pub async fn end_drain(&mut self) {
         if let Some(drain) = &mut self.drain {
             drain.end().await;

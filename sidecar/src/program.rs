@@ -1,4 +1,4 @@
-//! Where the child's program is.
+//! Lookup of the child's program.
 
 use std::{
     collections::BTreeMap,
@@ -7,13 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a program is looked for when there is no `PATH`.
+/// Search path without a `PATH` variable.
 ///
 /// Source: execvp(3), "If this variable isn't defined".
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// Where a start of `program` in this environment looks for it, in this order. A relative path is taken from `folder`, in
-/// which the child starts.
+/// Candidate paths of `program`, in the order in which a start would try them. Relative paths start at `folder`, the
+/// child's working directory.
 #[must_use]
 pub fn candidates(program: &OsStr, environment: &BTreeMap<OsString, OsString>, folder: &Path) -> Vec<PathBuf> {
     if program.as_bytes().contains(&b'/') {
@@ -23,7 +23,7 @@ pub fn candidates(program: &OsStr, environment: &BTreeMap<OsString, OsString>, f
     std::env::split_paths(folders).map(|of_path| folder.join(of_path).join(program)).collect()
 }
 
-/// A program that was not found, in words that help.
+/// Message for a program that was not found, with advice.
 #[must_use]
 pub fn fault(program: &OsStr) -> String {
     let name = Path::new(program).display();

@@ -1,6 +1,6 @@
-//! Which child the sidecar started, so that one that outlived it is known again: a file that only the sidecar's own user can
-//! write, with the process's id and start time, by which no other process that was given the same id later is taken for it. It
-//! also has the user, the session and the cgroup, all of which are compared with the kernel's before anything is ended.
+//! Record of the running child, so that the next sidecar can adopt it: a file that only the sidecar's own user can
+//! write. It identifies the process by id, start time and boot, so that a reused process id never matches. User,
+//! session and cgroup are recorded too, and compared with the kernel's before anything is ended.
 
 use std::{
     fs::{self, OpenOptions},
@@ -19,77 +19,77 @@ use crate::{
     stage,
 };
 
-/// The longest record, in bytes.
+/// Longest record in bytes.
 const LIMIT: u64 = 64 * 1024;
 
-/// A process, told from all others that this machine has run and will run.
+/// Identity of a process, unique across reused process ids and reboots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
-    /// Its id.
+    /// Process id.
     pub pid: u32,
-    /// When it started, in clock ticks since the machine did.
+    /// Start time in clock ticks since boot.
     ///
     /// Source: proc(5), `/proc/pid/stat`, field 22.
     pub start_time: u64,
-    /// Which run of the machine that was.
+    /// Id of the boot that the process was started in.
     ///
     /// Source: random(4), `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
 }
 
-/// A child that the sidecar started.
+/// A child that a sidecar started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Started {
-    /// The process.
+    /// Identity of the process.
     pub identity: Identity,
-    /// When its skill token ends, in seconds since the Unix epoch; `None` where it has none.
+    /// End of its skill token, in seconds since the Unix epoch; `None` without a token.
     pub token_ends: Option<u64>,
-    /// The pool's generation of skill tokens when that one was asked for; `None` where it was not known.
+    /// The pool's generation of skill tokens when that token was requested; `None` if it was unknown.
     #[serde(default)]
     pub token_generation: Option<u64>,
-    /// The pool that it serves.
+    /// Id of its pool.
     pub pool: String,
-    /// The user that it runs as.
+    /// Id of the user that it runs as.
     pub uid: u32,
-    /// The session that it leads.
+    /// Id of the session that it leads.
     pub session: u32,
-    /// The cgroup that was made for it.
+    /// Folder of its cgroup.
     pub cgroup: Option<PathBuf>,
 }
 
 impl Identity {
-    /// The process that has this id now; `None` where there is none, or it is a zombie.
+    /// Identifies the process with this id; `None` if it does not exist or is a zombie.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let stat = Stat::of(pid).filter(|stat| !stat.is_zombie)?;
         Some(Self { pid, start_time: stat.start_time, boot_id: boot_id()? })
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         Self::of(self.pid).is_some_and(|now| now == *self)
     }
 }
 
-/// Which run of the machine this is.
+/// Id of the current boot.
 #[must_use]
 pub fn boot_id() -> Option<String> {
     Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
 }
 
-/// What a record says of a child that a sidecar before this one started.
+/// Recorded child of an earlier sidecar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// It runs.
+    /// The child still runs.
     Running(Started),
-    /// It has ended, and something that it started may not have.
+    /// The child has ended, but its descendants may run.
     Ended(Started),
 }
 
-/// The file.
+/// The record file of one pool.
 #[derive(Clone, Debug)]
 pub struct Record {
     path: PathBuf,
@@ -97,26 +97,26 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of this pool's child in this folder.
+    /// Record file of this pool's child in `folder`.
     #[must_use]
     pub fn in_folder(folder: &Path, pool: &str) -> Self {
         Self { path: folder.join("openclaw-process.json"), pool: pool.to_owned() }
     }
 
-    /// Whether there is one, whatever it says.
+    /// Whether the file exists, even an invalid one.
     #[must_use]
     pub fn exists(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok()
     }
 
-    /// The pool whose child is written down.
+    /// Id of the pool.
     #[must_use]
     pub fn pool(&self) -> &str {
         &self.pool
     }
 
-    /// The child that was started, which runs as the user with this id. A record that others could have written, or that says
-    /// anything else than the kernel does, is not believed.
+    /// Finds the recorded child, which runs as the user `uid`. A record that others could have written, or that
+    /// contradicts the kernel, is rejected.
     #[must_use]
     pub fn find(&self, uid: u32) -> Option<Found> {
         let refuse = |because: &str| {
@@ -136,7 +136,7 @@ impl Record {
             return None;
         };
         if boot_id().as_ref() != Some(&started.identity.boot_id) {
-            // The machine has been started anew since, and all that it names has ended.
+            // After a reboot all that the record names has ended.
             return None;
         }
         let doubt = self.doubt(&started, uid);
@@ -147,7 +147,7 @@ impl Record {
         Some(if started.identity.is_alive() { Found::Running(started) } else { Found::Ended(started) })
     }
 
-    /// Whether the process that is written down is still the stage that becomes the child.
+    /// Whether the recorded process is still the stage, and not the child yet.
     #[must_use]
     pub fn is_launching(&self) -> bool {
         let started = read(&self.path).ok().and_then(|text| serde_json::from_slice::<Started>(&text).ok());
@@ -157,7 +157,7 @@ impl Record {
         })
     }
 
-    /// Why a record is not believed.
+    /// Returns why a record is rejected.
     fn doubt(&self, started: &Started, uid: u32) -> Option<&'static str> {
         if started.pool != self.pool {
             return Some("it is of another pool");
@@ -188,13 +188,13 @@ impl Record {
         None
     }
 
-    /// Writes down a child that was started.
+    /// Writes the record of a started child, atomically and durably.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Errors of the file system.
     pub fn write(&self, started: &Started) -> io::Result<()> {
         let text = serde_json::to_vec(started).map_err(io::Error::other)?;
-        // One name for it: nobody else writes in this folder.
+        // A fixed name suffices: nobody else writes in this folder.
         let temporary = self.path.with_extension("new");
         let _ = fs::remove_file(&temporary);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
@@ -203,14 +203,14 @@ impl Record {
         fs::rename(&temporary, &self.path)
     }
 
-    /// Forgets the child, which has ended.
+    /// Deletes the record of a child that has ended.
     pub fn clear(&self) {
-        // Where it stays, the process that it names is not alive.
+        // A record that cannot be deleted does no harm: its process is not alive.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Reads a file that nobody else can have written.
+/// Reads a file, and rejects it if another user could have written it.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
@@ -296,13 +296,13 @@ mod tests {
             record.write(&other).unwrap();
             assert_eq!(record.find(uid), None, "{other:?}");
         }
-        // An older sidecar's.
+        // Record of an older sidecar, without a generation.
         let older = serde_json::to_string(&ended).unwrap().replace(r#""tokenGeneration":2,"#, "");
         assert!(!older.contains("tokenGeneration"));
         fs::write(&record.path, older).unwrap();
         assert_eq!(record.find(uid), Some(Found::Ended(Started { token_generation: None, ..ended })));
         stranger.kill().unwrap();
-        // Killed, and not waited for yet: a zombie.
+        // Killed but not yet reaped: a zombie.
         while started.identity.is_alive() {
             std::thread::yield_now();
         }

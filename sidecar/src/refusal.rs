@@ -1,4 +1,4 @@
-//! A control plane's refusal, as the log tells it.
+//! An error response of the control plane, in the form that is logged.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,34 +6,34 @@ use reqwest::Response;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The largest body of a refusal that is read, in bytes.
+/// Largest body of a refusal that is read, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// The longest text of a refusal that is kept, in characters.
+/// Longest text of a refusal that is kept, in characters.
 const TEXT_LIMIT: usize = 300;
 
-/// How many fields of a refusal are kept.
+/// Number of fields of a refusal that are kept.
 const FIELDS_LIMIT: usize = 10;
 
-/// What the control plane answered instead of success. It holds nothing of a token: a text that repeats the one that was sent
-/// is left out.
+/// An error response of the control plane. It never holds the token: texts that repeat the token of the request are
+/// dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Method and path.
+    /// Method and path of the request.
     pub route: String,
-    /// The status.
+    /// HTTP status.
     pub status: u16,
-    /// The control plane's words for a person.
+    /// Human-readable message.
     pub message: Option<String>,
-    /// Its stable code.
+    /// Stable error code.
     pub code: Option<String>,
-    /// What is wrong with which field of the request.
+    /// Errors by field of the request.
     pub fields: BTreeMap<String, String>,
-    /// The id under which the control plane logged the request.
+    /// Id that the control plane logged the request with.
     pub request_id: Option<String>,
 }
 
-/// The body of an error.
+/// JSON body of an error response.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Body {
@@ -43,7 +43,7 @@ struct Body {
 }
 
 impl Refusal {
-    /// Reads a refusal. Whatever stands in its body, its status is one.
+    /// Reads an error response; a body that cannot be parsed leaves only the status.
     pub async fn read(route: String, mut response: Response, token: &str) -> Self {
         let status = response.status().as_u16();
         let text = |text: &str| {
@@ -72,7 +72,7 @@ impl Refusal {
         }
     }
 
-    /// What an operator can do about it.
+    /// Advice for the operator, where there is a known cause.
     #[must_use]
     pub fn to_do(&self) -> Option<&'static str> {
         let is_register = self.route.ends_with("/pools/register");
@@ -93,7 +93,7 @@ impl Refusal {
         }
     }
 
-    /// The refusal as facts of a log line.
+    /// Facts of a log line.
     #[must_use]
     pub fn facts(&self) -> Vec<(&'static str, Value)> {
         let text = |text: &Option<String>| text.clone().map(Value::from);

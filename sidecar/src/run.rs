@@ -1,4 +1,4 @@
-//! The sidecar, from its settings to its end.
+//! The sidecar's main flow, from reading settings to shutdown.
 
 use std::{
     ffi::OsString,
@@ -40,19 +40,20 @@ use crate::{
     worker::{FileError, Worker},
 };
 
-/// Runs the sidecar until it is told to stop. `command` is the child's; where it is empty, `openclaw gateway run`.
+/// Runs the sidecar until a signal stops it. `command` is the child's; if it is empty, `openclaw gateway run`.
 #[must_use]
 pub fn main(command: impl Iterator<Item = OsString>) -> ExitCode {
     report(start(command, Settings::read), "the sidecar cannot run")
 }
 
-/// The same for a child that is a program of ours, which may run as the sidecar's own user whoever that is.
+/// Runs the sidecar as [`main`] does, with one of our own programs as the child: it may run as the sidecar's own user,
+/// even root.
 #[must_use]
 pub fn main_for_trusted_child(command: impl Iterator<Item = OsString>) -> ExitCode {
     report(start(command, Settings::read_for_trusted_child), "the sidecar cannot run")
 }
 
-/// Logs a failure, each of its faults on a line of its own, and waits until the log is written.
+/// Logs a failure, each fault on its own line, and waits until the log is written. Returns the exit code.
 #[must_use]
 pub(crate) fn report(outcome: Result<(), Failure>, what: &str) -> ExitCode {
     let code = if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -71,11 +72,11 @@ pub(crate) fn report(outcome: Result<(), Failure>, what: &str) -> ExitCode {
     code
 }
 
-/// Why a command comes to nothing.
+/// Why a command failed.
 pub(crate) enum Failure {
-    /// All that is wrong with its settings.
+    /// Messages of all faulty settings.
     Settings(Vec<String>),
-    /// The control plane's part.
+    /// A failed call of the control plane.
     Api(ApiError),
     Other(Box<dyn std::error::Error>),
 }
@@ -92,7 +93,7 @@ impl From<ApiError> for Failure {
     }
 }
 
-/// Errors that end a command without further ado.
+/// Implements the conversion of other errors into a [`Failure`].
 macro_rules! others {
     ($($error:ty),*) => {
         $(impl From<$error> for Failure {
@@ -105,7 +106,7 @@ macro_rules! others {
 
 others!(String, &str, std::io::Error, nix::Error, reqwest::Error, tokio::task::JoinError, FileError);
 
-/// Keeps other processes of this user away from this one's memory and environment, and reads the latter.
+/// Protects this process's memory and environment from other processes of its user, and returns the environment.
 pub(crate) fn guarded_environment() -> Result<Vec<(OsString, OsString)>, Failure> {
     nix::sys::prctl::set_dumpable(false)?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
@@ -114,7 +115,7 @@ pub(crate) fn guarded_environment() -> Result<Vec<(OsString, OsString)>, Failure
     Ok(environment)
 }
 
-/// Reads the settings and the token; whatever is wrong with either, both are checked.
+/// Reads the settings and the token, and reports the errors of both.
 pub(crate) fn settings_and_token<Command: Iterator<Item = OsString>>(
     environment: &[(OsString, OsString)],
     command: Command,
@@ -135,12 +136,12 @@ fn start<Command: Iterator<Item = OsString>>(
     command: Command,
     read: impl FnOnce(&[(OsString, OsString)], Command) -> Result<Settings, SettingsErrors>,
 ) -> Result<(), Failure> {
-    // Before anything secret is looked at.
+    // Before anything secret is read.
     let environment = guarded_environment()?;
     let (mut settings, token) = settings_and_token(&environment, command, read)?;
     refuse_what_child_could_reach(&settings.child.user, Some(&token))?;
     if settings.child.user.is_another() {
-        // Of what root's groups could read, the child's files need nothing.
+        // Root's supplementary groups are dropped: the child's files do not need them.
         nix::unistd::setgroups(&[])?;
     } else {
         log::warn(
@@ -161,13 +162,14 @@ fn start<Command: Iterator<Item = OsString>>(
         }
     };
     let notifier = Notifier::of(&environment);
-    // What loses its parent falls to the sidecar, which ends it with the child that started it.
+    // As a child subreaper the sidecar becomes the parent of orphans, and can end them with the child that started
+    // them.
     nix::sys::prctl::set_child_subreaper(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(run(settings, token, notifier)))
 }
 
-/// Refuses a child that could reach what is the sidecar's own.
+/// Rejects settings with which the child could reach the sidecar's own files.
 pub(crate) fn refuse_what_child_could_reach(user: &User, token: Option<&Token>) -> Result<(), Failure> {
     let file = match token {
         Some(Token::File(path)) => Some(path.as_path()),
@@ -177,18 +179,18 @@ pub(crate) fn refuse_what_child_could_reach(user: &User, token: Option<&Token>) 
     if faults.is_empty() { Ok(()) } else { Err(Failure::Settings(faults)) }
 }
 
-/// A run folder that was asked for.
+/// Outcome of locking the run folder.
 pub(crate) enum Taken {
-    /// It is this process's own for as long as the file lives.
+    /// Locked for this process for as long as the file lives.
     Locked(File),
     ByAnother,
 }
 
-/// Takes the run folder for this process alone. Nothing else is touched before.
+/// Locks the run folder for this process, before anything else is touched.
 pub(crate) fn lock(settings: &mut Settings) -> Result<Taken, Failure> {
     let owner = nix::unistd::Uid::effective().as_raw();
     let folder = path::private_folder(&settings.run, owner).map_err(|fault| format!("PORTCULLIS_RUN_DIR: {fault}"))?;
-    // Closed in each process that is started, as everything that the standard library opens.
+    // The standard library opens files with O_CLOEXEC: child processes do not inherit the lock.
     let mut options = File::options();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
     let lock = options.open(folder.join("lock"))?;
@@ -201,12 +203,12 @@ pub(crate) fn lock(settings: &mut Settings) -> Result<Taken, Failure> {
     Ok(Taken::Locked(lock))
 }
 
-/// What handles the files of this child.
+/// Worker that handles this child's files.
 pub(crate) fn worker(child: &ChildSettings, pace: &Pace) -> Worker {
     Worker::new(OwnProgram::running(child.user.clone()), &child.state, pace.files)
 }
 
-/// Makes the state's folder, and looks for the child's program. A file system that hangs now may not later.
+/// Creates the state folder and looks for the child's program. A time-out is only logged, since it may be temporary.
 pub(crate) async fn check_folder_and_program(worker: &Worker, child: &ChildSettings) -> Result<(), Failure> {
     let ChildSettings { state, config, command, environment, .. } = child;
     let is_passing = |error: &FileError| matches!(error, FileError::TooLate(_) | FileError::Ended);
@@ -228,10 +230,10 @@ pub(crate) async fn check_folder_and_program(worker: &Worker, child: &ChildSetti
     }
 }
 
-/// How long an end takes at the longest beyond the time that the child is given: what remains is killed, and strays are.
+/// Longest time that shutdown takes beyond the child's own: to kill what remains, and strays.
 const END_MARGIN: Duration = Duration::from_secs(90);
 
-/// Tells systemd how the child is, whenever that changes.
+/// Notifies systemd of the child's health whenever it changes.
 async fn tell_status(notifier: Rc<Notifier>, mut health: watch::Receiver<Health>) {
     loop {
         let status = match *health.borrow_and_update() {
@@ -306,7 +308,7 @@ async fn run(settings: Settings, token: Token, notifier: Notifier) -> Result<(),
     stop.notify_one();
     supervised.await?;
     reaped.abort();
-    // What a start that was broken off has left.
+    // Processes of an interrupted start.
     Tree::strays(uid).end().await;
     Ok(())
 }

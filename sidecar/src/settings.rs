@@ -1,4 +1,4 @@
-//! The sidecar's settings: all of them from its environment, and the child's command from its arguments.
+//! The sidecar's settings, from its environment, and the child's command, from its arguments.
 
 use std::{
     collections::BTreeMap,
@@ -20,51 +20,52 @@ use crate::{
     user::{User, UserError},
 };
 
-/// Where `OpenClaw`'s gateway listens.
+/// Default address of `OpenClaw`'s gateway.
 const GATEWAY: &str = "127.0.0.1:18789";
 
-/// What `OpenClaw` is started with, where no arguments say otherwise.
+/// Default command of the child.
 const COMMAND: [&str; 3] = ["openclaw", "gateway", "run"];
 
-/// The longest time that a child may be given to end, in seconds.
+/// Upper limit of `PORTCULLIS_STOP_SECONDS`.
 const MAXIMUM_STOP_SECONDS: u64 = 300;
 
-/// The sidecar's settings. White space at both ends of a value does not count: editors and shells leave a newline there.
+/// The sidecar's settings. White space at both ends of a value is ignored, since editors and shells leave a newline
+/// there.
 #[derive(Debug)]
 pub struct Settings {
-    /// `PORTCULLIS_API_URL`.
+    /// `PORTCULLIS_API_URL`: base URL of the control plane.
     pub api: BaseUrl,
-    /// `PORTCULLIS_POOL_ID`.
+    /// `PORTCULLIS_POOL_ID`: id of the pool.
     pub pool: String,
-    /// `PORTCULLIS_POD_IP`: where the control plane's deliveries reach this pool.
+    /// `PORTCULLIS_POD_IP`: address that the control plane's deliveries reach this pool at.
     pub address: Option<String>,
-    /// `PORTCULLIS_RUN_DIR`: where the sidecar keeps what is its own, for this pool alone; a folder in `/run/portcullis` for root,
-    /// else in the state's folder.
+    /// `PORTCULLIS_RUN_DIR`: folder of the sidecar's own files for this pool; by default in `/run/portcullis` for root,
+    /// else in the state folder.
     pub run: PathBuf,
-    /// `PORTCULLIS_GATEWAY`: where `OpenClaw` is probed.
+    /// `PORTCULLIS_GATEWAY`: address that `OpenClaw` is probed at.
     pub gateway: SocketAddr,
     /// `PORTCULLIS_STOP_SECONDS`: how long the child may take to end after SIGTERM.
     pub stop: Duration,
-    /// Of the child.
+    /// Settings of the child.
     pub child: ChildSettings,
 }
 
 /// The settings of the child, which are enough to run `OpenClaw`'s other commands.
 #[derive(Debug)]
 pub struct ChildSettings {
-    /// `PORTCULLIS_CHILD_USER`.
+    /// `PORTCULLIS_CHILD_USER`: user that the child runs as.
     pub user: User,
     /// `OPENCLAW_STATE_DIR`, else `.openclaw` in the child's home.
     pub state: PathBuf,
-    /// `OPENCLAW_CONFIG_PATH`, else `openclaw.json` in the state's folder.
+    /// `OPENCLAW_CONFIG_PATH`, else `openclaw.json` in the state folder.
     pub config: PathBuf,
-    /// The child's command.
+    /// The child's program and arguments.
     pub command: Vec<OsString>,
-    /// The child's environment, but for its tokens.
+    /// The child's environment without its tokens.
     pub environment: BTreeMap<OsString, OsString>,
 }
 
-/// What is wrong with one setting. It holds no value but the names of variables.
+/// Error of one setting. It holds no values except names of variables.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each says itself")]
 pub enum SettingsError {
@@ -83,7 +84,7 @@ pub enum SettingsError {
     NoUser,
 }
 
-/// All that is wrong with the settings, at least one thing.
+/// Errors of the settings, at least one.
 #[derive(Debug)]
 pub struct SettingsErrors(pub Vec<SettingsError>);
 
@@ -99,7 +100,7 @@ impl fmt::Display for SettingsErrors {
 
 impl std::error::Error for SettingsErrors {}
 
-/// Reads settings one after another, and collects what is wrong.
+/// Reads settings one by one and collects their errors.
 struct Reader<'a> {
     environment: &'a [(OsString, OsString)],
     /// Whether the sidecar is root.
@@ -112,7 +113,7 @@ impl<'a> Reader<'a> {
         Self { environment, is_root: nix::unistd::Uid::effective().is_root(), errors: Vec::new() }
     }
 
-    /// A setting as it is, without white space at its ends; `None` where nothing is left.
+    /// Value of a setting without white space at its ends; `None` if it is empty.
     fn raw(&self, name: &str) -> Option<&'a OsStr> {
         let found = self.environment.iter().find(|(key, _)| key == OsStr::new(name)).map(|(_, value)| trimmed(value));
         found.filter(|value| !value.is_empty())
@@ -169,10 +170,10 @@ fn trimmed(value: &OsStr) -> &OsStr {
 }
 
 impl ChildSettings {
-    /// Reads the child's settings alone.
+    /// Reads only the child's settings.
     ///
     /// # Errors
-    /// All that is wrong.
+    /// Errors of all settings.
     pub fn read(
         environment: &[(OsString, OsString)],
         command: impl Iterator<Item = OsString>,
@@ -182,7 +183,7 @@ impl ChildSettings {
         child.filter(|_| reader.errors.is_empty()).ok_or(SettingsErrors(reader.errors))
     }
 
-    /// `None` only where something is wrong, which the reader then has.
+    /// Returns `None` only after an error was added to the reader.
     fn read_with(reader: &mut Reader<'_>, command: impl Iterator<Item = OsString>) -> Option<Self> {
         let user = match reader.text("PORTCULLIS_CHILD_USER") {
             Some(name) => User::named(name).map_err(SettingsError::from),
@@ -221,10 +222,10 @@ impl ChildSettings {
 }
 
 impl Settings {
-    /// Reads the settings. `command` is the child's command; where it is empty, `openclaw gateway run`.
+    /// Reads the settings. `command` is the child's command; if it is empty, `openclaw gateway run`.
     ///
     /// # Errors
-    /// All that is wrong.
+    /// Errors of all settings.
     pub fn read(
         environment: &[(OsString, OsString)],
         command: impl Iterator<Item = OsString>,
@@ -232,10 +233,10 @@ impl Settings {
         Self::read_by(Reader::new(environment), command)
     }
 
-    /// Reads the settings of a sidecar whose child is a program of ours, which may run as root.
+    /// Reads the settings of a sidecar whose child is one of our own programs, which may run as root.
     ///
     /// # Errors
-    /// All that is wrong.
+    /// Errors of all settings.
     pub fn read_for_trusted_child(
         environment: &[(OsString, OsString)],
         command: impl Iterator<Item = OsString>,
@@ -274,7 +275,7 @@ impl Settings {
         });
         let run = reader.path("PORTCULLIS_RUN_DIR");
         let child = ChildSettings::read_with(reader, command);
-        // Not before everything was read: all that is wrong is told at once.
+        // Returns only after everything was read, so that all errors are reported at once.
         let child = child?;
         let pool = pool?;
         let own_run = || {

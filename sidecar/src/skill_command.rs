@@ -1,9 +1,10 @@
-//! `portcullis-skill`: what a skill asks the control plane with.
+//! `portcullis-skill`: the command-line client that skills call the control plane with.
 //!
-//! It finds the pool in `nexu-context.json` in `OPENCLAW_STATE_DIR` and nowhere else: a file that somebody placed in a working
-//! folder could name another control plane, which would be sent the token. The bot is the one in whose agent's workspace the
-//! command runs, unless `--bot` names another of the pool's. The token is in the file that `SKILL_API_TOKEN_FILE` names; where
-//! there is no such file, in `SKILL_API_TOKEN`. Results go to standard output as JSON, errors to standard error.
+//! It reads the pool from `nexu-context.json` in `OPENCLAW_STATE_DIR` and nowhere else: a file that somebody placed in
+//! a working folder could name another control plane, which would receive the token. The bot is the one in whose
+//! agent's workspace the command runs, unless `--bot` names another of the pool's. The token is in the file that
+//! `SKILL_API_TOKEN_FILE` names; if that file does not exist, in `SKILL_API_TOKEN`. Results go to standard output as
+//! JSON, errors to standard error.
 
 use std::{
     collections::BTreeMap,
@@ -28,24 +29,24 @@ use crate::{
     token::{self, TokenError},
 };
 
-/// How long a call may take: the control plane's deadline is 28 s, since an action of a third party takes longest.
+/// Time-out of a call: the control plane's own deadline is 28 s, because of third-party actions.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The setting that names the file with the token.
+/// Setting that names the file with the token.
 const TOKEN_FILE_SETTING: &str = "SKILL_API_TOKEN_FILE";
 
-/// The setting that holds the token.
+/// Setting that holds the token.
 const TOKEN_SETTING: &str = "SKILL_API_TOKEN";
 
-/// The largest file that is read, in bytes.
+/// Largest file that is read, in bytes.
 const FILE_LIMIT: u64 = 1024 * 1024;
 
-/// Asks the control plane for what a skill needs
+/// Calls the control plane for a skill
 ///
 /// Exit codes:
 ///   0  done
-///   2  asked wrongly
-///   3  what was asked for is not there
+///   2  wrong usage
+///   3  not found
 ///   4  refused
 ///   5  the control plane cannot be reached, or is not well: try again
 ///   6  not available on this control plane
@@ -61,13 +62,13 @@ pub struct Command {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// The skill's secrets.
+    /// Secrets of the skill.
     #[command(subcommand)]
     Secrets(Secrets),
-    /// What was made in a conversation.
+    /// Artifacts of a conversation.
     #[command(subcommand)]
     Artifact(Box<Artifact>),
-    /// Tells what a user thinks.
+    /// Sends a user's feedback.
     Feedback(Feedback),
     /// Actions with people's own accounts.
     #[command(subcommand)]
@@ -84,7 +85,7 @@ enum Secrets {
         /// As lines that a shell can read: export NAME='value'
         #[arg(long, conflicts_with = "json")]
         env: bool,
-        /// As a JSON object, which is what is printed of all secrets anyway.
+        /// As a JSON object, the default without a name.
         #[arg(long)]
         json: bool,
         /// The skill; else the one whose folder this runs in.
@@ -95,9 +96,9 @@ enum Secrets {
 
 #[derive(Debug, Subcommand)]
 enum Artifact {
-    /// Tells of a new one.
+    /// Creates an artifact.
     Create {
-        /// Its title.
+        /// Title.
         #[arg(long, allow_hyphen_values = true)]
         title: String,
         /// The conversation, by its session key: agent:…
@@ -115,17 +116,17 @@ enum Artifact {
         /// coding or content.
         #[arg(long)]
         source: Option<String>,
-        /// The media type of what was made.
+        /// Media type of the artifact.
         #[arg(long)]
         content_type: Option<String>,
         #[command(flatten)]
         more: ArtifactFields,
     },
-    /// Tells what has changed of one.
+    /// Updates an artifact.
     Update {
-        /// Its id, as it was answered when it was created.
+        /// Id, as create returned it.
         id: String,
-        /// Its title.
+        /// New title.
         #[arg(long, allow_hyphen_values = true)]
         title: Option<String>,
         #[command(flatten)]
@@ -138,49 +139,49 @@ struct ArtifactFields {
     /// building, live, failed or stopped.
     #[arg(long)]
     status: Option<String>,
-    /// Where it can be looked at: an http or https URL.
+    /// URL of a preview, http or https.
     #[arg(long)]
     preview_url: Option<String>,
-    /// Where it was deployed to.
+    /// Deployment target.
     #[arg(long, allow_hyphen_values = true)]
     deploy_target: Option<String>,
-    /// How many lines of code it has.
+    /// Number of lines of code.
     #[arg(long)]
     lines_of_code: Option<u64>,
-    /// How many files it has.
+    /// Number of files.
     #[arg(long)]
     file_count: Option<u64>,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     #[arg(long)]
     duration_ms: Option<u64>,
-    /// Anything else, as JSON.
+    /// Further fields, as JSON.
     #[arg(long, value_parser = parse_json, allow_hyphen_values = true)]
     metadata: Option<Value>,
 }
 
 #[derive(Args, Debug)]
 struct Feedback {
-    /// What the user thinks; a dash alone reads it from standard input
+    /// The feedback; a dash alone reads it from standard input
     #[arg(allow_hyphen_values = true)]
     content: String,
-    /// The channel that it came through.
+    /// Channel of the feedback.
     #[arg(long, allow_hyphen_values = true)]
     channel: Option<String>,
-    /// Who thinks so.
+    /// Author of the feedback.
     #[arg(long, allow_hyphen_values = true)]
     sender: Option<String>,
-    /// What was spoken of.
+    /// Context of the chat.
     #[arg(long, allow_hyphen_values = true)]
     conversation_context: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Composio {
-    /// Carries out an action, as `GMAIL_SEND_EMAIL`.
+    /// Executes an action, as `GMAIL_SEND_EMAIL`.
     Execute {
         /// The action.
         action: String,
-        /// Its parameters as JSON; - reads them from standard input
+        /// Parameters as JSON; - reads them from standard input
         #[arg(default_value = "{}")]
         params: String,
     },
@@ -195,7 +196,7 @@ fn parse_json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|_| "must be JSON".to_owned())
 }
 
-/// Why a command came to nothing.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("{0}")]
@@ -228,7 +229,7 @@ impl From<ApiError> for Failure {
     }
 }
 
-/// What `nexu-context.json` holds.
+/// Content of `nexu-context.json`.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Context {
@@ -237,7 +238,7 @@ struct Context {
     agents: BTreeMap<String, AgentMeta>,
 }
 
-/// A setting of the environment that a skill runs in.
+/// Value of an environment variable, unless it is empty.
 #[expect(clippy::disallowed_methods, reason = "the command's one way to read its environment")]
 fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
@@ -254,12 +255,12 @@ fn read_input() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The pool's machine, as a command finds it.
+/// The pool's machine: its context and state folder.
 struct Machine {
     context: Context,
-    /// `OPENCLAW_STATE_DIR`.
+    /// Value of `OPENCLAW_STATE_DIR`.
     state: PathBuf,
-    /// `--bot`.
+    /// Value of `--bot`.
     named: Option<String>,
 }
 
@@ -279,7 +280,7 @@ impl Machine {
         Ok(Self { context, state, named })
     }
 
-    /// The bot that this is about.
+    /// Id of the bot that the command is about.
     fn bot(&self) -> Result<&str, Failure> {
         let agents = &self.context.agents;
         if let Some(named) = &self.named {
@@ -311,13 +312,13 @@ impl Machine {
         }
     }
 
-    /// The bots' ids.
+    /// Ids of all bots of the pool, for error messages.
     fn bots(&self) -> String {
         self.context.agents.values().map(|meta| meta.bot_id.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// The agent in whose workspace a folder lies: `<state>/workspaces/<agent>/…`, by whatever links either is reached.
+/// Agent in whose workspace a folder lies: `<state>/workspaces/<agent>/…`, with links resolved.
 fn agent_of_folder(state: &Path, folder: &Path) -> Option<String> {
     let workspaces = state.join(WORKSPACES).canonicalize().ok()?;
     let inner = folder.canonicalize().ok()?;
@@ -325,7 +326,7 @@ fn agent_of_folder(state: &Path, folder: &Path) -> Option<String> {
     agent.as_os_str().to_str().map(str::to_owned)
 }
 
-/// The skill in whose folder this runs: `…/skills/<skill>/…`.
+/// Skill in whose folder a folder lies: `…/skills/<skill>/…`.
 fn skill_of_folder(folder: &Path) -> Option<String> {
     let parts: Vec<&str> = folder.components().filter_map(|part| part.as_os_str().to_str()).collect();
     let position = parts.iter().rposition(|part| *part == "skills")?;
@@ -341,13 +342,13 @@ fn token() -> Result<SecretString, Failure> {
     };
     let Some(path) = setting(TOKEN_FILE_SETTING) else { return value().unwrap_or_else(|| Err(missing())) };
     match token::read_file(TOKEN_FILE_SETTING, Path::new(&path)) {
-        // The sidecar writes it once the control plane has issued a token; until then the child's own counts.
+        // The sidecar writes the file once the control plane has issued a token; until then the child's own is used.
         Err(error) if error.is_missing_file() => value().unwrap_or_else(|| Err(usage(error))),
         outcome => outcome.map_err(usage),
     }
 }
 
-/// The control plane, as a skill calls it.
+/// Client of the control plane for skills.
 struct Caller {
     client: Client,
     base: BaseUrl,
@@ -358,7 +359,7 @@ impl Caller {
     fn new(context: &Context) -> Result<Self, Failure> {
         let base = format!("{}/", context.api_url.trim_end_matches('/')).parse();
         let base: BaseUrl = base.map_err(|error| Failure::Usage(format!("{CONTEXT_FILE}: apiUrl {error}")))?;
-        // As the sidecar does it.
+        // Loopback is never called through a proxy, as in the sidecar.
         let client = if base.is_loopback() { Client::builder().no_proxy() } else { Client::builder() };
         let client = client.redirect(Policy::none()).timeout(TIMEOUT).user_agent("portcullis-skill").build();
         let client =
@@ -394,7 +395,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// What was asked for. What the control plane says of a refusal holds no secret, and is repeated.
+    /// Returns the body of a success, or a failure with the control plane's message, which holds no secret.
     fn ok(self) -> Result<Value, Failure> {
         let message = || {
             let said = self.body["message"].as_str().unwrap_or("no reason was given");
@@ -414,7 +415,7 @@ impl Answer {
         }
     }
 
-    /// As [`Answer::ok`], for what not every control plane can do: where there is no such path, its 404 is the general one.
+    /// Does the same as [`Answer::ok`] for an optional feature: a control plane without it answers with a general 404.
     fn ok_if_available(self, what: &'static str) -> Result<Value, Failure> {
         let said = self.body["message"].as_str();
         let is_unknown_path = self.status == 404 && said.is_none_or(|said| said.eq_ignore_ascii_case("not found"));
@@ -422,7 +423,7 @@ impl Answer {
     }
 }
 
-/// Runs the command that the arguments make.
+/// Entry point of the command.
 #[must_use]
 pub fn main() -> ExitCode {
     let command = Command::parse();
@@ -485,14 +486,14 @@ async fn secrets(context: &Context, caller: &Caller, skill: Option<String>) -> R
     }
 }
 
-/// The form that secrets are printed in.
+/// Output format of secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// One value as it is, all of them as a JSON object.
+    /// One value unquoted, or all of them as a JSON object.
     Plain,
     /// A JSON object.
     Json,
-    /// Lines that a shell can read.
+    /// Lines for a shell: `export NAME='value'`.
     Environment,
 }
 
@@ -515,7 +516,7 @@ fn secrets_output(secrets: &Map<String, Value>, name: Option<&str>, form: Form) 
     value.as_str().map(str::to_owned).ok_or_else(|| ApiError::NotUnderstood.into())
 }
 
-/// A text in single quotes, in which a shell reads everything as it is.
+/// Puts a text in single quotes, in which a shell reads every character literally.
 ///
 /// Source: POSIX.1-2024, Shell Command Language, §2.2.2.
 fn shell_quoted(text: &str) -> String {
@@ -567,7 +568,7 @@ async fn composio_command(machine: &Machine, caller: &Caller, composio: Composio
     };
     let path = ["api", "internal", "composio", verb];
     let answer = caller.call(Method::POST, &path, None, Some(&body)).await?;
-    // Where the user has yet to connect, the answer says where: the skill needs all of it.
+    // A 403 with a URL to connect the account is printed in full, because the skill needs the URL.
     if answer.status == 403 && answer.body["connectUrl"].is_string() {
         let _ = io::stdout().lock().write_all(pretty(&answer.body)?.as_bytes());
     }
@@ -583,7 +584,7 @@ fn pretty(value: &Value) -> Result<String, Failure> {
     Ok(text + "\n")
 }
 
-/// Asserts that no line of any command's help is broken by a terminal of 80 columns.
+/// Asserts that every line of each command's help fits into 80 columns.
 #[cfg(test)]
 pub(crate) fn assert_help_fits(mut command: clap::Command) {
     command.build();
@@ -621,7 +622,7 @@ mod tests {
         for text in
             ["- a point", "-", "--", "---", "-5 stars", "--great!", "-h is what I typed", "--help does not help"]
         {
-            // Two dashes alone end the options everywhere.
+            // A lone `--` ends the options everywhere.
             let arguments = if text == "--" { vec!["feedback", "--", text] } else { vec!["feedback", text] };
             let Ok(What::Feedback(feedback)) = parse(&arguments) else { panic!("{text}") };
             assert_eq!(feedback.content, text);

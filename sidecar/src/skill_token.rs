@@ -1,23 +1,23 @@
 //! Generation of a pool's skill tokens, and the token in the child's environment.
 //!
-//! `DELETE …/skill-tokens` raises the pool's generation, and with it every token of an earlier one is refused. The answer to a
-//! heartbeat has the generation, and each token is renewed when it changes.
+//! `DELETE …/skill-tokens` raises the pool's generation, which revokes every token of an earlier one. The answer to a
+//! heartbeat has the generation, and the sidecar renews each token when it changes.
 
 use secrecy::SecretString;
 
 /// The pool's generation of skill tokens, as far as the sidecar knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generation {
-    /// No heartbeat has been tried yet.
+    /// Before the first heartbeat.
     NotYet,
-    /// The control plane has not answered, or its answer has no generation, as that of an older one.
+    /// The control plane has not answered, or is an older one, whose answers have no generation.
     Unknown,
-    /// The newest that a heartbeat was answered.
+    /// Generation in the newest answer to a heartbeat.
     Known(u64),
 }
 
 impl Generation {
-    /// The generation as a number.
+    /// Generation as a number, if it is known.
     #[must_use]
     pub fn known(self) -> Option<u64> {
         match self {
@@ -26,32 +26,32 @@ impl Generation {
         }
     }
 
-    /// Whether a token is refused that was issued when the pool's generation was `issued`. A token whose generation is not known
-    /// is taken for one of the first: it is good unless the pool's tokens were ever revoked.
+    /// Whether a token that was issued at the generation `issued` is revoked. An unknown generation counts as 0: the
+    /// token is valid unless the pool's tokens were ever revoked.
     #[must_use]
     pub fn refuses(self, issued: Option<u64>) -> bool {
         self.known().is_some_and(|now| now != issued.unwrap_or(0))
     }
 }
 
-/// A token as it was issued.
+/// A token and its end, as issued.
 #[derive(Clone, Debug)]
 pub struct Issued {
-    /// The token.
+    /// The secret token.
     pub token: SecretString,
-    /// When it ends, in seconds since the Unix epoch: when it was asked to, or sooner, as no token outlives the one that it was
-    /// asked for with.
+    /// End in seconds since the Unix epoch. It may be sooner than requested, because no token outlives the one that the
+    /// request was authorized with.
     pub ends: u64,
 }
 
 /// A token for the child's environment.
 #[derive(Clone, Debug)]
 pub struct ChildToken {
-    /// The token.
+    /// The secret token.
     pub token: SecretString,
-    /// When it ends, in seconds since the Unix epoch.
+    /// End in seconds since the Unix epoch.
     pub ends: u64,
-    /// The pool's generation when it was asked for: that of the token, or an earlier one.
+    /// The pool's generation when the token was requested; the token's own is this one or a later one.
     pub generation: Option<u64>,
 }
 
@@ -67,7 +67,7 @@ mod tests {
             (Generation::Unknown, None, false),
             (Generation::Known(1), Some(1), false),
             (Generation::Known(2), Some(1), true),
-            // The pool was made anew, or its table restored.
+            // The pool was created anew, or its table restored.
             (Generation::Known(1), Some(2), true),
             (Generation::Known(0), None, false),
             (Generation::Known(1), None, true),

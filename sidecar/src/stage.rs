@@ -1,8 +1,8 @@
-//! The stage through which `OpenClaw` is started: the sidecar's binary in another mode, which gives up all that the child must not
-//! have and then becomes the child.
+//! The stage that starts `OpenClaw`: the sidecar's binary in another mode, which drops all privileges that the child
+//! must not have and then executes the child's program.
 //!
-//! It has one thread and an empty environment, so that no variable that is meant for the child (a path of libraries, say) has an
-//! effect on a process that is still root. Its orders come through its standard input and are on no command line.
+//! It has one thread and an empty environment, so that no variable that is meant for the child (a library path, for
+//! example) affects a process that is still root. Its orders come through its standard input, never on a command line.
 
 use std::{
     convert::Infallible,
@@ -32,49 +32,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::proc::Rights;
 
-/// The first argument that makes a process this stage.
+/// First argument that selects the stage.
 pub(crate) const ARGUMENT: &str = "launch-as-told-on-stdin";
 
-/// The highest number of a signal.
+/// Highest signal number.
 ///
 /// Source: signal(7), Linux.
 const LAST_SIGNAL: i32 = 64;
 
-/// What the stage is told, as JSON.
+/// The orders of a stage, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Orders {
-    /// The ids to take on; `None` for those that it has.
+    /// User id and group id to switch to; `None` keeps the current ones.
     pub(crate) user: Option<(u32, u32)>,
     pub(crate) task: Task,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Task {
-    /// To become a program.
+    /// Execute a program.
     Launch {
         cgroup: Option<OsString>,
         folder: OsString,
         command: Vec<OsString>,
         environment: Vec<(OsString, OsString)>,
     },
-    /// To try, as the child's user, what it must not be able to do.
+    /// Try, as the child's user, accesses that must be denied.
     Try { open: Option<OsString>, write: Vec<OsString> },
 }
 
-/// One line of a stage's report.
+/// One message of a stage's report.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Said {
-    /// Why nothing was started.
+    /// The reason why nothing was started.
     Failed(String),
-    /// The kernel has no session keyrings for it.
+    /// The kernel or the container refuses a session keyring.
     NoKeyring(String),
-    /// The child's user could open this file.
+    /// The child's user can open the file.
     Opened,
-    /// The child's user could write to this folder.
+    /// The child's user can write to this folder.
     Writable(OsString),
 }
 
-/// Runs the stage. It returns only where nothing was started.
+/// Entry point of the stage. Returns only if nothing was started.
 pub(crate) fn main() -> ExitCode {
     let channel = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
     let Ok(mut channel) = channel else { return ExitCode::FAILURE };
@@ -87,13 +87,13 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// What could not be done, and why.
+/// A failed step with its cause.
 struct Failure {
     step: &'static str,
     error: io::Error,
 }
 
-/// Names the step in which something fails.
+/// Attaches the name of the step to an error.
 trait At<T> {
     fn at(self, step: &'static str) -> Result<T, Failure>;
 }
@@ -105,17 +105,18 @@ impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
 }
 
 fn say(channel: &mut UnixStream, said: &Said) {
-    // Nobody may be listening any more.
+    // The reader may be gone.
     let _ = serde_json::to_vec(said).map_err(io::Error::other).and_then(|line| channel.write_all(&line));
 }
 
 fn run(channel: &mut UnixStream) -> Result<(), Failure> {
-    // Before anything of the child's is held.
+    // First of all, before the child's orders and environment are in memory.
     prctl::set_dumpable(false).at("prctl(PR_SET_DUMPABLE)")?;
     let mut orders = Vec::new();
     channel.read_to_end(&mut orders).at("its orders")?;
     let Orders { user, task } = serde_json::from_slice(&orders).map_err(io::Error::other).at("its orders")?;
-    // No terminal is this session's: nothing can be typed into the sidecar's, and no signal comes from it.
+    // Without a controlling terminal, the child cannot inject input into the sidecar's, and receives no signals from
+    // it.
     unistd::setsid().at("setsid")?;
     prctl::set_no_new_privs().at("prctl(PR_SET_NO_NEW_PRIVS)")?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null").at("/dev/null")?;
@@ -125,7 +126,7 @@ fn run(channel: &mut UnixStream) -> Result<(), Failure> {
     keep_terminals_for_writing().at("standard output")?;
     join_fresh_keyring(channel).at("keyctl(KEYCTL_JOIN_SESSION_KEYRING)")?;
     if let Task::Launch { cgroup: Some(cgroup), .. } = &task {
-        // Without it the child is found by its session and its parents.
+        // Without a cgroup the child's descendants are found by session and parent.
         let _ = fs::write(Path::new(cgroup).join("cgroup.procs"), "0");
     }
     inherit_no_capability().at("capset")?;
@@ -164,24 +165,24 @@ fn open_descriptors() -> io::Result<Vec<RawFd>> {
     Ok(open.into_iter().filter(|descriptor| *descriptor > 2).collect())
 }
 
-/// Closes every descriptor above 2 but one.
+/// Closes every descriptor above 2 except `kept`.
 fn close_all_but(kept: RawFd) -> io::Result<()> {
     for descriptor in open_descriptors()?.into_iter().filter(|descriptor| *descriptor != kept) {
-        // The one that the list was read through is closed already.
+        // The descriptor of the listing itself is closed already.
         let _ = unistd::close(descriptor);
     }
-    // That one, once more.
+    // The second listing counts its own descriptor as well.
     let left = open_descriptors()?.into_iter().filter(|descriptor| *descriptor != kept).count();
     if left > 1 { Err(io::Error::other("some stay open")) } else { Ok(()) }
 }
 
-/// Opens a terminal that is the output anew, for writing alone: through a descriptor that can be read, a leader of a session could
-/// make it its own.
+/// Reopens a terminal on standard output or error for writing only: with a readable descriptor, a session leader could
+/// make the terminal its controlling one.
 fn keep_terminals_for_writing() -> io::Result<()> {
     let open = |descriptor: RawFd| {
         let mut options = File::options();
         options.write(true).custom_flags(OFlag::O_NOCTTY.bits());
-        // One that cannot be opened has been hung up.
+        // A terminal that cannot be opened has been hung up.
         options.open(format!("/proc/self/fd/{descriptor}")).or_else(|_| options.open("/dev/null"))
     };
     if io::stdout().is_terminal() {
@@ -193,8 +194,8 @@ fn keep_terminals_for_writing() -> io::Result<()> {
     Ok(())
 }
 
-/// Leaves the session keyring that was inherited, root's say. Containers refuse the call with EPERM (Docker's filter does), and
-/// kernels without keyrings with ENOSYS: both go on, and it is told.
+/// Leaves the inherited session keyring, which may be root's. Containers refuse the call with EPERM (Docker's filter
+/// does), and kernels without keyrings with ENOSYS: the start continues, and the refusal is reported.
 ///
 /// Source: `keyctl_join_session_keyring(3)`, session-keyring(7).
 fn join_fresh_keyring(channel: &mut UnixStream) -> io::Result<()> {
@@ -208,7 +209,7 @@ fn join_fresh_keyring(channel: &mut UnixStream) -> io::Result<()> {
     }
 }
 
-/// Empties the inheritable capabilities, and with them the ambient ones.
+/// Clears the inheritable capabilities, and thereby the ambient ones.
 ///
 /// Source: capabilities(7), "Ambient".
 fn inherit_no_capability() -> rustix::io::Result<()> {
@@ -216,7 +217,7 @@ fn inherit_no_capability() -> rustix::io::Result<()> {
     set_capabilities(None, CapabilitySets { inheritable: CapabilitySet::empty(), ..sets })
 }
 
-/// Takes on a user's ids for good, and makes sure of it.
+/// Switches to a user irrevocably, and verifies that no privilege is left.
 fn become_user(uid: Uid, gid: Gid) -> Result<(), Failure> {
     unistd::setgroups(&[]).at("setgroups")?;
     unistd::setresgid(gid, gid, gid).at("setresgid")?;
@@ -233,15 +234,15 @@ fn become_user(uid: Uid, gid: Gid) -> Result<(), Failure> {
     if is_done { Ok(()) } else { Err(io::Error::other("something of the sidecar's rights is left")).at("setresuid") }
 }
 
-/// Becomes the program.
+/// Executes the program, with default signal handling.
 fn execute(command: &[OsString], environment: Vec<(OsString, OsString)>) -> Result<Infallible, Failure> {
     let (program, arguments) =
         command.split_first().ok_or(io::Error::from(io::ErrorKind::InvalidInput)).at("its command")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().at("signals")?;
     let _entered = runtime.enter();
-    // A signal that is ignored stays so across an execution, and one that is handled does not.
+    // An ignored signal stays ignored across execve, and a handled one is reset to its default. So each gets a handler.
     for signal in 1..=LAST_SIGNAL {
-        // Some can be neither.
+        // SIGKILL, SIGSTOP and a few others cannot be handled.
         let _ = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(signal));
     }
     SigSet::empty().thread_set_mask().at("signals")?;

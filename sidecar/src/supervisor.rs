@@ -1,4 +1,4 @@
-//! Starting `OpenClaw`, watching it, and starting it again.
+//! The supervisor of `OpenClaw`: starts, watches and restarts it.
 
 use std::{path::PathBuf, rc::Rc, time::Duration};
 
@@ -20,56 +20,57 @@ use crate::{
     worker::{FileError, Ground},
 };
 
-/// How long the token in a child's environment lasts: 30 days, the longest that there is.
+/// Lifetime of the token in a child's environment: 30 days, the maximum.
 const TOKEN_LASTS: Duration = Duration::from_hours(30 * 24);
 
-/// What is supervised.
+/// Supervises the pool's `OpenClaw`.
 pub struct Supervisor {
-    /// The control plane, which issues the child's token.
+    /// Client of the control plane, which issues the child's token.
     pub api: Rc<Api>,
-    /// The times.
+    /// Intervals and time-outs.
     pub pace: Pace,
-    /// What is started, and how.
+    /// The child's command, user, folder and environment.
     pub openclaw: OpenClaw,
-    /// `openclaw.json`.
+    /// Path of `openclaw.json`.
     pub config: PathBuf,
-    /// What writes the child's files, and writes them again before each start.
+    /// Writes the child's files, and restores them before each start.
     pub keeper: Rc<Keeper>,
-    /// Where it is written down.
+    /// Record file of the running child, so that the next sidecar can adopt it.
     pub record: Record,
-    /// What asks whether it answers.
+    /// Health probe of the child.
     pub prober: Prober,
-    /// Where its health is told.
+    /// Publishes the child's health.
     pub health: watch::Sender<Health>,
-    /// Whether there is a configuration to start it with; sent again with each new one.
+    /// Version of the configuration on the disk, sent again with each new one; `None` before the first.
     pub configured: watch::Receiver<Option<u64>>,
     /// The pool's generation of skill tokens.
     pub generation: watch::Receiver<Generation>,
-    /// Where the version of what is started is told.
+    /// Publishes the version of the child's `OpenClaw`.
     pub version: watch::Sender<Version>,
-    /// What systemd is told through.
+    /// Notification socket of systemd.
     pub notifier: Rc<Notifier>,
-    /// Where the end is told.
+    /// Signals that the sidecar is to stop.
     pub stop: Rc<Notify>,
 }
 
-/// The exit code of an `OpenClaw` that does not start because of its configuration.
+/// Exit code of an `OpenClaw` that rejects its configuration.
 ///
 /// Source: OpenClaw 2026.9.6, docs/gateway/embedding.md (`EX_CONFIG` of sysexits.h).
 const CONFIGURATION_REFUSED: i32 = 78;
 
-/// Why a child is not watched any more.
+/// Why the supervisor stops watching a child.
 enum End {
     Stopped,
-    /// With this exit code, where it is known.
+    /// With the exit code, where it is known.
     Exited(Option<i32>),
     Unhealthy,
-    /// Its token ends soon, or is refused. This is the next child's.
+    /// The child's token ends soon, or is refused. Holds the token for the next child.
     TokenRenewed(ChildToken),
 }
 
 impl Supervisor {
-    /// Supervises until it is told to stop; the child has ended then. As long as it makes progress, systemd's watchdog is told.
+    /// Runs until `stop` is notified, and returns once the child has ended. While the supervisor makes progress,
+    /// systemd's watchdog is notified.
     pub async fn run(self) {
         let notifier = Rc::clone(&self.notifier);
         let progress = Progress::new(&notifier, self.pace.progress);
@@ -81,13 +82,13 @@ impl Supervisor {
 
     async fn supervise(mut self, progress: &Progress<'_>) {
         let mut restarts = 0;
-        // A token for the next start, where one was issued before the child was ended for it.
+        // Token for the next start, if one was issued before the last child was ended for it.
         let mut renewed = None;
         let stop = Rc::clone(&self.stop);
         // An adopted child has a version too, and the pool registers with it.
         tokio::select! {
             () = self.check_version() => {}
-            // What was told to stop here is told again below.
+            // `stop` is notified again so that the select below sees it as well.
             () = stop.notified() => stop.notify_one(),
         }
         loop {
@@ -98,7 +99,7 @@ impl Supervisor {
                     let ground = tokio::select! {
                         ground = self.ground() => ground,
                         () = stop.notified() => {
-                            // It is ended where it is watched.
+                            // The child is ended below, where it is watched.
                             stop.notify_one();
                             None
                         }
@@ -140,12 +141,12 @@ impl Supervisor {
                     End::Exited(code) => {
                         let facts = [("pid", process.id().into()), ("exitCode", code.into())];
                         log::warn("OpenClaw has ended", if code.is_some() { &facts } else { &facts[..1] });
-                        // What it has left behind could hold its port.
+                        // Descendants that survive could still hold the child's port.
                         process.end(Duration::ZERO).await;
                     }
                 }
                 self.record.clear();
-                // A configuration that was changed on the disk is not the control plane's: the next start has the right one.
+                // A configuration changed on the disk is not the control plane's: the next start has the restored one.
                 let is_refused = matches!(end, End::Exited(Some(CONFIGURATION_REFUSED)));
                 let is_restored = tokio::select! {
                     is_restored = self.is_restored_since(restorations), if is_refused => is_restored,
@@ -180,34 +181,36 @@ impl Supervisor {
         }
     }
 
-    /// `None` where it can't be told: the child's file system hangs, say.
+    /// Snapshot of the configuration and the program; `None` if the worker fails, for example because the child's file
+    /// system hangs.
     async fn ground(&self) -> Option<Ground> {
         let OpenClaw { command, folder, environment, .. } = &self.openclaw;
         let program = command.first().map(|program| program::candidates(program, environment, folder));
         self.keeper.worker().find(program.unwrap_or_default(), &self.config).await.ok()
     }
 
-    /// Writes the child's files again where they were changed. Whatever goes wrong, the child is started with what there is.
+    /// Restores the child's files where they were changed. After an error the child starts with the files as they are.
     async fn restore(&self) {
         if let Some(error) = self.keeper.restore().await.error {
             tell_of_files("files could not be restored before a start", &error);
         }
     }
 
-    /// Whether the child's files had to be restored since there were this many restorations.
+    /// Restores the child's files, and returns whether the count of restorations has changed.
     async fn is_restored_since(&self, restorations: u64) -> bool {
         self.restore().await;
         self.keeper.restorations() != restorations
     }
 
-    /// Waits until there is another configuration, or another `OpenClaw`, than the last start had; the pool is unhealthy
-    /// meanwhile. `false` where it is told to stop.
+    /// Waits until the configuration or the program differs from that of the last start; the pool is unhealthy
+    /// meanwhile. Returns `false` if `stop` is notified.
     async fn wait_for_other(&mut self, ground: Option<&Ground>, progress: &Progress<'_>) -> bool {
         self.health.send_replace(Health::Unhealthy);
         loop {
             progress.step();
             tokio::select! {
-                // A version that came while the child was starting counts as well: the start has seen the one before.
+                // A version that came while the child was starting counts as well: the start read the version before
+                // it.
                 changed = self.configured.changed() => return changed.is_ok(),
                 () = self.stop.notified() => return false,
                 () = pause(self.pace.probe) => {}
@@ -219,7 +222,7 @@ impl Supervisor {
         }
     }
 
-    /// Waits as long as the n-th restart in a row does. `false` where it is told to stop.
+    /// Waits for the back-off of the n-th restart in a row. Returns `false` if `stop` is notified.
     async fn wait_before(&self, restart: u32) -> bool {
         if *self.health.borrow() == Health::Active {
             self.health.send_replace(Health::Degraded);
@@ -232,8 +235,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts the child as soon as there is a configuration. Returns the ground that it was started on; `None` in place of the
-    /// process where it could not be started.
+    /// Starts the child as soon as there is a configuration. Returns the snapshot before the start, and the process, or
+    /// `None` if it could not be started.
     async fn start(
         &mut self,
         renewed: Option<ChildToken>,
@@ -246,7 +249,7 @@ impl Supervisor {
         self.check_version().await;
         self.wait_for_plugins(progress).await;
         let mut environment = self.openclaw.environment.clone();
-        // Plugins may have been waited for since it was issued.
+        // The generation may have been raised while the supervisor waited for plugins.
         let renewed = renewed.filter(|token| !self.generation.borrow().refuses(token.generation));
         let issued = match renewed {
             Some(token) => Ok(token),
@@ -257,13 +260,13 @@ impl Supervisor {
                 environment.insert("SKILL_API_TOKEN".into(), issued.token.expose_secret().into());
                 (Some(issued.ends), issued.generation)
             }
-            // Skills read the token in the file first, which is renewed as soon as the control plane answers.
+            // The token in the file, which skills read first, is renewed as soon as the control plane answers.
             Err(because) => {
                 log::warn("OpenClaw is started without a token in its environment", &[("because", because.into())]);
                 (None, None)
             }
         };
-        // Only now: a configuration that came while the token was waited for is the one that the child reads.
+        // Marked only now, because the child reads any configuration that arrived while the token was being issued.
         self.configured.mark_unchanged();
         progress.step();
         self.restore().await;
@@ -293,10 +296,10 @@ impl Supervisor {
         }
     }
 
-    /// A token for the environment of a child that is about to be started.
+    /// Issues the token for a child that is about to start.
     async fn first_token(&self) -> Result<ChildToken, String> {
         let mut generation = self.generation.clone();
-        // The first heartbeat is on its way. Without its answer a token that is good would be taken for an old one.
+        // Wait for the first heartbeat: without its generation a valid token would be taken for a revoked one.
         let _ =
             tokio::time::timeout(self.pace.token_patience, generation.wait_for(|now| *now != Generation::NotYet)).await;
         match tokio::time::timeout(self.pace.token_patience, self.issue()).await {
@@ -306,15 +309,15 @@ impl Supervisor {
     }
 
     async fn issue(&self) -> Result<ChildToken, ApiError> {
-        // Before it is asked for: a generation that is raised meanwhile makes it old, whichever of both it has.
+        // Read before the request, so that a generation raised meanwhile marks the token as old.
         let generation = self.generation.borrow().known();
         let Issued { token, ends } = self.api.skill_token(TOKEN_LASTS).await?;
         Ok(ChildToken { token, ends, generation })
     }
 
-    /// A new token for the child, as soon as its own is refused and there is another, or its own ends soon and there is one that
-    /// lasts longer by the margin. Until then it runs on: an end would mend nothing, and where the pool's own token is short-lived
-    /// the child would be started anew all day. Its skills read the file first.
+    /// Waits until the child's token is refused and can be replaced, or ends soon and one that lasts longer by the
+    /// margin is issued. Returns the new token. Until then the child runs on: a restart would mend nothing, and where
+    /// the pool's own token is short-lived it would be restarted all day. Its skills read the token file first.
     async fn renewed_token(&self, ends: Option<u64>, issued: Option<u64>) -> ChildToken {
         let Some(ends) = ends else { return std::future::pending().await };
         let margin = self.pace.token_margin;
@@ -347,8 +350,8 @@ impl Supervisor {
         }
     }
 
-    /// Asks for the version, and tells it. One that was known stays where the command does not answer in time: a busy machine
-    /// must not make another `OpenClaw` of it.
+    /// Asks the command for its version and publishes it. A known version stays if the command does not answer in time,
+    /// so that a busy machine does not look like another `OpenClaw`.
     async fn check_version(&self) {
         let found = self.openclaw.version().await;
         self.version.send_if_modified(|version| {
@@ -369,8 +372,8 @@ impl Supervisor {
         });
     }
 
-    /// Waits until all plugins that the configuration enables are installed. `OpenClaw` itself would try to install a missing
-    /// one for more than a minute before it listens, or start without the platform.
+    /// Waits until all plugins that the configuration enables are installed. Otherwise `OpenClaw` would try for more
+    /// than a minute to install a missing one before it listens, or start without the platform.
     async fn wait_for_plugins(&mut self, progress: &Progress<'_>) {
         let mut told = Vec::new();
         loop {
@@ -405,7 +408,7 @@ impl Supervisor {
         }
     }
 
-    /// The plugins that the configuration enables and `OpenClaw` does not have; none where it does not say which it has.
+    /// Plugins that the configuration enables and `OpenClaw` lacks; empty if `OpenClaw` does not list its plugins.
     async fn missing_plugins(&self) -> Vec<String> {
         if self.version.borrow().known().is_none() {
             return Vec::new();
@@ -430,10 +433,10 @@ impl Supervisor {
         }
     }
 
-    /// Watches a child until there is something to be done about it.
+    /// Watches a child until it ends or must be ended.
     async fn watch(&self, process: &mut Process, pulse: &mut Pulse, progress: &Progress<'_>) -> End {
         let renewed = self.renewed_token(process.token_ends(), process.token_generation());
-        // Silence is how every start begins.
+        // Every start begins with silence, which is not logged.
         let (pid, mut last) = (process.id(), Answer::Silent);
         let probing = async {
             loop {
@@ -466,7 +469,7 @@ fn tell_of_files(message: &str, error: &FileError) {
     log::warn(message, &[("because", error.to_string().into())]);
 }
 
-/// A probe's answer in words.
+/// Log message of a probe's answer.
 fn told(answer: Answer) -> &'static str {
     match answer {
         Answer::Ready => "OpenClaw is ready",

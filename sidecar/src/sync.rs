@@ -1,4 +1,5 @@
-//! Keeping a pool's files as the control plane has them: one heartbeat in 5 s, and what it says has changed.
+//! Syncs a pool's files from the control plane: a heartbeat every 5 s returns the newest versions, and what changed is
+//! fetched.
 
 use std::{
     cell::Cell,
@@ -21,27 +22,27 @@ use crate::{
     worker::FileError,
 };
 
-/// Keeps the pool known to the control plane, and its files as the control plane has them.
+/// Sends heartbeats and syncs the files.
 pub struct Sync {
-    /// The control plane.
+    /// Client of the control plane.
     pub api: Rc<Api>,
-    /// The times.
+    /// Intervals and time-outs.
     pub pace: Pace,
-    /// Where deliveries reach this pool.
+    /// Address that deliveries of the control plane reach this pool at.
     pub address: Option<String>,
-    /// The files.
+    /// Writes and restores the files.
     pub keeper: Rc<Keeper>,
-    /// How the child is.
+    /// The child's health.
     pub health: watch::Receiver<Health>,
-    /// The version of the `OpenClaw` that is started.
+    /// Version of the child's `OpenClaw`.
     pub version: watch::Receiver<Version>,
-    /// Where the pool's generation of skill tokens is told.
+    /// Publishes the pool's generation of skill tokens.
     pub generation: watch::Sender<Generation>,
-    /// Where the version of a new configuration is told.
+    /// Publishes the version of each new configuration.
     pub configured: watch::Sender<Option<u64>>,
 }
 
-/// Why something was not brought up to date. It is tried again.
+/// Why something could not be synced. It is retried.
 #[derive(Debug, thiserror::Error)]
 enum SyncError {
     #[error(transparent)]
@@ -62,47 +63,47 @@ impl SyncError {
     }
 }
 
-/// The shortest time that a token in the file is taken to last.
+/// Lower limit of the remaining lifetime that the token in the file is assumed to have.
 const SHORTEST: Duration = Duration::from_mins(2);
 
-/// The token in the file.
+/// State of the token in the file.
 #[derive(Clone, Copy)]
 struct FileToken {
     issued: Moment,
-    /// How long it is left there.
+    /// Time after which it is replaced.
     good_for: Duration,
-    /// The pool's generation when it was asked for.
+    /// The pool's generation when it was requested.
     generation: Option<u64>,
 }
 
-/// What is on the disk.
+/// State of the files on the disk.
 #[derive(Default)]
 struct Applied {
-    /// Whether an earlier run has left a configuration; `None` where it is not known yet.
+    /// Whether an earlier run has left a configuration; `None` before the first check.
     earlier: Option<bool>,
     config: Option<u64>,
-    /// Whether it still lies there as it was written.
+    /// Whether the configuration on the disk is as it was written.
     is_config_there: bool,
     config_tag: Option<String>,
     agents: BTreeMap<String, AgentMeta>,
     skills: Option<u64>,
     skills_tag: Option<String>,
     templates: Option<u64>,
-    /// The agents whose workspaces have them.
+    /// Agents whose workspaces have these templates.
     with_templates: BTreeSet<String>,
     /// The token in the file.
     token: Option<FileToken>,
 }
 
 impl Applied {
-    /// The version of the configuration that lies on the disk: 0 where it was changed and could not be restored, `None` where
-    /// none was written yet.
+    /// Version of the configuration on the disk: 0 if it was changed and could not be restored, `None` if this run has
+    /// not written one yet.
     fn last_seen(&self) -> Option<u64> {
         self.config.map(|version| if self.is_config_there { version } else { 0 })
     }
 }
 
-/// What heartbeats and files tell each other.
+/// State that the heartbeat loop and the file loop share.
 struct Shared {
     /// [`Applied::last_seen`].
     last_seen: Cell<Option<u64>>,
@@ -111,9 +112,9 @@ struct Shared {
 }
 
 impl Sync {
-    /// Keeps the files until it is dropped. Heartbeats do not wait for files, which the child can hold up. The first thing that
-    /// is told of `configured` is a configuration that an earlier run has left, so that a control plane that is away keeps
-    /// nobody from starting.
+    /// Runs until it is dropped. Heartbeats do not wait for files, which the child can hold up. The first version sent
+    /// to `configured` is 0 if an earlier run has left a configuration, so that the child starts even while the control
+    /// plane is unreachable.
     pub async fn run(self) {
         let shared = Shared { last_seen: Cell::new(None), versions: watch::Sender::new(None) };
         tokio::join!(self.send_heartbeats(&shared), self.keep_files(&shared));
@@ -140,7 +141,7 @@ impl Sync {
                         }
                         is_first
                     });
-                    // A pool that is not known, or not any more, makes itself known.
+                    // An unknown or deleted pool registers again.
                     is_registered &= !error.is_not_found();
                     was_refused = true;
                     let wait = backoff.next_wait();
@@ -153,7 +154,7 @@ impl Sync {
     }
 
     async fn heartbeat(&self, shared: &Shared, is_registered: bool) -> Result<(), ApiError> {
-        // The configuration is written for this version: none is asked for before it is known.
+        // The configuration depends on the `OpenClaw` version: no heartbeat is sent before it is known.
         let mut version = self.version.clone();
         let version = version.wait_for(|version| *version != Version::NotYet).await.map(|version| version.clone());
         let version = version.unwrap_or(Version::None);
@@ -169,7 +170,7 @@ impl Sync {
         Ok(())
     }
 
-    /// Waits, but not past a change of the child's health, which the control plane should know of.
+    /// Waits, but returns early when the child's health changes, so that the control plane learns it at once.
     async fn wait(&self, wait: Duration) {
         let mut health = self.health.clone();
         health.mark_unchanged();
@@ -188,7 +189,7 @@ impl Sync {
             match self.round(&mut applied, newest, shared).await {
                 Ok(()) => {
                     backoff.reset();
-                    // The child changes files as well while the control plane is away.
+                    // The child can change files while the control plane is unreachable as well.
                     tokio::select! {
                         _ = versions.changed() => {}
                         () = pause(2 * self.pace.heartbeat) => {}
@@ -197,7 +198,7 @@ impl Sync {
                 Err(error) => {
                     let wait = backoff.next_wait();
                     tell("not up to date", error.facts(), wait);
-                    // Revoked tokens are replaced at once, whatever else fails.
+                    // Revoked tokens are replaced at once, even while something else fails.
                     let generation = newest.and_then(|versions| versions.skill_tokens_generation);
                     let is_raised = |newest: &Option<Versions>| {
                         let now = newest.and_then(|versions| versions.skill_tokens_generation);
@@ -226,7 +227,7 @@ impl Sync {
         shared.last_seen.set(applied.last_seen());
         let restored = error.map_or(Ok(()), |error| Err(error.into()));
         let Some(versions) = versions else { return restored };
-        // The token first: what starts next may need it.
+        // The token first, because a child that starts next may need it.
         let token = self.renew_token(applied, versions.skill_tokens_generation).await;
         let others = self.apply(applied, versions).await;
         shared.last_seen.set(applied.last_seen());
@@ -234,20 +235,21 @@ impl Sync {
     }
 
     async fn apply(&self, applied: &mut Applied, versions: Versions) -> Result<(), SyncError> {
-        // Skills and templates before the configuration that tells agents of them. `OpenClaw` makes files of its own in a
-        // workspace that it first sees, and a template that comes later would not seed over them.
+        // Skills and templates before the configuration that refers to them. `OpenClaw` creates its own files in a new
+        // workspace, and a template that comes later would not overwrite them.
         let skills = self.apply_skills(applied, versions.skills_version).await;
         let config = self.fetch_config(applied, versions.config_version).await;
         let templates = match &config {
             Ok(config) => self.apply_templates(applied, versions.templates_version, config.as_ref()).await,
             Err(_) => Ok(()),
         };
-        // Before the first start all of it is there; where a file of the child's own making is in the way, the rest is.
+        // The first start waits until all of it could be fetched. A file of the child that is in the way delays nothing
+        // else.
         let is_lacking = |outcome: &Result<(), SyncError>| matches!(outcome, Err(SyncError::Api(_)));
         let is_first = applied.config.is_none() && applied.earlier != Some(true);
         let config = match config {
             Ok(_) if is_first && (is_lacking(&skills) || is_lacking(&templates)) => Ok(()),
-            // Later, what fails keeps nothing else back.
+            // After the first start, one failure does not hold back the rest.
             Ok(Some(found)) => self.write_config(applied, found).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error),
@@ -255,12 +257,12 @@ impl Sync {
         skills.and(config).and(templates)
     }
 
-    /// The configuration, where it is another than the one on the disk.
+    /// Fetches the configuration if its version differs from the one on the disk.
     async fn fetch_config(&self, applied: &Applied, version: u64) -> Result<Option<Tagged<Configuration>>, SyncError> {
         if applied.config == Some(version) {
             return Ok(None);
         }
-        // `None` where the control plane thought that there would be a new one, and there is none.
+        // `None` if the control plane expected a new version but the content is unchanged.
         let found = self.api.configuration(applied.config_tag.as_deref()).await?;
         let is_folder =
             |agent: &String| FilePath::try_from(agent.clone()).is_ok_and(|path| path.folders().count() == 0);
@@ -279,7 +281,7 @@ impl Sync {
             "poolId": self.api.pool(),
             "agents": configuration.agent_meta,
         });
-        // Not known until it is written: half of the way leaves a file that is neither.
+        // Cleared until the write succeeds: a write that fails half-way leaves neither version.
         (applied.config, applied.config_tag) = (None, None);
         self.keeper.keep_config(pretty(&configuration.config)?, pretty(&context)?).await?;
         applied.agents = configuration.agent_meta;
@@ -305,8 +307,7 @@ impl Sync {
         Ok(())
     }
 
-    /// Writes the templates into the workspaces of the agents that there are, and of those of a configuration that is about to
-    /// be written.
+    /// Writes the templates into the workspaces of all current agents, and of those in the coming configuration.
     async fn apply_templates(
         &self,
         applied: &mut Applied,
@@ -320,7 +321,7 @@ impl Sync {
         if is_done || (applied.config.is_none() && coming.is_none()) {
             return Ok(());
         }
-        // A new agent's workspace needs all of them, which are in memory.
+        // For a new agent alone, the templates in memory are written again.
         let found = if applied.templates == Some(version) { None } else { self.api.templates(None).await? };
         let version = found.as_ref().map_or(version, |found| found.value.version);
         self.keeper.keep_templates(found.map(|found| found.value), &agents).await?;
@@ -329,8 +330,8 @@ impl Sync {
         Ok(())
     }
 
-    /// Renews the token in the file when half of its time is over, and at once when those of the pool were revoked. A control plane that
-    /// tells no generation changes nothing.
+    /// Renews the token in the file when half of its time is over, and at once when the pool's tokens were revoked. A
+    /// control plane that sends no generation triggers no renewal.
     async fn renew_token(&self, applied: &mut Applied, generation: Option<u64>) -> Result<(), SyncError> {
         let is_good = applied.token.is_some_and(|token| {
             token.issued.age() < token.good_for && (generation.is_none() || generation == token.generation)
@@ -347,8 +348,8 @@ impl Sync {
     }
 }
 
-/// How long a token is left in the file that still lasts this long: half of that. One that ends with the pool's own is not asked for
-/// again and again as that end comes near.
+/// Time after which a token with this remaining lifetime is replaced: half of it. The minimum prevents a request loop
+/// near the end of the pool's own token, which limits the lifetime.
 fn good_for(lasts: Duration, asked: Duration) -> Duration {
     lasts.max(SHORTEST).min(asked) / 2
 }

@@ -1,4 +1,4 @@
-//! The pool's own credential: where it comes from, and how it gets out of the environment.
+//! The pool's token: its sources, and its removal from the environment.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,83 +12,83 @@ use std::{
 use nix::fcntl::OFlag;
 use secrecy::{ExposeSecret, SecretString};
 
-/// The setting that names the file with the token.
+/// Setting that names the file with the token.
 pub const FILE_SETTING: &str = "PORTCULLIS_TOKEN_FILE";
 
-/// The setting that holds the token itself.
+/// Setting that holds the token itself.
 pub const SETTING: &str = "INTERNAL_API_TOKEN";
 
-/// Set where the token is on standard input.
+/// Setting that tells the re-executed sidecar to read the token from standard input.
 const PIPED: &str = "PORTCULLIS_TOKEN_ON_STDIN";
 
-/// The longest token, in bytes: it fits into a pipe that nobody reads yet.
+/// Longest token in bytes; it must fit into a pipe's buffer without a reader.
 const MAXIMUM_LENGTH: usize = 4096;
 
-/// Where the token is.
+/// Source of the token.
 #[derive(Clone, Debug)]
 pub enum Token {
-    /// In a file, which is read each time, so that a token can be replaced while the sidecar runs.
+    /// A file, which is read for each use, so that the token can be replaced while the sidecar runs.
     File(PathBuf),
-    /// In memory alone.
+    /// Memory alone.
     Held(SecretString),
 }
 
-/// Why there is no token. It holds nothing of one.
+/// Why the token cannot be used. The error holds nothing of a token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// None is set.
+    /// Neither setting is set.
     #[error("{FILE_SETTING} names no file, and {SETTING} is not set")]
     Missing,
-    /// The file that a setting names does not hold one.
+    /// The file that a setting names does not hold a token.
     #[error("{setting}: the file {} {fault}", path.display())]
     File {
-        /// The setting.
+        /// Name of the setting.
         setting: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of its content.
         fault: TokenFault,
     },
-    /// A setting does not hold one.
+    /// A setting does not hold a token.
     #[error("{0} {1}")]
     Setting(&'static str, TokenFault),
-    /// It could not be handed over.
+    /// The sidecar could not re-execute itself.
     #[error("the sidecar could not start itself again without {SETTING} in its environment: {0}")]
     NotHandedOver(io::ErrorKind),
 }
 
-/// What is wrong with what should be a token.
+/// Fault of a token's text or file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
-    /// It cannot be read.
+    /// Reading failed.
     #[error("cannot be read: {0}")]
     Unreadable(io::ErrorKind),
-    /// It is a FIFO, a socket, a device or a folder.
+    /// The file is a FIFO, a socket, a device or a folder.
     #[error("is not a plain file")]
     NotPlain,
-    /// There is nothing but white space.
+    /// The text is empty or only white space.
     #[error("is empty")]
     Empty,
-    /// There is more than one line.
+    /// The text has more than one line.
     #[error("holds more than one line: a token is one line")]
     Lines,
-    /// It is too long.
+    /// The text is too long.
     #[error("is longer than {MAXIMUM_LENGTH} characters: it is not a token")]
     TooLong,
-    /// It holds what is in no token.
+    /// The text holds something else than visible ASCII characters.
     #[error("holds something else than visible ASCII characters: it is not a token")]
     NotVisible,
 }
 
 impl TokenError {
-    /// Whether the file that should hold it does not exist.
+    /// Whether the configured file does not exist.
     #[must_use]
     pub fn is_missing_file(&self) -> bool {
         matches!(self, Self::File { fault: TokenFault::Unreadable(io::ErrorKind::NotFound), .. })
     }
 }
 
-/// The token that `setting` holds. White space at both ends does not count.
+/// Parses a setting's token, without white space at both ends.
 ///
 /// # Errors
 /// [`TokenError::Setting`].
@@ -96,21 +96,21 @@ pub fn of_setting(setting: &'static str, value: &[u8]) -> Result<SecretString, T
     checked(value).map_err(|fault| TokenError::Setting(setting, fault))
 }
 
-/// Reads a token from the file that `setting` names. White space at both ends does not count.
+/// Reads a token from the file that `setting` names, without white space at both ends.
 ///
 /// # Errors
 /// [`TokenError::File`].
 pub fn read_file(setting: &'static str, path: &Path) -> Result<SecretString, TokenError> {
     let read = || {
         let unreadable = |error: io::Error| TokenFault::Unreadable(error.kind());
-        // It may be a link, as secrets are mounted; a FIFO must not make the sidecar wait.
+        // Links are followed, as mounted secrets are links. O_NONBLOCK, so that a FIFO does not make the sidecar wait.
         let file = fs::File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
         let file = file.map_err(unreadable)?;
         if !file.metadata().map_err(unreadable)?.is_file() {
             return Err(TokenFault::NotPlain);
         }
         let mut text = Vec::new();
-        // Some more than a token, for white space.
+        // More than a token's length, to allow for white space.
         file.take(2 * MAXIMUM_LENGTH as u64).read_to_end(&mut text).map_err(unreadable)?;
         checked(&text)
     };
@@ -118,9 +118,9 @@ pub fn read_file(setting: &'static str, path: &Path) -> Result<SecretString, Tok
 }
 
 impl Token {
-    /// Takes the token out of the environment. Unsetting a variable would leave it in `/proc/<pid>/environ`, so that a process
-    /// which has it there starts itself again, as the same process, with a clean environment and the token in a pipe: then
-    /// this does not return.
+    /// Takes the token out of the environment. Unsetting the variable would leave it in `/proc/<pid>/environ`. So a
+    /// process with the token there re-executes itself, with the same process id, a clean environment and the token in
+    /// a pipe; then this does not return.
     ///
     /// # Errors
     /// [`TokenError`].
@@ -129,7 +129,7 @@ impl Token {
         let given = get(SETTING);
         if let Some(path) = get(FILE_SETTING) {
             if given.is_some() {
-                // It is not used, and must not stay where it can be read either.
+                // The variable is not used, and must not stay readable either.
                 return Err(start_again(environment, &[]));
             }
             return Ok(Self::File(OsStr::from_bytes(path.as_bytes().trim_ascii()).into()));
@@ -147,10 +147,10 @@ impl Token {
         token.map(Self::Held).map_err(|fault| TokenError::Setting(SETTING, fault))
     }
 
-    /// The token as it is now.
+    /// Reads the current token.
     ///
     /// # Errors
-    /// [`TokenError`], where it is in a file.
+    /// [`TokenError`], for a token in a file.
     pub fn read(&self) -> Result<SecretString, TokenError> {
         match self {
             Self::Held(token) => Ok(token.clone()),
@@ -175,7 +175,7 @@ fn checked(text: &[u8]) -> Result<SecretString, TokenFault> {
     Err(fault)
 }
 
-/// Becomes the same program anew, with this on its standard input. It returns only where that fails.
+/// Re-executes the program with the token on its standard input. Returns only if that fails.
 fn start_again(environment: &[(OsString, OsString)], token: &[u8]) -> TokenError {
     let started = || -> io::Result<io::Error> {
         let (reader, mut writer) = io::pipe()?;

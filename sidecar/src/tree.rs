@@ -1,14 +1,15 @@
-//! Everything that a launched process has started, and its end.
+//! Process trees: all descendants of a launched process, and how they are ended.
 //!
-//! Every launched process leads a session of its own (see [`crate::stage`]). A process cannot enter another session, and so
-//! none of its descendants is ever in the sidecar's, where the sidecar's own helpers are. As a child subreaper the sidecar becomes
-//! the parent of every descendant whose own parent has ended.
+//! Every launched process leads a session of its own (see [`crate::stage`]). A process cannot enter another session, so
+//! none of its descendants is ever in the sidecar's, where the sidecar's own helpers are. As a child subreaper the
+//! sidecar becomes the parent of every descendant whose own parent has ended.
 //!
-//! A line of processes, each of which ends as soon as it has started the next, is always ahead of a reader of all of `/proc`: what
-//! ended it left shows that it is there, and the ids that the kernel gave last show where.
+//! A chain of processes, each of which ends as soon as it has started the next, outruns a reader of all of `/proc`. Its
+//! zombies, which fall to the sidecar, show that it exists, and the ids that the kernel assigned last show where it is.
 //!
-//! One kind of process is not found: of an adopted child without a cgroup of its own, a descendant that left the session and lost
-//! its parent before the adoption. Nothing that the kernel tells of it names the child, and a guess could end another's process.
+//! One kind of process is not found: a descendant of an adopted child without a cgroup, if it left the session and lost
+//! its parent before the adoption. The kernel does not connect it with the child, and a guess could end another's
+//! process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,45 +34,45 @@ use crate::{
     proc::{self, Rights, Stat},
 };
 
-/// How long a killed process may take to be gone: longer only where the kernel itself waits for a disk.
+/// Time-out for a killed process to be gone: longer only while the kernel itself waits for a disk.
 pub const KILL_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Between two looks for processes that remain.
+/// Interval of scans for remaining processes.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How many looks in a row may find something before the newest processes are followed as well.
+/// Number of unquiet scans in a row after which the newest processes are followed as well.
 const PLAIN_LOOKS: u32 = 2;
 
-/// How long one look follows the newest processes.
+/// How long one scan follows the newest processes.
 const CHASE: Duration = Duration::from_millis(50);
 
-/// The thread's nice value meanwhile, as root: it runs before all that are not of the kernel's own.
+/// Nice value of the thread while it follows them, as root: it runs before all processes except the kernel's own.
 const FIRST: i32 = -20;
 
-/// How many parents of a newest process are looked at: a look through all of `/proc` finds the deeper ones.
+/// Maximum number of ancestors that are checked of a newest process: a scan of all of `/proc` finds deeper ones.
 const CHASED_PARENTS: usize = 64;
 
-/// Between two looks for zombies.
+/// Interval of reaping zombies.
 const REAP: Duration = Duration::from_millis(200);
 
-/// How long the sidecar's own helpers may stay zombies: each is waited for, and sooner.
+/// Age at which a zombie in the sidecar's session is reaped: the sidecar waits for its own helpers sooner.
 pub const FORGOTTEN: Duration = Duration::from_mins(1);
 
-/// The launched processes that are the sidecar's children and waited for by whoever launched them. It is locked from before a
-/// process is started until it is listed, so that no process is taken for a stray in between.
+/// Launched processes that are children of the sidecar, and that their launchers wait for. It is locked from before a
+/// process starts until it is listed, so that no process is taken for a stray in between.
 static LEADERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// How many processes that had fallen to the sidecar and were in another session were reaped.
+/// Number of orphans of other sessions that were reaped.
 static REAPED: AtomicU64 = AtomicU64::new(0);
 
-/// The cgroups of launched processes that nobody waited for any more: they are killed, and still to be removed.
+/// Cgroups of trees that were dropped before their end: killed, but still to be removed.
 static LOST: Mutex<Vec<Cgroup>> = Mutex::new(Vec::new());
 
 fn lost() -> MutexGuard<'static, Vec<Cgroup>> {
     LOST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Locks the list of launched processes.
+/// Locks the set of launched processes.
 pub fn leaders() -> MutexGuard<'static, BTreeSet<u32>> {
     LEADERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -81,17 +82,17 @@ pub fn leaders() -> MutexGuard<'static, BTreeSet<u32>> {
 pub struct Tree {
     leader: Option<Stat>,
     uid: u32,
-    /// That of the leader, where there is one.
+    /// The leader's cgroup, if it has one; for strays, those of lost trees.
     cgroups: Vec<Cgroup>,
-    /// Nothing that started before this is of the tree.
+    /// Start time of the oldest possible member.
     since: u64,
-    /// Descendants that were seen, by their ids, with their start times.
+    /// Descendants that were seen: start times by process id.
     seen: BTreeMap<u32, u64>,
     is_ended: bool,
 }
 
 impl Tree {
-    /// The tree of this leader, which runs as this user.
+    /// Creates the tree of a leader that runs as the user `uid`.
     #[must_use]
     pub fn new(leader: Stat, uid: u32, cgroup: Option<Cgroup>) -> Self {
         let since = leader.start_time;
@@ -99,7 +100,7 @@ impl Tree {
         Self { leader: Some(leader), uid, cgroups, since, seen: BTreeMap::new(), is_ended: false }
     }
 
-    /// What of this user's has fallen to the sidecar, whoever led it.
+    /// Creates a tree of all orphans of this user that fell to the sidecar, whichever leader they had.
     #[must_use]
     pub fn strays(uid: u32) -> Self {
         let since = Stat::of(std::process::id()).map_or(0, |own| own.start_time);
@@ -107,25 +108,26 @@ impl Tree {
         Self { leader: None, uid, cgroups, since, seen: BTreeMap::new(), is_ended: false }
     }
 
-    /// The leader's id.
+    /// Process id of the leader; 0 for strays.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.leader.map_or(0, |leader| leader.pid)
     }
 
-    /// When the leader started.
+    /// Start time of the leader, in clock ticks since boot.
     #[must_use]
     pub fn start_time(&self) -> u64 {
         self.since
     }
 
-    /// The cgroup that all of it is in.
+    /// Folder of the tree's cgroup.
     #[must_use]
     pub fn cgroup(&self) -> Option<&Path> {
         self.cgroups.first().map(Cgroup::folder)
     }
 
-    /// Forgets the cgroup where the leader could not enter it. One that has ended meanwhile may have left something there.
+    /// Removes the cgroup if the leader could not enter it. It is kept while it has members, which a leader that has
+    /// ended may have left.
     pub fn check_cgroup(&mut self) {
         let id = self.id();
         for cgroup in self.cgroups.extract_if(.., |cgroup| !cgroup.holds(id) && cgroup.members().is_empty()) {
@@ -133,25 +135,25 @@ impl Tree {
         }
     }
 
-    /// Sends a signal to the leader alone.
+    /// Signals the leader only.
     pub fn signal(&self, signal: Signal) {
         if let Some(leader) = self.leader {
             leader.signal(signal);
         }
     }
 
-    /// Looks for descendants, which may lose the parent by which they are known.
+    /// Records the current descendants, since they may lose the parent that identifies them.
     pub fn look(&mut self) {
         let _ = self.remaining();
     }
 
-    /// Ends all of it. The leader is left to be reaped by whoever waits for it.
+    /// Kills all processes of the tree. The leader is reaped by its launcher.
     pub async fn end(&mut self) {
         let begun = Moment::now();
         let mut reaped = REAPED.load(Ordering::Relaxed);
         let (mut quiet, mut restless) = (0, 0);
         let mut usual = None;
-        // More than once: a process can start another behind a reader of /proc.
+        // Repeated, because a process can start another behind a reader of /proc.
         while quiet < 3 {
             self.cgroups.iter().for_each(Cgroup::kill);
             let remaining = self.remaining();
@@ -182,7 +184,7 @@ impl Tree {
         self.is_ended = true;
     }
 
-    /// Ends the newest of its processes, again and again.
+    /// Kills the newest processes of the tree, in a loop for a short time.
     fn chase(&self) {
         let leaders = leaders();
         let Some(family) = Family::new(self, &leaders, Stat::of) else { return };
@@ -194,7 +196,7 @@ impl Tree {
         }
     }
 
-    /// What of it is alive.
+    /// Processes of the tree that are alive.
     fn remaining(&mut self) -> Vec<Stat> {
         let members: BTreeSet<u32> = self.cgroups.iter().flat_map(Cgroup::members).collect();
         let leaders = leaders();
@@ -210,24 +212,25 @@ impl Tree {
     }
 }
 
-/// How a process is known to be of a tree, with a way to find the process of an id.
+/// Decides whether a process belongs to a tree, with a lookup of processes by id.
 struct Family<'a, F> {
     tree: &'a Tree,
     leaders: &'a BTreeSet<u32>,
     find: F,
     own: Stat,
-    /// The tree's, while it is alive or waits to be reaped.
+    /// The tree's leader, while it is alive or a zombie.
     leader: Option<Stat>,
-    /// The one that the leader leads, or led.
+    /// Session of the leader, while its id cannot mean another session.
     session: Option<u32>,
 }
 
 impl<'a, F: Fn(u32) -> Option<Stat>> Family<'a, F> {
-    /// `None` where the sidecar itself is not to be found.
+    /// Returns `None` if the sidecar itself is not found in `/proc`.
     fn new(tree: &'a Tree, leaders: &'a BTreeSet<u32>, find: F) -> Option<Self> {
         let own = find(std::process::id())?;
         let leader = tree.leader.filter(|leader| find(leader.pid).is_some_and(|now| is_same(*leader, &now)));
-        // The id of a session stays taken while anything is in it: where its leader is another process, it is another session.
+        // A session's id stays taken while the session has members: if another process has the leader's id, it is
+        // another session.
         let session = tree.leader.map(|leader| leader.pid).filter(|pid| leader.is_some() || find(*pid).is_none());
         Some(Self { tree, leaders, find, own, leader, session })
     }
@@ -236,18 +239,19 @@ impl<'a, F: Fn(u32) -> Option<Stat>> Family<'a, F> {
         self.leader.is_some_and(|leader| leader.pid == pid)
     }
 
-    /// Whether this process is of another tree's.
+    /// Whether this process leads another tree.
     fn leads_other(&self, pid: u32) -> bool {
         self.leaders.contains(&pid) && !self.is_leader(pid)
     }
 
-    /// Whether it is alive and nothing tells that it is another's.
+    /// Whether a process is alive, and nothing excludes it from the tree.
     fn may_hold(&self, process: &Stat) -> bool {
         let is_older = process.start_time < self.tree.since;
         !(process.is_zombie || process.pid == self.own.pid || is_older || self.leads_other(process.pid))
     }
 
-    /// Whether it is alive and of the tree, by its parents up to the `depth`th, its session, or because it was seen to be.
+    /// Whether a process is alive and belongs to the tree: by its ancestors up to `depth`, its session, or because it
+    /// was seen before.
     fn holds(&self, process: &Stat, depth: usize) -> bool {
         if !self.may_hold(process) {
             return false;
@@ -257,13 +261,13 @@ impl<'a, F: Fn(u32) -> Option<Stat>> Family<'a, F> {
         }
         let is_seen = self.tree.seen.get(&process.pid) == Some(&process.start_time);
         let is_found = is_seen || self.session == Some(process.session) || self.descends(process, depth);
-        // Both are kept by all that a launched process starts, whatever it does.
+        // Every descendant keeps both, whatever it does.
         is_found && Rights::of(process.pid).is_some_and(|it| it.uid == self.tree.uid && it.no_new_privileges)
     }
 
     fn descends(&self, process: &Stat, depth: usize) -> bool {
         let mut at = *process;
-        // A parent that ends meanwhile breaks the chain; the next look finds it mended.
+        // A parent that ends meanwhile breaks the chain; by the next scan the process has a new parent.
         for _ in 0..depth {
             if self.is_leader(at.pid) {
                 return true;
@@ -272,7 +276,7 @@ impl<'a, F: Fn(u32) -> Option<Stat>> Family<'a, F> {
                 return false;
             }
             if at.parent == self.own.pid {
-                // It has fallen to the sidecar, or it is a child of the sidecar's own.
+                // An orphan that fell to the sidecar, unless it is one of the sidecar's own children.
                 return at.session != self.own.session && at.session != 0;
             }
             match (self.find)(at.parent) {
@@ -284,7 +288,7 @@ impl<'a, F: Fn(u32) -> Option<Stat>> Family<'a, F> {
     }
 }
 
-/// Lets this thread run before others. Returns its usual nice value; `None` where it may not.
+/// Gives this thread the highest priority. Returns its previous nice value; `None` without permission.
 fn go_first() -> Option<i32> {
     let usual = getpriority_process(None).ok()?;
     setpriority_process(None, FIRST).ok().map(|()| usual)
@@ -295,7 +299,8 @@ fn is_same(one: Stat, other: &Stat) -> bool {
 }
 
 impl Drop for Tree {
-    /// Whoever launched it was told to stop: nobody will wait for it. A sidecar that breaks leaves its child to the next.
+    /// Kills the tree of an interrupted launch, which nobody waits for. A sidecar that panics leaves its child to the
+    /// next.
     fn drop(&mut self) {
         if !self.is_ended && !std::thread::panicking() {
             self.cgroups.iter().for_each(Cgroup::kill);
@@ -310,8 +315,8 @@ impl Drop for Tree {
     }
 }
 
-/// Reaps what has fallen to the sidecar and ended, but for what is listed. Returns the zombies in the sidecar's own session, where
-/// its helpers are, for which somebody waits: they stay, unless they are `forgotten`.
+/// Reaps orphans that ended, except listed leaders. Returns the zombies in the sidecar's own session: its helpers, for
+/// which somebody waits. They are reaped only if they are in `forgotten`.
 fn reap(forgotten: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
     let leaders = leaders();
     let mut kept = BTreeMap::new();
@@ -323,7 +328,7 @@ fn reap(forgotten: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
         if process.session == own_session && forgotten.get(&process.pid) != Some(&process.start_time) {
             kept.insert(process.pid, process.start_time);
         } else if let Ok(pid) = i32::try_from(process.pid) {
-            // A zombie is its parent's alone: it is still there.
+            // Only its parent can reap a zombie, so the id still refers to it.
             let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
             if process.session != own_session {
                 REAPED.fetch_add(1, Ordering::Relaxed);
@@ -333,19 +338,19 @@ fn reap(forgotten: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
     kept
 }
 
-/// Reaps what falls to the sidecar, for as long as it runs: at once, and where it is in the sidecar's own session (as what was
-/// started before the sidecar in a container), once it was a zombie for as long as `forgotten`.
+/// Reaps orphans for as long as the sidecar runs: at once, or after having been a zombie for `forgotten` if they are in
+/// the sidecar's own session (as processes that were started before the sidecar in a container).
 pub async fn keep_reaping(mut ended: tokio::signal::unix::Signal, forgotten: Duration) {
     let mut zombies = BTreeMap::new();
     loop {
         let found = tokio::time::timeout(forgotten, async {
             while ended.recv().await.is_some() {
                 reap(&BTreeMap::new());
-                // However fast processes end, this costs little.
+                // Limits the cost of reaping, however fast processes end.
                 pause(REAP).await;
             }
         });
-        // No more signals can be told of: the runtime ends.
+        // The signal stream has ended: the runtime is shutting down.
         if found.await.is_ok() {
             return;
         }

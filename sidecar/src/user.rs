@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use nix::unistd::{self, Gid, Uid};
 
-/// Whose the child is, and its files.
+/// User that the child runs as and that owns its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     ids: Option<Ids>,
@@ -19,19 +19,19 @@ struct Ids {
     shell: PathBuf,
 }
 
-/// Why a child cannot run as the user that it should.
+/// Why the child cannot run as the configured user.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
-    /// Nobody has this name.
+    /// The user does not exist.
     #[error("there is no user {0}")]
     Unknown(String),
-    /// Root could do all that the sidecar can.
+    /// Root, which could do everything that the sidecar can.
     #[error("OpenClaw never runs as root: name a user of its own")]
     Root,
-    /// Only root can start a process as somebody else.
+    /// Only root can start a process as another user.
     #[error("only root can run OpenClaw as the user {0}")]
     NotRoot(String),
-    /// The system's list of users could not be read.
+    /// The user database could not be read.
     #[error("users could not be looked up: {0}")]
     Failed(nix::Error),
 }
@@ -43,7 +43,7 @@ impl User {
         Self { ids: None }
     }
 
-    /// The user with this name, or with this number, which need not be on the system's list.
+    /// Looks up a user by name, or by number, which need not be in the user database.
     ///
     /// # Errors
     /// [`UserError`].
@@ -66,25 +66,25 @@ impl User {
         Ok(Self { ids: Some(Ids { uid, gid, name, home, shell }) })
     }
 
-    /// Whether the child runs as somebody else than the sidecar.
+    /// Whether this is another user than the sidecar's.
     #[must_use]
     pub fn is_another(&self) -> bool {
         self.ids.is_some()
     }
 
-    /// The number of the user that its processes run as.
+    /// User id of the child's processes.
     #[must_use]
     pub fn uid(&self) -> u32 {
         self.ids.as_ref().map_or_else(Uid::effective, |ids| ids.uid).as_raw()
     }
 
-    /// The ids that a process of this user is started with; `None` for the sidecar's own.
+    /// User id and group id to switch to; `None` for the sidecar's own user.
     #[must_use]
     pub fn ids(&self) -> Option<(u32, u32)> {
         self.ids.as_ref().map(|ids| (ids.uid.as_raw(), ids.gid.as_raw()))
     }
 
-    /// What HOME, USER and SHELL are for this user; nothing for the sidecar's own, which has its own.
+    /// Values of HOME, USER and SHELL for this user; empty for the sidecar's own user, which inherits them.
     pub fn environment(&self) -> impl Iterator<Item = (&'static str, PathBuf)> + '_ {
         let ids = self.ids.iter();
         ids.flat_map(|ids| {
@@ -93,10 +93,10 @@ impl User {
     }
 }
 
-/// The user with this number; `None` where the text is no number of a user.
+/// Parses a user id; `None` if the text is not one.
 fn numbered(text: &str) -> Result<Option<unistd::User>, UserError> {
     let number: Option<u32> = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    // -1 leaves the ids of a process as they are.
+    // u32::MAX is -1, which setresuid(2) takes for "leave unchanged".
     let Some(number) = number.filter(|number| *number != u32::MAX) else { return Ok(None) };
     let found = unistd::User::from_uid(Uid::from_raw(number)).map_err(UserError::Failed)?;
     Ok(Some(found.unwrap_or_else(|| unistd::User {

@@ -1,9 +1,10 @@
-//! `portcullis-sidecar serve-files`: a short-lived process of the child's user that does one thing with files that the child
-//! can touch, and the supervising process's side of it.
+//! `portcullis-sidecar serve-files`: a short-lived process of the child's user that handles one request about files
+//! that the child can touch, and the supervising process's client of it.
 //!
-//! The child can put anything in the place of a file, and can hang whoever opens it. The supervising process therefore opens
-//! none: it hands a request to this process on its standard input, reads a bounded answer from its standard output, and kills
-//! it at a deadline. The process is the child's equal, so that its answer is checked like any other foreign input.
+//! The child can put anything in the place of a file, and can make an open hang. The supervising process therefore
+//! opens none of them: it sends a request to this process on its standard input, reads a bounded answer from its
+//! standard output, and kills it at a deadline. The child could control the process, so its answer is checked like any
+//! other foreign input.
 
 mod serve;
 
@@ -34,19 +35,19 @@ use crate::{
 
 pub use serve::main;
 
-/// How much longer a request may take for each file that it names: a slow disk syncs each.
+/// Additional time for each file of a request: a slow disk syncs each.
 const DEADLINE_PER_FILE: Duration = Duration::from_millis(20);
 
-/// The most that all of its files may add to it.
+/// Upper limit of that additional time.
 const MOST_FOR_FILES: Duration = Duration::from_mins(5);
 
-/// How long the end of a killed process is waited for. One that can't be killed is reaped later.
+/// Time-out for reaping a killed worker. One that cannot be killed is reaped later.
 const REAP: Duration = Duration::from_secs(1);
 
-/// The largest answer that is read, in bytes.
+/// Largest answer that is read, in bytes.
 const ANSWER_LIMIT: u64 = 1024 * 1024;
 
-/// The longest text of a failure that is kept, in characters.
+/// Longest error text that is kept, in characters.
 const FAILURE_LIMIT: usize = 300;
 
 /// A request: the folder of `OpenClaw`'s state, and the work.
@@ -56,45 +57,45 @@ struct Request<W> {
     work: W,
 }
 
-/// What is to be done. Paths in it are absolute. It holds credentials, and so has no `Debug`.
+/// Work of one request. Paths are absolute. It holds credentials, and so has no `Debug`.
 #[derive(Serialize, Deserialize)]
 pub enum Work {
-    /// Make the folder of the state.
+    /// Create the state folder.
     MakeState,
-    /// Tell whether there is a plain file.
+    /// Check whether a plain file exists.
     Look(PathBuf),
-    /// Compare what is there with what was written, and remove copies of the configuration.
+    /// Compare files with their expectation, and remove copies of the configuration.
     Check(Expectation),
     /// Write whole files, in this order.
     Write(Vec<(PathBuf, String)>),
-    /// Write the skills, and remove those that are listed and not wanted.
+    /// Write the skills, and remove listed files that are not wanted.
     Skills {
-        /// The files' texts.
+        /// Texts by file.
         wanted: BTreeMap<FilePath, String>,
-        /// The files that are there; `None` where only an older sidecar's list tells.
+        /// Files that were written before; `None` reads an older sidecar's list.
         listed: Option<List>,
     },
     /// Write the templates of an agent's workspace.
     Templates {
-        /// The agent.
+        /// Id of the agent.
         agent: String,
-        /// The templates, by their files.
+        /// Templates by file.
         wanted: BTreeMap<FilePath, Template>,
-        /// The files that are there; `None` where only an older sidecar's list tells.
+        /// Files that were written before; `None` reads an older sidecar's list.
         listed: Option<List>,
     },
-    /// Tell which program a start would run, and the configuration that it would read.
+    /// Identify the program that a start would run, and the configuration that it would read.
     Find {
-        /// Where the program may be, the first choice first.
+        /// Candidate paths of the program, in order of preference.
         candidates: Vec<PathBuf>,
-        /// The configuration.
+        /// Path of the configuration.
         config: PathBuf,
     },
-    /// Tell what the configuration enables.
+    /// Read the plugins and platforms that a configuration enables.
     Enabled(PathBuf),
-    /// Make a folder with an empty configuration in the state's folder.
+    /// Create a folder with an empty configuration in the state folder.
     MakeScratch(String),
-    /// Remove it again.
+    /// Remove such a folder.
     RemoveScratch(String),
 }
 
@@ -112,57 +113,57 @@ impl Work {
     }
 }
 
-/// A program's file, told from the one that replaces it: device, inode and time of change.
+/// Identity of a program's file, which changes when it is replaced: device, inode and change time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramFile(u64, u64, i64);
 
-/// What a start depends on. Where a child can't start, nothing but a change of it can help.
+/// Snapshot of what a start depends on. After a failed start, only a change of it makes another one worth trying.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ground {
-    /// Of the configuration's file; `None` where it can't be read.
+    /// Digest of the configuration; `None` if it cannot be read.
     pub config: Option<Digest>,
-    /// The program; `None` where there is none that the child's user can run.
+    /// The program; `None` if the child's user cannot run any candidate.
     pub program: Option<ProgramFile>,
 }
 
-/// What a configuration enables.
+/// Plugins and platforms that a configuration enables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enabled {
-    /// Plugins that it names.
+    /// Ids of plugins that the configuration names.
     pub plugins: BTreeSet<String>,
-    /// Platforms, the plugins among them.
+    /// Ids of platforms, the plugins among them.
     pub platforms: BTreeSet<String>,
 }
 
-/// An answer.
+/// Answer to a request.
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     Done,
     Found(bool),
     Changes(Changes),
-    /// The files that are listed now, but for those that were wanted, and the first failure.
+    /// The files that are listed now and were not wanted, and the first failure.
     Synced(List, Option<String>),
     Ground(Ground),
     Enabled(Option<Enabled>),
     Failed(String),
 }
 
-/// Why files were not written, read or checked. It is tried again.
+/// Why files were not written, read or checked. It is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The process could not be started.
+    /// The worker could not be started.
     #[error("the process that handles files could not be started: {0}")]
     NotStarted(io::Error),
-    /// It was killed at its deadline.
+    /// The worker was killed at its deadline.
     #[error("files were not handled within {} s: something holds the child's file system", .0.as_secs())]
     TooLate(Duration),
-    /// It ended without an answer.
+    /// The worker ended without an answer.
     #[error("the process that handles files ended without an answer")]
     Ended,
-    /// It answered something else than was asked.
+    /// The answer does not fit the request.
     #[error("the process that handles files gave an answer that is not understood")]
     NotUnderstood,
-    /// The request has no form.
+    /// The request cannot be serialized.
     #[error("a path is not UTF-8")]
     Path,
     /// A file could not be handled.
@@ -173,7 +174,7 @@ pub enum FileError {
     List(io::Error),
 }
 
-/// Starts a process for each request.
+/// Client of the worker; starts a process for each request.
 #[derive(Clone, Debug)]
 pub struct Worker {
     program: OwnProgram,
@@ -182,19 +183,19 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker on this state's folder.
+    /// Creates a client for this state folder.
     #[must_use]
     pub fn new(program: OwnProgram, state: &Path, deadline: Duration) -> Self {
         Self { program, state: state.to_owned(), deadline }
     }
 
-    /// The program that it runs.
+    /// Program of the worker.
     #[must_use]
     pub fn program(&self) -> &OwnProgram {
         &self.program
     }
 
-    /// Makes the folder of the state.
+    /// Creates the state folder.
     ///
     /// # Errors
     /// [`FileError`].
@@ -202,7 +203,7 @@ impl Worker {
         self.done(Work::MakeState).await
     }
 
-    /// Does work that has no answer but success.
+    /// Runs work that is answered by success alone.
     ///
     /// # Errors
     /// [`FileError`].
@@ -213,7 +214,7 @@ impl Worker {
         }
     }
 
-    /// Whether there is a plain file.
+    /// Whether a plain file exists at `path`.
     ///
     /// # Errors
     /// [`FileError`].
@@ -224,7 +225,7 @@ impl Worker {
         }
     }
 
-    /// Compares what is there with `expected`.
+    /// Compares files with `expected`.
     ///
     /// # Errors
     /// [`FileError`].
@@ -235,7 +236,7 @@ impl Worker {
         }
     }
 
-    /// Writes skills or templates. Returns what is listed beside what was wanted, and the first failure.
+    /// Writes skills or templates. Returns the listed files that were not wanted, and the first failure.
     ///
     /// # Errors
     /// [`FileError`].
@@ -246,7 +247,7 @@ impl Worker {
         }
     }
 
-    /// What a start depends on.
+    /// Takes a snapshot of what a start depends on.
     ///
     /// # Errors
     /// [`FileError`].
@@ -257,7 +258,7 @@ impl Worker {
         }
     }
 
-    /// What a configuration enables; `None` where there is none that can be read.
+    /// Reads what a configuration enables; `None` if it cannot be read.
     ///
     /// # Errors
     /// [`FileError`].
@@ -268,7 +269,7 @@ impl Worker {
         }
     }
 
-    /// Runs a process for one request. It has ended when this returns, or is reaped when it can be.
+    /// Runs a worker for one request. It has ended when this returns, or is reaped later.
     async fn ask(&self, work: Work) -> Result<Answer, FileError> {
         let files = u32::try_from(work.files()).unwrap_or(u32::MAX);
         let more = DEADLINE_PER_FILE.saturating_mul(files).min(MOST_FOR_FILES);
@@ -278,7 +279,7 @@ impl Worker {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = Command::from(command).kill_on_drop(true).spawn().map_err(FileError::NotStarted)?;
         let outcome = tokio::time::timeout(deadline, exchange(&mut child, request)).await;
-        // Whatever it does after its answer is none of its work.
+        // Killed even after its answer: it has nothing left to do.
         let _ = child.start_kill();
         let _ = tokio::time::timeout(REAP, child.wait()).await;
         match outcome.map_err(|_| FileError::TooLate(deadline))?? {
@@ -293,7 +294,7 @@ async fn exchange(child: &mut Child, request: Vec<u8>) -> Result<Answer, FileErr
         return Err(FileError::Ended);
     };
     let send = async move {
-        // One that has ended is told from its answer.
+        // A worker that has ended is noticed by its missing answer.
         let _ = input.write_all(&request).await;
     };
     let receive = async move {
@@ -311,7 +312,7 @@ async fn exchange(child: &mut Child, request: Vec<u8>) -> Result<Answer, FileErr
     serde_json::from_slice(&bytes).map_err(|_| FileError::NotUnderstood)
 }
 
-/// The words come from a process that the child may control: they are bounded, and the log escapes them.
+/// Bounds the text, which comes from a process that the child may control; the log escapes it.
 fn failure(why: &str) -> FileError {
     FileError::Failed(why.chars().take(FAILURE_LIMIT).collect())
 }
@@ -321,7 +322,7 @@ mod tests {
     use super::*;
     use crate::user::User;
 
-    /// What comes of a request that this program is to answer, whose first argument is the mode.
+    /// Error of a request that this program, whose first argument is the mode, should answer.
     async fn outcome(program: &str, deadline: Duration) -> FileError {
         let program = OwnProgram::at(Path::new(program), User::own());
         Worker::new(program, Path::new("/no/such/state"), deadline).is_file(Path::new("/x")).await.unwrap_err()
@@ -340,12 +341,12 @@ mod tests {
     async fn a_process_that_is_not_done_at_its_deadline_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("silent");
-        // It says nothing and does not end, however slow the machine is.
+        // Never answers and never ends, however slow the machine is.
         std::fs::write(&program, "#!/bin/sh\nexec sleep 600\n").unwrap();
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         loop {
             match outcome(program.to_str().unwrap(), Duration::ZERO).await {
-                // A process that another test starts at this moment still has the file open as it was written.
+                // A process that another test starts at this moment still has the file open for writing.
                 FileError::NotStarted(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
                 outcome => {
                     assert!(matches!(outcome, FileError::TooLate(_)), "{outcome}");

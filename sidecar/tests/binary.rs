@@ -1,4 +1,4 @@
-//! The sidecar as it is run: against the whole control plane, with a child that writes down what it can see.
+//! End-to-end tests of the sidecar's binary against the whole control plane, with a child that records its environment.
 
 mod support;
 
@@ -39,7 +39,7 @@ async fn a_pool_is_brought_up_and_kept_as_the_control_plane_has_it() {
     put(&system, "/api/internal/skills/maps", json!({ "content": "# Maps", "files": { "run.sh": "#!/bin/sh\n" } }))
         .await;
     let template = json!({ "content": "# Agents", "writeMode": "inject" });
-    // By the file's own name; a control plane that knows older names alone takes the other.
+    // By the file's own name; a control plane that accepts only older names gets the other.
     let by_name = async |name: &str| {
         let path = format!("/api/internal/workspace-templates/{name}");
         send(system.internal(Method::PUT, &path).json(&template)).await.status == 200
@@ -63,7 +63,7 @@ async fn a_pool_is_brought_up_and_kept_as_the_control_plane_has_it() {
         assert_eq!(mode, 0o600, "{file}");
     }
 
-    // A change is on the disk with the next heartbeat, in a new agent's workspace too; what is gone is removed.
+    // A change is on the disk with the next heartbeat, in a new agent's workspace too; deleted documents are removed.
     put(&system, "/api/internal/skills/maps", json!({ "content": "# Maps 2" })).await;
     seed::bot(&system, "bot-2", &seed::pool(&system, "pool-1", None).await).await;
     eventually("the change is there", async || {
@@ -119,7 +119,7 @@ async fn the_pools_token_is_nowhere_that_the_child_could_look() {
     }
     assert_eq!(names, expected);
 
-    // Neither of its processes, nor a file of the child's, holds the pool's token or a pool's secret.
+    // Neither process, nor a file of the child's, holds the pool's token or a pool's secret.
     eventually("the token's file is there", async || machine.text("skill-token").is_some()).await;
     for (pid, file) in [(sidecar.id(), "environ"), (sidecar.id(), "cmdline"), (child, "environ"), (child, "cmdline")] {
         let found = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
@@ -131,7 +131,7 @@ async fn the_pools_token_is_nowhere_that_the_child_could_look() {
     }
     assert!(!machine.log().contains(&token) && !machine.log().contains(&environment["SKILL_API_TOKEN"]));
 
-    // What the child has instead reads its pool's secrets, and does nothing of the pool's.
+    // The child's own token reads its pool's secrets, but has no rights of the pool's token.
     for held in [&environment["SKILL_API_TOKEN"], &machine.text("skill-token").unwrap()] {
         let with = |method, path: &str| system.request(method, path).header("x-internal-token", held);
         let secrets = send(with(Method::GET, "/api/internal/secrets/maps?poolId=pool-1")).await;
@@ -183,7 +183,7 @@ async fn revoked_skill_tokens_are_replaced_in_the_file_and_in_a_running_and_an_a
     let second_child = machine.wait_for_child().await;
     assert!(second_child != child && !is_alive(child));
 
-    // While the sidecar is away; its own token is revoked as well, and replaced by an operator.
+    // While the sidecar is stopped; its own token is revoked as well, and replaced by an operator.
     first.kill();
     revoke("runtime-tokens").await;
     let path = "/api/internal/pools/pool-1/runtime-tokens";
@@ -238,7 +238,7 @@ async fn a_child_that_ignores_sigterm_is_killed_with_all_that_it_started() {
 #[tokio::test]
 async fn a_child_that_takes_its_time_to_end_is_given_it() {
     let (_system, _gateway, mut machine) = prepared().await;
-    // It ends only once the test says so, after it was told to.
+    // After SIGTERM the child ends only once the test allows it.
     let script = r#"trap 'touch "$OPENCLAW_STATE_DIR/told"' TERM; echo $$ > "$OPENCLAW_STATE_DIR/pid"
         until test -e "$OPENCLAW_STATE_DIR/may-end"; do sleep 0.1; done; touch "$OPENCLAW_STATE_DIR/ended"#
         .to_owned()
@@ -313,7 +313,7 @@ async fn a_control_plane_that_is_away_keeps_nobody_from_starting_with_what_there
     drop(gateway);
 }
 
-/// A proxy that answers nobody, and the first lines that it is told.
+/// A proxy that never answers, and the first lines that clients send to it.
 async fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -342,7 +342,7 @@ async fn a_control_plane_on_this_machine_is_called_through_no_proxy() {
     eventually("the gateway answers", async || machine.log().contains("OpenClaw is ready")).await;
     sidecar.terminate();
     assert!(sidecar.wait().await.success());
-    // Nobody listens there.
+    // Nothing listens at this address.
     machine.set("PORTCULLIS_API_URL", "https://localhost:9");
     let count = machine.log().matches("no heartbeat").count();
     let _sidecar = machine.start();
@@ -376,7 +376,7 @@ async fn the_fleets_token_is_not_passed_on_where_none_is_issued() {
     assert_eq!(machine.log().matches("PORTCULLIS_PASS_ENV: OpenClaw is never given ").count(), 4, "{}", machine.log());
     assert!(machine.child().is_none());
     machine.prepare(&["slack"]).await.assert_fails("PORTCULLIS_PASS_ENV");
-    // With what an earlier run has left, it is started while the control plane is away.
+    // From an earlier run's files, the child starts while the control plane is unreachable.
     machine.environment.remove("PORTCULLIS_PASS_ENV");
     machine.set("PORTCULLIS_API_URL", "http://127.0.0.1:9");
     fs::create_dir_all(machine.state()).unwrap();
@@ -421,7 +421,7 @@ async fn all_settings_that_are_wrong_are_named_at_once_and_nothing_is_started() 
     assert_eq!(machine.child(), None);
 }
 
-/// An `OpenClaw` on a PATH of its own, which installs a plugin by laying a file into its state.
+/// An `OpenClaw` on a PATH of its own, which installs a plugin by creating a file in its state folder.
 fn install_openclaw(machine: &mut Machine, plugins_work: bool) {
     let script = format!(
         r#"#!/bin/sh
@@ -455,7 +455,7 @@ fn install_openclaw(machine: &mut Machine, plugins_work: bool) {
 async fn prepare_installs_what_the_configuration_enables_and_says_what_lacks() {
     let (_system, _gateway, mut machine) = prepared().await;
     install_openclaw(&mut machine, true);
-    // Nothing is on the disk yet: the control plane's configuration counts, which has Slack.
+    // Without a configuration on the disk, the control plane's decides, which has Slack.
     machine.prepare(&[]).await.assert_succeeds();
     assert_eq!(machine.text("installs").as_deref(), Some("plugins install npm:@openclaw/slack@2026.9.6\n"));
     let environment = machine.child_environment();
@@ -467,13 +467,13 @@ async fn prepare_installs_what_the_configuration_enables_and_says_what_lacks() {
     );
     let left = fs::read_dir(machine.state()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert!(left.into_iter().all(|name| !name.contains("prepare")), "nothing else is left");
-    // Again: nothing to do. Another version of it: replaced.
+    // A second run does nothing. Another version of the plugin replaces it.
     machine.prepare(&[]).await.assert_succeeds();
     assert_eq!(machine.text("installs").unwrap().lines().count(), 1);
     fs::write(machine.state().join("plugin-slack"), "2026.9.5").unwrap();
     machine.prepare(&[]).await.assert_succeeds();
     assert!(machine.text("installs").unwrap().ends_with("npm:@openclaw/slack@2026.9.6 --force\n"));
-    // What lies on the disk comes before what the control plane has, and what is named before both.
+    // The configuration on the disk takes precedence over the control plane's, and named platforms over both.
     let config = json!({ "plugins": { "entries": { "bundled": { "enabled": true } } } });
     fs::write(machine.state().join("openclaw.json"), config.to_string()).unwrap();
     machine.prepare(&[]).await.assert_succeeds();
@@ -563,7 +563,7 @@ async fn every_signal_that_asks_for_an_end_ends_the_child_and_then_the_sidecar()
     }
 }
 
-/// What only root can show: the child as another user.
+/// Needs root, to run the child as another user.
 #[tokio::test]
 async fn a_child_of_another_user_can_read_neither_the_sidecars_memory_nor_its_environment() {
     let (_system, _gateway, mut machine) = prepared().await;
@@ -574,11 +574,11 @@ async fn a_child_of_another_user_can_read_neither_the_sidecars_memory_nor_its_en
         assert!(machine.log().contains("only root can run OpenClaw as the user nobody"));
         return;
     }
-    // A folder of the child's own, that it can reach.
+    // A folder of the child's own, which the child can reach.
     let state = tempfile::Builder::new().prefix("portcullis-state-").tempdir_in("/tmp").unwrap();
     std::os::unix::fs::chown(state.path(), Some(65534), None).unwrap();
     machine.set("OPENCLAW_STATE_DIR", state.path().to_str().unwrap());
-    // A link that the child lays leads where the child itself may go, and no further.
+    // A link that the child makes leads only where the child itself has access.
     let target = machine.root().join("roots-own");
     fs::create_dir(&target).unwrap();
     std::os::unix::fs::symlink(&target, state.path().join("skills")).unwrap();

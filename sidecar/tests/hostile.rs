@@ -1,4 +1,4 @@
-//! Children that mean harm: what they find, what they can reach, and that they end.
+//! Malicious children: limits of their access, and that all their processes end.
 
 mod support;
 
@@ -29,7 +29,7 @@ async fn prepared() -> (System, Gateway, Machine) {
     (system, gateway, machine)
 }
 
-/// Starts a sidecar that can make no cgroup.
+/// Command that starts a sidecar without permission to make cgroups.
 const WITHOUT_CGROUPS: [&str; 5] = [
     "unshare",
     "--mount",
@@ -38,12 +38,12 @@ const WITHOUT_CGROUPS: [&str; 5] = [
     r#"grep ' - cgroup2 ' /proc/self/mountinfo | cut -d' ' -f5 | while read point; do umount -l "$point"; done; exec "$0" "$@""#,
 ];
 
-/// With cgroups where this machine has them, and without.
+/// With cgroups, if this machine has them, and without.
 fn wrappers() -> Vec<&'static [&'static str]> {
     if is_root() { vec![&[], &WITHOUT_CGROUPS] } else { vec![&[]] }
 }
 
-/// A child by a script of the shell, which starts in its state.
+/// Sets a shell script as the child, started in its state folder.
 fn shell(machine: &mut Machine, script: &str) {
     machine.command = ["sh", "-c", script].map(str::to_owned).into();
 }
@@ -56,7 +56,8 @@ fn numbers(text: &str) -> Vec<u32> {
     text.split_ascii_whitespace().map(|number| number.parse().unwrap()).collect()
 }
 
-/// Leaves three processes: one of its own session, one that leads another, and one whose parent ends at once.
+/// Script that leaves three processes: one in its own session, one that leads another, and one whose parent ends at
+/// once.
 const LEAVES: &str = r#"
     if test -e left; then
         for pid in $(cat left); do
@@ -82,19 +83,19 @@ async fn whatever_a_child_has_started_ends_with_it_however_it_ends() {
         let first = machine.wait_for_child().await;
         let is_in_cgroup = machine.record().unwrap()["cgroup"].is_string();
         assert!(wrapper.is_empty() || !is_in_cgroup, "this one is to be without");
-        // Politely.
+        // By a regular exit of the child.
         let left = numbers(&machine.text("left").unwrap());
         assert_eq!(left.len(), 3);
         fs::write(machine.state().join("may-end"), "").unwrap();
         eventually("another has started", async || machine.child() != Some(first)).await;
         assert!(left.iter().all(|pid| !is_alive(*pid)), "{left:?}");
-        // By a crash.
+        // By a crash of the child.
         let second = machine.wait_for_child().await;
         let left = numbers(&machine.text("left").unwrap());
         signal(second, "KILL");
         eventually("another has started", async || machine.child() != Some(second)).await;
         assert!(left.iter().all(|pid| !is_alive(*pid)), "{left:?}");
-        // With the sidecar.
+        // Together with the sidecar.
         let third = machine.wait_for_child().await;
         let left = numbers(&machine.text("left").unwrap());
         sidecar.terminate();
@@ -146,8 +147,8 @@ open("starts", "a").write("x\n")
 async fn a_child_that_will_not_end_is_killed_wherever_it_hides() {
     for wrapper in wrappers() {
         let (_system, _gateway, mut machine) = prepared().await;
-        // It ignores every signal that can be, tries to enter the sidecar's process group, itself and by a child, stops its child,
-        // and ends its own first thread, which makes it look like a zombie.
+        // The child ignores every signal that can be ignored, tries to enter the sidecar's process group itself and through a
+        // child, stops its child, and ends its own first thread, which makes it look like a zombie.
         let script = r#"
 import ctypes, os, platform, signal, threading, time
 for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
@@ -197,7 +198,8 @@ ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)
 async fn a_child_that_never_stops_starting_others_is_ended_with_all_of_them() {
     for wrapper in wrappers() {
         let (_system, _gateway, mut machine) = prepared().await;
-        // Lines of processes, each of which ends as soon as there is the next: one in one session, one in a new session each.
+        // Chains of processes, each of which ends as soon as it has started the next: one chain in one session, one
+        // with a new session for each process.
         let script = r#"
 import os, signal, time
 for is_in_new_session in [False, True]:
@@ -240,7 +242,7 @@ async fn what_an_adopted_child_has_started_ends_with_it() {
         eventually("it is adopted", async || machine.log().contains("adopted the running OpenClaw")).await;
         second.terminate();
         assert!(second.wait().await.success());
-        // Without a cgroup, one that has left the session and lost its parent is not found any more.
+        // Without a cgroup, a process that has left the session and lost its parent is not found.
         let ended = if is_in_cgroup { &left[..] } else { &left[..2] };
         assert!(!is_alive(child) && ended.iter().all(|pid| !is_alive(*pid)), "{left:?}");
         for pid in left {
@@ -252,7 +254,7 @@ async fn what_an_adopted_child_has_started_ends_with_it() {
 #[tokio::test]
 async fn a_stop_in_the_middle_of_a_start_leaves_nothing() {
     let (_system, _gateway, mut machine) = prepared().await;
-    // A version command that never ends: the sidecar is stopped while it asks.
+    // A version command that never ends: the sidecar is stopped while it runs.
     let folder = machine.root().join("bin");
     fs::create_dir_all(&folder).unwrap();
     let script = r#"#!/bin/sh
@@ -282,7 +284,7 @@ async fn as_process_1_the_sidecar_reaps_what_falls_to_it() {
         return;
     }
     let (_system, _gateway, mut machine) = prepared().await;
-    // Each of these loses its parent, and then ends.
+    // Each of these loses its parent, and ends later.
     let script = r"
         for n in 1 2 3 4 5 6 7 8 9 10; do setsid sh -c 'sleep 0.1 & echo $! >> orphans'; done
         echo $$ > pid; exec sleep 600";
@@ -319,7 +321,7 @@ async fn a_child_has_nothing_of_the_sidecars_but_its_output() {
     let inherits = format!("trap '' HUP USR1 USR2 ALRM WINCH; exec 9< {}; exec \"$0\" \"$@\"", secret.display());
     let _sidecar = machine.start_by(&["sh", "-c", &inherits]);
     let child = machine.wait_for_child().await;
-    // The shell has descriptors of its own.
+    // The shell has file descriptors of its own, so the test waits for the process that it executes.
     let name = || fs::read_to_string(format!("/proc/{child}/comm")).unwrap();
     eventually("it sleeps", async || name() == "sleep\n").await;
     let open = fs::read_dir(format!("/proc/{child}/fd")).unwrap();
@@ -330,7 +332,7 @@ async fn a_child_has_nothing_of_the_sidecars_but_its_output() {
     let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap();
     let word = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t")).unwrap();
     let signals = |name: &str| u64::from_str_radix(word(name), 16).unwrap();
-    // Signals 32 and 33 are the C library's own, and nobody else can set them.
+    // Signals 32 and 33 belong to the C library, and nobody else can set their handlers.
     let ignored = signals("SigIgn") & !(0b11 << 31);
     assert_eq!((word("NoNewPrivs"), ignored, signals("SigBlk")), ("1", 0, 0));
     if is_root() {
@@ -350,13 +352,13 @@ async fn a_child_has_nothing_of_the_sidecars_but_its_output() {
 
 #[tokio::test]
 async fn a_child_cannot_see_the_sidecars_session_keyring() {
-    // One that runs as the sidecar's own user may look at all of that user's keys.
+    // A child of the sidecar's own user may read all of that user's keys.
     if !has_root("a_child_cannot_see_the_sidecars_session_keyring") {
         return;
     }
     let (_system, _gateway, mut machine) = prepared().await;
     shell(&mut machine, "cat /proc/keys > keys; echo $$ > pid; exec sleep 600");
-    // A keyring belongs to a thread: this one's alone is changed.
+    // A keyring belongs to a thread: only this thread's is changed.
     let started = std::thread::scope(|scope| {
         let started = scope.spawn(|| {
             let ring = keyutils_raw::keyctl_join_session_keyring(None).ok()?;
@@ -379,7 +381,7 @@ async fn a_child_types_into_no_terminal() {
     if !has_root("a_child_types_into_no_terminal") {
         return;
     }
-    // In a session of the terminal's, as from a shell, and with a terminal that no session has yet.
+    // In a session with the terminal, as from a shell, and with a terminal that has no session yet.
     for wrapper in [&["setsid", "--ctty"][..], &["setsid"]] {
         let (_system, _gateway, mut machine) = prepared().await;
         let script = r#"
@@ -411,14 +413,14 @@ time.sleep(600)
         command.env_clear().envs(&machine.environment).stdin(end()).stdout(end()).stderr(end());
         let mut sidecar = command.spawn().unwrap();
         drop(command);
-        // Read to its end, so that nobody waits for room in it.
+        // Drained by a thread, so that no writer blocks on a full buffer.
         let OwnedTerminal { mut keyboard, mut screen } = OwnedTerminal::of(terminal.master, terminal.slave);
         let shown = Arc::new(Mutex::new(String::new()));
         let reader = std::thread::spawn({
             let shown = Arc::clone(&shown);
             move || {
                 let mut part = [0; 4096];
-                // The end of a terminal is an error.
+                // Reading a closed terminal fails.
                 while let Ok(length @ 1..) = screen.read(&mut part) {
                     shown.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..length]));
                 }
@@ -426,7 +428,7 @@ time.sleep(600)
         });
         machine.wait_for_child().await;
         assert_eq!(machine.text("said").unwrap(), "", "{wrapper:?}");
-        // The child may be there before the sidecar has said so.
+        // The child may run before the sidecar has logged the start.
         eventually("it has said that it started", async || shown.lock().unwrap().contains("started OpenClaw")).await;
         signal(sidecar.id(), "TERM");
         eventually("it has ended", async || sidecar.try_wait().unwrap().is_some()).await;
@@ -448,14 +450,14 @@ struct OwnedTerminal {
 
 impl OwnedTerminal {
     fn of(master: OwnedFd, slave: OwnedFd) -> Self {
-        // What was typed is looked for, and not waited for.
+        // Typed input is polled, never waited for.
         let flags = nix::fcntl::OFlag::O_NONBLOCK;
         nix::fcntl::fcntl(&slave, nix::fcntl::FcntlArg::F_SETFL(flags)).unwrap();
         Self { keyboard: slave.into(), screen: master.into() }
     }
 }
 
-/// A sidecar that must not start: what it says.
+/// Starts a sidecar that must fail. Returns its log.
 async fn refused(machine: &Machine, wrapper: &[&str]) -> String {
     let before = machine.log().len();
     let mut sidecar = machine.start_by(wrapper);
@@ -533,7 +535,7 @@ async fn a_token_that_the_child_could_read_or_replace_is_refused() {
     machine.set("PORTCULLIS_TOKEN_FILE", link.to_str().unwrap());
     let said = refused(&machine, &[]).await;
     assert!(said.contains("PORTCULLIS_TOKEN_FILE: OpenClaw's user can replace"), "{said}");
-    // In a sticky folder, as /tmp is, what is root's own stays.
+    // In a sticky folder, as /tmp is, root's files cannot be replaced.
     owned(&above, 0, 0, 0o1777);
     machine.set("PORTCULLIS_TOKEN_FILE", deep.join("token").to_str().unwrap());
     let _sidecar = machine.start();
@@ -549,7 +551,7 @@ async fn a_second_sidecar_of_a_pool_ends_at_once_and_touches_nothing() {
     let before = machine.log().len();
     let mut second = machine.start();
     assert!(!second.wait().await.success());
-    // Its end must not end the first's child, as a test's own would.
+    // Dropping this value would end the first sidecar's child.
     std::mem::forget(second);
     let said = machine.log()[before..].to_owned();
     assert!(said.contains("PORTCULLIS_RUN_DIR: another sidecar runs with"), "{said}");
@@ -557,7 +559,7 @@ async fn a_second_sidecar_of_a_pool_ends_at_once_and_touches_nothing() {
     first.terminate();
     assert!(first.wait().await.success());
     assert!(!is_alive(child));
-    // A lock ends with its holder, and is not passed on to the child.
+    // A lock ends with its holder, and is not inherited by the child.
     let third = machine.start();
     let child = machine.wait_for_child().await;
     third.kill();
@@ -588,7 +590,7 @@ async fn a_forged_record_ends_nobody() {
     fs::create_dir_all(&run).unwrap();
     let own = fs::metadata("/proc/self").unwrap().uid();
     let user = machine.environment.get("PORTCULLIS_CHILD_USER").map_or(own, |user| user.parse().unwrap());
-    // A stranger that leads a session, as a child does.
+    // An unrelated process that leads a session, as a child does.
     let mut stranger = Command::new("setsid").args(["sleep", "600"]).spawn().unwrap();
     let pid = stranger.id();
     eventually("it sleeps", async || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "sleep\n").await;
@@ -612,7 +614,7 @@ async fn a_forged_record_ends_nobody() {
         assert!(!is_alive(child) && is_alive(pid), "{record}");
         assert!(!machine.log().contains("adopted"), "{record}");
     }
-    // The dead leader of a session that is another's now.
+    // The dead leader of a session that another process leads now.
     let mut dead = identity.clone();
     dead["startTime"] = json!(identity["startTime"].as_u64().unwrap() - 1);
     let record = json!({
@@ -653,14 +655,14 @@ async fn a_record_that_another_user_wrote_is_not_believed() {
         eventually("it is not believed", async || machine.log()[before..].contains("is not believed")).await;
         sidecar.terminate();
         assert!(sidecar.wait().await.success());
-        // Its end must not end the child, as a test's own would.
+        // Dropping this value would end the child.
         std::mem::forget(sidecar);
         assert!(is_alive(child), "{uid} {bits:o}");
         fs::remove_file(&record).unwrap_or_default();
         fs::write(&record, text).unwrap();
         mode(&record, 0o600);
     }
-    // As it was, it is believed.
+    // The original record is accepted.
     let mut sidecar = machine.start();
     eventually("it is adopted", async || machine.log().contains("adopted the running OpenClaw")).await;
     sidecar.terminate();
@@ -681,7 +683,7 @@ async fn a_run_folder_that_others_could_replace_is_refused() {
         assert!(said.contains("PORTCULLIS_RUN_DIR: ") && said.contains("can be written to by others"), "{said}");
     }
     mode(&above, 0o755);
-    // A link is followed before anything is checked.
+    // Links are resolved before the checks.
     let elsewhere = machine.root().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     mode(&elsewhere, 0o777);

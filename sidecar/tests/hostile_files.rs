@@ -1,7 +1,7 @@
-//! A child of another user that does to its files, to the processes that handle them, and to the log what it can: the sidecar
-//! goes on, and ends when it is told to.
+//! A child of another user attacks its files, the processes that handle them, and the log: the sidecar keeps working,
+//! and ends on SIGTERM.
 //!
-//! Only root can start a child as another user. Without it these tests say that they were skipped, which is a failure where
+//! Only root can start a child as another user. Without root these tests are skipped, which is a failure if
 //! `PORTCULLIS_TESTS_NEED_ROOT` is 1.
 
 mod support;
@@ -21,10 +21,10 @@ use serde_json::json;
 use support::{Gateway, Machine, is_alive};
 use tempfile::TempDir;
 
-/// Of `nobody`, as whom the child runs.
+/// User id of `nobody`, which the child runs as.
 const NOBODY: u32 = 65534;
 
-/// The most memory that a sidecar may have needed, in kB.
+/// Maximum memory that a sidecar may have used, in kB.
 const MEMORY: u64 = 80_000;
 
 fn is_root() -> bool {
@@ -35,7 +35,7 @@ fn is_root() -> bool {
     is_root
 }
 
-/// Says that a test was skipped, and fails where it must not be.
+/// Prints that a test was skipped, and fails if skipping is not allowed.
 fn skip(why: &str) {
     #[expect(clippy::disallowed_methods, reason = "a setting of the tests' own")]
     let must_run = std::env::var("PORTCULLIS_TESTS_NEED_ROOT").is_ok_and(|value| value == "1");
@@ -51,7 +51,7 @@ struct World {
 }
 
 impl World {
-    /// A control plane with a bot, a skill and a template, and a machine whose child is nobody's.
+    /// Starts a control plane with a bot, a skill and a template, and a machine whose child runs as `nobody`.
     async fn new() -> Self {
         let system = System::start().await;
         let pool = seed::pool(&system, "pool-1", None).await;
@@ -73,7 +73,7 @@ impl World {
         Self { system, _gateway: gateway, machine, _state: state }
     }
 
-    /// With a script as the child.
+    /// Starts the world with a script as the child.
     async fn with_child(script: &str) -> Self {
         let mut world = Self::new().await;
         world.machine.command = ["sh", "-c", script].map(str::to_owned).into();
@@ -89,7 +89,7 @@ impl World {
         let last = async || self.system.store().get_pool(&id).await.unwrap().unwrap().last_seen_at;
         for _ in 0..count {
             let before = last().await;
-            // It is the control plane's clock, which stands still otherwise.
+            // The control plane's clock, which the tests advance.
             self.system.clock.advance(Duration::from_secs(1));
             eventually("another heartbeat", async || last().await != before).await;
         }
@@ -100,14 +100,14 @@ impl World {
     }
 }
 
-/// The highest memory use of a process so far, in kB.
+/// Peak memory of a process so far, in kB.
 fn peak(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     peak.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// The process that reads what this one writes to its standard output.
+/// Finds the process that reads this one's standard output.
 fn reader_of(pid: u32) -> Option<u32> {
     let pipe = fs::read_link(format!("/proc/{pid}/fd/1")).ok()?;
     let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -115,7 +115,7 @@ fn reader_of(pid: u32) -> Option<u32> {
         .find(|other| fs::read_link(format!("/proc/{other}/fd/0")).is_ok_and(|of| of == pipe))
 }
 
-/// A process of the sidecar's own that the child could trace has nothing of the sidecar's but its three descriptors.
+/// Asserts that a process that the child could trace holds only its three file descriptors.
 fn assert_holds_nothing(pid: u32) {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
     assert_eq!(read("environ"), "");
@@ -134,7 +134,7 @@ fn mkfifo(path: &Path) {
     nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
 }
 
-/// A write lease on a file, until it is dropped.
+/// A write lease on a file, held until it is dropped.
 struct Lease(std::process::Child);
 
 impl Drop for Lease {
@@ -145,10 +145,10 @@ impl Drop for Lease {
 }
 
 async fn lease(path: &Path) -> Lease {
-    // 1024: F_SETLEASE, 1: F_WRLCK; SIGIO, by which the kernel asks for it back, is ignored.
+    // 1024: F_SETLEASE, 1: F_WRLCK. SIGIO, with which the kernel requests the lease back, is ignored.
     let script = r#"$SIG{IO} = "IGNORE"; open(F, "+<", $ARGV[0]) or die; fcntl(F, 1024, 1) or die $!; $| = 1;
         print "taken\n"; sleep 600;"#;
-    // An open of the sidecar's own, just now, is in its way.
+    // Retried, because the sidecar may have the file open at this moment.
     for _ in 0..1000 {
         let mut process = Command::new("perl")
             .args(["-e", script])
@@ -203,20 +203,20 @@ async fn whatever_is_in_the_place_of_its_files_is_replaced_while_heartbeats_go_o
     ];
     for (name, damage) in damages {
         for file in FILES {
-            // A large file of an agent's is the agent's, and left alone.
+            // A file of the agent's that is too large is left alone.
             if name == "large" && file.ends_with("AGENTS.md") {
                 continue;
             }
             fs::remove_file(world.path(file)).unwrap();
             damage(&world.path(file));
         }
-        // The list of an older sidecar's, which is not even read any more.
+        // The list of an older sidecar, which is not read any more.
         let list = world.path("skills/.portcullis.json");
         let _ = fs::remove_file(&list);
         if name != "folder" {
             damage(&list);
         }
-        // A token is renewed now and then; it must be the newest.
+        // The token is renewed meanwhile; the file must hold the newest.
         written.iter_mut().filter(|(file, _)| *file == "skill-token").for_each(|(_, text)| text.clear());
         eventually(name, async || {
             written.iter().all(|(file, text)| {
@@ -259,7 +259,7 @@ async fn a_child_that_stops_the_processes_which_handle_its_files_stops_nothing_e
     if !is_root() {
         return;
     }
-    // Once it has started: all processes of its user that the sidecar has started, its drain among them.
+    // After its start: sends SIGSTOP to all of its user's processes that the sidecar has started, the drain among them.
     let script = r#"echo $$ > "$OPENCLAW_STATE_DIR/pid"; sidecar=$PPID
         while :; do for pid in $(cat /proc/$sidecar/task/$sidecar/children); do
             test $pid = $$ || kill -STOP $pid 2> /dev/null
@@ -280,7 +280,7 @@ async fn a_damaged_configuration_is_restored_before_the_next_start() {
     if !is_root() {
         return;
     }
-    // It cuts its configuration and removes a skill at its first start, and refuses to start with either.
+    // At its first start it truncates its configuration and removes a skill; it refuses to start without either.
     let script = r#"cd "$OPENCLAW_STATE_DIR"; test -e was-here || { touch was-here; echo '{' > openclaw.json; rm -r skills; }
         tail -n 1 openclaw.json | grep -q '^}' && test -s skills/maps/SKILL.md || exit 78
         echo $$ > pid; exec sleep 600"#;
@@ -317,7 +317,7 @@ async fn folders_that_are_swapped_for_links_lead_nowhere() {
     assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
 }
 
-/// Unmounts it, whatever the test comes to.
+/// A mount that is unmounted even if the test fails.
 struct Mounted(PathBuf);
 impl Drop for Mounted {
     fn drop(&mut self) {
@@ -341,9 +341,9 @@ async fn a_full_disk_leaves_what_was_there_and_is_told() {
     world.machine.wait_for_child().await;
     eventually("all is written", async || FILES.iter().all(|file| world.path(file).exists())).await;
     let before = fs::read(world.path("openclaw.json")).unwrap();
-    // Whatever is free.
+    // Fills all free space.
     assert!(fs::write(world.path("filling"), vec![0; 1 << 20]).is_err());
-    // Another bot: another configuration.
+    // A second bot makes another configuration.
     seed::bot(&world.system, "bot-2", &seed::pool(&world.system, "pool-1", None).await).await;
     world.wait_for_log("No space left on device").await;
     assert_eq!(fs::read(world.path("openclaw.json")).unwrap(), before);
@@ -357,7 +357,7 @@ async fn a_full_disk_leaves_what_was_there_and_is_told() {
     assert!(sidecar.wait().await.success());
 }
 
-/// Reads a log to its end.
+/// Reads a log to its end, in a thread.
 fn read_all(log: PipeReader) -> std::thread::JoinHandle<String> {
     std::thread::spawn(move || {
         let lines = BufReader::new(log).split(b'\n').map(Result::unwrap);
@@ -378,7 +378,7 @@ async fn a_log_that_nobody_reads_holds_up_neither_heartbeats_nor_the_end() {
     let child = world.machine.wait_for_child().await;
     let drain = reader_of(child).unwrap();
     world.wait_for_heartbeats(3).await;
-    // New files come, too.
+    // New files are synced as well.
     let body = json!({ "content": "# Maps 2" });
     let answer = send(world.system.internal(Method::PUT, "/api/internal/skills/maps").json(&body)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -410,7 +410,7 @@ async fn lines_that_were_dropped_are_counted_in_the_log() {
     sidecar.terminate();
     assert!(sidecar.wait().await.success());
     let told = told.join().unwrap();
-    // A reader that is late counts in several lines.
+    // A slow reader causes several lines with counts.
     let dropped = told.lines().filter(|line| line.contains("lines of OpenClaw's output were dropped"));
     let dropped = dropped.map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -425,7 +425,7 @@ async fn a_child_that_outlives_its_sidecar_is_neither_blocked_nor_ended_by_its_o
     if !is_root() {
         return;
     }
-    // Each round is more than half of what a pipe takes.
+    // Each round writes more than half of a pipe's capacity.
     let script = r#"cd "$OPENCLAW_STATE_DIR"; echo $$ > pid; round=0
         while :; do yes "line of round $round" | head -c 40000; echo; round=$((round + 1)); echo $round > rounds; sleep 0.05; done"#;
     let world = World::with_child(script).await;

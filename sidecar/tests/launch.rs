@@ -1,4 +1,4 @@
-//! What a launched process keeps, and what becomes of what it starts; in this process.
+//! Tests of launched processes and their descendants, within the test's own process.
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write, process::Stdio, time::Duration};
 
@@ -15,7 +15,7 @@ use portcullis_sidecar::{
 use portcullis_tests::system::eventually;
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Makes this process a child subreaper, as the sidecar is, which has one child at a time.
+/// Makes this process a child subreaper, as the sidecar is, and allows one child at a time.
 async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::const_new(());
     let guard = ALONE.lock().await;
@@ -83,7 +83,7 @@ async fn a_child_is_known_again_until_it_ends_and_what_it_left_ends_then() {
         (started.identity.clone(), started.session, started.token_ends, started.token_generation),
         (identity.clone(), process.id(), Some(1), Some(2))
     );
-    // As a sidecar that breaks: nothing is done for it.
+    // Simulates a crashed sidecar: no destructor runs.
     std::mem::forget(process);
     let _ = std::process::Command::new("kill").args(["-KILL", &identity.pid.to_string()]).status();
     eventually("it has ended", async || !identity.is_alive()).await;
@@ -111,7 +111,7 @@ async fn a_command_that_hangs_or_prints_without_end_is_ended_with_all_that_it_st
             folder: folder.path().to_owned(),
             environment: environment(),
         };
-        // Long enough for the script to begin: the time-out is what this is about.
+        // Long enough for the script to begin; only scripts that sleep are to reach the time-out.
         let limit = if script.starts_with("sleep") { Duration::from_secs(2) } else { Duration::from_hours(1) };
         let error = openclaw.run(&[], BTreeMap::new(), limit, Stdio::null()).await.unwrap_err();
         assert!(is_expected(&error), "{script}: {error}");
@@ -146,7 +146,7 @@ async fn a_zombie_that_nobody_waits_for_is_reaped_and_an_exit_code_that_is_waite
     let _alone = alone().await;
     let ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child()).unwrap();
     let reaping = tokio::spawn(tree::keep_reaping(ended, Duration::from_secs(1)));
-    // As what was started before the sidecar: in its session, and nobody's.
+    // A process in the sidecar's session without a waiter, as one that was started before the sidecar.
     #[expect(clippy::zombie_processes, reason = "that is what this is about")]
     let forgotten = std::process::Command::new("true").spawn().unwrap();
     let (user, environment, command) = (User::own(), environment(), words(&["sh", "-c", "exit 7"]));
@@ -165,7 +165,7 @@ async fn a_child_is_written_down_before_its_stage_has_any_orders() {
     let folder = tempfile::tempdir().unwrap();
     let record = Record::in_folder(folder.path(), "pool-1");
     let user = User::own();
-    // It looks as soon as the first byte of the orders is there, and then becomes the stage.
+    // The launcher reads the record at the first byte of the orders, and then becomes the stage.
     let script = format!(
         r#"#!/usr/bin/env python3
 import json, os, socket
@@ -203,11 +203,11 @@ os.execv("{1}", ["portcullis-sidecar", "launch-as-told-on-stdin"])
     assert!(record.find(user.uid()).is_some());
     process.end(Duration::from_mins(1)).await;
     record.clear();
-    // What does not become a child is not written down for longer.
+    // The record of a failed start is removed.
     let command = words(&["./no-such-program"]);
     Process::start(launch(&command), &record).await.unwrap_err();
     assert_eq!((seen().as_str(), record.exists()), ("True True", false));
-    // And one that is broken off has ended.
+    // An interrupted start has ended its process.
     let command = words(&["sleep", "600"]);
     let mut start = std::pin::pin!(Process::start(launch(&command), &record));
     tokio::select! {
@@ -258,7 +258,7 @@ async fn a_child_whose_sidecar_was_killed_during_the_start_is_adopted_once_it_is
     process.kill().unwrap();
     process.wait().unwrap();
 
-    // Of one whose orders broke off nothing is left.
+    // A stage with truncated orders starts nothing.
     let (mut channel, mut process) = stage();
     channel.write_all(&orders.as_bytes()[..40]).unwrap();
     drop(channel);

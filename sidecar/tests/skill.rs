@@ -1,4 +1,4 @@
-//! `portcullis-skill`, as a skill runs it, against the whole control plane.
+//! Tests of `portcullis-skill` in a skill's environment, against the whole control plane.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-/// A pool's machine, as a sidecar has left it.
+/// A pool's machine, in the state that a sidecar leaves.
 struct Machine {
     system: System,
     folder: TempDir,
@@ -68,7 +68,7 @@ impl Machine {
     }
 }
 
-/// What a command came to.
+/// Outcome of a command.
 #[derive(Debug)]
 struct Ran {
     code: i32,
@@ -133,7 +133,7 @@ async fn artifacts_and_feedback_are_of_the_agent_in_whose_workspace_the_skill_ru
         "--metadata",
         r#"{"a":[1]}"#,
     ];
-    // What OpenClaw does not set decides nothing.
+    // A variable that OpenClaw does not set is ignored.
     machine.environment.insert("OPENCLAW_AGENT_ID", "bob".to_owned());
     machine.run(&create).await.assert_fails(2, "name the bot with --bot, one of bot-of-ada, bot-of-bob");
     for workspace in ["bob/skills/maps", "carol"] {
@@ -168,7 +168,7 @@ async fn artifacts_and_feedback_are_of_the_agent_in_whose_workspace_the_skill_ru
     machine.run(&["feedback", "x"]).await.assert_fails(2, "name the bot with --bot");
 }
 
-/// A control plane that answers every request with this.
+/// Starts a control plane that answers every request with this.
 async fn answering(status: StatusCode, body: Value) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -272,7 +272,7 @@ async fn a_control_plane_that_is_away_is_told_from_a_refusal() {
 #[tokio::test]
 async fn a_control_plane_on_this_machine_is_called_through_no_proxy() {
     let mut machine = Machine::with_agents(&["agent"]).await;
-    // Nobody listens there.
+    // Nothing listens at this address.
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         machine.environment.insert(name, "http://127.0.0.1:9".to_owned());
     }

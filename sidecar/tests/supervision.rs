@@ -1,4 +1,4 @@
-//! What becomes of a child that ends, hangs or talks without end; in this process, with the times made short.
+//! Supervision of children that end, hang or write without end, within the test's own process and with short intervals.
 
 use std::{
     ffi::OsString,
@@ -43,9 +43,9 @@ fn pace() -> Pace {
         probe: short,
         // Long: a gateway that answers is never slow here, however busy the machine is.
         probe_timeout: Duration::from_secs(20),
-        // Long too: a child without a token is what few tests are about.
+        // Long as well: few tests are about a child without a token.
         token_patience: Duration::from_mins(5),
-        // What a test is about: else no probe ends anything.
+        // Unlimited, except in tests about silence: no probe ends a child.
         silence: Duration::MAX,
         plugins: short,
         restart: Duration::from_millis(5),
@@ -55,7 +55,7 @@ fn pace() -> Pace {
     }
 }
 
-/// A supervisor at work, and what a test sees of it.
+/// A running supervisor, and what a test observes of it.
 struct World {
     folder: TempDir,
     keeper: Rc<Keeper>,
@@ -68,23 +68,23 @@ struct World {
     probes: Arc<AtomicUsize>,
 }
 
-/// How a gateway answers its probes.
+/// A gateway's behavior for probes.
 #[derive(Clone, Copy)]
 enum Mood {
     Ready,
-    /// Each probe with this status.
+    /// Every probe is answered with this status.
     Status(StatusCode),
-    /// `/health` with success, and the others with 503.
+    /// `/health` succeeds, and the others answer 503.
     Starting,
-    /// `/health` and `/startupz` with success, and `/readyz` with 503.
+    /// `/health` and `/startupz` succeed, and `/readyz` answers 503.
     NotReady,
-    /// Connections are taken, and never answered.
+    /// Connections are accepted, and never answered.
     Hangs,
-    /// Nobody listens.
+    /// Nothing listens.
     Refuses,
 }
 
-/// A gateway and how often it was probed.
+/// Starts a gateway. Returns its address and its count of probes.
 async fn gateway(mood: Mood) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -112,13 +112,13 @@ async fn gateway(mood: Mood) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
 }
 
 impl World {
-    /// Supervises a script, for which each start adds a line to the file `starts`.
+    /// Supervises a script; each start adds a line to the file `starts`.
     async fn start(script: &str, mood: Mood, pace: Pace) -> Self {
         Self::start_command(&["sh", "-c", &format!("echo $$ >> starts; {script}")], mood, pace).await
     }
 
     async fn start_command(command: &[&str], mood: Mood, pace: Pace) -> Self {
-        // Nobody listens there.
+        // Nothing listens at this address.
         Self::start_with_api(command, mood, pace, "http://127.0.0.1:9/").await
     }
 
@@ -135,7 +135,7 @@ impl World {
         let stop = Rc::new(Notify::new());
         let api = Api::new(api.parse().unwrap(), "pool-1".to_owned(), Token::Held("token".into()));
         let program = OwnProgram::at(Path::new(env!("CARGO_BIN_EXE_portcullis-sidecar")), User::own());
-        // Longer than any machine takes: the deadline is not what this is about.
+        // Longer than any machine takes: the test is not about the deadline.
         let worker = Worker::new(program, folder.path(), Duration::from_hours(1));
         let config = folder.path().join("openclaw.json");
         let keeper = Rc::new(Keeper::new(worker, folder.path(), &config, folder.path()));
@@ -165,7 +165,7 @@ impl World {
         Self { folder, keeper, health, configured, generation, version, stop, task, probes }
     }
 
-    /// The ids of all children so far.
+    /// Process ids of all children so far.
     fn starts(&self) -> Vec<u32> {
         let text = std::fs::read_to_string(self.folder.path().join("starts")).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
@@ -265,7 +265,7 @@ async fn whatever_a_child_answers_it_is_told_and_never_ended_for_it() {
             (Mood::Status(StatusCode::NOT_FOUND), Health::Degraded),
             (Mood::Status(StatusCode::INTERNAL_SERVER_ERROR), Health::Degraded),
             (Mood::Starting, Health::Degraded),
-            // A channel that does not work is not the pool.
+            // One channel that does not work does not make the pool unhealthy.
             (Mood::NotReady, Health::Active),
         ] {
             let world = World::start("exec sleep 600", mood, Pace { silence: Duration::ZERO, ..pace() }).await;
@@ -316,7 +316,7 @@ async fn one_that_refuses_its_configuration_waits_for_another() {
 #[tokio::test]
 async fn a_configuration_that_the_child_damages_is_restored_and_does_not_count_as_refused() {
     let test = async {
-        // At its first start it cuts the file; and it refuses whatever is cut, or not the control plane's.
+        // The first start truncates the file; each start refuses a file that is not the control plane's.
         let script = r"test -e was-here || { touch was-here; echo '{' > openclaw.json; }
             grep -q right openclaw.json || exit 78; exec sleep 600";
         let world = World::start(script, Mood::Ready, pace()).await;
@@ -326,7 +326,7 @@ async fn a_configuration_that_the_child_damages_is_restored_and_does_not_count_a
         world.wait_for(2).await;
         health.wait_for(|health| *health == Health::Active).await.unwrap();
         assert_eq!(std::fs::read_to_string(world.folder.path().join("openclaw.json")).unwrap(), "\"right\"");
-        // As a running sidecar's check does it before the exit is seen.
+        // Simulates a running sidecar's check before the exit is seen.
         std::fs::write(world.folder.path().join("openclaw.json"), "{").unwrap();
         assert!(world.keeper.restore().await.error.is_none());
         assert_eq!(std::fs::read_to_string(world.folder.path().join("openclaw.json")).unwrap(), "\"right\"");
@@ -339,7 +339,7 @@ async fn a_configuration_that_the_child_damages_is_restored_and_does_not_count_a
 async fn an_updated_openclaw_is_tried_again_with_the_configuration_that_the_old_one_refused() {
     let test = async {
         let folder = tempfile::tempdir().unwrap();
-        // A script that starts OpenClaw whatever it is asked: it is not asked for a version.
+        // A script that starts OpenClaw whatever its arguments are: its version is not asked.
         let program = folder.path().join("start-openclaw");
         let install = |code: u32| {
             let script = format!("#!/bin/sh\necho $$ >> starts; [ {code} = 0 ] && exec sleep 600; exit {code}\n");
@@ -373,8 +373,8 @@ async fn one_that_cannot_be_started_is_tried_again_and_told_of() {
     LocalSet::new().run_until(test).await;
 }
 
-/// Lays an `OpenClaw` of 2026.9.6 into a folder, whose plugins are those for which there is a file `plugin-…`. It is replaced
-/// as an update would: at once.
+/// Installs an `OpenClaw` of 2026.9.6 into a folder; its plugins are those with a file `plugin-…`. It is replaced
+/// atomically, as by an update.
 fn install_openclaw(folder: &Path, version: &str) -> String {
     let script = format!(
         r#"#!/bin/sh
@@ -443,15 +443,15 @@ async fn the_version_is_asked_for_anew_at_each_start() {
     LocalSet::new().run_until(test).await;
 }
 
-/// A control plane that issues a token at each request: `token-1`, `token-2`; or none while it is broken.
+/// A control plane that issues `token-1`, `token-2` and so on, or fails while it is broken.
 #[derive(Clone, Default)]
 struct Issuer {
     requests: Arc<AtomicUsize>,
     issued: Arc<AtomicUsize>,
     is_broken: Arc<AtomicBool>,
-    /// How many of the first tokens end in an hour, as the pool's own does.
+    /// Number of first tokens that end in an hour, as the pool's own does.
     short: usize,
-    /// File that has to exist before any token but the first is issued.
+    /// File that must exist before any token but the first is issued.
     after: Option<PathBuf>,
 }
 
@@ -483,7 +483,7 @@ impl Issuer {
     }
 }
 
-/// Tells its token, and lives on.
+/// Script that records its token, and runs on.
 const TELLS_TOKEN: &str = "echo $$ >> starts; echo $SKILL_API_TOKEN >> tokens; exec sleep 600";
 
 #[tokio::test]
@@ -496,7 +496,7 @@ async fn one_whose_token_was_revoked_is_started_anew_once_with_another() {
         world.configured.send_replace(Some(1));
         world.wait_for(1).await;
         for (told, starts) in [
-            // A control plane that tells none, and one whose first is told only now.
+            // A control plane without generations, and the first generation of one that has them.
             (Generation::Unknown, 1),
             (Generation::Known(0), 1),
             (Generation::Known(1), 2),
@@ -509,7 +509,7 @@ async fn one_whose_token_was_revoked_is_started_anew_once_with_another() {
             world.wait_for(starts).await;
             let expected: Vec<String> = (1..=starts).map(|number| format!("token-{number}")).collect();
             eventually("it has told its token", async || tokens().lines().eq(&expected)).await;
-            // Each heartbeat tells it again.
+            // Each heartbeat repeats the generation.
             for _ in 0..5 {
                 tell(told);
                 world.wait_for_probes(3).await;
@@ -538,7 +538,7 @@ async fn one_whose_token_was_revoked_runs_on_until_there_is_another() {
         world.wait_for(2).await;
         assert_eq!(world.end().await.len(), 2);
 
-        // With an hour between two tries there is one.
+        // With an hour between tries only one request is made.
         let pace = Pace { retry: Duration::from_hours(1), longest_retry: Duration::from_hours(1), ..pace };
         let issuer = Issuer::default();
         let world = World::start_with_api(&["sh", "-c", TELLS_TOKEN], Mood::Ready, pace, &issuer.start().await).await;
@@ -558,8 +558,8 @@ async fn one_whose_token_was_revoked_runs_on_until_there_is_another() {
 #[tokio::test]
 async fn one_is_started_anew_with_a_new_token_before_its_own_ends() {
     let test = async {
-        // The first ends in an hour, which is less than the margin: its child is ended as soon as there is another, and must
-        // have told it by then.
+        // The first token ends in an hour, which is less than the margin: its child is ended as soon as another token
+        // is issued, and must have recorded the first by then.
         let folder = tempfile::tempdir().unwrap();
         let issuer = Issuer { short: 1, after: Some(folder.path().join("tokens")), ..Issuer::default() };
         let command = ["sh", "-c", TELLS_TOKEN];
@@ -570,7 +570,7 @@ async fn one_is_started_anew_with_a_new_token_before_its_own_ends() {
         assert!(!is_alive(first), "two of them never run at once");
         let tokens = || std::fs::read_to_string(world.folder.path().join("tokens")).unwrap_or_default();
         eventually("both have told their tokens", async || tokens() == "token-1\ntoken-2\n").await;
-        // With the other's 30 days, it runs on.
+        // The second token lasts 30 days, so its child runs on.
         world.wait_for_probes(10).await;
         assert_eq!(world.end().await.len(), 2);
     };
@@ -587,7 +587,7 @@ async fn one_is_not_started_anew_for_a_token_that_ends_as_soon() {
         eventually("another was asked for", async || issuer.requests.load(Ordering::Relaxed) == 2).await;
         world.wait_for_probes(20).await;
         assert_eq!((world.starts().len(), issuer.requests.load(Ordering::Relaxed)), (1, 2), "once, for now");
-        // Where its own is revoked, it is.
+        // A revoked token is replaced.
         world.generation.send_replace(Generation::Known(1));
         world.wait_for(2).await;
         assert_eq!(world.end().await.len(), 2);

@@ -1,4 +1,5 @@
-//! A control plane that is away, slow, broken or hostile: what is on the disk stays whole, and what is right comes back.
+//! Tests against a control plane that is unreachable, slow, broken or hostile: the files on the disk stay whole, and
+//! valid answers are applied again.
 
 use std::{
     path::Path,
@@ -39,19 +40,19 @@ use tokio::{
     task::{JoinHandle, LocalSet},
 };
 
-/// What the control plane does with each request.
+/// Behavior of the control plane for each request.
 #[derive(Clone, Debug)]
 enum Mood {
-    /// It is well, and its configuration has this version.
+    /// Healthy, with a configuration of this version.
     Well(u64),
     Status(u16),
-    /// As well, but what is below this path cannot be had.
+    /// Healthy, except that paths below this one fail.
     Lacking(u64, &'static str),
     Html,
-    /// It is cut in the middle of a right answer.
+    /// A valid answer that is cut in the middle.
     Half(u64),
     Hang,
-    /// An answer that is right in form and none in content.
+    /// An answer of the right form with invalid content.
     Wrong(Value),
 }
 
@@ -60,15 +61,15 @@ struct ControlPlane {
     mood: Arc<Mutex<Mood>>,
     heartbeats: Arc<AtomicUsize>,
     others: Arc<AtomicUsize>,
-    /// How often a skill token was asked for.
+    /// Number of requests for a skill token.
     tokens: Arc<AtomicUsize>,
-    /// Whether such a request is refused.
+    /// Whether such requests are refused.
     refuses_tokens: Arc<AtomicBool>,
-    /// The pool's generation of skill tokens; `None` from a control plane that tells none.
+    /// The pool's generation of skill tokens; `None` for a control plane without generations.
     generation: Arc<Mutex<Option<u64>>>,
-    /// What the newest heartbeat told.
+    /// Body of the newest heartbeat.
     told: Arc<Mutex<Value>>,
-    /// What the newest registration told.
+    /// Body of the newest registration.
     registered: Arc<Mutex<Value>>,
 }
 
@@ -142,7 +143,7 @@ fn answer(path: &str, version: u64) -> Value {
     }
 }
 
-/// What is in `AGENTS.md` of an agent that has written nothing there itself.
+/// Expected `AGENTS.md` of an agent that has not written to it.
 fn injected(version: u64) -> String {
     String::from_utf8(with_block(b"", &format!("# {version}"))).unwrap()
 }
@@ -161,7 +162,7 @@ impl World {
         Self::start_at(mood, |_| {}).await
     }
 
-    /// With a pace that `change` changes.
+    /// Starts with a pace that `change` changes.
     async fn start_at(mood: Mood, change: impl FnOnce(&mut Pace)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/", listener.local_addr().unwrap());
@@ -185,7 +186,7 @@ impl World {
         let short = Duration::from_millis(10);
         let api = Api::new(base.parse().unwrap(), "pool-1".to_owned(), Token::Held("a-token".into())).unwrap();
         let program = OwnProgram::at(Path::new(env!("CARGO_BIN_EXE_portcullis-sidecar")), User::own());
-        // Longer than any machine takes: the deadline is not what this is about.
+        // Longer than any machine takes: the test is not about the deadline.
         let worker = Worker::new(program, folder.path(), Duration::from_hours(1));
         let (config, run) = (folder.path().join("openclaw.json"), folder.path().join("run"));
         let keeper = Keeper::new(worker, folder.path(), &config, &run);
@@ -209,7 +210,7 @@ impl World {
         std::fs::read_to_string(self.folder.path().join(path)).ok()
     }
 
-    /// All that is there, which is never half written.
+    /// Version of all files on the disk, which must never be half written.
     fn version(&self) -> Option<u64> {
         let config: Value = serde_json::from_str(&self.read("openclaw.json")?).expect("whole");
         config["gateway"]["port"].as_u64()
@@ -272,7 +273,7 @@ async fn a_control_plane_that_hangs_is_given_up_on() {
         world.wait_for_calls(1).await;
         world.plane.be(Mood::Well(2));
         assert_eq!(world.version(), Some(1));
-        // The call that hangs has its 20 s.
+        // The call that hangs has a time-out of 20 s.
         world.wait_for(2).await;
         world.task.abort();
     };
@@ -316,7 +317,7 @@ async fn an_idle_pool_costs_one_request_a_heartbeat() {
         let others = world.plane.others.load(Ordering::Relaxed);
         let heartbeats = world.plane.heartbeats.load(Ordering::Relaxed);
         eventually("ten heartbeats", async || world.plane.heartbeats.load(Ordering::Relaxed) >= heartbeats + 10).await;
-        // At the most the last of the first round.
+        // At most the last request of the first round.
         assert!(world.plane.others.load(Ordering::Relaxed) <= others + 1);
         world.task.abort();
     };
@@ -354,7 +355,7 @@ async fn a_token_in_the_file_is_renewed_once_when_the_pools_generation_changes()
 #[tokio::test]
 async fn revoked_tokens_are_replaced_whatever_else_fails_and_after_an_absence() {
     let test = async {
-        // The waits after a failure are so long that a test would not end.
+        // The back-off is so long that a test would never end.
         let hour = Duration::from_hours(1);
         let world = World::start_at(Mood::Well(1), |pace| (pace.retry, pace.longest_retry) = (hour, hour)).await;
         let is_of = async |generation: u64| {
@@ -364,7 +365,7 @@ async fn revoked_tokens_are_replaced_whatever_else_fails_and_after_an_absence() 
         world.wait_for(1).await;
         *world.plane.generation.lock().unwrap() = Some(1);
         is_of(1).await;
-        // Skills cannot be had: the files wait for an hour.
+        // Skills fail: the files wait for an hour.
         world.plane.be(Mood::Lacking(2, "/skills/"));
         eventually("the configuration is new", async || world.version() == Some(2)).await;
         for generation in [2, 3] {
@@ -375,7 +376,7 @@ async fn revoked_tokens_are_replaced_whatever_else_fails_and_after_an_absence() 
 
         let world = World::start(Mood::Well(1)).await;
         world.wait_for(1).await;
-        // Away, and with another generation back.
+        // Unreachable, and back with another generation.
         world.plane.be(Mood::Status(503));
         world.wait_for_calls(3).await;
         *world.plane.generation.lock().unwrap() = Some(4);
@@ -448,11 +449,11 @@ async fn what_is_told_as_seen_is_what_lies_on_the_disk() {
             .await;
             eventually("it is told", async || world.plane.last_seen() == Some(1)).await;
         }
-        // It is kept in memory: the control plane is not needed.
+        // Restored from memory: the control plane is not needed.
         world.plane.be(Mood::Lacking(1, "/config/"));
         std::fs::write(&file, "{}").unwrap();
         eventually("it is written again", async || world.read("openclaw.json").as_ref() == Some(&written)).await;
-        // Where it cannot be written again, no version is claimed.
+        // While it cannot be restored, no version is reported.
         let aside = world.folder.path().with_extension("aside");
         std::fs::rename(world.folder.path(), &aside).unwrap();
         std::fs::write(world.folder.path(), "").unwrap();
@@ -472,7 +473,7 @@ async fn whatever_the_child_does_to_its_files_they_are_restored_from_memory() {
         let world = World::start(Mood::Well(1)).await;
         world.wait_for(1).await;
         eventually("the token is there", async || world.read("skill-token").is_some()).await;
-        // Nothing but heartbeats is answered from now on.
+        // From now on only heartbeats are answered.
         world.plane.be(Mood::Lacking(1, "/latest"));
         let files =
             ["openclaw.json", "nexu-context.json", "skill-token", "skills/maps/SKILL.md", "workspaces/agent/AGENTS.md"];
@@ -507,13 +508,13 @@ async fn whatever_the_child_does_to_its_files_they_are_restored_from_memory() {
                 damage(&path(file));
                 let is_restored = async || {
                     let is_plain = std::fs::symlink_metadata(path(file)).is_ok_and(|found| found.is_file());
-                    // What is left of half a block is the agent's text before it.
+                    // The remainder of a broken block stays as the agent's text.
                     is_plain && world.read(file).is_some_and(|text| text.ends_with(&written))
                 };
                 eventually(&format!("{file} is restored after damage {index}"), is_restored).await;
             }
         }
-        // Folders in their way too.
+        // Folders that are in the way are handled too.
         for folder in ["skills/maps", "skills", "workspaces/agent", "workspaces"] {
             std::fs::remove_dir_all(path(folder)).unwrap();
             nix::unistd::mkfifo(&path(folder), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -627,7 +628,7 @@ async fn the_version_of_openclaw_is_told_from_the_first_call_on() {
             world.version.send_replace(Version::Known(version.to_owned()));
             eventually("it is told", async || told() == version).await;
         }
-        // A pool that is not known yet registers with it.
+        // An unknown pool registers with the same report.
         world.plane.be(Mood::Status(404));
         world.wait_for_calls(2).await;
         world.plane.be(Mood::Well(1));
@@ -647,7 +648,7 @@ async fn all_is_written_before_the_first_start_however_many_tries_that_takes() {
             assert_eq!((*world.configured.borrow(), world.version()), (None, None), "{lacking}");
             world.plane.be(Mood::Well(1));
             let mut configured = world.configured.clone();
-            // What a start waits for comes after all the rest.
+            // The configuration that a start waits for is written last.
             configured.wait_for(Option::is_some).await.unwrap();
             assert_eq!(world.version(), Some(1), "{lacking}");
             assert_eq!(world.read("skills/maps/SKILL.md").as_deref(), Some("# 1"), "{lacking}");

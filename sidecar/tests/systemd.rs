@@ -1,5 +1,5 @@
-//! The sidecar as a service of systemd, whose part a test plays: what it is told, and what outlives what.
-//! `tests/systemd/run` shows the same with systemd itself.
+//! The sidecar as a service of systemd, which the test simulates: notifications, the watchdog and adoption of the
+//! child. `tests/systemd/run` does the same with systemd itself.
 
 mod support;
 
@@ -19,18 +19,18 @@ use std::{
 use portcullis_tests::system::eventually;
 use support::{Gateway, Machine, is_alive, mode, signal};
 
-/// The socket that systemd would listen at, and all that it was told.
+/// systemd's notification socket, and all messages to it.
 struct Systemd {
     socket: UnixDatagram,
     told: Vec<String>,
 }
 
 impl Systemd {
-    /// Listens, and prepares a sidecar for it that starts a child from what an earlier run has left.
+    /// Opens the socket, and prepares a sidecar for it that starts a child from an earlier run's files.
     async fn with_machine() -> (Self, Gateway, Machine) {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let gateway = Gateway::start().await;
-        // Nobody listens there.
+        // Nothing listens at this address.
         let mut machine = Machine::new("http://127.0.0.1:9", "a-token", &gateway);
         fs::create_dir_all(machine.state()).unwrap();
         fs::write(machine.state().join("openclaw.json"), "{}").unwrap();
@@ -77,7 +77,7 @@ async fn systemd_is_told_when_the_sidecar_supervises_how_it_is_and_when_it_ends(
     assert!(!systemd.is_told("STOPPING=1") && !systemd.is_told("WATCHDOG=1"));
     sidecar.terminate();
     assert!(sidecar.wait().await.success());
-    // The 30 s of the child, and what killing takes.
+    // The child's 30 s, and the margin for killing.
     assert!(systemd.is_told("STOPPING=1") && systemd.is_told("EXTEND_TIMEOUT_USEC=120000000"), "{:?}", systemd.told);
 }
 
@@ -119,7 +119,7 @@ async fn the_watchdog_hears_of_a_sidecar_that_runs_and_not_of_one_that_hangs() {
     systemd.look();
     systemd.told.clear();
     assert!(!systemd.is_told("WATCHDOG=1"));
-    // As systemd ends one that hangs, and starts another: its child serves on.
+    // systemd aborts a service that hangs and starts another, which adopts the child.
     signal(sidecar.id(), "ABRT");
     sidecar.kill();
     assert!(is_alive(child));
@@ -130,7 +130,7 @@ async fn the_watchdog_hears_of_a_sidecar_that_runs_and_not_of_one_that_hangs() {
     next.terminate();
     assert!(next.wait().await.success() && !is_alive(child));
 
-    // Of another process's watchdog it knows nothing.
+    // The variables of another process's watchdog are ignored.
     machine.set("WATCHDOG_PID", "1");
     systemd.look();
     systemd.told.clear();
@@ -174,7 +174,7 @@ async fn a_child_that_outlived_its_sidecar_is_ended_by_the_command_for_it_and_no
 #[tokio::test]
 async fn a_socket_that_is_away_or_full_holds_nothing_up() {
     let (systemd, _gateway, mut machine) = Systemd::with_machine().await;
-    // Nobody reads it, and it takes some hundred messages at the most.
+    // A socket that nobody reads, which holds some hundred messages at most.
     machine.set("WATCHDOG_USEC", "200");
     let mut sidecar = machine.start();
     machine.wait_for_child().await;

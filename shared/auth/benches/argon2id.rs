@@ -1,4 +1,4 @@
-//! Times the hash of a password by itself, as a yardstick for a sign-in. Run: `cargo bench -p portcullis-auth`.
+//! Benchmark of a password's hash, the main cost of a sign-in. Run: `cargo bench -p portcullis-auth`.
 
 use std::{hint::black_box, time::Duration};
 

@@ -4,23 +4,23 @@ use portcullis_crypto::Digest;
 
 use crate::BotId;
 
-/// The longest id that `OpenClaw` takes for an agent, in bytes.
+/// Longest agent id that `OpenClaw` accepts, in bytes.
 const MAXIMUM_LENGTH: usize = 64;
 
-/// How many hex digits of a digest stand for an id that `OpenClaw` would not take.
+/// Number of hex digits in a digest that replaces an id.
 const DIGEST_DIGITS: usize = 40;
 
-/// The prefix of such an id.
+/// Prefix of such a digest.
 const DIGEST_PREFIX: &str = "bot-";
 
-/// Keys of an object that `OpenClaw`, a JavaScript program, does not take.
+/// Object keys that `OpenClaw`, a JavaScript program, rejects.
 const BLOCKED_KEYS: [&str; 2] = ["constructor", "prototype"];
 
 impl BotId {
-    /// Returns the name of a bot as an agent of its pool, with which the keys of its sessions begin: the bot's own id in
-    /// lower case where `OpenClaw` keeps it as it is (`^[a-z0-9][a-z0-9_-]{0,63}$`), else a digest of it. An id with capital
-    /// letters has its digest too where another bot of the pool has the same one in lower case. `pool` is every bot of the
-    /// pool, so that whoever reads the pool's row makes the same name.
+    /// Returns the name of a bot as an agent of its pool, the prefix of its session keys: the bot's id in lower case if
+    /// `OpenClaw` keeps that unchanged (`^[a-z0-9][a-z0-9_-]{0,63}$`), else a digest of the id. An id with capital
+    /// letters is replaced by its digest too if another bot of the pool has the same one in lower case. `pool` is every
+    /// bot of the pool, so that each reader of the pool's row computes the same name.
     #[must_use]
     pub fn agent_id<'a>(&self, pool: impl IntoIterator<Item = &'a Self>) -> String {
         let id = self.as_str().to_lowercase();
@@ -29,7 +29,7 @@ impl BotId {
         if is_agent_id(&id) && !is_digest(&id) && (is_own || !is_shared()) { id } else { digest(self) }
     }
 
-    /// Returns every name that the bot may have as an agent, whatever other bots its pool has.
+    /// Returns both names that the bot may have as an agent, independent of its pool's other bots.
     #[must_use]
     pub fn agent_ids(&self) -> [String; 2] {
         [self.as_str().to_lowercase(), digest(self)]
@@ -45,7 +45,7 @@ fn is_agent_id(id: &str) -> bool {
         && !BLOCKED_KEYS.contains(&id)
 }
 
-/// A bot whose id looks like a digest has its own digest, or it could pass for another bot.
+/// Whether an id looks like a digest. Its bot gets its own digest, so that it cannot pass for another bot.
 fn is_digest(id: &str) -> bool {
     let digits = id.strip_prefix(DIGEST_PREFIX);
     digits.is_some_and(|digits| digits.len() == DIGEST_DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))

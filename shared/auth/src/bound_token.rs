@@ -1,8 +1,9 @@
 //! Tokens bound to one pool: skill tokens (`pst_…`) and runtime tokens (`prt_…`).
 //!
-//! A token is `prefix ‖ base64url(key id ‖ claims) ‖ "." ‖ base64url(HMAC-SHA256)`. The MAC covers everything before the
-//! dot, under a key that is derived from the keyring for this kind alone, so neither kind is ever taken for the other.
-//! Nothing is stored: a token ends at its expiry, when its pool's generation is raised, or when its key leaves the keyring.
+//! A token is `prefix ‖ base64url(key id ‖ claims) ‖ "." ‖ base64url(HMAC-SHA256)`. The MAC covers everything before
+//! the dot, under a key that is derived from the keyring for this kind alone, so neither kind is ever accepted as the
+//! other. Nothing is stored: a token ends at its expiry, when its pool's generation is raised, or when its key leaves
+//! the keyring.
 
 use std::collections::BTreeSet;
 
@@ -14,46 +15,46 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{PoolId, SkillName};
 
-/// The longest token that is looked at, in bytes: more would not pass API Gateway's limit of 10,240 for all headers.
+/// Longest token that is parsed, in bytes: a longer one would not pass API Gateway's limit of 10,240 for all headers.
 pub const MAXIMUM_TOKEN_LENGTH: usize = 8 * 1024;
 
-/// The most skills that a token may name, so that it stays under [`MAXIMUM_TOKEN_LENGTH`].
+/// Maximum number of skills in a token, so that it stays under [`MAXIMUM_TOKEN_LENGTH`].
 pub const MAXIMUM_SKILLS: usize = 64;
 
-/// How often a pool's tokens of one kind have been revoked. A token counts while its generation is the pool's.
+/// Number of revocations of a pool's tokens of one kind. A token is valid only while its generation equals its pool's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
-/// Why a bound token is refused. The caller is told none of it.
+/// Why a bound token is rejected. The reason is never sent to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoundTokenError {
-    /// Not a token of this kind at all.
+    /// The text is not a token of this kind.
     #[error("not a token of this kind")]
     Malformed,
-    /// Signed under a key that the keyring does not hold.
+    /// The token is signed under a key that the keyring does not hold.
     #[error("signed under unknown key {0}")]
     UnknownKey(KeyId),
-    /// Forged, changed, or of the other kind.
+    /// The token is forged, changed, or of the other kind.
     #[error("the token does not authenticate")]
     NotAuthentic,
-    /// Past its expiry.
+    /// The token's expiry has passed.
     #[error("the token has expired")]
     Expired,
 }
 
-/// More than [`MAXIMUM_SKILLS`] skills were named.
+/// Error of naming more than [`MAXIMUM_SKILLS`] skills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must name at most {MAXIMUM_SKILLS} skills")]
 pub struct TooManySkills;
 
-/// Up to [`MAXIMUM_SKILLS`] skills, so that a token that names them can always be issued.
+/// Set of up to [`MAXIMUM_SKILLS`] skills, so that a token that names them can always be issued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeSet<SkillName>", into = "BTreeSet<SkillName>")]
 pub struct SkillNames(BTreeSet<SkillName>);
 
 impl SkillNames {
-    /// Whether `skill` is among them.
+    /// Whether `skill` is in the set.
     #[must_use]
     pub fn contains(&self, skill: &SkillName) -> bool {
         self.0.contains(skill)
@@ -74,22 +75,22 @@ impl From<SkillNames> for BTreeSet<SkillName> {
     }
 }
 
-/// Which skills a token is good for.
+/// Skills that a token is valid for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SkillSet {
-    /// Each skill of the pool.
+    /// All skills of the pool.
     All,
-    /// These alone. None at all is a token for what skills do without secrets.
+    /// Only these skills. An empty set makes a token for operations without secrets.
     Only(SkillNames),
 }
 
 impl SkillSet {
-    /// These skills alone; one named twice counts once.
+    /// Restricts a token to these skills; duplicates count once.
     ///
     /// # Errors
     /// [`TooManySkills`] for more than [`MAXIMUM_SKILLS`].
     pub fn only(names: impl IntoIterator<Item = SkillName>) -> Result<Self, TooManySkills> {
-        // One past the limit is enough to know, however long the list is.
+        // Stops one past the limit, however long the list is.
         let mut distinct = BTreeSet::new();
         for name in names {
             distinct.insert(name);
@@ -100,7 +101,7 @@ impl SkillSet {
         Ok(Self::Only(SkillNames(distinct)))
     }
 
-    /// Whether `skill` is among them.
+    /// Whether `skill` is in the set.
     #[must_use]
     pub fn contains(&self, skill: &SkillName) -> bool {
         match self {
@@ -110,31 +111,31 @@ impl SkillSet {
     }
 }
 
-/// What a skill token grants: the secrets of these skills of this pool, until then.
+/// Grant of a skill token: the secrets of these skills of this pool, until the expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkillGrant {
-    /// The only pool that it is good for.
+    /// The only pool that the token is valid for.
     pub pool: PoolId,
-    /// The only skills that it is good for.
+    /// The only skills that the token is valid for.
     pub skills: SkillSet,
-    /// The pool's skill-token generation when it was issued.
+    /// The pool's generation of skill tokens at issue.
     pub generation: Generation,
-    /// It counts before this instant, kept in milliseconds.
+    /// End of validity (exclusive), in whole milliseconds.
     pub expires_at: Timestamp,
 }
 
-/// What a runtime token grants: what a pool's own machine does, until then.
+/// Grant of a runtime token: the operations of a pool's own machine, until the expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeGrant {
-    /// The only pool that it is good for.
+    /// The only pool that the token is valid for.
     pub pool: PoolId,
-    /// The pool's runtime-token generation when it was issued.
+    /// The pool's generation of runtime tokens at issue.
     pub generation: Generation,
-    /// It counts before this instant, kept in milliseconds.
+    /// End of validity (exclusive), in whole milliseconds.
     pub expires_at: Timestamp,
 }
 
-/// What tells one kind of token from the other.
+/// Prefix and key purpose that separate the kinds of tokens.
 struct Kind {
     prefix: &'static str,
     purpose: &'static str,
@@ -143,14 +144,14 @@ struct Kind {
 const SKILL: Kind = Kind { prefix: "pst_", purpose: "portcullis/skill-token/v1" };
 const RUNTIME: Kind = Kind { prefix: "prt_", purpose: "portcullis/runtime-token/v1" };
 
-/// What a token says. An unknown claim is refused, because one that a newer version adds may narrow the grant, and passing
-/// over it would widen the token instead. So a new claim is shipped in two steps: first all functions read it, then it is
-/// issued. Between the two nothing is refused, and where the order is broken the newer tokens are, never the older ones.
+/// Claims of a token. An unknown claim is an error: a claim of a newer version may narrow the grant, and ignoring it
+/// would widen the token. So a new claim is deployed in two steps: first all functions read it, then it is issued. In
+/// this order nothing is rejected; in the wrong order the newer tokens are, never the older ones.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims {
     pool: PoolId,
-    /// Of a skill token alone; absent means all.
+    /// Only in skill tokens; if absent, the token is for all skills.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     skills: Option<SkillNames>,
     generation: Generation,
@@ -158,19 +159,19 @@ struct Claims {
     expires: i64,
 }
 
-/// Absent is the one way to say all: `null` is refused.
+/// Rejects `null`: an absent field is the only way to grant all skills.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SkillNames>, D::Error> {
     SkillNames::deserialize(deserializer).map(Some)
 }
 
 impl SkillGrant {
-    /// Whether `token` claims to be of this kind: it says nothing about its being genuine.
+    /// Whether `token` has this kind's prefix. Its authenticity is not checked.
     #[must_use]
     pub fn is_claimed_by(token: &[u8]) -> bool {
         token.starts_with(SKILL.prefix.as_bytes())
     }
 
-    /// The token that grants this, signed under the keyring's current key.
+    /// Issues a token with this grant, signed under the keyring's current key.
     #[must_use]
     pub fn issue(&self, keyring: &Keyring) -> SecretString {
         let skills = match &self.skills {
@@ -181,7 +182,8 @@ impl SkillGrant {
         SKILL.issue(keyring, &Claims { pool: self.pool.clone(), skills, generation: self.generation, expires })
     }
 
-    /// What a genuine, unexpired skill token grants. Whether its generation is still its pool's, the caller compares.
+    /// Verifies a skill token and its expiry, and returns its grant. The caller compares its generation with the
+    /// pool's.
     ///
     /// # Errors
     /// [`BoundTokenError`].
@@ -193,20 +195,21 @@ impl SkillGrant {
 }
 
 impl RuntimeGrant {
-    /// Whether `token` claims to be of this kind: it says nothing about its being genuine.
+    /// Whether `token` has this kind's prefix. Its authenticity is not checked.
     #[must_use]
     pub fn is_claimed_by(token: &[u8]) -> bool {
         token.starts_with(RUNTIME.prefix.as_bytes())
     }
 
-    /// The token that grants this, signed under the keyring's current key.
+    /// Issues a token with this grant, signed under the keyring's current key.
     #[must_use]
     pub fn issue(&self, keyring: &Keyring) -> SecretString {
         let expires = self.expires_at.as_millisecond();
         RUNTIME.issue(keyring, &Claims { pool: self.pool.clone(), skills: None, generation: self.generation, expires })
     }
 
-    /// What a genuine, unexpired runtime token grants. Whether its generation is still its pool's, the caller compares.
+    /// Verifies a runtime token and its expiry, and returns its grant. The caller compares its generation with the
+    /// pool's.
     ///
     /// # Errors
     /// [`BoundTokenError`].
@@ -224,7 +227,7 @@ impl Kind {
         let (key_id, key) = keyring.derive_current(self.purpose);
         let mut payload = key_id.to_bytes().to_vec();
         serde_json::to_writer(&mut payload, claims).unwrap_or_else(|_| unreachable!("claims are plain JSON"));
-        // Exactly as long as the token gets: growing would leave pieces of it behind that no drop wipes.
+        // Exact capacity: growing would leave parts of the token in memory that no drop wipes.
         let length = self.prefix.len() + base64_length(payload.len()) + 1 + base64_length(MAC_LENGTH);
         let mut token = String::with_capacity(length);
         token.push_str(self.prefix);
@@ -258,7 +261,7 @@ impl Kind {
     }
 }
 
-/// How many characters of unpadded base64 `bytes` bytes are.
+/// Length of unpadded base64 of this many bytes, in characters.
 const fn base64_length(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
 }

@@ -1,10 +1,10 @@
-//! Where the time comes from.
+//! Source of the current time.
 
 use jiff::Timestamp;
 
-/// A clock. It is passed in, so that tests own time; outside of tests it is the machine's.
+/// A clock. It is passed in, so that tests control time; outside of tests it is the machine's.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// Current time.
     fn now(&self) -> Timestamp;
 }
 

@@ -9,21 +9,21 @@ const MAXIMUM_LENGTH: usize = 254;
 /// Longest part before the `@` in bytes. Source: RFC 5321 §4.5.3.1.1.
 const MAXIMUM_LOCAL_LENGTH: usize = 64;
 
-/// A text that is no address that an account can have.
+/// Error of a text that is not a valid address of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be an e-mail address such as name@example.com")]
 pub struct InvalidEmail;
 
-/// An e-mail address in lower case: accounts that differ in case alone are one, as in better-auth.
+/// An e-mail address in lower case: addresses that differ only in case are one account, as in better-auth.
 ///
-/// The grammar is the common part of what mail servers take: no quoted local part, no comment, ASCII alone. Mail to an address
-/// outside of it is refused by many, and each form that is left out is a form that cannot be used to forge a mail's header.
+/// The grammar is the common part of what mail servers accept: no quoted local part, no comment, ASCII only. Many
+/// servers refuse mail to other addresses, and each form that is left out cannot be used to forge a mail's header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Email(String);
 
 impl Email {
-    /// The address.
+    /// The address as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -43,14 +43,14 @@ impl TryFrom<String> for Email {
     }
 }
 
-/// A dot-atom of RFC 5322 §3.2.3.
+/// Whether a text is a dot-atom of RFC 5322 §3.2.3.
 fn is_local_part(text: &str) -> bool {
     let is_atom_text = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
     (1..=MAXIMUM_LOCAL_LENGTH).contains(&text.len())
         && text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atom_text))
 }
 
-/// A host's name of at least two labels (RFC 1123 §2.1), the last one not all digits.
+/// Whether a text is a host name of at least two labels (RFC 1123 §2.1), the last one not all digits.
 fn is_domain(text: &str) -> bool {
     let labels: Vec<&str> = text.split('.').collect();
     let is_label = |label: &&str| {

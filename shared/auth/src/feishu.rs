@@ -1,11 +1,11 @@
 //! Feishu's webhooks: signatures, the verification token, and encrypted bodies.
 //!
-//! An app with an encrypt key gets `{"encrypt": "…"}`, signed with that key. An app without one gets its events in the clear and
-//! unsigned, and the verification token inside the body is all that tells them from forgery. Card callbacks of the older kind
-//! are signed with the verification token.
+//! An app with an encrypt key receives `{"encrypt": "…"}`, signed with that key. An app without one receives its events
+//! unencrypted and unsigned, and only the verification token inside the body distinguishes them from forgeries. Card
+//! callbacks of the older kind are signed with the verification token.
 //!
-//! Source: Feishu Open Platform, "Event subscription", "Encryption and verification"; `EventDispatcher` and `CardActionHandler`
-//! of the npm package `@larksuiteoapi/node-sdk`.
+//! Source: Feishu Open Platform, "Event subscription", "Encryption and verification"; `EventDispatcher` and
+//! `CardActionHandler` of the npm package `@larksuiteoapi/node-sdk`.
 
 use aes::Aes256;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -23,20 +23,20 @@ use crate::{
     slack_signature::{SignatureError, fresh_timestamp},
 };
 
-/// The header that holds the signature, in hex.
+/// Header with the signature in hex.
 pub const SIGNATURE_HEADER: &str = "x-lark-signature";
-/// The header that holds the time of signing, in seconds since the Unix epoch.
+/// Header with the time of signing, in seconds since the Unix epoch.
 pub const TIMESTAMP_HEADER: &str = "x-lark-request-timestamp";
-/// The header that holds the text which makes one signature unlike another.
+/// Header with the nonce, which makes each signature unique.
 pub const NONCE_HEADER: &str = "x-lark-request-nonce";
 
-/// Bytes of an AES block, and of the initialization vector in front of a ciphertext.
+/// Length of an AES block, and of the initialization vector before a ciphertext, in bytes.
 pub const IV_LENGTH: usize = 16;
 
-/// The longest nonce, in bytes; Feishu's have 10 to 36.
+/// Longest nonce in bytes; Feishu's have 10 to 36.
 const MAXIMUM_NONCE_LENGTH: usize = 255;
 
-/// Secrets that verify a Feishu app's webhooks: its verification token, and its encrypt key where it has one.
+/// Secrets that verify a Feishu app's webhooks: its verification token, and its encrypt key if it has one.
 #[derive(Clone, Debug)]
 pub struct FeishuSecrets {
     verification_token: SecretString,
@@ -51,13 +51,13 @@ struct Sealed {
 }
 
 impl FeishuSecrets {
-    /// An app's verification token and its encrypt key, where it has one. Neither is to be empty.
+    /// Creates the secrets of an app. Neither may be empty.
     #[must_use]
     pub fn new(verification_token: SecretString, encrypt_key: Option<SecretString>) -> Self {
         Self { verification_token, encrypt_key }
     }
 
-    /// Both as one text, for sealing.
+    /// Serializes both as one text for sealing.
     #[must_use]
     pub fn to_json(&self) -> SecretString {
         let json = serde_json::json!({
@@ -67,14 +67,14 @@ impl FeishuSecrets {
         json.to_string().into()
     }
 
-    /// Reads [`FeishuSecrets::to_json`]'s text.
+    /// Parses the text of [`FeishuSecrets::to_json`]; `None` for any other text.
     #[must_use]
     pub fn from_json(json: &SecretString) -> Option<Self> {
         let Sealed { verification_token, encrypt_key } = serde_json::from_str(json.expose_secret()).ok()?;
         Some(Self { verification_token, encrypt_key })
     }
 
-    /// Whether the app encrypts and signs what it sends.
+    /// Whether the app encrypts and signs its requests.
     #[must_use]
     pub fn encrypts(&self) -> bool {
         self.encrypt_key.is_some()
@@ -84,11 +84,11 @@ impl FeishuSecrets {
     #[must_use]
     pub fn has_token(&self, token: &str) -> bool {
         let own = self.verification_token.expose_secret();
-        // Digests are compared, so that the time does not tell the token's length either.
+        // Digests are compared, so that the time does not reveal the token's length either.
         !own.is_empty() && constant_time_eq(&Sha256::digest(own), &Sha256::digest(token))
     }
 
-    /// Whether a request is signed with the encrypt key, compared in constant time.
+    /// Verifies a request's signature with the encrypt key, in constant time.
     ///
     /// # Errors
     /// [`SignatureError::Mismatch`], also for an app without an encrypt key.
@@ -97,7 +97,7 @@ impl FeishuSecrets {
         signed.matches(key, &sha256_signature(key, signed.timestamp, signed.nonce, body))
     }
 
-    /// Whether a card callback of the older kind is signed with the verification token, compared in constant time.
+    /// Verifies a card callback of the older kind, signed with the verification token, in constant time.
     ///
     /// # Errors
     /// [`SignatureError::Mismatch`].
@@ -110,14 +110,14 @@ impl FeishuSecrets {
         signed.matches(token, &hex::encode(hash.finalize()))
     }
 
-    /// The plaintext of an `encrypt` field; `None` where it was not made with the encrypt key.
+    /// Decrypts an `encrypt` field; `None` if it was not encrypted with the encrypt key.
     #[must_use]
     pub fn decrypt(&self, encrypted: &str) -> Option<Vec<u8>> {
         decrypt(self.encrypt_key.as_ref()?, encrypted)
     }
 }
 
-/// The three headers of a signed request, of which the timestamp has been found plain and fresh.
+/// Headers of a signed request with a well-formed and fresh timestamp.
 #[derive(Clone, Copy, Debug)]
 pub struct FeishuSignature<'a> {
     timestamp: &'a str,
@@ -126,7 +126,7 @@ pub struct FeishuSignature<'a> {
 }
 
 impl<'a> FeishuSignature<'a> {
-    /// Checks what can be checked without a secret: timestamp, nonce and signature.
+    /// Parses timestamp, nonce and signature, and checks everything that needs no secret.
     ///
     /// # Errors
     /// [`SignatureError`], any but [`SignatureError::Mismatch`].
@@ -151,13 +151,13 @@ impl<'a> FeishuSignature<'a> {
 }
 
 impl SigningSecret {
-    /// The value for [`SIGNATURE_HEADER`] of `body` in Feishu's scheme, with this secret in the encrypt key's place.
+    /// Signs `body` in Feishu's scheme with this secret as the encrypt key. Returns the value of [`SIGNATURE_HEADER`].
     #[must_use]
     pub fn sign_for_feishu(&self, timestamp: &str, nonce: &str, body: &[u8]) -> String {
         sha256_signature(&self.0, timestamp, nonce, body)
     }
 
-    /// The `encrypt` field of `plaintext`, with this secret in the encrypt key's place. `iv` is to be random.
+    /// Encrypts `plaintext` with this secret as the encrypt key. Returns the `encrypt` field. `iv` must be random.
     #[must_use]
     pub fn encrypt_for_feishu(&self, iv: [u8; IV_LENGTH], plaintext: &[u8]) -> String {
         let key = cipher_key(&self.0);
@@ -168,7 +168,7 @@ impl SigningSecret {
     }
 }
 
-/// SHA-256 of timestamp, nonce, key and body, one behind the other, in hex. It is Feishu's scheme, no HMAC.
+/// SHA-256 of the concatenation of timestamp, nonce, key and body, in hex. Feishu's scheme is not an HMAC.
 fn sha256_signature(key: &SecretString, timestamp: &str, nonce: &str, body: &[u8]) -> String {
     let mut hash = Sha256::new();
     for part in [timestamp.as_bytes(), nonce.as_bytes(), key.expose_secret().as_bytes(), body] {
@@ -203,7 +203,7 @@ mod tests {
         FeishuSignature::parse(Some(timestamp.as_bytes()), Some(b"nonce"), Some(signature.as_bytes()), now)
     }
 
-    /// Vector of Feishu's own documentation: the encrypt key `test key` makes `hello world` of this text.
+    /// Vector of Feishu's own documentation: the plaintext is `hello world` under the encrypt key `test key`.
     #[test]
     fn the_documented_ciphertext_opens() {
         let encrypted = "P37w+VZImNgPEO1RBhJ6RtKl7n6zymIbEG1pReEzghk=";

@@ -1,8 +1,9 @@
-//! Authentication of callers: Slack's and Feishu's signatures, static tokens, tokens bound to a pool, passwords and session cookies.
+//! Authentication of callers: signatures of Slack and Feishu, static tokens, tokens bound to a pool, passwords, session
+//! cookies.
 //!
 //! Everything here is a pure function of its arguments: the clock is passed in, nothing is read and nothing is stored.
-//! This crate decides whether a credential is genuine and what it is for; it never decides what a route needs, and it
-//! never holds a credential outside of a `secrecy` type or a digest.
+//! This crate decides whether a credential is genuine and what it is for; it never decides what a route requires, and
+//! it never holds a credential outside of a `secrecy` type or a digest.
 
 #![warn(missing_docs)]
 

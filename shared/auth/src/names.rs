@@ -1,10 +1,10 @@
-//! The names that credentials are about. Each is checked once, at the edge; inside, an invalid one cannot exist.
+//! Validated names and ids. Each is parsed once, at the edge, so that no invalid one exists inside.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is not the name that it should be. It holds nothing of the text.
+/// Error of parsing a name. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be {rule}")]
 pub struct InvalidName {
@@ -12,7 +12,7 @@ pub struct InvalidName {
     rule: &'static str,
 }
 
-/// Defines a name: a string that is valid wherever it exists.
+/// Defines a name: a string newtype that only holds valid text.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*
@@ -64,7 +64,7 @@ fn is_opaque_id(text: &str) -> bool {
 }
 
 name!(
-    /// A pool of machines: 1–128 characters, none of them a control character.
+    /// Id of a pool of machines: 1–128 characters, none of them a control character.
     PoolId,
     "a pool's id",
     "1 to 128 characters, none of them a control character",
@@ -72,7 +72,7 @@ name!(
 );
 
 name!(
-    /// A bot: 1–128 characters, none of them a control character.
+    /// Id of a bot: 1–128 characters, none of them a control character.
     BotId,
     "a bot's id",
     "1 to 128 characters, none of them a control character",
@@ -80,7 +80,7 @@ name!(
 );
 
 name!(
-    /// A connected channel: 1–128 characters, none of them a control character.
+    /// Id of a connected channel: 1–128 characters, none of them a control character.
     ChannelId,
     "a channel's id",
     "1 to 128 characters, none of them a control character",
@@ -88,7 +88,7 @@ name!(
 );
 
 name!(
-    /// A person's account: 1–128 characters, none of them a control character.
+    /// Id of a person's account: 1–128 characters, none of them a control character.
     UserId,
     "a user's id",
     "1 to 128 characters, none of them a control character",
@@ -96,7 +96,8 @@ name!(
 );
 
 name!(
-    /// A browser's session: the SHA-256 of its token as 64 lower-case hex digits. It names the session and opens nothing.
+    /// Id of a browser's session: the SHA-256 of its token as 64 lower-case hex digits. It identifies the session but
+    /// does not authenticate it.
     SessionId,
     "a session's id",
     "64 hex digits in lower case",
@@ -110,7 +111,7 @@ impl SessionId {
 }
 
 name!(
-    /// A skill: 1–64 of `a-z`, `0-9`, `-` and `_`.
+    /// Name of a skill: 1–64 of `a-z`, `0-9`, `-` and `_`.
     SkillName,
     "a skill's name",
     "1 to 64 of a-z, 0-9, - and _",
@@ -132,7 +133,7 @@ fn is_template_name(text: &str) -> bool {
 }
 
 name!(
-    /// A skill's folder: 1–64 of `a-z`, `0-9` and `-`, the first not `-`.
+    /// Name of a skill's folder: 1–64 of `a-z`, `0-9` and `-`, the first not `-`.
     SkillFolder,
     "a name",
     "1 to 64 of a-z, 0-9 and -, the first of them not -",
@@ -140,7 +141,7 @@ name!(
 );
 
 name!(
-    /// A workspace template, by the name of its file: `[A-Z][A-Z0-9_-]{0,59}\.md`.
+    /// File name of a workspace template: `[A-Z][A-Z0-9_-]{0,59}\.md`.
     TemplateName,
     "a name",
     "a file's name such as AGENTS.md: 1 to 60 of A-Z, 0-9, - and _, the first of them a letter, and .md",
@@ -148,7 +149,7 @@ name!(
 );
 
 name!(
-    /// A document that every pool copies: a [`SkillFolder`] or a [`TemplateName`].
+    /// Name of a document that every pool copies: a [`SkillFolder`] or a [`TemplateName`].
     LibraryName,
     "a name",
     "a skill's folder or a template's file name",

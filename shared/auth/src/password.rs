@@ -1,7 +1,7 @@
-//! Passwords: which ones are allowed, and the hashes that they are checked against.
+//! Password rules and password hashes.
 //!
-//! A hash costs tens of milliseconds of CPU and 19 MiB on purpose; a caller runs it off the request's thread and bounds how
-//! many run at once.
+//! A hash deliberately costs tens of milliseconds of CPU and 19 MiB; callers compute it outside of the request's thread
+//! and bound the number of concurrent computations.
 
 use std::fmt;
 
@@ -14,48 +14,49 @@ use portcullis_crypto::{Randomness, constant_time_eq};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use unicode_normalization::UnicodeNormalization;
 
-/// Fewest characters of a new password. Source: better-auth's `minPasswordLength`, NIST SP 800-63B §5.1.1.2.
+/// Minimum length of a new password in characters. Source: better-auth's `minPasswordLength`, NIST SP 800-63B §5.1.1.2.
 pub const MINIMUM_LENGTH: usize = 8;
-/// Most characters of a password. Source: better-auth's `maxPasswordLength`.
+/// Maximum length of a password in characters. Source: better-auth's `maxPasswordLength`.
 pub const MAXIMUM_LENGTH: usize = 128;
 
-/// Memory of one Argon2id computation in KiB. Source: OWASP, "Password Storage Cheat Sheet", Argon2id m=19456, t=2, p=1.
+/// Memory of one Argon2id computation in KiB. Source: OWASP, "Password Storage Cheat Sheet", Argon2id m=19456, t=2,
+/// p=1.
 pub const ARGON2_MEMORY_KIB: u32 = 19_456;
-/// Passes of one Argon2id computation over its memory. Source: as above.
+/// Passes of one Argon2id computation over its memory. Source: OWASP, see [`ARGON2_MEMORY_KIB`].
 pub const ARGON2_PASSES: u32 = 2;
-/// Lanes of one Argon2id computation. Source: as above.
+/// Lanes of one Argon2id computation. Source: OWASP, see [`ARGON2_MEMORY_KIB`].
 pub const ARGON2_LANES: u32 = 1;
-/// Bytes of a hash. Source: RFC 9106 §3.1.
+/// Length of a hash in bytes. Source: RFC 9106 §3.1.
 const HASH_LENGTH: usize = 32;
-/// Random bytes of a salt. Source: RFC 9106 §3.1.
+/// Length of a random salt in bytes. Source: RFC 9106 §3.1.
 const SALT_LENGTH: usize = 16;
 
-/// The most common passwords that are long enough to be allowed at all, in lower case and in the order of their bytes.
+/// The most common passwords of at least [`MINIMUM_LENGTH`] characters, in lower case, sorted by bytes.
 ///
-/// Source: the list of 20,000 that Royce Williams compiled from leaked passwords and that Django ships, without those of fewer
-/// than 8 characters and those that were decoded wrongly.
+/// Source: the list of 20,000 that Royce Williams compiled from leaked passwords and that Django ships, without those
+/// of fewer than 8 characters and those that were decoded wrongly.
 const COMMON_PASSWORDS: &str = include_str!("common_passwords.txt");
 
-/// Reason why a text is refused as a password.
+/// Why a text is rejected as a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// Fewer than [`MINIMUM_LENGTH`] characters.
+    /// The password has fewer than [`MINIMUM_LENGTH`] characters.
     #[error("the password has fewer than {MINIMUM_LENGTH} characters")]
     TooShort,
-    /// More than [`MAXIMUM_LENGTH`] characters.
+    /// The password has more than [`MAXIMUM_LENGTH`] characters.
     #[error("the password has more than {MAXIMUM_LENGTH} characters")]
     TooLong,
-    /// One of the passwords that are tried first.
+    /// The password is in the list of the most common ones, which attackers try first.
     #[error("the password is one of the most common ones")]
     Common,
 }
 
-/// A password as a person typed it, in Unicode normalization form KC, so that it counts however a keyboard composes it.
+/// A password in Unicode normalization form KC, so that it matches however a keyboard composes it.
 #[derive(Clone)]
 pub struct Password(SecretString);
 
 impl Password {
-    /// Accepts a password that somebody wants to have from now on.
+    /// Validates a new password.
     ///
     /// # Errors
     /// [`PasswordError`].
@@ -67,7 +68,7 @@ impl Password {
         if password.is_common() { Err(PasswordError::Common) } else { Ok(password) }
     }
 
-    /// Accepts a password that is to be compared with one that is there already: it may be from before a rule.
+    /// Validates a password for comparison with a stored hash. An older password may break the rules for new ones.
     ///
     /// # Errors
     /// [`PasswordError::TooLong`].
@@ -94,7 +95,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Searches lines that are sorted by their bytes, without a copy of them.
+/// Binary search in lines that are sorted by bytes, without copying them.
 fn contains_line(sorted: &str, wanted: &str) -> bool {
     let mut rest = sorted;
     loop {
@@ -111,11 +112,11 @@ fn contains_line(sorted: &str, wanted: &str) -> bool {
     }
 }
 
-/// Hash of a password, as it is stored: a PHC string of Argon2id, or what better-auth stores of scrypt.
+/// A stored password hash: a PHC string of Argon2id, or better-auth's form of scrypt.
 #[derive(Clone)]
 pub struct PasswordHash(SecretString);
 
-/// A stored text that is no hash of a password.
+/// Error of parsing a stored password hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is neither a PHC string of Argon2id nor salt:key of scrypt in hex digits")]
 pub struct InvalidPasswordHash;
@@ -123,15 +124,15 @@ pub struct InvalidPasswordHash;
 /// Outcome of comparing a password with a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Another password's hash.
+    /// The password does not match.
     Wrong,
-    /// The password's hash.
+    /// The password matches.
     Right,
-    /// The password's hash, of another kind or with weaker parameters than new ones have: it is to be replaced.
+    /// The password matches, but the hash is of another kind or has weaker parameters than new ones: replace it.
     Outdated,
 }
 
-/// Memory of one computation at a time. It is used again and again: of what each computation takes anew, an allocator keeps
+/// Memory of one computation at a time, reused: with a new allocation for each computation, the allocator would keep
 /// several times as much.
 #[derive(Default)]
 pub struct HashMemory(Vec<Block>);
@@ -147,7 +148,7 @@ impl HashMemory {
         }
         let mut hash = [0; HASH_LENGTH];
         let computed = argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut self.0);
-        // Wipes the intermediate state, from which the password could be tried.
+        // Wipes the intermediate state, which would allow guessing the password.
         self.0.fill(Block::new());
         computed.map(|()| hash).map_err(|_| HashFailed)
     }
@@ -163,7 +164,7 @@ impl PasswordHash {
     /// Hashes a password with Argon2id and a random salt.
     ///
     /// # Errors
-    /// [`HashFailed`], where the memory cannot be had.
+    /// [`HashFailed`] if the memory cannot be allocated.
     pub fn of(password: &Password, randomness: &dyn Randomness, memory: &mut HashMemory) -> Result<Self, HashFailed> {
         let mut salt = [0; SALT_LENGTH];
         randomness.fill(&mut salt);
@@ -173,7 +174,7 @@ impl PasswordHash {
         Ok(Self(format!("$argon2id$v=19${parameters}${salt}${hash}").into()))
     }
 
-    /// Accepts a stored hash.
+    /// Parses a stored hash.
     ///
     /// # Errors
     /// [`InvalidPasswordHash`].
@@ -205,7 +206,7 @@ impl PasswordHash {
         }
     }
 
-    /// The text that is stored.
+    /// The hash as it is stored.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -218,7 +219,7 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// The computation did not come to an end: its memory cannot be had, or the stored hash names parameters that cannot be.
+/// The hash could not be computed: memory allocation failed, or the stored hash has invalid parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the password's hash could not be computed")]
 pub struct HashFailed;
@@ -240,7 +241,8 @@ fn has_current_parameters(hash: &phc::PasswordHash) -> bool {
 
 const SCRYPT_KEY_LENGTH: usize = 64;
 
-/// Salt and key of a hash that better-auth made: `salt:key` in hex digits, of which the salt is used as its digits.
+/// Splits a hash of better-auth, `salt:key` in hex digits. The digits themselves are the salt, not the bytes they
+/// encode.
 fn scrypt_parts(text: &str) -> Option<(&str, [u8; SCRYPT_KEY_LENGTH])> {
     let (salt, key) = text.split_once(':')?;
     let is_salt = (16..=128).contains(&salt.len()) && salt.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -248,7 +250,7 @@ fn scrypt_parts(text: &str) -> Option<(&str, [u8; SCRYPT_KEY_LENGTH])> {
     hex::decode_to_slice(key, &mut bytes).ok().filter(|()| is_salt).map(|()| (salt, bytes))
 }
 
-/// Key that better-auth derives. Source: npm `@better-auth/utils`, `password`: scrypt with N=16384, r=16, p=1, 64 bytes.
+/// Derives better-auth's key. Source: npm `@better-auth/utils`, `password`: scrypt with N=16384, r=16, p=1, 64 bytes.
 fn better_auth_scrypt(password: &Password, salt: &str) -> Result<Zeroizing<[u8; SCRYPT_KEY_LENGTH]>, HashFailed> {
     let params = scrypt::Params::new(14, 16, 1).map_err(|_| HashFailed)?;
     let mut key = Zeroizing::new([0; SCRYPT_KEY_LENGTH]);

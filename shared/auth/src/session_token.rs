@@ -1,7 +1,7 @@
 //! Session tokens, and the signed cookie that carries one.
 //!
-//! The cookie has the form of better-auth's: `TOKEN.SIGNATURE`, percent-encoded, where the signature is the base64 of the
-//! HMAC-SHA256 of the token. The store holds the token's SHA-256 alone.
+//! The cookie has better-auth's form: `TOKEN.SIGNATURE`, percent-encoded; the signature is the base64 of the token's
+//! HMAC-SHA256. The store holds only the token's SHA-256.
 
 use std::fmt;
 
@@ -19,9 +19,9 @@ use crate::SessionId;
 const TOKEN_BYTES: usize = 32;
 /// Characters of a token: unpadded base64 of [`TOKEN_BYTES`].
 const TOKEN_LENGTH: usize = 43;
-/// Fewest characters of the secret that signs cookies.
+/// Minimum length of the secret that signs cookies, in characters.
 pub const MINIMUM_SECRET_LENGTH: usize = 32;
-/// Longest `cookie` header that is looked into, in bytes: browsers send up to 4 KiB a cookie, and few.
+/// Longest `cookie` header that is parsed, in bytes: browsers send up to 4 KiB a cookie, and few cookies.
 const MAXIMUM_HEADER_LENGTH: usize = 16 * 1024;
 
 /// Token of a signed-in browser: 256 random bits.
@@ -29,7 +29,7 @@ const MAXIMUM_HEADER_LENGTH: usize = 16 * 1024;
 pub struct SessionToken(SecretString);
 
 impl SessionToken {
-    /// Makes a new token.
+    /// Generates a new token.
     #[must_use]
     pub fn generate(randomness: &dyn Randomness) -> Self {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
@@ -43,7 +43,7 @@ impl SessionToken {
         is_token.then(|| Self(text.into()))
     }
 
-    /// Id of the session: the token's digest. It can name the session, and never open it.
+    /// Id of the session: the token's digest. It identifies the session but does not authenticate it.
     #[must_use]
     pub fn id(&self) -> SessionId {
         SessionId::of_digest(&Digest::of(self.0.expose_secret().as_bytes()))
@@ -56,12 +56,12 @@ impl fmt::Debug for SessionToken {
     }
 }
 
-/// A secret of fewer than [`MINIMUM_SECRET_LENGTH`] characters could be guessed.
+/// Error of a secret with fewer than [`MINIMUM_SECRET_LENGTH`] characters, which could be guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be at least {MINIMUM_SECRET_LENGTH} characters")]
 pub struct SecretTooShort;
 
-/// Secret that signs session cookies and keys the digests of mailed codes, with its previous value while that counts.
+/// Secret that signs session cookies and keys the digests of mailed codes, with its previous value while that is valid.
 #[derive(Clone)]
 pub struct SessionSecret {
     current: SecretString,
@@ -69,7 +69,7 @@ pub struct SessionSecret {
 }
 
 impl SessionSecret {
-    /// A secret without a previous value.
+    /// Creates a secret without a previous value.
     ///
     /// # Errors
     /// [`SecretTooShort`].
@@ -77,8 +77,8 @@ impl SessionSecret {
         Ok(Self { current: long_enough(secret)?, previous: None })
     }
 
-    /// The same secret, with the value before its last rotation, which counts until `valid_until` (`None`: until an operator
-    /// takes it away).
+    /// Adds the value before the last rotation, which is valid until `valid_until` (`None`: until an operator removes
+    /// it).
     ///
     /// # Errors
     /// [`SecretTooShort`].
@@ -86,7 +86,7 @@ impl SessionSecret {
         Ok(Self { previous: Some((long_enough(secret)?, valid_until)), ..self })
     }
 
-    /// Authentication code of parts, each behind its length, for one purpose.
+    /// Keyed digest of parts, each after its length, for one purpose.
     #[must_use]
     pub fn keyed_digest(&self, purpose: &str, parts: &[&[u8]]) -> Digest {
         let message = Digest::of_parts(parts);
@@ -125,26 +125,27 @@ pub struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// The cookie of an API that browsers reach over https, or over http on a developer's machine. With a domain it is sent to
-    /// all its subdomains.
+    /// Creates the session cookie of an API that browsers reach over https, or over http on a developer's machine. With
+    /// a domain it is sent to all its subdomains.
     #[must_use]
     pub fn new(is_secure: bool, domain: Option<String>) -> Self {
         let name = if is_secure { "__Secure-better-auth.session_token" } else { "better-auth.session_token" };
         Self { name, is_secure, domain }
     }
 
-    /// `set-cookie` that gives a browser the token. Without `maximum_age`, in seconds, it ends with the browser's session.
+    /// `set-cookie` header that stores the token in a browser. Without `maximum_age`, in seconds, it ends with the
+    /// browser's session.
     #[must_use]
     pub fn issue(&self, token: &SessionToken, secret: &SessionSecret, maximum_age: Option<u32>) -> Zeroizing<String> {
         let token = token.0.expose_secret();
         let signature = BASE64_STANDARD.encode(SessionSecret::sign(&secret.current, token));
-        // The only characters of base64 that a cookie's value percent-encodes; better-auth reads both forms.
+        // Percent-encodes the special characters of base64; better-auth reads both forms.
         let signature = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
         let age = maximum_age.map_or(String::new(), |age| format!("; Max-Age={age}"));
         Zeroizing::new(format!("{}={token}.{signature}{age}{}", self.name, self.attributes()))
     }
 
-    /// `set-cookie` that takes the token away.
+    /// `set-cookie` header that deletes the cookie.
     #[must_use]
     pub fn expire(&self) -> String {
         format!("{}=; Max-Age=0{}", self.name, self.attributes())
@@ -156,10 +157,10 @@ impl SessionCookie {
         format!("{domain}; Path=/; HttpOnly{secure}; SameSite=Lax")
     }
 
-    /// Returns the token in a request's `cookie` headers, where it is genuine.
+    /// Returns the token in a request's `cookie` headers, if its signature is valid.
     ///
-    /// Two cookies of the name with different values are none: a sibling subdomain can plant one, and which of them the browser
-    /// sends first is not ours to say.
+    /// Two cookies of this name with different values are rejected: a sibling subdomain can plant one, and the browser
+    /// decides their order.
     #[must_use]
     pub fn read<'a>(
         &self,
@@ -189,7 +190,7 @@ impl SessionCookie {
         secret.has_signed(token, &signature, now).then(|| SessionToken::parse(token)).flatten()
     }
 
-    /// Whether a request has a session cookie at all, genuine or not.
+    /// Whether a request has a session cookie, valid or not.
     #[must_use]
     pub fn is_in<'a>(&self, headers: impl IntoIterator<Item = &'a str>) -> bool {
         let mut pairs = headers.into_iter().flat_map(|header| header.split(';'));

@@ -1,26 +1,27 @@
 //! Slack's request signatures, scheme `v0`.
 //!
-//! Source: Slack, "Verifying requests from Slack", <https://docs.slack.dev/authentication/verifying-requests-from-slack>.
+//! Source: Slack, "Verifying requests from Slack",
+//! <https://docs.slack.dev/authentication/verifying-requests-from-slack>.
 
 use jiff::Timestamp;
 use portcullis_crypto::{constant_time_eq, hmac_sha256};
 use secrecy::{ExposeSecret, SecretString};
 
-/// How far a request's timestamp may be from now, in whole seconds, either way.
+/// Maximum distance of a request's timestamp from now, in whole seconds, either way.
 pub const TOLERANCE_SECONDS: u64 = 300;
 
-/// The header that holds the signature.
+/// Header with the signature.
 pub const SIGNATURE_HEADER: &str = "x-slack-signature";
-/// The header that holds the time of signing, in seconds since the Unix epoch.
+/// Header with the time of signing, in seconds since the Unix epoch.
 pub const TIMESTAMP_HEADER: &str = "x-slack-request-timestamp";
 
-/// A timestamp of more digits lies past the year 9999.
+/// Maximum digits of a timestamp; more are past the year 9999.
 const MAXIMUM_TIMESTAMP_DIGITS: usize = 12;
 
-/// Why a request is not taken as Slack's. The caller is told none of it.
+/// Why a signature is rejected. The reason is never sent to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// One of the two headers is not there.
+    /// A signature header is missing.
     #[error("a signature header is missing")]
     Missing,
     /// The timestamp is not a plain integer.
@@ -29,22 +30,24 @@ pub enum SignatureError {
     /// The timestamp is more than [`TOLERANCE_SECONDS`] away.
     #[error("the timestamp is too far from now")]
     Stale,
-    /// The signature is another than the secret makes.
+    /// The signature does not match the body and the secret.
     #[error("the signature does not match")]
     Mismatch,
 }
 
-/// A secret that requests are signed with: an app's signing secret, or a channel's delivery secret.
+/// Secret that requests are signed with: an app's signing secret, or a channel's delivery secret.
 pub struct SigningSecret(pub(crate) SecretString);
 
 impl SigningSecret {
-    /// The secret that this text is. An empty one signs, but nothing verifies under it: anyone could have signed that.
+    /// Creates a signing secret. An empty one can sign, but nothing verifies under it, since everybody could have
+    /// signed that.
     #[must_use]
     pub fn new(secret: SecretString) -> Self {
         Self(secret)
     }
 
-    /// The value for [`SIGNATURE_HEADER`] of `body` signed at `timestamp`, the text of [`TIMESTAMP_HEADER`], in Slack's scheme.
+    /// Signs `body` at `timestamp`, the text of [`TIMESTAMP_HEADER`], in Slack's scheme. Returns the value of
+    /// [`SIGNATURE_HEADER`].
     #[must_use]
     pub fn sign(&self, timestamp: &str, body: &[u8]) -> String {
         let parts = [b"v0:".as_slice(), timestamp.as_bytes(), b":", body];
@@ -58,14 +61,14 @@ impl std::fmt::Debug for SigningSecret {
     }
 }
 
-/// The two headers of a signed request, of which the timestamp has been found plain and fresh.
+/// Headers of a signed request with a well-formed and fresh timestamp.
 #[derive(Clone, Copy)]
 pub struct SignedHeaders<'a> {
     timestamp: &'a str,
     signature: &'a [u8],
 }
 
-/// A timestamp that is a plain integer and at most [`TOLERANCE_SECONDS`] away.
+/// Checks that a timestamp is a plain integer, at most [`TOLERANCE_SECONDS`] from now.
 pub(crate) fn fresh_timestamp(timestamp: &[u8], now: Timestamp) -> Result<&str, SignatureError> {
     let is_plain = (1..=MAXIMUM_TIMESTAMP_DIGITS).contains(&timestamp.len())
         && timestamp.iter().all(u8::is_ascii_digit)
@@ -79,7 +82,7 @@ pub(crate) fn fresh_timestamp(timestamp: &[u8], now: Timestamp) -> Result<&str, 
 }
 
 impl<'a> SignedHeaders<'a> {
-    /// Checks what can be checked without a secret.
+    /// Parses the headers, and checks everything that needs no secret.
     ///
     /// # Errors
     /// [`SignatureError`], any but [`SignatureError::Mismatch`].
@@ -92,7 +95,7 @@ impl<'a> SignedHeaders<'a> {
         Ok(Self { timestamp: fresh_timestamp(timestamp, now)?, signature })
     }
 
-    /// Whether the signature is the one that `secret` makes over the raw `body`, compared in constant time.
+    /// Verifies the signature of the raw `body` with `secret`, in constant time.
     ///
     /// # Errors
     /// [`SignatureError::Mismatch`].

@@ -3,17 +3,17 @@
 use jiff::Timestamp;
 use portcullis_crypto::Digest;
 
-/// The shortest token that is taken, in characters.
+/// Minimum length of a token in characters.
 pub const MINIMUM_TOKEN_LENGTH: usize = 32;
 
-/// A token shorter than [`MINIMUM_TOKEN_LENGTH`] characters could be guessed.
+/// Error of a token with fewer than [`MINIMUM_TOKEN_LENGTH`] characters, which could be guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be at least {MINIMUM_TOKEN_LENGTH} characters")]
 pub struct TokenTooShort;
 
-/// A static token as we know it: by its digest, and for a while by its previous value's as well.
+/// Digest of a static token, and that of its previous value while it is valid.
 ///
-/// Digests have one length, so comparing them in constant time hides the token's length as well as its content.
+/// Digests have one length, so comparing them in constant time also hides the token's length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticToken {
     current: Digest,
@@ -27,7 +27,7 @@ struct Previous {
 }
 
 impl StaticToken {
-    /// A token with no previous value.
+    /// Creates a token without a previous value.
     ///
     /// # Errors
     /// [`TokenTooShort`].
@@ -35,8 +35,8 @@ impl StaticToken {
         Ok(Self { current: digest(token)?, previous: None })
     }
 
-    /// The same token, with the value that it had before its last rotation. It counts until `valid_until`, which is
-    /// `None` where the operator ends it.
+    /// Adds the value before the last rotation, which is valid until `valid_until` (`None`: until an operator removes
+    /// it).
     ///
     /// # Errors
     /// [`TokenTooShort`].
@@ -44,7 +44,7 @@ impl StaticToken {
         Ok(Self { previous: Some(Previous { digest: digest(token)?, valid_until }), ..self })
     }
 
-    /// Whether `presented` is this token's current value or its previous one while that counts.
+    /// Whether `presented` is the current value, or the previous one while that is valid.
     #[must_use]
     pub fn accepts(&self, presented: &[u8], now: Timestamp) -> bool {
         let presented = Digest::of(presented);
@@ -56,7 +56,7 @@ impl StaticToken {
         is_current | is_previous
     }
 
-    /// Whether the two tokens have a value in common: tokens of different tiers must not.
+    /// Whether two tokens have a value in common, which tokens of different tiers must not.
     #[must_use]
     pub fn shares_a_value_with(&self, other: &Self) -> bool {
         let values = |token: &Self| [Some(token.current), token.previous.as_ref().map(|previous| previous.digest)];

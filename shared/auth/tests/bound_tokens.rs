@@ -1,4 +1,4 @@
-//! Tokens bound to a pool: what was granted is what is checked, and no text but the one that was issued is taken.
+//! Tests of tokens bound to a pool: the checked grant equals the issued one, and only the issued text is accepted.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// The keyring whose key `n` is the byte `n` 32 times, under the id that is `n` 4 times.
+/// Keyring whose key `n` is the byte `n` 32 times, under the id that is `n` 4 times.
 fn keyring_of(current: u8, keys: &[u8]) -> Keyring {
     let of = |byte: u8, times| hex::encode(vec![byte; times]);
     let keys: Vec<_> = keys.iter().map(|n| format!(r#""{}":"{}""#, of(*n, 4), of(*n, 32))).collect();
@@ -38,7 +38,7 @@ fn issue_runtime(keyring: &Keyring) -> String {
     runtime_grant().issue(keyring).expose_secret().to_owned()
 }
 
-/// Why `token` is neither a skill token nor a runtime token.
+/// Errors of checking `token` as a skill token and as a runtime token.
 fn refusals(keyring: &Keyring, token: &[u8]) -> [BoundTokenError; 2] {
     [SkillGrant::check(keyring, token, NOW).unwrap_err(), RuntimeGrant::check(keyring, token, NOW).unwrap_err()]
 }
@@ -53,7 +53,7 @@ fn skills() -> impl Strategy<Value = SkillSet> {
     prop_oneof![Just(SkillSet::All), names.prop_map(only)]
 }
 
-/// Any instant of this century, to the millisecond, as the tokens keep it.
+/// Any instant of this century, in whole milliseconds, as the tokens store it.
 fn instants() -> impl Strategy<Value = Timestamp> {
     (1..4_000_000_000_000_i64).prop_map(|millisecond| Timestamp::from_millisecond(millisecond).unwrap())
 }
@@ -121,7 +121,7 @@ proptest! {
     }
 }
 
-/// Exhaustive where the property above samples: each place, each character that a token has.
+/// Exhaustive where the property above samples: each position, each character of the alphabet.
 #[test]
 fn no_single_character_of_a_token_has_a_second_spelling() {
     let keyring = keyring_of(1, &[1]);
@@ -137,7 +137,7 @@ fn no_single_character_of_a_token_has_a_second_spelling() {
     }
 }
 
-/// 32 bytes are 43 characters with 2 bits to spare: set, they would spell the same MAC another way.
+/// 32 bytes are 43 characters with 2 spare bits: if set, they spell the same MAC another way.
 #[test]
 fn a_token_whose_base64_is_not_canonical_is_refused_before_it_is_verified() {
     let keyring = keyring_of(1, &[1]);
@@ -179,7 +179,7 @@ fn the_halves_of_two_genuine_tokens_do_not_make_a_third() {
     }
 }
 
-/// The key that the MAC is made with is derived for the kind: the keyring's other uses sign no token.
+/// The MAC's key is derived for the kind: the keyring's other uses sign no token.
 #[test]
 fn a_token_signed_for_another_purpose_under_the_same_key_is_refused() {
     let keyring = keyring_of(1, &[1]);
@@ -257,7 +257,7 @@ fn a_set_of_skills_contains_what_it_names_and_all_contains_each() {
     assert_eq!(SkillGrant::check(&keyring, token.expose_secret().as_bytes(), NOW), Ok(grant));
 }
 
-/// Only a later version of ours could sign these; what they would narrow must not be passed over.
+/// Only a later version could sign these; a claim that narrows the grant must not be ignored.
 #[test]
 fn a_genuine_token_with_claims_that_we_do_not_know_is_refused() {
     let keyring = keyring_of(1, &[1]);
@@ -293,7 +293,7 @@ fn a_genuine_token_with_claims_that_we_do_not_know_is_refused() {
 fn a_token_is_looked_at_up_to_its_longest_and_not_beyond() {
     let keyring = keyring_of(1, &[1]);
     let mac = URL_SAFE_NO_PAD.encode([0; 32]);
-    // Of four characters each, so that every length is one of whole base64.
+    // Multiples of four characters, so that every length is one of whole base64.
     let of_length = |prefix: &str, length: usize| {
         let payload = length - prefix.len() - 1 - mac.len();
         let payload = URL_SAFE_NO_PAD.encode(vec![1; payload * 3 / 4]);

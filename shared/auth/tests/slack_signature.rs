@@ -1,4 +1,4 @@
-//! Which requests are Slack's, and which only look so.
+//! Tests of Slack's signatures: genuine requests and forgeries.
 
 use jiff::Timestamp;
 use portcullis_auth::{SignatureError, SignedHeaders, SigningSecret};
@@ -19,12 +19,12 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// What becomes of a request that arrives in the second of its signing.
+/// Checks a request that arrives in the second of its signing.
 fn check(signature: &[u8], body: &[u8]) -> Result<(), SignatureError> {
     SignedHeaders::parse(Some(TIMESTAMP), Some(signature), at(SIGNED_AT))?.verify(&secret(), body)
 }
 
-/// Whether a request with this timestamp gets as far as being verified, at `now`.
+/// Parses the headers of a request with this timestamp at `now`.
 fn parse(timestamp: &[u8], now: i64) -> Result<(), SignatureError> {
     SignedHeaders::parse(Some(timestamp), Some(SIGNATURE.as_bytes()), at(now)).map(drop)
 }
@@ -76,7 +76,7 @@ fn a_timestamp_that_is_not_a_plain_integer_is_refused() {
         b"153142061\xff",
     ];
     for timestamp in malformed {
-        // Nothing but the form is wrong: the number that is meant is fresh.
+        // Only the form is wrong: the meant number is fresh.
         let refusal = parse(timestamp, SIGNED_AT);
         assert_eq!(refusal, Err(SignatureError::MalformedTimestamp), "{}", timestamp.escape_ascii());
     }
@@ -137,7 +137,7 @@ fn a_body_is_verified_as_the_bytes_that_came_be_they_text_or_not() {
     for body in [&b"\xff\xfe\x00\x80{"[..], b"", "{\"text\":\"é\"}".as_bytes(), b"{\"text\":\"\xe9\"}"] {
         let signature = secret().sign("1531420618", body);
         assert_eq!(check(signature.as_bytes(), body), Ok(()), "{}", body.escape_ascii());
-        // What a lossy decoding would make of it is another body.
+        // Lossy decoding would make another body.
         let lossy = String::from_utf8_lossy(body);
         assert_eq!(check(signature.as_bytes(), lossy.as_bytes()).is_ok(), lossy.as_bytes() == body);
     }
@@ -151,7 +151,7 @@ fn the_signature_of_another_time_or_another_secret_is_refused() {
     assert_eq!(check(other_secret.as_bytes(), BODY), Err(SignatureError::Mismatch));
 }
 
-/// The colon between them stands where a timestamp cannot reach.
+/// The colon between them cannot be part of a timestamp.
 #[test]
 fn what_is_moved_between_timestamp_and_body_is_refused() {
     let signature = secret().sign("153142061", b"8:rest");

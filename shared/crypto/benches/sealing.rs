@@ -1,4 +1,4 @@
-//! What sealing and opening a secret cost. Run: `cargo bench -p portcullis-crypto`.
+//! Benchmarks of sealing and opening a secret. Run: `cargo bench -p portcullis-crypto`.
 
 use std::{
     hint::black_box,
@@ -12,7 +12,7 @@ use portcullis_crypto::{Cell, Keyring, Randomness};
 const CELL: Cell<'_> =
     Cell { table: "pool_secrets", partition_key: "pool-1", sort_key: Some("skill:maps#MAPS_KEY"), attribute: "value" };
 
-/// No two nonces alike, at no price: what a generator costs is not what is measured.
+/// Unique nonces from a counter, since the generator's cost is not measured.
 #[derive(Default)]
 struct Counted(AtomicU64);
 

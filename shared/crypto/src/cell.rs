@@ -1,24 +1,25 @@
-//! The place that a sealed value belongs to.
+//! The place in the store that a sealed value is bound to.
 
-/// One attribute of one row: what a sealed value is bound to.
+/// A cell: one attribute of one row, which a sealed value is bound to.
 ///
 /// A value sealed for one cell does not open in another, so a writer to the table cannot move a secret to a row that
-/// its owner may read. What is **not** promised: that a cell put back to its own older value is noticed.
+/// its owner may read. **Not** promised: a cell that is reset to its own older value goes unnoticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell<'a> {
-    /// The table's logical name, without the deployment's prefix, so that a restored or renamed table still opens.
+    /// Logical name of the table, without the deployment's prefix, so that values in a restored or renamed table still
+    /// open.
     pub table: &'a str,
-    /// The row's partition key.
+    /// Partition key of the row.
     pub partition_key: &'a str,
-    /// The row's sort key; `None` where the table has none. The store has no empty keys, so `None` and `Some("")` are
-    /// the same cell.
+    /// Sort key of the row; `None` if the table has none. The store has no empty keys, so `None` and `Some("")` are the
+    /// same cell.
     pub sort_key: Option<&'a str>,
-    /// The attribute's name.
+    /// Name of the attribute.
     pub attribute: &'a str,
 }
 
 impl Cell<'_> {
-    /// The AEAD's additional data: the value's header, then each part of the place behind its length.
+    /// Additional data of the AEAD: the value's header, then each part of the cell after its length.
     ///
     /// The lengths keep `("ab", "c")` and `("a", "bc")` apart.
     pub(crate) fn additional_data(&self, header: &[u8]) -> Vec<u8> {

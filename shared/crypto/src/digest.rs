@@ -6,18 +6,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-/// A SHA-256 digest (FIPS 180-4). Comparing two takes the same time wherever they differ. As JSON it is 64 hex digits.
+/// A SHA-256 digest (FIPS 180-4) with constant-time comparison. As JSON it is 64 hex digits.
 #[derive(Clone, Copy)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// Digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of several parts, each behind its length, so that no two lists of parts have the same one.
+    /// Digest of several parts, each after its length, so that different lists of parts have different input.
     #[must_use]
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
@@ -34,7 +34,7 @@ impl Digest {
         &self.0
     }
 
-    /// The digest that these 64 hex digits are; `None` where they are something else.
+    /// Parses 64 hex digits; `None` for any other text.
     #[must_use]
     pub fn from_hex(digits: &str) -> Option<Self> {
         let mut bytes = [0; 32];
@@ -70,13 +70,13 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 impl fmt::Debug for Digest {
-    // A digest of a short or guessable secret can be searched for, so it is not printed either.
+    // Not printed, because a short or guessable secret can be found by its digest.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Digest(..)")
     }
 }
 
-/// Whether two byte strings are equal, in a time that depends on nothing but their lengths.
+/// Compares two byte strings in a time that depends only on their lengths.
 #[must_use]
 pub fn constant_time_eq(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()

@@ -1,18 +1,18 @@
-//! What a key is for.
+//! Purposes of keys.
 
 use std::fmt;
 
-/// What a key seals or signs. A function holds the keys of those domains alone that it works with, so that a hole in it opens
-/// nothing of the others.
+/// Purpose of a key that seals or signs. Each function holds only the keys of the domains that it works with, so that a
+/// compromised function opens nothing of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Domain {
-    /// What customers' own apps sign their events with.
+    /// Secrets that customers' own apps sign their events with.
     SigningSecrets,
-    /// What deliveries to pools are signed with.
+    /// Secrets that deliveries to pools are signed with.
     DeliverySecrets,
-    /// Bot tokens and gateway tokens: what is filled into a pool's configuration.
+    /// Bot tokens and gateway tokens, which are filled into a pool's configuration.
     Configuration,
-    /// Pools' secrets.
+    /// Secrets of pools.
     PoolSecrets,
     /// People's credentials for third parties.
     Integrations,
@@ -23,7 +23,7 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// All of them.
+    /// All domains.
     pub const ALL: [Self; 7] = [
         Self::SigningSecrets,
         Self::DeliverySecrets,
@@ -34,7 +34,7 @@ impl Domain {
         Self::SkillTokens,
     ];
 
-    /// The domain's name, which no other has.
+    /// Unique name of the domain.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The keyring, and the sealed column that it makes and opens.
+//! The keyring, which seals and opens the store's secret columns.
 
 mod parse;
 mod sealing_key;
@@ -11,32 +11,32 @@ use crate::{Cell, Digest, Domain, MacKey, Randomness};
 pub use parse::KeyringError;
 use sealing_key::{NONCE_LENGTH, NotAuthentic, SealingKey, TAG_LENGTH};
 
-/// The only format there is: `version(1) ‖ key id(4) ‖ nonce(12) ‖ ciphertext ‖ tag(16)`.
+/// Version of the only format: `version(1) ‖ key id(4) ‖ nonce(12) ‖ ciphertext ‖ tag(16)`.
 const VERSION: u8 = 1;
 const KEY_ID_LENGTH: usize = 4;
 const HEADER_LENGTH: usize = 1 + KEY_ID_LENGTH;
 
-/// How many bytes a sealed value is longer than its plaintext.
+/// Bytes that a sealed value is longer than its plaintext.
 pub const SEALED_OVERHEAD: usize = HEADER_LENGTH + NONCE_LENGTH + TAG_LENGTH;
 
-/// Names a key of a keyring; written as 8 lower-case hex digits. It tells nothing about the key that a SHA-256 doesn't.
+/// Id of a key in a keyring; printed as 8 lower-case hex digits. It reveals no more of the key than a SHA-256 does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; KEY_ID_LENGTH]);
 
 impl KeyId {
-    /// The id that these bytes are.
+    /// Key id of these bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; KEY_ID_LENGTH]) -> Self {
         Self(bytes)
     }
 
-    /// The id's bytes.
+    /// Bytes of the key id.
     #[must_use]
     pub fn to_bytes(self) -> [u8; KEY_ID_LENGTH] {
         self.0
     }
 
-    /// The id of a key that was given without one: the first bytes of its SHA-256.
+    /// Id of a key that was configured without one: the first bytes of its SHA-256.
     fn of_key(key: &[u8; 32]) -> Self {
         let [a, b, c, d, ..] = *Digest::of(key).as_bytes();
         Self([a, b, c, d])
@@ -58,22 +58,22 @@ impl fmt::Debug for KeyId {
 /// Why a sealed value did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Too short to be a sealed value: cut, or never one.
+    /// The value is too short to be sealed.
     #[error("sealed value is too short")]
     TooShort,
-    /// Sealed in a format that this version does not know.
+    /// The value's format has a version that this code does not know.
     #[error("sealed value has unknown version {0}")]
     UnknownVersion(u8),
-    /// Sealed under a key that the keyring does not hold.
+    /// The value was sealed under a key that the keyring does not hold.
     #[error("sealed under unknown key {0}")]
     UnknownKey(KeyId),
-    /// Changed, cut, moved from another cell, or sealed under another key of the same id.
+    /// The value was changed, truncated, moved from another cell, or sealed under another key with the same id.
     #[error("sealed value does not authenticate under key {0}")]
     NotAuthentic(KeyId),
 }
 
 impl OpenError {
-    /// The key that the value's header names, where it has one.
+    /// Id of the key in the value's header, if the header was readable.
     #[must_use]
     pub fn key_id(&self) -> Option<KeyId> {
         match self {
@@ -103,8 +103,8 @@ impl Keyring {
         }
     }
 
-    /// The keyring of one domain: of each key the subkey that HKDF-SHA256 (RFC 5869) makes of it, the domain's name in the label.
-    /// A subkey keeps its key's id, and tells nothing of that key or of another domain's.
+    /// Keyring of one domain: HKDF-SHA256 (RFC 5869) derives a subkey from each key, with the domain's name in the
+    /// label. A subkey keeps its key's id, and reveals nothing of that key or of another domain's.
     #[must_use]
     pub fn for_domain(&self, domain: Domain) -> Self {
         let label = format!("portcullis/keys/{domain}/v1");
@@ -112,7 +112,7 @@ impl Keyring {
         Self { keys, current: self.current }
     }
 
-    /// The id of the key that [`Keyring::seal`] uses.
+    /// Id of the key that [`Keyring::seal`] uses.
     #[must_use]
     pub fn current(&self) -> KeyId {
         self.current
@@ -143,11 +143,11 @@ impl Keyring {
         sealed
     }
 
-    /// Opens a value that was sealed for this very cell.
+    /// Opens a value that was sealed for this cell.
     ///
     /// # Errors
-    /// [`OpenError`] where the value was cut, changed, moved or sealed under a key that is not in the keyring. Nothing
-    /// of a value that does not authenticate is returned.
+    /// [`OpenError`] if the value was truncated, changed, moved or sealed under a key that is not in the keyring.
+    /// Nothing of an unauthentic value is returned.
     pub fn open(&self, cell: &Cell<'_>, sealed: &[u8]) -> Result<SecretSlice<u8>, OpenError> {
         let (header, rest) = sealed.split_first_chunk::<HEADER_LENGTH>().ok_or(OpenError::TooShort)?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(OpenError::TooShort)?;
@@ -164,14 +164,14 @@ impl Keyring {
         Ok(SecretBox::new(plaintext))
     }
 
-    /// The current key's subkey for one purpose, and the id to name beside what is signed with it.
+    /// Derives the current key's subkey for one purpose. Returns it with the id to put beside what it signs.
     #[must_use]
     pub fn derive_current(&self, purpose: &str) -> (KeyId, MacKey) {
         let key = self.derive(self.current, purpose).unwrap_or_else(|| unreachable!("`new` requires the current key"));
         (self.current, key)
     }
 
-    /// The subkey of key `id` for one purpose: HKDF-SHA256 (RFC 5869) with the purpose as `info`. `None` where the
+    /// Derives the subkey of key `id` for one purpose: HKDF-SHA256 (RFC 5869) with the purpose as `info`. `None` if the
     /// keyring does not hold the key.
     #[must_use]
     pub fn derive(&self, id: KeyId, purpose: &str) -> Option<MacKey> {

@@ -1,9 +1,9 @@
 //! Sealing, key derivation, digests and constant-time comparison.
 //!
-//! Everything that Portcullis stores in secret passes through [`Keyring::seal`] and [`Keyring::open`]; everything
-//! that it must recognise but need not know is kept as a [`Digest`]. This crate does no I/O, knows no AWS, reads no
-//! clock and draws no randomness of its own: whoever calls it passes a [`Randomness`] in. It never returns a plaintext
-//! outside of a `secrecy` type, and never tells why a value did not open beyond what its header shows in the clear.
+//! Every stored secret passes through [`Keyring::seal`] and [`Keyring::open`]; values that are only recognised are
+//! stored as a [`Digest`]. This crate does no I/O, knows no AWS, reads no clock and has no randomness of its own:
+//! callers pass a [`Randomness`] in. It never returns a plaintext outside of a `secrecy` type, and an error of opening
+//! reveals only what the value's header shows in the clear.
 
 #![warn(missing_docs)]
 

@@ -11,7 +11,7 @@ use crate::constant_time_eq;
 /// Length of an HMAC-SHA256 in bytes.
 pub const MAC_LENGTH: usize = 32;
 
-/// The HMAC-SHA256 of the concatenation of `parts`. A key of any length is taken, as RFC 2104 §3 says.
+/// HMAC-SHA256 of the concatenation of `parts`. The key may have any length (RFC 2104 §3).
 #[must_use]
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; MAC_LENGTH] {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key)
@@ -22,7 +22,7 @@ pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; MAC_LENGTH] {
     mac.finalize().into_bytes().into()
 }
 
-/// A key that was derived for one purpose; it authenticates messages and can do nothing else.
+/// A MAC key derived for one purpose.
 pub struct MacKey(SecretBox<[u8; 32]>);
 
 impl MacKey {
@@ -30,13 +30,13 @@ impl MacKey {
         Self(key)
     }
 
-    /// The authentication code of `message`.
+    /// Authentication code of `message`.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; MAC_LENGTH] {
         hmac_sha256(self.0.expose_secret(), &[message])
     }
 
-    /// Whether `mac` is `message`'s, compared in constant time. One of another length is not.
+    /// Verifies `mac` of `message` in constant time. A MAC of another length never matches.
     #[must_use]
     pub fn verify(&self, message: &[u8], mac: &[u8]) -> bool {
         constant_time_eq(&self.sign(message), mac)

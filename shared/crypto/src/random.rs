@@ -1,13 +1,13 @@
-//! Where random bytes come from.
+//! Source of random bytes.
 
 /// A source of random bytes fit for nonces and tokens.
 ///
-/// It is passed in, so that tests can repeat a run; outside of tests it is the operating system's generator.
+/// It is passed in, so that tests are repeatable; outside of tests it is the operating system's generator.
 pub trait Randomness: Send + Sync {
     /// Fills `destination` with random bytes.
     ///
-    /// An implementation that cannot deliver must not return: bytes that are not random would reuse a nonce, which
-    /// gives away the AES-GCM authentication key.
+    /// An implementation that fails must not return: predictable bytes could repeat a nonce, which reveals the AES-GCM
+    /// authentication key.
     fn fill(&self, destination: &mut [u8]);
 }
 

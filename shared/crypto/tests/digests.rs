@@ -1,4 +1,4 @@
-//! Digests compare as their bytes do, and randomness that is passed on is randomness.
+//! Tests of digests' comparison and encoding, and of references to a source of randomness.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn two_digests_are_equal_where_all_their_bytes_are_and_nowhere_else() {
 
 #[test]
 fn a_digest_is_written_and_read_as_64_hex_digits_and_nothing_else_is_one() {
-    // FIPS 180-4's own example.
+    // Example of FIPS 180-4.
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let digest = Digest::of(b"abc");
     assert_eq!(digest.to_hex(), ABC);

@@ -1,4 +1,4 @@
-//! Each domain's keys are its own.
+//! Tests of the separation of domains' keys.
 
 use portcullis_crypto::{Cell, Domain, Keyring, OpenError, Randomness};
 use secrecy::ExposeSecret;
@@ -55,8 +55,8 @@ fn no_two_domains_sign_alike_for_one_purpose() {
     assert!(!signed.contains(&root.derive_current("purpose").1.sign(b"text")));
 }
 
-/// HKDF-SHA256 with 32 bytes of 0x0b as key, no salt, and the label as info, by another implementation (Python's hmac and
-/// hashlib): the very key that seals.
+/// HKDF-SHA256 with 32 bytes of 0x0b as key, no salt, and the label as info, computed by another implementation
+/// (Python's hmac and hashlib): this is the key that seals.
 #[test]
 fn a_domains_key_is_hkdf_sha256_of_the_key_and_the_domains_label() {
     let expected = Keyring::from_single_key(EXPECTED).unwrap();

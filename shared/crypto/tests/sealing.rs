@@ -1,4 +1,4 @@
-//! What a sealed value promises: it opens where it was sealed, unchanged, under its key; and nowhere else.
+//! Promises of sealed values: one opens in its own cell, unchanged, under its key; and nowhere else.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 const KIB_64: usize = 64 * 1024;
 
-/// Never the same bytes twice, and the same ones in each run.
+/// A source of unique bytes, the same ones in each run.
 #[derive(Default)]
 struct Counted(AtomicU64);
 
@@ -24,7 +24,7 @@ impl Randomness for Counted {
 const CELL: Cell<'_> =
     Cell { table: "pool_secrets", partition_key: "pool-1", sort_key: Some("skill:maps#MAPS_KEY"), attribute: "value" };
 
-/// The keyring whose key `n` is the byte `n` 32 times, under the id that is `n` 4 times.
+/// Keyring whose key `n` is the byte `n` 32 times, under the id that is `n` 4 times.
 fn keyring_of(current: u8, keys: &[u8]) -> Keyring {
     let keys: Vec<_> = keys.iter().map(|n| format!(r#""{}":"{}""#, hex_of(*n, 4), hex_of(*n, 32))).collect();
     Keyring::from_json(&format!(r#"{{"current":"{}","keys":{{{}}}}}"#, hex_of(current, 4), keys.join(","))).unwrap()
@@ -34,7 +34,7 @@ fn hex_of(byte: u8, times: usize) -> String {
     hex::encode(vec![byte; times])
 }
 
-/// A cell whose parts are owned, so that a property can make one.
+/// A cell with owned parts, which a property can generate.
 #[derive(Clone, Debug, PartialEq)]
 struct Place {
     table: String,
@@ -54,7 +54,7 @@ impl Place {
     }
 }
 
-/// Short parts of few letters, so that two places are often alike but for a boundary.
+/// Short parts of few letters, so that two places often differ only in a boundary.
 fn place() -> impl Strategy<Value = Place> {
     let part = || prop_oneof!["[ab#é]{0,3}", "\\PC{0,20}"];
     (
@@ -71,7 +71,7 @@ fn place() -> impl Strategy<Value = Place> {
         })
 }
 
-/// Any few bytes, or any length up to 64 KiB.
+/// A few arbitrary bytes, or any length up to 64 KiB.
 fn plaintext() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..256),
@@ -203,7 +203,7 @@ fn parts_that_join_to_the_same_text_are_different_cells() {
     }
 }
 
-/// The store has no empty keys, so this costs nothing, and it is what `Cell` documents.
+/// Documented by `Cell`; harmless, since the store has no empty keys.
 #[test]
 fn no_sort_key_and_an_empty_one_are_the_same_cell() {
     let keyring = keyring_of(1, &[1]);
@@ -219,7 +219,8 @@ fn a_value_that_names_another_key_of_the_keyring_does_not_open() {
     assert_eq!(keyring.open(&CELL, &sealed).unwrap_err(), OpenError::NotAuthentic(KeyId::from_bytes([2; 4])));
 }
 
-/// The header is authenticated, and not only used to find the key: the same key under another id does not open it.
+/// The header is authenticated, and not only used to find the key: the same key under another id does not open the
+/// value.
 #[test]
 fn a_value_does_not_open_under_the_same_key_with_another_id() {
     let named = |id: &str| {

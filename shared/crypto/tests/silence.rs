@@ -1,13 +1,13 @@
-//! What is printed by accident holds nothing of a key or of what was sealed: not raw, not in hex, not in base64.
+//! Debug output and errors hold nothing of a key or a plaintext: not raw, not in hex, not in base64.
 
 use std::fmt::Debug;
 
 use portcullis_crypto::{Cell, Digest, KeyId, Keyring, KeyringError, OpenError, Randomness};
 
-/// A key without a pattern that anything else could print.
+/// A key without a pattern that other output could contain.
 const KEY: [u8; 32] = *b"\x93\xa7k~Q\xd1\x08!wZ\xe5\xbc\x1f\xc4J(\xf0;\x92mT\x0c\xee\x85\xb9-:\xd6\x11{\x9e^";
 
-/// All ways in which `bytes` would look if they were printed, none shorter than 4 bytes of it.
+/// All printed forms of `bytes`, each covering at least 4 bytes.
 fn appearances(bytes: &[u8]) -> Vec<String> {
     let mut appearances = Vec::new();
     for window in bytes.windows(4) {
@@ -27,7 +27,7 @@ fn appearances(bytes: &[u8]) -> Vec<String> {
     appearances
 }
 
-/// RFC 4648 §4 without padding; the crate itself needs none.
+/// RFC 4648 §4 without padding; the crate itself needs no base64.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     bytes

@@ -1,5 +1,5 @@
-//! Prints the `openclaw.json` of a made-up pool in the dialect that an `OpenClaw` version reads, for `openclaw config validate`:
-//! `openclaw_json VERSION POOL`.
+//! Prints the `openclaw.json` of a made-up pool in the dialect that an `OpenClaw` version reads, for `openclaw config
+//! validate`: `openclaw_json VERSION POOL`.
 
 #![expect(clippy::print_stdout, reason = "it prints a configuration")]
 

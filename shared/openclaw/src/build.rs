@@ -1,4 +1,4 @@
-//! From records to a configuration.
+//! Builds a configuration from records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,12 @@ use crate::{
     stored::{Configuration, Texts},
 };
 
-/// What `OpenClaw` calls the provider of [`LiteLlm`]'s models.
+/// Name of [`LiteLlm`]'s provider in `OpenClaw`'s configuration.
 const LITE_LLM: &str = "litellm";
 
-/// Builds a pool's configuration in the dialect that its `OpenClaw` reads. The order of bots and channels makes no difference
-/// to it. A channel that lacks a credential which `OpenClaw` requires is left out: with one such account in it, the whole
-/// configuration would be refused.
+/// Builds a pool's configuration in the dialect that its `OpenClaw` reads. The order of bots and channels makes no
+/// difference. A channel that lacks a required credential is left out, because one such account makes `OpenClaw` reject
+/// the whole configuration.
 #[must_use]
 pub fn build(records: &PoolRecords, dialect: Dialect, state_dir: &StateDir) -> Configuration {
     let mut bots: Vec<_> = records.bots.iter().collect();
@@ -32,7 +32,7 @@ pub fn build(records: &PoolRecords, dialect: Dialect, state_dir: &StateDir) -> C
             Dialect::Entries => entries(&agents, records),
         },
         "session": { "dmScope": "per-channel-peer" },
-        // What changes the machine or its configuration is not for whoever writes to a bot.
+        // Commands that change the machine or its configuration stay off: everybody who writes to a bot could use them.
         "commands": {
             "native": "auto", "text": true, "bash": false, "config": false, "debug": false, "restart": false,
         },
@@ -40,7 +40,7 @@ pub fn build(records: &PoolRecords, dialect: Dialect, state_dir: &StateDir) -> C
         "bindings": bindings(&agents),
         "channels": channels(&agents, dialect, &mut texts),
         "plugins": { "entries": plugins(&agents) },
-        // Which version runs is the operator's decision.
+        // The operator decides which version runs.
         "update": { "checkOnStart": false },
     });
     if let Some(lite_llm) = &records.lite_llm {
@@ -53,22 +53,22 @@ pub fn build(records: &PoolRecords, dialect: Dialect, state_dir: &StateDir) -> C
     Configuration { config, texts: texts.into_inner(), agents }
 }
 
-/// Adds the keys that [`Dialect::List`] does not know, besides those of the agents and accounts.
+/// Adds the keys that [`Dialect::List`] does not know, except those of agents and accounts.
 fn add_later_keys(config: &mut Value, records: &PoolRecords) {
     config["commands"]["mcp"] = json!(false);
     config["commands"]["plugins"] = json!(false);
     config["skills"]["install"] = json!({ "allowUploadedArchives": false });
-    // Models are the control plane's: without this, a hosted catalogue is fetched at each start.
+    // The control plane lists the models: without this, a hosted catalogue is fetched at each start.
     config["models"]["catalogRefresh"] = json!({ "enabled": false });
-    // Keywords alone: no embedding provider is configured, and recall fails where the default one has no key.
+    // Keyword search only: no embedding provider is configured, and recall fails if the default one has no key.
     config["memory"] = json!({ "search": { "provider": "none" } });
     if records.lite_llm.is_some() && !records.bots.is_empty() {
         config["plugins"]["entries"][LITE_LLM] = json!({ "enabled": true });
     }
 }
 
-/// The gateway listens where the relay's deliveries reach it, so it asks for a token and has no pages. An address that is not
-/// loopback needs explicit origins, also where a runtime drops `enabled` on the way to the file.
+/// Gateway section. The gateway listens where the relay's deliveries reach it, so it requires a token and has no pages.
+/// An address that is not loopback needs explicit origins, even if a runtime drops `enabled` on the way to the file.
 fn gateway() -> Value {
     let origins = ["localhost", "127.0.0.1"].map(|host| format!("http://{host}:{GATEWAY_PORT}"));
     json!({
@@ -80,7 +80,7 @@ fn gateway() -> Value {
     })
 }
 
-/// The agents in [`Dialect::List`]. A workspace is absolute, since runtimes of that age take it literally.
+/// Agents in [`Dialect::List`]. Workspaces are absolute, since runtimes of that age take them literally.
 fn list(agents: &[(String, &BotRecord)], records: &PoolRecords, state_dir: &StateDir) -> Value {
     let list = agents.iter().enumerate().map(|(index, (id, bot))| {
         let mut agent = json!({
@@ -97,14 +97,14 @@ fn list(agents: &[(String, &BotRecord)], records: &PoolRecords, state_dir: &Stat
     json!({ "list": list.collect::<Vec<_>>() })
 }
 
-/// The agents in [`Dialect::Entries`]. Of several agents the first one owns what no binding decides; a lone one owns it without
-/// being named.
+/// Agents in [`Dialect::Entries`]. The first of several agents owns everything without a binding; a lone one owns it
+/// implicitly.
 fn entries(agents: &[(String, &BotRecord)], records: &PoolRecords) -> Value {
     let entries = agents.iter().map(|(id, bot)| {
         let entry = json!({
             "name": escaped(&bot.name),
             "model": model(bot, records),
-            // The one expansion that is meant: an agent's id holds nothing that could be another.
+            // The only intended expansion: an agent's id cannot contain another one.
             "workspace": format!("${{OPENCLAW_STATE_DIR}}/workspaces/{id}"),
         });
         (id.clone(), entry)
@@ -121,7 +121,7 @@ fn entries(agents: &[(String, &BotRecord)], records: &PoolRecords) -> Value {
     value
 }
 
-/// The platforms' plugins. One that is installed and not named here is not loaded.
+/// Plugins of the platforms. `OpenClaw` does not load an installed plugin that is not named here.
 fn plugins(agents: &[(String, &BotRecord)]) -> Value {
     let entries =
         accounts(agents).map(|(_, _, channel)| (channel.platform.name().to_owned(), json!({ "enabled": true })));
@@ -152,7 +152,7 @@ fn models(lite_llm: &LiteLlm, agents: &[(String, &BotRecord)]) -> Value {
     })
 }
 
-/// Whether `OpenClaw` takes an account with these credentials.
+/// Whether the account has all credentials that `OpenClaw` requires.
 fn is_complete(channel: &ChannelRecord) -> bool {
     let required: &[CredentialKind] = match channel.platform {
         Platform::Slack | Platform::Feishu { webhook_port: Some(_), .. } => {
@@ -163,7 +163,7 @@ fn is_complete(channel: &ChannelRecord) -> bool {
     required.iter().all(|kind| channel.credentials.contains_key(kind))
 }
 
-/// The channels with their agents, in the order of their accounts.
+/// Complete channels with their agents, ordered by account.
 fn accounts<'a>(
     agents: &'a [(String, &'a BotRecord)],
 ) -> impl Iterator<Item = (&'a str, &'a BotRecord, &'a ChannelRecord)> {
@@ -196,7 +196,7 @@ fn channels(agents: &[(String, &BotRecord)], dialect: Dialect, texts: &mut Texts
     let platforms = channels.into_iter().map(|(name, accounts)| {
         let mut platform = json!({ "enabled": true });
         if accounts.len() > 1 {
-            // For what names no account: the one that it would fall back to, said outright.
+            // Explicit default for requests that name no account: the one that `OpenClaw` would fall back to.
             platform["defaultAccount"] = json!(accounts.keys().next().map(|account| escaped(account)));
         }
         platform["accounts"] = Value::Object(accounts);
@@ -205,7 +205,7 @@ fn channels(agents: &[(String, &BotRecord)], dialect: Dialect, texts: &mut Texts
     Value::Object(platforms.collect())
 }
 
-/// Whoever is in a workspace may write to its bot; in a channel it answers where it is mentioned.
+/// Everybody in a workspace may write to its bot; in a channel the bot answers when it is mentioned.
 fn account(bot: &BotRecord, channel: &ChannelRecord, dialect: Dialect, prompt: Option<&Value>) -> Value {
     let credential = |kind| {
         let revision = *channel.credentials.get(&kind)?;
@@ -232,7 +232,7 @@ fn account(bot: &BotRecord, channel: &ChannelRecord, dialect: Dialect, prompt: O
             set("webhookPath", Some(json!(format!("/slack/events/{}", escaped(&channel.account)))));
             set("botToken", credential(CredentialKind::BotToken));
             set("signingSecret", credential(CredentialKind::DeliverySecret));
-            // Direct messages of several people, which are refused otherwise.
+            // Group direct messages are refused otherwise.
             set("dm", Some(json!({ "groupEnabled": true })));
             set("channels", Some(json!({ "*": anywhere })));
         }
@@ -248,12 +248,12 @@ fn account(bot: &BotRecord, channel: &ChannelRecord, dialect: Dialect, prompt: O
                 None => set("connectionMode", Some(json!("websocket"))),
                 Some(port) => {
                     set("connectionMode", Some(json!("webhook")));
-                    // The relay reaches it from another machine.
+                    // Listens on all addresses, since the relay is on another machine.
                     set("webhookHost", Some(json!("0.0.0.0")));
                     set("webhookPort", Some(json!(port)));
                     set("webhookPath", Some(json!(format!("/feishu/events/{}", escaped(&channel.account)))));
                     set("encryptKey", credential(CredentialKind::DeliverySecret));
-                    // Required, and not looked at where an encrypt key is set: Feishu's own token stays here.
+                    // Required, but ignored when an encrypt key is set: so Feishu's own token is not given to the pool.
                     set("verificationToken", credential(CredentialKind::DeliverySecret));
                 }
             }

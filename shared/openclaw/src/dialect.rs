@@ -4,20 +4,20 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The longest version, in bytes.
+/// Longest version in bytes.
 const MAXIMUM_LENGTH: usize = 64;
 
-/// The most digits of a version's year, month and patch.
+/// Maximum number of digits of a version's year, month and patch.
 const MAXIMUM_DIGITS: usize = 9;
 
-/// The first year and month whose `OpenClaw` reads [`Dialect::Entries`].
+/// First year and month of an `OpenClaw` that reads [`Dialect::Entries`].
 const FIRST_WITH_ENTRIES: (u32, u32) = (2026, 9);
 
-/// The shape of a configuration.
+/// Shape of a configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dialect {
-    /// Read by `OpenClaw` 2026.3: `agents.list`, absolute workspaces, and none of the keys that came later. Also for a pool
-    /// that names no version.
+    /// Read by `OpenClaw` 2026.3: `agents.list`, absolute workspaces, and none of the later keys. Also for a pool that
+    /// names no version.
     #[default]
     List,
     /// Read by `OpenClaw` 2026.9 and later: `agents.entries`.
@@ -25,7 +25,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Every dialect, the oldest first.
+    /// All dialects, oldest first.
     pub const ALL: [Self; 2] = [Self::List, Self::Entries];
 
     /// Name of the dialect: the first version that it was written for. Stored, so it never changes.
@@ -37,7 +37,7 @@ impl Dialect {
         }
     }
 
-    /// Returns the newest dialect that a pool's `OpenClaw` reads; the oldest one where no version is known.
+    /// Returns the newest dialect that a pool's `OpenClaw` reads; the oldest one if the version is unknown.
     #[must_use]
     pub fn of(version: Option<&OpenClawVersion>) -> Self {
         match version {
@@ -57,7 +57,7 @@ pub struct OpenClawVersion {
     month: u32,
 }
 
-/// Why a text is no [`OpenClawVersion`]. It holds nothing of the text.
+/// Error of parsing an [`OpenClawVersion`]. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a version of OpenClaw such as 2026.9.6, at most {MAXIMUM_LENGTH} characters")]
 pub struct InvalidOpenClawVersion;
@@ -110,7 +110,7 @@ impl fmt::Display for OpenClawVersion {
     }
 }
 
-/// A number without a sign and, as in a semantic version, without leading zeros.
+/// Parses a number without a sign and, as in a semantic version, without leading zeros.
 fn number(text: &str) -> Option<u32> {
     let is_number = text.len() <= MAXIMUM_DIGITS
         && text.bytes().all(|byte| byte.is_ascii_digit())

@@ -1,8 +1,8 @@
-//! Keeping `OpenClaw` from expanding what is none of ours.
+//! Escapes text from records, so that `OpenClaw` expands no variables in it.
 
-/// The text in whose place `OpenClaw` reads exactly `text`: `${NAME}` is an expansion there, `$${NAME}` is read as `${NAME}`,
-/// and both only with a name of `[A-Z_][A-Z0-9_]*`. Any other `$` and `{` is read as it is, so it must not be changed. Only
-/// values are expanded, never the keys of objects.
+/// Escapes `text` so that `OpenClaw` reads exactly `text`: there `${NAME}` is an expansion and `$${NAME}` is read as
+/// `${NAME}`, both only with a name of `[A-Z_][A-Z0-9_]*`. Any other `$` and `{` is literal, so it must not be changed.
+/// `OpenClaw` expands only values, never keys of objects.
 pub(crate) fn escaped(text: &str) -> String {
     let (mut written, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(start) = rest.find("${") {
@@ -38,7 +38,8 @@ mod tests {
         is_name.then_some(name)
     }
 
-    /// The text as `OpenClaw` expands it, after its `config/env-substitution.ts`; the text from an expansion on, where there is one.
+    /// Expands a text as `OpenClaw`'s `config/env-substitution.ts` does; the error is the text from the first expansion
+    /// on.
     fn expanded(text: &str) -> Result<String, &str> {
         let (mut read, mut rest) = (String::new(), text);
         while let Some(first) = rest.chars().next() {

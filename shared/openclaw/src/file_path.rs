@@ -4,19 +4,19 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest path, in bytes.
+/// Longest path in bytes.
 const MAXIMUM_LENGTH: usize = 512;
 
-/// The longest segment of a path, in bytes; Linux's `NAME_MAX`.
+/// Longest segment of a path in bytes; Linux's `NAME_MAX`.
 const MAXIMUM_SEGMENT_LENGTH: usize = 255;
 
-/// A file below some folder: segments between `/`, none of them empty, `.` or `..`, and in none a backslash or a control
-/// character, so that no path leads out of the folder.
+/// Relative path of a file below some folder: segments between `/`, none of them empty, `.` or `..`, without
+/// backslashes and control characters, so that no path leads out of the folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FilePath(String);
 
-/// Why a text is no [`FilePath`]. It holds nothing of the text.
+/// Error of parsing a [`FilePath`]. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a path must be at most {MAXIMUM_LENGTH} bytes of segments between /, none of them empty, ., .. or more than \
@@ -31,7 +31,7 @@ impl FilePath {
         &self.0
     }
 
-    /// The folders that it lies in, from the outermost.
+    /// Paths of the folders that the file is in, outermost first.
     pub fn folders(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(end, _)| &self.0[..end])
     }

@@ -1,13 +1,13 @@
 //! Builds a pool's `openclaw.json` from its records. Pure: no clock, no randomness, no I/O.
 //!
-//! [`build`] makes a [`Configuration`], in whose credentials' places stand [`Reference`]s: that is what is stored and
-//! hashed. [`Configuration::fill`] puts the credentials in when a pool reads it. What comes out is valid for the `OpenClaw`
-//! versions of its [`Dialect`]; the schema of 2026.9.6 lies beside the tests.
+//! [`build`] makes a [`Configuration`] with [`Reference`]s in place of credentials: this form is stored and hashed.
+//! [`Configuration::fill`] inserts the credentials when a pool reads it. The result is valid for the `OpenClaw`
+//! versions of its [`Dialect`]; the schema of 2026.9.6 is beside the tests.
 //!
-//! [`FilePath`] is where the files of a skill may lie: what the API takes, and what a pool's machine writes.
+//! [`FilePath`] is a path of a skill's file: the API accepts it, and a pool's machine writes it.
 //!
-//! `OpenClaw` expands `${NAME}` in each value of its configuration from its own environment. Whatever comes from a record is
-//! escaped, or a bot's name could read what its process knows.
+//! `OpenClaw` expands `${NAME}` in each value of its configuration from its own environment. Text from records is
+//! escaped: otherwise a bot's name could reveal its process's variables.
 
 #![warn(missing_docs)]
 
@@ -30,8 +30,8 @@ pub use state_dir::{InvalidStateDir, StateDir};
 pub use stored::{Configuration, InvalidConfiguration, MissingCredential};
 pub use webhook_port::{FIRST_WEBHOOK_PORT, LAST_WEBHOOK_PORT, webhook_port};
 
-/// Raised with each change of what [`build`] makes of the same records in the same dialect.
+/// Version of the generator: raised with each change of [`build`]'s output for the same records and dialect.
 pub const GENERATOR_VERSION: u32 = 2;
 
-/// The port that a pool's gateway listens on.
+/// Port of a pool's gateway.
 pub const GATEWAY_PORT: u16 = 18789;

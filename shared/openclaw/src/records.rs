@@ -1,4 +1,4 @@
-//! The records that a configuration is built from.
+//! Records that a configuration is built from.
 
 use std::collections::BTreeMap;
 
@@ -6,67 +6,67 @@ use portcullis_auth::{BotId, ChannelId};
 
 use crate::reference::CredentialKind;
 
-/// The records that a pool's configuration is built from.
+/// All records of one pool's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolRecords {
-    /// Its active bots.
+    /// Active bots of the pool.
     pub bots: Vec<BotRecord>,
-    /// The ids of every bot of the pool, paused ones too: agents are named among all of them.
+    /// Ids of all bots of the pool, paused ones too: agents' names must be unique among all of them.
     pub bot_ids: Vec<BotId>,
-    /// The models that all of them speak through; where absent, each model's id names its own provider.
+    /// `LiteLLM` proxy of all models; if absent, each model's id names its own provider.
     pub lite_llm: Option<LiteLlm>,
 }
 
 /// An active bot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BotRecord {
-    /// Its id.
+    /// Id of the bot.
     pub id: BotId,
-    /// Its name, as people read it.
+    /// Display name.
     pub name: String,
-    /// The model that it speaks with.
+    /// Id of its model.
     pub model: String,
-    /// What its owner tells the model.
+    /// The owner's instructions to the model.
     pub system_prompt: Option<String>,
-    /// Its connected channels.
+    /// Connected channels.
     pub channels: Vec<ChannelRecord>,
 }
 
 /// A connected channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRecord {
-    /// Its id.
+    /// Id of the channel.
     pub id: ChannelId,
-    /// The account under which the pool knows it; no two channels of a pool share one.
+    /// Account name of the channel, unique in its pool.
     pub account: String,
-    /// Where it is.
+    /// Platform of the channel.
     pub platform: Platform,
-    /// The credentials that it has, with their revisions.
+    /// Revisions of the credentials that the channel has.
     pub credentials: BTreeMap<CredentialKind, u64>,
 }
 
-/// Where a channel is.
+/// Platform of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Platform {
-    /// Slack, whose events come to the pool over HTTP, signed with the delivery secret.
+    /// Slack. Its events reach the pool over HTTP, signed with the delivery secret.
     Slack,
-    /// Discord, which the pool connects to.
+    /// Discord. The pool opens a connection to it.
     Discord {
-        /// The application's id.
+        /// Id of the application.
         application_id: String,
     },
-    /// Feishu.
+    /// Feishu. Its events reach the pool by webhook, or over a connection that the pool opens.
     Feishu {
-        /// The app's id.
+        /// Id of the app.
         app_id: String,
-        /// Port at which the pool takes the app's events, encrypted and signed with the delivery secret; `None` where the pool
-        /// opens a connection to Feishu instead.
+        /// Port on which the pool receives the app's events, encrypted and signed with the delivery secret; `None` if
+        /// the pool opens a connection to Feishu instead.
         webhook_port: Option<u16>,
     },
 }
 
 impl Platform {
-    /// What `OpenClaw` calls it.
+    /// Name of the platform in `OpenClaw`'s configuration.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Slack => "slack",
@@ -76,11 +76,11 @@ impl Platform {
     }
 }
 
-/// Models by way of `LiteLLM`.
+/// A `LiteLLM` proxy that provides the models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiteLlm {
-    /// Where it listens.
+    /// Base URL of the proxy.
     pub base_url: String,
-    /// Tells one key from another, and nothing of either.
+    /// Revision of the key: distinguishes keys without revealing them.
     pub key_revision: u64,
 }

@@ -1,13 +1,13 @@
-//! What stands in a credential's place.
+//! References that stand in for credentials in a stored configuration.
 
 use portcullis_auth::ChannelId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The one key of the object that stands in a credential's place. A record's text never becomes an object.
+/// The only key of a reference's object. A record's text never becomes an object.
 pub(crate) const CREDENTIAL: &str = "$credential";
 
-/// Which of a channel's credentials.
+/// Kind of a channel's credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialKind {
@@ -17,24 +17,24 @@ pub enum CredentialKind {
     DeliverySecret,
 }
 
-/// Which credential, of which revision: another revision is another configuration.
+/// Reference to a credential of a certain revision: another revision makes another configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "of")]
 pub enum Reference {
-    /// One of a channel's.
+    /// A channel's credential.
     Channel {
-        /// The channel.
+        /// Id of the channel.
         channel: ChannelId,
-        /// Which of its credentials.
+        /// Kind of the credential.
         kind: CredentialKind,
-        /// Raised each time that it is replaced.
+        /// Revision, raised at each replacement.
         revision: u64,
     },
-    /// The token of the pool's gateway, which is made once.
+    /// Token of the pool's gateway, which never changes.
     Gateway,
-    /// `LiteLLM`'s key.
+    /// Key of the `LiteLLM` proxy.
     LiteLlm {
-        /// Tells one key from another.
+        /// Revision of the key.
         revision: u64,
     },
 }
@@ -44,7 +44,7 @@ impl Reference {
         json!({ CREDENTIAL: self })
     }
 
-    /// The reference that stands here, if one does.
+    /// Parses the reference in this place, if it is one.
     pub(crate) fn at(place: &Value) -> Option<Self> {
         let object = place.as_object().filter(|object| object.len() == 1)?;
         Self::deserialize(object.get(CREDENTIAL)?).ok()

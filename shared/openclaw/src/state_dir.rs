@@ -1,4 +1,4 @@
-//! Where an older `OpenClaw` keeps its state on a pool's machine.
+//! State folder of an older `OpenClaw` on a pool's machine.
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +8,7 @@ use crate::FilePath;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDir(String);
 
-/// Why a text is no [`StateDir`]. It holds nothing of the text.
+/// Error of parsing a [`StateDir`]. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be an absolute path such as /data/openclaw, without ., .. and a / at its end")]
 pub struct InvalidStateDir;
@@ -22,7 +22,7 @@ impl StateDir {
 }
 
 impl Default for StateDir {
-    /// The reference pool's.
+    /// State folder of the reference pool.
     fn default() -> Self {
         Self("/data/openclaw".to_owned())
     }

@@ -1,4 +1,4 @@
-//! A configuration as it is stored and hashed, and as a pool reads it.
+//! Configurations in their stored and hashed form, and filled with credentials for a pool.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,14 +16,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{escape::escaped, reference::Reference};
 
-/// The one key of the object that stands in the place of a text that is there more than once: a bot's prompt is wanted by
-/// each of its channels, and is stored once.
+/// The only key of the object that refers to a shared text: all of a bot's channels use its prompt, which is stored
+/// once.
 const TEXT: &str = "$text";
 
-/// The most bytes of a stored configuration once it is unpacked: a row of DynamoDB's that unpacks to more is none of ours.
+/// Maximum size of an unpacked configuration in bytes: a row that unpacks to more was not written by us.
 const MAXIMUM_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A configuration with references in the credentials' places.
+/// A configuration with references in place of credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
     pub(crate) config: Value,
@@ -31,22 +31,22 @@ pub struct Configuration {
     pub(crate) agents: BTreeMap<String, BotId>,
 }
 
-/// Not a stored configuration.
+/// Error of bytes that are not a stored configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stored configuration cannot be read")]
 pub struct InvalidConfiguration;
 
-/// A credential that a configuration refers to is not there.
+/// Error of a missing credential that a configuration refers to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a credential that the configuration refers to is not there")]
 pub struct MissingCredential(pub Reference);
 
-/// Places texts that are wanted more than once.
+/// Table of shared texts.
 #[derive(Default)]
 pub(crate) struct Texts(Vec<String>);
 
 impl Texts {
-    /// What stands in the place of a text.
+    /// Adds a text, and returns the object that refers to it.
     pub(crate) fn place(&mut self, text: &str) -> Value {
         self.0.push(escaped(text));
         json!({ TEXT: self.0.len() - 1 })
@@ -58,14 +58,13 @@ impl Texts {
 }
 
 impl Configuration {
-    /// SHA-256 over the configuration as it is stored: it tells nothing of a credential, and changes with each one's
-    /// revision.
+    /// SHA-256 of the stored form: reveals nothing of a credential, and changes with each one's revision.
     #[must_use]
     pub fn hash(&self) -> Digest {
         Digest::of(&self.to_json())
     }
 
-    /// The configuration for storing, deflated (RFC 1951).
+    /// Serializes the configuration for storage, deflated (RFC 1951).
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let json = self.to_json();
@@ -76,10 +75,10 @@ impl Configuration {
         bytes
     }
 
-    /// A stored configuration.
+    /// Parses a stored configuration.
     ///
     /// # Errors
-    /// [`InvalidConfiguration`] where it is cut, changed, or larger than any of ours.
+    /// [`InvalidConfiguration`] if it is truncated, changed, or larger than 16 MiB unpacked.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidConfiguration> {
         let mut json = Vec::new();
         let mut decoder = DeflateDecoder::new(bytes).take(MAXIMUM_BYTES + 1);
@@ -90,13 +89,13 @@ impl Configuration {
         serde_json::from_slice(&json).map_err(|_| InvalidConfiguration)
     }
 
-    /// Each agent's bot.
+    /// Bots by agent id.
     #[must_use]
     pub fn agents(&self) -> &BTreeMap<String, BotId> {
         &self.agents
     }
 
-    /// The credentials that it refers to.
+    /// All credentials that the configuration refers to.
     #[must_use]
     pub fn references(&self) -> BTreeSet<Reference> {
         fn collect(value: &Value, found: &mut BTreeSet<Reference>) {
@@ -116,10 +115,10 @@ impl Configuration {
         found
     }
 
-    /// What a pool reads: `openclaw.json` with the credentials in their places.
+    /// Fills in the credentials. Returns the `openclaw.json` that a pool reads.
     ///
     /// # Errors
-    /// [`MissingCredential`] where `credential` has none.
+    /// [`MissingCredential`] if `credential` returns `None`.
     pub fn fill<'a>(&self, credential: &dyn Fn(&Reference) -> Option<&'a str>) -> Result<Value, MissingCredential> {
         self.filled(&self.config, credential)
     }
@@ -153,7 +152,7 @@ impl Configuration {
         self.texts.get(usize::try_from(index).ok()?).map(String::as_str)
     }
 
-    /// Objects' keys are in order, so that equal configurations are equal bytes.
+    /// Objects' keys are ordered, so that equal configurations are equal bytes.
     fn to_json(&self) -> Vec<u8> {
         let value = json!({ "config": self.config, "texts": self.texts, "agents": self.agents });
         value.to_string().into_bytes()

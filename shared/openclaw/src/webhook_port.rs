@@ -1,25 +1,26 @@
-//! Ports of a pool's machine at which `OpenClaw` takes a platform's events by webhook.
+//! Ports of a pool's machine on which `OpenClaw` receives a platform's events by webhook.
 //!
-//! `OpenClaw` opens a server for each Feishu account, so each needs a port of its own on the pool's machine. The port follows
-//! from ids that both the configuration and the delivery read, so that neither has to be told by the other.
+//! `OpenClaw` opens a server for each Feishu account, so each needs a port of its own on the pool's machine. The port
+//! is computed from ids that both the configuration and the delivery know, so that it need not be stored or sent.
 
 use std::collections::BTreeSet;
 
 use portcullis_auth::{BotId, ChannelId};
 use portcullis_crypto::Digest;
 
-/// The first port.
+/// First port.
 pub const FIRST_WEBHOOK_PORT: u16 = 20_000;
-/// The last port; the ports that Linux gives to outgoing connections begin at 32768.
+/// Last port; Linux's ephemeral ports begin at 32768.
 pub const LAST_WEBHOOK_PORT: u16 = FIRST_WEBHOOK_PORT + BOT_SLOTS * CHANNEL_SLOTS - 1;
 
-/// A pool has up to 50 bots: with ten times as many slots, few of them depend on another bot.
+/// Number of slots for bots: ten times the maximum of 50 bots, so that few slots depend on another bot.
 const BOT_SLOTS: u16 = 512;
-/// A bot has up to 20 channels.
+/// Maximum number of channels of a bot.
 const CHANNEL_SLOTS: u16 = 20;
 
-/// Port of a channel, of the bot's `channels`, on the machine of a pool with `bots`, paused ones among them. No two channels of
-/// a pool share one. It changes with the bot's slot, which depends on the bot's id and on those of few other bots.
+/// Port of `channel` on the machine of its pool; `bots` are all bots of the pool, paused ones included, and `channels`
+/// all of this bot. No two channels of a pool share a port. It changes with the bot's slot, which depends on the bot's
+/// id and those of few other bots.
 #[must_use]
 pub fn webhook_port<'a>(
     bots: impl IntoIterator<Item = &'a BotId>,
@@ -34,7 +35,7 @@ pub fn webhook_port<'a>(
         + slot(channels, channel.as_str(), CHANNEL_SLOTS)
 }
 
-/// Slot of an id: the one of its digest, or the next that no lesser id of `ids` has taken.
+/// Slot of an id: the one of its digest, or the next that no smaller id of `ids` has taken.
 fn slot<'a>(mut ids: BTreeSet<&'a str>, wanted: &'a str, slots: u16) -> u16 {
     ids.insert(wanted);
     let mut taken = BTreeSet::new();

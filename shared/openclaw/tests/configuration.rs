@@ -1,7 +1,7 @@
-//! What the builder promises, held against `OpenClaw`'s own schema.
+//! Tests of the builder's output against `OpenClaw`'s own schema.
 //!
-//! `openclaw-2026.9.6.schema.json` is what `openclaw config schema` of the npm package `openclaw` 2026.9.6 (MIT) prints,
-//! trimmed to the channels that are built here.
+//! `openclaw-2026.9.6.schema.json` is the output of `openclaw config schema` of the npm package `openclaw` 2026.9.6
+//! (MIT), trimmed to the channels that are built here.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,19 @@ use serde_json::{Value, json};
 
 const SCHEMA: &str = include_str!("openclaw-2026.9.6.schema.json");
 
-/// The most bytes of a configuration that a row holds.
+/// Maximum bytes of a configuration in a row.
 const ROW: usize = 380_000;
 
 fn schema() -> jsonschema::Validator {
     let mut schema: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON");
-    // Plugins bring schemas along whose references lead nowhere in this one: `tests/openclaw/validate` checks ours.
+    // The plugins' schemas have references that do not resolve here: `tests/openclaw/validate` checks those.
     assert!(schema["properties"]["plugins"].is_object());
     schema["properties"]["plugins"] = json!({ "type": "object" });
     forget_required_defaults(&mut schema);
     jsonschema::validator_for(&schema).expect("the schema is one")
 }
 
-/// The schema is that of a configuration whose defaults are filled in: a property with a default may be absent from the file.
+/// Makes properties with defaults optional: the schema is for a configuration with its defaults filled in.
 fn forget_required_defaults(schema: &mut Value) {
     if let Some(object) = schema.as_object_mut() {
         let properties = object.get("properties").cloned().unwrap_or_default();
@@ -92,7 +92,7 @@ fn small() -> PoolRecords {
     }
 }
 
-/// What nobody can compress: digits of a digest.
+/// Incompressible text: digits of a digest.
 fn noise(seed: &str, length: usize) -> String {
     let mut text = String::new();
     for block in 0.. {
@@ -142,7 +142,7 @@ fn what_is_built_is_valid_for_openclaw() {
             assert_valid(&schema, &filled(&configuration));
         }
     }
-    // The schema does refuse something.
+    // The schema does reject something.
     let mut config = filled(&build(&small()));
     config["commands"]["ownerDisplay"] = json!("raw");
     assert!(!schema.is_valid(&config));
@@ -266,7 +266,7 @@ fn a_channel_without_a_required_credential_is_left_out() {
             assert!(!config.to_string().contains(account), "{kind:?} of {account}: {config}");
             let bindings = config["bindings"].as_array().unwrap();
             assert_eq!(bindings.len(), 4);
-            // Where it was the platform's only one, nothing is left of the platform.
+            // A platform without complete channels is left out.
             for place in ["/channels", "/plugins/entries"] {
                 let is_there = config.pointer(place).unwrap().get(platform).is_some();
                 assert_eq!(is_there, platform != "discord", "{place}/{platform}");
@@ -380,7 +380,7 @@ fn bytes_that_are_no_configuration_are_refused() {
         assert_eq!(Configuration::from_bytes(&bytes[..cut]), Err(InvalidConfiguration), "{cut}");
     }
     assert_eq!(Configuration::from_bytes(b"{}"), Err(InvalidConfiguration));
-    // 32 MiB of blanks before it: a few KB of bytes.
+    // A decompression bomb: 32 MiB of blanks in a few KB.
     let mut bomb = Vec::new();
     let blanks = std::io::Read::chain(std::io::Read::take(std::io::repeat(b' '), 32 << 20), b"{}".as_slice());
     std::io::Read::read_to_end(&mut flate2::read::DeflateEncoder::new(blanks, flate2::Compression::best()), &mut bomb)
@@ -389,7 +389,7 @@ fn bytes_that_are_no_configuration_are_refused() {
     assert_eq!(Configuration::from_bytes(&bomb), Err(InvalidConfiguration));
 }
 
-/// Each text of a configuration. `OpenClaw` expands nothing in keys.
+/// Collects all text values of a configuration. `OpenClaw` does not expand keys.
 fn texts(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => found.push(text.clone()),

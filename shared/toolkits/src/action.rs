@@ -1,4 +1,4 @@
-//! Names of actions.
+//! Names of toolkits' actions.
 
 use std::{fmt, str::FromStr};
 
@@ -12,7 +12,7 @@ const MAXIMUM_LENGTH: usize = 256;
 #[serde(try_from = "String", into = "String")]
 pub struct Action(String);
 
-/// Not the name of an action. It holds nothing of the text.
+/// Error of parsing an action's name. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be an action such as GMAIL_SEND_EMAIL")]
 pub struct InvalidAction;

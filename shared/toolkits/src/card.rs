@@ -1,30 +1,30 @@
-//! Words for a person whose account is not connected yet, in the mark-up of each platform.
+//! Chat messages that ask a person to connect an account, in each platform's markup.
 //!
-//! A toolkit's words are an operator's, and come back from a store: none of their characters may become mark-up, a mention or a
-//! link of its own.
+//! An operator writes a toolkit's texts, and they are read back from the store: their characters must not become
+//! markup, a mention or a link.
 
 use serde::Serialize;
 use url::Url;
 
 use crate::Toolkit;
 
-/// A request to connect an account, with its link, for each platform.
+/// A request to connect an account with its link, for each platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuthCard {
-    /// Slack's `mrkdwn`. Source: Slack, "Formatting message text".
+    /// Text in Slack's `mrkdwn`. Source: Slack, "Formatting message text".
     pub slack: String,
-    /// Discord's Markdown. Source: Discord, "Markdown Text 101".
+    /// Text in Discord's Markdown. Source: Discord, "Markdown Text 101".
     pub discord: String,
-    /// Feishu's Markdown of cards. Source: Feishu, "Rich text component of a card" (`lark_md`, HTML entities).
+    /// Text in Feishu's Markdown of cards. Source: Feishu, "Rich text component of a card" (`lark_md`, HTML entities).
     pub feishu: String,
 }
 
 impl AuthCard {
-    /// The card of a toolkit whose account is connected at this address.
+    /// Creates the card of a toolkit whose account is connected at the URL `connect`.
     #[must_use]
     pub fn new(toolkit: &Toolkit, connect: &Url) -> Self {
         let (name, does) = (one_line(&toolkit.display_name), one_line(&toolkit.description));
-        // Beyond what a URL's text percent-encodes by itself, each character that ends a link.
+        // Percent-encodes the characters that end a link and that a URL may hold unencoded.
         let url = connect.as_str().replace('|', "%7C").replace('(', "%28").replace(')', "%29").replace('*', "%2A");
         let (slack, discord, feishu) = (of_slack(&name), of_discord(&name), of_feishu(&name));
         Self {
@@ -52,12 +52,12 @@ fn card(title: &str, description: &str, link: &str) -> String {
     format!("{title}\n{description}{link}\nThe link is yours alone: sign in as yourself to use it.")
 }
 
-/// A text without line breaks, so that it begins no list, quotation or table.
+/// Joins a text's lines, so that it cannot begin a list, quotation or table.
 fn one_line(text: &str) -> String {
     text.split(char::is_control).flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
 }
 
-/// Slack has escapes for three characters. The others that are mark-up there get a look-alike that is none.
+/// Slack has escapes for three characters. Its other markup characters are replaced by look-alikes.
 fn of_slack(text: &str) -> String {
     let escape = |character| match character {
         '&' => "&amp;".to_owned(),
@@ -74,7 +74,7 @@ fn of_slack(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
-/// Discord takes a backslash before each of its characters; a mention is broken by a character that is not seen.
+/// Discord's markup characters are escaped by a backslash; an invisible character breaks mentions.
 fn of_discord(text: &str) -> String {
     let escape = |character| match character {
         '\\' | '*' | '_' | '~' | '`' | '|' | '<' | '>' | '#' | '[' | ']' | '(' | ')' | '-' | ':' => {
@@ -86,7 +86,7 @@ fn of_discord(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
-/// Feishu takes HTML entities for its characters.
+/// Feishu's markup characters are replaced by HTML entities.
 fn of_feishu(text: &str) -> String {
     let escape = |character| match character {
         '&' | '<' | '>' | '*' | '_' | '~' | '`' | '|' | '#' | '[' | ']' | '(' | ')' | '-' | ':' | '@' | '\\' | '!'

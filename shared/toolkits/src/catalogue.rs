@@ -1,4 +1,4 @@
-//! All toolkits: those that are known from the start, with an operator's changes.
+//! Catalogue of toolkits: the standard ones with an operator's changes.
 
 use std::{
     cmp::Reverse,
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{Action, Toolkit, ToolkitChange, ToolkitSlug};
 
-/// The toolkits that are known from the start. Their order is that of the file.
+/// Standard toolkits, in the order of the file.
 static STANDARD: LazyLock<Vec<Toolkit>> = LazyLock::new(|| {
     #[derive(Deserialize)]
     struct Entry {
@@ -36,15 +36,15 @@ pub struct Catalogue(Arc<BTreeMap<ToolkitSlug, Toolkit>>);
 /// An action with its toolkit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolved<'a> {
-    /// The toolkit.
+    /// Toolkit of the action.
     pub toolkit: &'a Toolkit,
-    /// Name of the action within the toolkit: without the prefix.
+    /// Name of the action without the toolkit's prefix.
     rest: &'a str,
 }
 
 impl Catalogue {
-    /// The standard catalogue with an operator's changes. A change that makes no toolkit, since its toolkit is not in the
-    /// standard any more, is left out.
+    /// Applies an operator's changes to the standard catalogue. A change of a toolkit that has left the standard, and
+    /// that is incomplete without it, is skipped.
     #[must_use]
     pub fn with<'a>(changes: impl IntoIterator<Item = (&'a ToolkitSlug, &'a ToolkitChange)>) -> Self {
         let standard = STANDARD.iter().map(|toolkit| (toolkit.slug.clone(), toolkit.clone()));
@@ -57,19 +57,19 @@ impl Catalogue {
         Self(Arc::new(toolkits))
     }
 
-    /// A toolkit of the standard catalogue.
+    /// Toolkit of the standard catalogue, without an operator's changes.
     #[must_use]
     pub fn standard(slug: &ToolkitSlug) -> Option<&'static Toolkit> {
         STANDARD.iter().find(|toolkit| toolkit.slug == *slug)
     }
 
-    /// The toolkit of a slug, enabled or not.
+    /// Toolkit with this slug, enabled or not.
     #[must_use]
     pub fn get(&self, slug: &ToolkitSlug) -> Option<&Toolkit> {
         self.0.get(slug)
     }
 
-    /// All toolkits, in their order.
+    /// All toolkits in display order.
     #[must_use]
     pub fn in_order(&self) -> Vec<&Toolkit> {
         let mut toolkits: Vec<_> = self.0.values().collect();
@@ -77,8 +77,7 @@ impl Catalogue {
         toolkits
     }
 
-    /// The toolkit that an action belongs to, enabled or not: the one with the longest of the prefixes that the action's name
-    /// begins with.
+    /// Finds an action's toolkit, enabled or not: the one with the longest prefix of the action's name.
     #[must_use]
     pub fn resolve<'a>(&'a self, action: &'a Action) -> Option<Resolved<'a>> {
         let prefixes = self.0.values().flat_map(|toolkit| {
@@ -90,19 +89,19 @@ impl Catalogue {
             let rest = action.as_str().strip_prefix(&prefix)?.strip_prefix('_').filter(|rest| !rest.is_empty())?;
             Some((prefix.len(), Resolved { toolkit, rest }))
         });
-        // The first toolkit's of equal prefixes: `max_by_key` would take the last.
+        // The first of equal prefixes wins: `max_by_key` would return the last.
         matching.min_by_key(|(length, _)| Reverse(*length)).map(|(_, resolved)| resolved)
     }
 }
 
 impl Resolved<'_> {
-    /// Name under which Composio knows the action: `GOOGLECALENDAR_CREATE_EVENT` of `GOOGLE_CALENDAR_CREATE_EVENT`.
+    /// Composio's name of the action: `GOOGLECALENDAR_CREATE_EVENT` for `GOOGLE_CALENDAR_CREATE_EVENT`.
     #[must_use]
     pub fn action(&self) -> String {
         format!("{}_{}", prefix_of(&self.toolkit.slug), self.rest)
     }
 
-    /// Whether a name is one of the action's: one of its toolkit's prefixes, and the same rest.
+    /// Whether `name` means this action: any of the toolkit's prefixes with the same rest.
     pub(crate) fn is_named(&self, name: &Action) -> bool {
         let own = prefix_of(&self.toolkit.slug);
         let mut prefixes = std::iter::once(&own).chain(&self.toolkit.action_prefixes);
@@ -113,7 +112,7 @@ impl Resolved<'_> {
     }
 }
 
-/// Beginning of the names of a toolkit's actions.
+/// Prefix of the names of a toolkit's actions.
 fn prefix_of(slug: &ToolkitSlug) -> String {
     slug.as_str().to_ascii_uppercase().replace('-', "_")
 }

@@ -1,4 +1,4 @@
-//! A person's own keys of a toolkit.
+//! A person's own keys for a toolkit.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use crate::Toolkit;
 /// Longest value of a credential, in bytes.
 pub const MAXIMUM_CREDENTIAL_BYTES: usize = 8 * 1024;
 
-/// Fewest characters of a credential of which the last ones are shown. Of a shorter one they would be too much of it.
+/// Minimum length of a credential whose last characters are shown: for a shorter one they would reveal too much.
 const FEWEST_FOR_A_HINT: usize = 12;
-/// Characters that a hint shows.
+/// Number of characters that a hint shows.
 const SHOWN: usize = 4;
 
 /// Credentials by the keys of the toolkit's fields.
 pub type Credentials = BTreeMap<String, SecretString>;
 
-/// Rule that a credential breaks, with the field's key.
+/// Violation of a rule by a credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {rule}")]
 pub struct CredentialProblem {
     /// Key of the field.
     pub field: String,
-    /// The rule.
+    /// Violated rule.
     pub rule: &'static str,
 }
 
 impl Toolkit {
-    /// Credentials for the toolkit, each without white space at its ends.
+    /// Validates credentials for the toolkit. Returns them without white space at their ends.
     ///
     /// # Errors
-    /// All that is wrong with them: fields that are missing, empty, too long, with a control character, or not the toolkit's.
+    /// All problems: fields that are missing, empty, too long, with a control character, or not the toolkit's.
     pub fn check_credentials(&self, given: Credentials) -> Result<Credentials, Vec<CredentialProblem>> {
         let problem = |field: &str, rule| CredentialProblem { field: field.to_owned(), rule };
         let is_field = |key: &str| self.auth_fields.iter().any(|field| field.key == key);
@@ -57,7 +57,7 @@ impl Toolkit {
     }
 }
 
-/// Hint of a credential: its last four characters where it has twelve or more, else nothing of it.
+/// Hint of a credential: its last four characters if it has twelve or more, else none of them.
 #[must_use]
 pub fn hint(credential: &SecretString) -> String {
     let text = credential.expose_secret();

@@ -1,4 +1,5 @@
-//! Third-party toolkits: the catalogue, the toolkit of an action, policies of pools, people's keys, and cards for chats.
+//! Third-party toolkits: the catalogue, lookup of an action's toolkit, pools' policies, people's keys, and cards for
+//! chats.
 //!
 //! Pure: no I/O and no clock.
 

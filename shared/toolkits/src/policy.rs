@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Action, Catalogue, Resolved, ToolkitSlug};
 
-/// Most rules of either list.
+/// Maximum number of rules in each list.
 pub const MAXIMUM_RULES: usize = 200;
 
 /// A rule: a toolkit (`gmail`, or `gmail:*`), or one of its actions (`GITHUB_CREATE_ISSUE`).
@@ -19,7 +19,7 @@ pub enum Rule {
     Action(Action),
 }
 
-/// Not a rule. It holds nothing of the text.
+/// Error of parsing a rule. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a toolkit such as gmail or gmail:*, or an action such as GMAIL_SEND_EMAIL")]
 pub struct InvalidRule;
@@ -59,7 +59,7 @@ impl fmt::Display for Rule {
 }
 
 impl Rule {
-    /// Whether the rule names this action. An action has several names where its toolkit has several prefixes.
+    /// Whether the rule matches an action, which has several names if its toolkit has several prefixes.
     fn names(&self, action: &Resolved<'_>, asked: &Action) -> bool {
         match self {
             Self::Toolkit(slug) => *slug == action.toolkit.slug,
@@ -68,7 +68,7 @@ impl Rule {
     }
 }
 
-/// How much of a toolkit a policy lets a pool use.
+/// Extent to which a policy lets a pool use a toolkit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     /// Every action.
@@ -79,14 +79,14 @@ pub enum Permission {
     None,
 }
 
-/// Toolkits and actions that a pool may use, and those that it may not. What both lists name is denied.
+/// Toolkits and actions that a pool may and may not use. Denial takes precedence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToolPolicy {
-    /// Rules of what may be used; without the list everything may, with an empty one nothing.
+    /// Rules of allowed actions. Without the list everything is allowed, with an empty one nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<Rule>>,
-    /// Rules of what may not be used.
+    /// Rules of denied actions.
     #[serde(default)]
     pub deny: Vec<Rule>,
 }
@@ -99,7 +99,7 @@ impl ToolPolicy {
         self.allow.as_deref().is_none_or(is_in) && !is_in(&self.deny)
     }
 
-    /// How much of a toolkit may be used.
+    /// Extent to which a toolkit may be used.
     #[must_use]
     pub fn permission(&self, toolkit: &ToolkitSlug, catalogue: &Catalogue) -> Permission {
         let is_of_toolkit = |rule: &Rule| match rule {

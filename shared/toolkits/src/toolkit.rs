@@ -1,4 +1,4 @@
-//! One toolkit, and what an operator changes of it.
+//! A toolkit, and an operator's changes to it.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -10,15 +10,15 @@ const MAXIMUM_SLUG_LENGTH: usize = 64;
 const MAXIMUM_NAME_LENGTH: usize = 100;
 /// Longest description, in characters.
 const MAXIMUM_DESCRIPTION_LENGTH: usize = 500;
-/// Most fields of a form, and most other prefixes of a toolkit's actions.
+/// Maximum number of a form's fields, and of additional prefixes of a toolkit's actions.
 const MAXIMUM_LIST_LENGTH: usize = 10;
 
-/// Name of a toolkit in addresses and in Composio's API: 1–64 of `a-z`, `0-9`, `-` and `_`, the first a letter or a digit.
+/// Slug of a toolkit in URLs and in Composio's API: 1–64 of `a-z`, `0-9`, `-` and `_`, the first a letter or a digit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ToolkitSlug(String);
 
-/// Not a toolkit's slug. It holds nothing of the text.
+/// Error of parsing a toolkit's slug. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a toolkit such as gmail: 1 to 64 of a-z, 0-9, - and _, the first a letter or a digit")]
 pub struct InvalidToolkitSlug;
@@ -62,71 +62,71 @@ impl fmt::Display for ToolkitSlug {
     }
 }
 
-/// How a toolkit's calls are authorized.
+/// How calls of a toolkit are authorized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthScheme {
-    /// A person consents at the toolkit's own page; Composio keeps the account.
+    /// A person consents at the toolkit's own page; Composio stores the account.
     Oauth2,
-    /// One key for everyone, which Composio keeps: nobody connects anything.
+    /// One key for everyone, stored by Composio: nobody connects an account.
     ApiKeyGlobal,
-    /// Each person's own keys, which are sealed here.
+    /// Each person's own keys, sealed in our store.
     ApiKeyUser,
 }
 
-/// Whether a form shows what is typed into a field.
+/// Whether a form shows a field's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldType {
-    /// It is shown.
+    /// The input is shown.
     Text,
-    /// It is hidden.
+    /// The input is hidden.
     Secret,
 }
 
-/// A credential that a person gives for a toolkit of [`AuthScheme::ApiKeyUser`].
+/// A credential that a person enters for a toolkit of [`AuthScheme::ApiKeyUser`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthField {
-    /// Name in requests, and in what Composio is given.
+    /// Key in requests, and in calls of Composio.
     pub key: String,
-    /// Name in a form.
+    /// Label in a form.
     pub label: String,
-    /// Whether a form shows what is typed.
+    /// Whether a form shows the input.
     #[serde(rename = "type")]
     pub kind: FieldType,
-    /// Example in an empty field.
+    /// Placeholder of the empty field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placeholder: Option<String>,
 }
 
-/// A toolkit.
+/// A third-party service with its actions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolkit {
-    /// Name in addresses and in Composio's API.
+    /// Slug in URLs and in Composio's API.
     pub slug: ToolkitSlug,
-    /// Name for people.
+    /// Display name.
     pub display_name: String,
     /// Purpose, in a sentence.
     pub description: String,
-    /// Domain of its maker.
+    /// Domain of its maker, for the icon.
     pub domain: String,
-    /// Group in a list.
+    /// Category in a list.
     pub category: String,
     /// How its calls are authorized.
     pub auth_scheme: AuthScheme,
-    /// Fields of the form in which a person gives keys; empty unless the scheme is [`AuthScheme::ApiKeyUser`].
+    /// Fields of the form for a person's keys; empty unless the scheme is [`AuthScheme::ApiKeyUser`].
     pub auth_fields: Vec<AuthField>,
-    /// Other beginnings of its actions' names than its slug in upper case, such as `GOOGLE_CALENDAR`.
+    /// Prefixes of its actions' names besides its slug in upper case, such as `GOOGLE_CALENDAR`.
     pub action_prefixes: Vec<String>,
-    /// Whether it can be used.
+    /// Whether the toolkit can be used.
     pub enabled: bool,
-    /// Place in a list; smaller first, equal ones by slug.
+    /// Position in a list, ascending; equal ones are sorted by slug.
     pub order: u16,
 }
 
 impl Toolkit {
-    /// Stand-in for a toolkit that has left the catalogue while somebody has it connected: it can be disconnected, and no more.
+    /// Stand-in for a toolkit that has left the catalogue while somebody has it connected: it can only be disconnected.
     #[must_use]
     pub fn removed(slug: ToolkitSlug) -> Self {
         Self {
@@ -143,20 +143,20 @@ impl Toolkit {
         }
     }
 
-    /// Address of the toolkit's icon. Source: Composio, "Toolkits" (`logo` of its catalogue).
+    /// URL of the toolkit's icon. Source: Composio, "Toolkits" (`logo` of its catalogue).
     #[must_use]
     pub fn icon_url(&self) -> String {
         format!("https://logos.composio.dev/api/{}", self.slug)
     }
 
-    /// Address of an icon where the first is not there: its maker's.
+    /// URL of its maker's icon, used when the first one fails to load.
     #[must_use]
     pub fn fallback_icon_url(&self) -> String {
         format!("https://www.google.com/s2/favicons?domain={}&sz=128", self.domain)
     }
 }
 
-/// An operator's change of a toolkit: the changed fields of a known one, or all of a new one.
+/// An operator's change of a toolkit: the changed fields of a known one, or all fields of a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolkitChange {
@@ -189,13 +189,13 @@ pub struct ToolkitChange {
     pub order: Option<u16>,
 }
 
-/// Why a change makes no toolkit: a field, and its rule.
+/// Why a change does not result in a valid toolkit: the field and its rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {rule}")]
 pub struct IncompleteToolkit {
-    /// The field in JSON.
+    /// Name of the field in JSON.
     pub field: &'static str,
-    /// Rule that it breaks.
+    /// Violated rule.
     pub rule: &'static str,
 }
 
@@ -203,7 +203,7 @@ const REQUIRED: &str = "is required for a toolkit that is not in the catalogue";
 const IS_TEXT: &str = "must be 1 to 100 characters, none of them a control character";
 
 impl ToolkitChange {
-    /// The toolkit that the change makes of a known one, or by itself.
+    /// Applies the change to a known toolkit, or creates a new one from it.
     ///
     /// # Errors
     /// [`IncompleteToolkit`].

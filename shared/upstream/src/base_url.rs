@@ -1,4 +1,4 @@
-//! Where an upstream is.
+//! Base URLs of upstream services.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -8,13 +8,13 @@ use reqwest::Url;
 #[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl(Url);
 
-/// Why a text is no [`BaseUrl`]. It holds nothing of the text.
+/// Error of parsing a [`BaseUrl`]. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be an https URL that ends with a slash (http is for 127.0.0.1 and [::1] alone)")]
 pub struct InvalidBaseUrl;
 
 impl BaseUrl {
-    /// The URL below it with these segments, each percent-encoded.
+    /// URL below the base with these segments, each percent-encoded.
     #[must_use]
     pub fn below(&self, segments: &[&str]) -> Url {
         let mut url = self.0.clone();
@@ -30,8 +30,8 @@ impl BaseUrl {
         self.0.as_str()
     }
 
-    /// Whether it is on this machine: an address of `127.0.0.0/8` or `::1`, or a name of localhost (RFC 6761 §6.3). A proxy would
-    /// look for it elsewhere, and would see in the clear what http carries.
+    /// Whether the host is this machine: an address of `127.0.0.0/8` or `::1`, or a name of localhost (RFC 6761 §6.3).
+    /// A proxy would resolve it elsewhere, and would see http in the clear.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
@@ -42,7 +42,7 @@ impl BaseUrl {
             || name.ends_with(".localhost")
     }
 
-    /// The URL of a method or path below it.
+    /// URL of a method or path below the base.
     pub(crate) fn join(&self, path: &'static str) -> Url {
         self.0.join(path).unwrap_or_else(|_| unreachable!("our own paths are relative URLs"))
     }

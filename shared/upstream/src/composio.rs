@@ -1,7 +1,7 @@
 //! Composio: connects people's accounts, and executes actions with them.
 //!
-//! Source: Composio, API reference v3.1 ("Tool Router", "Connected accounts", "Tools", "Errors", "Rate limits"), and its
-//! `OpenAPI` document, which names the statuses of each call.
+//! Source: Composio, API reference v3.1 ("Tool Router", "Connected accounts", "Tools", "Errors", "Rate limits"), and
+//! its `OpenAPI` document, which names the statuses of each call.
 
 mod accounts;
 mod tools;
@@ -16,35 +16,37 @@ use crate::BaseUrl;
 pub use accounts::{AccountStatus, ConnectLink, ConnectedAccount, Revocation};
 pub use tools::{CustomConnection, Execution, Outcome};
 
-/// How long opening a connection to Composio may take.
+/// Time-out of opening a connection to Composio.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a call that executes an action may take: it waits for a third party.
+/// Time-out of executing an action, which waits for a third party.
 pub const EXECUTE_TIMEOUT: Duration = Duration::from_secs(25);
-/// How long each other call may take.
+/// Time-out of each other call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much of an answer is read, in bytes.
+/// Largest answer that is read, in bytes.
 pub const COMPOSIO_ANSWER_LIMIT: usize = 4 * 1024 * 1024;
-/// Tries of a call that changes nothing.
+/// Number of tries of a read-only call.
 const READ_TRIES: u32 = 2;
-/// Longest wait that Composio may ask for between two tries of a call that changes nothing.
+/// Longest wait that a read-only call is retried after.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// Wait between two tries where Composio asks for none.
+/// Wait between two tries if Composio names none.
 const USUAL_WAIT: Duration = Duration::from_millis(200);
 
-/// Composio, with one connection pool. Nothing is opened before the first call.
+/// Client of Composio with one connection pool. Opens nothing before the first call.
 #[derive(Debug)]
 pub struct Composio {
     base: BaseUrl,
     client: OnceLock<Client>,
 }
 
-/// A person in Composio's words. Source: what the existing clients of such a control plane have connected accounts as.
+/// User id of a person at Composio. Source: existing clients of such a control plane, which connected accounts under
+/// these ids.
+/// so.
 #[must_use]
 pub fn composio_user(user: &str) -> String {
     format!("nexu_{user}")
 }
 
-/// A project's key at Composio.
+/// API key of a Composio project.
 #[derive(Clone)]
 pub struct ComposioKey(pub SecretString);
 
@@ -54,44 +56,46 @@ impl fmt::Debug for ComposioKey {
     }
 }
 
-/// Why a call to Composio came to nothing. No variant holds anything of an answer, a key or an address.
+/// Why a call to Composio failed. No variant holds anything of an answer, a key or an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ComposioError {
-    /// The person has no account with the toolkit that works.
+    /// The person has no working account of the toolkit.
     #[error("the account is not connected")]
     NotConnected,
-    /// The thing that the call names does not exist.
+    /// The named resource does not exist.
     #[error("Composio does not know it")]
     NotFound,
-    /// The key is not (or no longer) one of Composio's.
+    /// Composio does not accept the API key.
     #[error("Composio does not accept COMPOSIO_API_KEY ({0})")]
     Unauthorized(u16),
-    /// Composio takes no further call until the time is over.
+    /// Composio accepts no further call before this time has passed.
     #[error("Composio limits calls")]
     RateLimited(Option<Duration>),
-    /// Composio refused and did nothing.
+    /// Composio rejected the call and did nothing.
     #[error("Composio refused with {0}")]
     Refused(u16),
-    /// Composio could not be reached, was slow, failed, or gave an answer that is not understood. The call may have been carried out.
+    /// Composio could not be reached, timed out, failed, or gave an answer that could not be parsed. The call may have
+    /// been executed.
     #[error("Composio did not answer: {0}")]
     Unanswered(&'static str),
 }
 
 const NOT_UNDERSTOOD: ComposioError = ComposioError::Unanswered("answer_not_understood");
 
-/// Codes of Composio for a missing or ended account. Their HTTP status has changed over time, so that only the code counts.
+/// Codes of Composio for a missing or ended account. Their HTTP status has changed over time, so only the code is
+/// checked.
 ///
 /// Source: Composio, "Errors" (1800s: executing; 4300s: tool router), and its SDK, which maps 1803.
 const NOT_CONNECTED: [i64; 4] = [1803, 1810, 1820, 4302];
 
 impl Composio {
-    /// Composio at this address: an origin, without `api/v3.1`.
+    /// Creates a client of Composio at this origin, without `api/v3.1`.
     #[must_use]
     pub fn new(base: BaseUrl) -> Self {
         Self { base, client: OnceLock::new() }
     }
 
-    /// Makes a call that changes nothing, again where that may help.
+    /// Makes a read-only call, and retries transient errors.
     async fn read<T: DeserializeOwned>(&self, request: impl Fn() -> RequestBuilder) -> Result<T, ComposioError> {
         let mut tries = 1;
         loop {
@@ -112,7 +116,7 @@ impl Composio {
         }
     }
 
-    /// Makes a call, once, and reads its answer.
+    /// Makes a call once and parses its answer.
     async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ComposioError> {
         let response = request.send().await.map_err(|error| unreached(&error))?;
         let (status, wait) = (response.status(), retry_after(&response));
@@ -168,7 +172,7 @@ async fn body(mut response: Response) -> Result<Vec<u8>, ComposioError> {
     Ok(answer)
 }
 
-/// Seconds that Composio asks to be left alone. Source: Composio, "Rate limits".
+/// Parses the `retry-after` header in seconds. Source: Composio, "Rate limits".
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
@@ -193,7 +197,7 @@ fn failure(status: StatusCode, wait: Option<Duration>, answer: &[u8]) -> Composi
         StatusCode::REQUEST_TIMEOUT => ComposioError::Unanswered("request_timeout"),
         // An expired account, also where the body does not say so. Source: Composio, "Errors" (1820).
         StatusCode::GONE => ComposioError::NotConnected,
-        // A page of something else that stands at this address does not say that a thing is gone.
+        // A 404 without a code is another server's page, and does not mean that the resource is gone.
         StatusCode::NOT_FOUND if code.is_some() => ComposioError::NotFound,
         StatusCode::NOT_FOUND => NOT_UNDERSTOOD,
         status if status.is_client_error() => ComposioError::Refused(status.as_u16()),

@@ -13,10 +13,11 @@ use crate::{
     chat_api::{ChatApiError, NOT_UNDERSTOOD, UNAVAILABLE, body, client, retry_after, unreached},
 };
 
-/// Guilds of a page; the most that Discord gives. Source: Discord, "User", "Get Current User Guilds".
+/// Guilds per page, Discord's maximum. Source: Discord, "User", "Get Current User Guilds".
 const GUILDS_A_PAGE: usize = 200;
 
-/// Discord's API, with one connection pool. Nothing is opened, and no root certificate read, before the first call.
+/// Client of Discord's API with one connection pool. Opens nothing, and reads no root certificate, before the first
+/// call.
 #[derive(Debug)]
 pub struct Discord {
     base: BaseUrl,
@@ -26,32 +27,32 @@ pub struct Discord {
 /// Identity of a bot token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiscordBot {
-    /// The bot's user.
+    /// Id of the bot's user.
     pub user: String,
-    /// The application.
+    /// Id of the application.
     pub application: String,
 }
 
 /// A guild that a bot is in.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Guild {
-    /// Its id.
+    /// Id of the guild.
     pub id: String,
-    /// Its name.
+    /// Name of the guild.
     pub name: String,
 }
 
 impl Discord {
-    /// Discord's API, where `DISCORD_API_URL` names no other.
+    /// Default URL of Discord's API; `DISCORD_API_URL` overrides it.
     pub const URL: &str = "https://discord.com/api/v10/";
 
-    /// Discord at this address.
+    /// Creates a client of Discord at this address.
     #[must_use]
     pub fn new(base: BaseUrl) -> Self {
         Self { base, client: OnceLock::new() }
     }
 
-    /// Identity of a bot token (`/users/@me` and `/applications/@me`, side by side).
+    /// Identifies a bot token (`/users/@me` and `/applications/@me`, concurrently).
     ///
     /// # Errors
     /// [`ChatApiError`].
@@ -67,8 +68,8 @@ impl Discord {
         Ok(DiscordBot { user: user.id, application: application.id })
     }
 
-    /// A page of the guilds that a bot is in, those behind the guild `after` in the order of ids, and whether there may be more
-    /// (`/users/@me/guilds`).
+    /// Fetches a page of the guilds that a bot is in, those after the guild `after` in the order of ids, and whether
+    /// there may be more (`/users/@me/guilds`).
     ///
     /// # Errors
     /// [`ChatApiError`].

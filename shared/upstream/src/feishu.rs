@@ -14,46 +14,47 @@ use crate::{
     chat_api::{ChatApiError, NOT_UNDERSTOOD, UNAVAILABLE, body, client, retry_after, unreached},
 };
 
-/// Chats of a page; the most that Feishu gives. Source: Feishu, "Obtain list of groups where the user or bot is located".
+/// Chats per page, Feishu's maximum. Source: Feishu, "Obtain list of groups where the user or bot is located".
 const CHATS_A_PAGE: &str = "100";
 
-/// Code of a call that came too soon. Source: Feishu, "Generic error codes".
+/// Code of a rate-limited call. Source: Feishu, "Generic error codes".
 const TOO_SOON: i64 = 99_991_400;
 
-/// Codes by which Feishu says that an app's id, its secret or its token is not good.
+/// Codes of an invalid app id, secret or token.
 ///
 /// Source: Feishu, "Obtain `tenant_access_token`", "Error codes"; "Generic error codes".
 const UNAUTHORIZED: [i64; 7] = [10_003, 10_012, 10_014, 10_015, 99_991_661, 99_991_663, 99_991_664];
 
-/// Seconds until the limit ends. Source: Feishu, "Rate limits".
+/// Header with the seconds until the rate limit ends. Source: Feishu, "Rate limits".
 const RATE_LIMIT_RESET: &str = "x-ogw-ratelimit-reset";
 
-/// Feishu's API, with one connection pool. Nothing is opened, and no root certificate read, before the first call.
+/// Client of Feishu's API with one connection pool. Opens nothing, and reads no root certificate, before the first
+/// call.
 #[derive(Debug)]
 pub struct Feishu {
     base: BaseUrl,
     client: OnceLock<Client>,
 }
 
-/// Token of an app in its tenant; it lives up to two hours.
+/// Token of an app in its tenant; it lasts up to two hours.
 pub struct FeishuToken(SecretString);
 
 /// The bot of an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeishuBot {
-    /// The bot's `open_id`.
+    /// `open_id` of the bot.
     pub open_id: Option<String>,
-    /// The app's name.
+    /// Name of the app.
     pub app_name: Option<String>,
 }
 
 /// A group chat that a bot is in.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct FeishuChat {
-    /// Its id.
+    /// Id of the chat.
     #[serde(rename = "chat_id")]
     pub id: String,
-    /// Its name.
+    /// Name of the chat.
     #[serde(default)]
     pub name: Option<String>,
 }
@@ -64,19 +65,20 @@ struct Outcome {
 }
 
 impl Feishu {
-    /// Feishu's API in China, where `FEISHU_API_URL` names no other; Lark's is at `https://open.larksuite.com/open-apis/`.
+    /// Default URL of Feishu's API, in China; `FEISHU_API_URL` overrides it. Lark's is
+    /// `https://open.larksuite.com/open-apis/`.
     pub const URL: &str = "https://open.feishu.cn/open-apis/";
 
-    /// Feishu at this address.
+    /// Creates a client of Feishu at this address.
     #[must_use]
     pub fn new(base: BaseUrl) -> Self {
         Self { base, client: OnceLock::new() }
     }
 
-    /// Token of an app (`auth/v3/tenant_access_token/internal`).
+    /// Requests a token of an app (`auth/v3/tenant_access_token/internal`).
     ///
     /// # Errors
-    /// [`ChatApiError`]; [`ChatApiError::Unauthorized`] where the id and the secret are not an app's.
+    /// [`ChatApiError`]; [`ChatApiError::Unauthorized`] if the id and the secret are not an app's.
     pub async fn tenant_token(&self, app: &str, secret: &SecretString) -> Result<FeishuToken, ChatApiError> {
         #[derive(Deserialize)]
         struct Issued {
@@ -88,10 +90,10 @@ impl Feishu {
         Ok(FeishuToken(issued.tenant_access_token))
     }
 
-    /// The bot of an app (`bot/v3/info`).
+    /// Fetches the bot of an app (`bot/v3/info`).
     ///
     /// # Errors
-    /// [`ChatApiError`]; [`ChatApiError::Refused`] where the app has no bot.
+    /// [`ChatApiError`]; [`ChatApiError::Refused`] if the app has no bot.
     pub async fn bot(&self, token: &FeishuToken) -> Result<FeishuBot, ChatApiError> {
         #[derive(Deserialize)]
         struct Info {
@@ -107,7 +109,8 @@ impl Feishu {
         Ok(FeishuBot { open_id: some(bot.open_id), app_name: some(bot.app_name) })
     }
 
-    /// A page of the group chats that the app's bot is in, and the token of the next page, where there is one (`im/v1/chats`).
+    /// Fetches a page of the group chats that the app's bot is in, and the token of the next page, if any
+    /// (`im/v1/chats`).
     ///
     /// # Errors
     /// [`ChatApiError`].
@@ -144,14 +147,14 @@ impl Feishu {
     }
 }
 
-/// Makes a call and reads its answer: HTTP 200 with a code of 0.
+/// Makes a call and parses its answer: HTTP 200 with a code of 0.
 async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ChatApiError> {
     let response = request.send().await.map_err(|error| unreached(&error))?;
     let (status, wait) = (response.status(), reset(&response));
     if status == StatusCode::TOO_MANY_REQUESTS {
         return Err(ChatApiError::RateLimited(wait));
     }
-    // A refusal is a 200 of the older endpoints and a 400 of the newer ones; its code tells which.
+    // Older endpoints answer a refusal with 200, newer ones with 400; the code distinguishes refusals.
     if status != StatusCode::OK && !status.is_client_error() {
         return Err(UNAVAILABLE);
     }

@@ -1,8 +1,8 @@
-//! Clients of the services that bots and people use: typed answers and errors, nothing of a token or of an answer in either.
+//! Clients of the services that bots and people use: typed answers and errors, without tokens or answers in errors.
 //!
-//! Each call has [`TIMEOUT`], is made once, follows no redirect, and reads at most [`ANSWER_LIMIT`] of what comes back. Whether
-//! to try again is the caller's to say. Composio's have time-outs and a limit of their own, and those that change nothing are
-//! made twice.
+//! Each call has [`TIMEOUT`], is made once, follows no redirect, and reads at most [`ANSWER_LIMIT`] of the answer.
+//! Retries are up to the caller. Composio's calls have time-outs and a limit of their own, and its read-only calls are
+//! tried twice.
 
 #![warn(missing_docs)]
 
@@ -27,8 +27,8 @@ pub use feishu::{Feishu, FeishuBot, FeishuChat, FeishuToken};
 pub use lite_llm::{LiteLlm, LiteLlmAdmin, LiteLlmError};
 pub use slack::{BotIdentity, Conversation, Installation, IssuedToken, Slack, SlackClient, SlackError};
 
-/// How long a call may take, from its first byte to its answer's last.
+/// Time-out of a call, from its first byte to the last of its answer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much of an answer is read, in bytes: one of these services' takes a few thousand.
+/// Largest answer that is read, in bytes: answers of these services take a few thousand.
 pub const ANSWER_LIMIT: usize = 256 * 1024;

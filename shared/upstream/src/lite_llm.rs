@@ -1,7 +1,7 @@
-//! `LiteLLM`: lists its models, makes a virtual key and ends it.
+//! Client of a `LiteLLM` proxy: lists its models, creates and deletes virtual keys.
 //!
-//! Source: `LiteLLM`, "Virtual Keys" (`/key/generate`, `/key/delete`), and its `key_management_endpoints.py`: `/key/delete` answers
-//! 404 with an `error` object where no key has any of the aliases, and 200 where one has.
+//! Source: `LiteLLM`, "Virtual Keys" (`/key/generate`, `/key/delete`), and its `key_management_endpoints.py`:
+//! `/key/delete` answers 404 with an `error` object if no key has any of the aliases, and 200 if one has.
 
 use std::{fmt, sync::OnceLock};
 
@@ -12,20 +12,21 @@ use serde_json::{Value, json};
 
 use crate::{ANSWER_LIMIT, BaseUrl, InvalidBaseUrl, TIMEOUT};
 
-/// The longest key that is taken from an answer, in bytes; `LiteLLM` makes keys of 25.
+/// Longest key that is accepted from an answer, in bytes; `LiteLLM` makes keys of 25.
 const MAXIMUM_KEY_LENGTH: usize = 512;
 
-/// A `LiteLLM` proxy's management interface, with the key that opens it.
+/// Address of a `LiteLLM` proxy's management interface, with its master key.
 pub struct LiteLlmAdmin {
     base: BaseUrl,
     master_key: SecretString,
 }
 
 impl LiteLlmAdmin {
-    /// The management interface beside `models`, the URL at which models are called: with or without `/v1` at its end.
+    /// Derives the management interface from `models`, the URL at which models are called: with or without `/v1` at its
+    /// end.
     ///
     /// # Errors
-    /// [`InvalidBaseUrl`]: a master key is not sent in the clear to another machine.
+    /// [`InvalidBaseUrl`]: the master key is never sent unencrypted to another machine.
     pub fn new(models: &str, master_key: SecretString) -> Result<Self, InvalidBaseUrl> {
         let models = models.trim_end_matches('/');
         let root = models.strip_suffix("/v1").unwrap_or(models).trim_end_matches('/');
@@ -39,29 +40,29 @@ impl fmt::Debug for LiteLlmAdmin {
     }
 }
 
-/// Why a call to `LiteLLM` came to nothing. No variant holds anything of an answer, a key or an address.
+/// Why a call to `LiteLLM` failed. No variant holds anything of an answer, a key or an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LiteLlmError {
-    /// The master key is not (or no longer) `LiteLLM`'s.
+    /// `LiteLLM` does not accept the master key.
     #[error("LiteLLM does not know LITELLM_MASTER_KEY ({0})")]
     Unauthorized(u16),
-    /// `LiteLLM` refused and did nothing.
+    /// `LiteLLM` rejected the call and did nothing.
     #[error("LiteLLM refused with {0}")]
     Refused(u16),
-    /// `LiteLLM` could not be reached, was slow, failed, or gave an answer that is not understood. The call may have been
-    /// carried out.
+    /// `LiteLLM` could not be reached, timed out, failed, or gave an answer that could not be parsed. The call may have
+    /// been executed.
     #[error("LiteLLM did not answer: {0}")]
     Unanswered(&'static str),
 }
 
-/// A client of `LiteLLM` with one connection pool. Nothing is opened before the first call.
+/// Client of `LiteLLM` with one connection pool. Opens nothing before the first call.
 #[derive(Debug, Default)]
 pub struct LiteLlm {
     client: OnceLock<Client>,
 }
 
 impl LiteLlm {
-    /// Ids of the models that a key may call, in `LiteLLM`'s order.
+    /// Lists the ids of the models that the key may call, in `LiteLLM`'s order.
     ///
     /// # Errors
     /// [`LiteLlmError`].
@@ -85,7 +86,7 @@ impl LiteLlm {
         Ok(models.data.into_iter().map(|model| model.id).collect())
     }
 
-    /// Makes a virtual key with this alias, which must be new, for this pool. The key can call models and nothing else
+    /// Creates a virtual key for this pool with this alias, which must be new. The key can only call models
     /// (`key_type`): with the default type it could also read and change keys.
     ///
     /// # Errors
@@ -111,7 +112,7 @@ impl LiteLlm {
         if is_key { Ok(key) } else { Err(NOT_UNDERSTOOD) }
     }
 
-    /// Ends the keys with these aliases. A key that is not there counts as ended.
+    /// Deletes the keys with these aliases. A key that does not exist counts as deleted.
     ///
     /// # Errors
     /// [`LiteLlmError`].
@@ -122,9 +123,10 @@ impl LiteLlm {
         let (status, answer) = self.call(admin, "key/delete", &json!({ "key_aliases": aliases })).await?;
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
         match status {
-            // A page of something else that stands at this address must not pass for a deletion.
+            // Another server's page at this address must not pass for a deletion.
             StatusCode::OK if answer["deleted_keys"].is_array() => Ok(()),
-            // `{"detail": "Not Found"}` is a path that this server does not have; `LiteLLM`'s own errors are an `error` object.
+            // `{"detail": "Not Found"}` means a path that this server does not have; `LiteLLM`'s own errors are an
+            // `error` object.
             StatusCode::NOT_FOUND if answer["error"].is_object() => Ok(()),
             StatusCode::OK => Err(NOT_UNDERSTOOD),
             status => Err(failure(status)),

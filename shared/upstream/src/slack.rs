@@ -1,4 +1,4 @@
-//! Slack's Web API.
+//! Client of Slack's Web API.
 //!
 //! Source: Slack, "Using the Slack Web API" (calls, `ok`, `error`), "Rate limits" (429), and each method's own page.
 
@@ -13,12 +13,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{ANSWER_LIMIT, BaseUrl, TIMEOUT};
 pub use oauth::{Installation, IssuedToken, SlackClient};
 
-/// The errors by which Slack says that a token will never be good again.
+/// Slack's errors of a token that will never be valid again.
 ///
 /// Source: Slack, `auth.test`, "Errors".
 const REVOKED: [&str; 4] = ["account_inactive", "invalid_auth", "token_expired", "token_revoked"];
 
-/// The errors that may be gone at the next call.
+/// Slack's transient errors.
 ///
 /// Source: Slack, `auth.test`, "Errors".
 const TRANSIENT: [&str; 8] = [
@@ -32,29 +32,31 @@ const TRANSIENT: [&str; 8] = [
     "team_added_to_org",
 ];
 
-/// Slack's Web API, with one connection pool. Nothing is opened, and no root certificate read, before the first call.
+/// Client of Slack's Web API with one connection pool. Opens nothing, and reads no root certificate, before the first
+/// call.
 #[derive(Debug)]
 pub struct Slack {
     base: BaseUrl,
     client: OnceLock<Client>,
 }
 
-/// Why a call to Slack came to nothing.
+/// Why a call to Slack failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SlackError {
-    /// The token is not good any more, and will not be again.
+    /// The token is invalid for good.
     #[error("{0}")]
     Revoked(Cow<'static, str>),
-    /// Slack refuses this call: a scope is missing, or what it is about is not there.
+    /// Slack rejects this call: a scope is missing, or the object does not exist.
     #[error("{0}")]
     Refused(Cow<'static, str>),
-    /// Slack could not be reached, was slow, limits calls, or answered what is not understood: tells nothing of the token.
+    /// Slack could not be reached, timed out, limits calls, or gave an answer that could not be parsed: the token may
+    /// be valid.
     #[error("{0}")]
     Transient(Cow<'static, str>),
 }
 
 impl SlackError {
-    /// What went wrong, in `snake_case`: Slack's own code where it gave one.
+    /// Error code in `snake_case`: Slack's own, if it gave one.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -63,7 +65,7 @@ impl SlackError {
     }
 
     fn of_code(code: String) -> Self {
-        // What is repeated to others looks like Slack's codes, or is not repeated.
+        // Codes are shown to others, so text that does not look like one of Slack's codes is dropped.
         let is_code =
             (1..=64).contains(&code.len()) && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
         match code {
@@ -78,33 +80,33 @@ impl SlackError {
 /// Identity of a bot token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BotIdentity {
-    /// The workspace that the app is installed in, or the enterprise where it is installed org-wide.
+    /// Id of the app's workspace, or of the enterprise if it is installed org-wide.
     pub team: String,
-    /// The workspace's name.
+    /// Name of the workspace.
     pub team_name: Option<String>,
-    /// The bot's user.
+    /// Id of the bot's user.
     pub user: String,
-    /// The app; `None` where the token lacks the scope that tells it (`users:read`).
+    /// Id of the app; `None` if the token lacks the scope for it (`users:read`).
     pub app: Option<String>,
 }
 
-/// What a conversation is called.
+/// Name of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conversation {
-    /// A channel's name, without its `#`.
+    /// Name of a channel, without its `#`.
     Channel(String),
-    /// A direct message with this user.
+    /// User id of a direct message's partner.
     DirectMessage(String),
 }
 
 impl Slack {
-    /// Slack at this address.
+    /// Creates a client of Slack at this address.
     #[must_use]
     pub fn new(base: BaseUrl) -> Self {
         Self { base, client: OnceLock::new() }
     }
 
-    /// Whether a bot's token is good (`auth.test`).
+    /// Checks whether a bot's token is valid (`auth.test`).
     ///
     /// # Errors
     /// [`SlackError`].
@@ -114,10 +116,10 @@ impl Slack {
         self.call::<Anything>(token, "auth.test", &[]).await.map(|Anything {}| ())
     }
 
-    /// Identity of a bot token (`auth.test`, then `bots.info`).
+    /// Identifies a bot token (`auth.test`, then `bots.info`).
     ///
     /// # Errors
-    /// [`SlackError`]; `not_a_bot_token` for a token of a person.
+    /// [`SlackError`]; `not_a_bot_token` for a person's token.
     pub async fn identify(&self, token: &SecretString) -> Result<BotIdentity, SlackError> {
         #[derive(Deserialize)]
         struct Identity {
@@ -148,7 +150,7 @@ impl Slack {
         Ok(BotIdentity { team: team.ok_or_else(not_understood)?, team_name: known.team, user: known.user_id, app })
     }
 
-    /// What a conversation is called (`conversations.info`).
+    /// Fetches the name of a conversation (`conversations.info`).
     ///
     /// # Errors
     /// [`SlackError`].
@@ -167,7 +169,7 @@ impl Slack {
         name.or(info.channel.user.map(Conversation::DirectMessage)).ok_or_else(not_understood)
     }
 
-    /// What a user is called by those who talk to them (`users.info`): the display name, else the real one.
+    /// Fetches a user's display name, else the real name (`users.info`).
     ///
     /// # Errors
     /// [`SlackError`].
@@ -202,7 +204,7 @@ impl Slack {
         Self::answer(request).await
     }
 
-    /// Makes a call and reads its answer.
+    /// Makes a call and parses its answer.
     async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, SlackError> {
         #[derive(Deserialize)]
         struct Outcome {

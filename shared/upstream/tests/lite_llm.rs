@@ -1,4 +1,4 @@
-//! `LiteLLM`'s client against a stand-in that answers as `LiteLLM` does, and as it does not.
+//! Tests of `LiteLLM`'s client against a stand-in with valid and invalid answers.
 
 use axum::{
     Router,
@@ -13,12 +13,12 @@ use tokio::net::TcpListener;
 
 const MASTER_KEY: &str = "not-a-real-master-key";
 
-/// A `LiteLLM` that answers every call with this, if it is made as `LiteLLM` wants it.
+/// Starts a `LiteLLM` that checks each call's form and answers it with this.
 async fn lite_llm(status: u16, body: &'static str) -> LiteLlmAdmin {
     lite_llm_at("", "", status, body).await
 }
 
-/// The same below `root`, called through a URL with this `end`.
+/// Starts such a `LiteLLM` below the path `root`, called through a URL with this `end`.
 async fn lite_llm_at(root: &'static str, end: &str, status: u16, body: &'static str) -> LiteLlmAdmin {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let models = format!("http://{}{root}{end}", listener.local_addr().unwrap());
@@ -67,7 +67,7 @@ async fn a_key_is_made_and_ended_beside_the_models_whatever_their_url_ends_with(
         let admin = lite_llm_at(root, end, 200, r#"{"deleted_keys":["alias-1","alias-2"]}"#).await;
         assert_eq!(deleted(&admin).await, Ok(()), "{root}{end}");
     }
-    // Nothing is asked where there is nothing to end.
+    // Without aliases no request is made.
     let away = LiteLlmAdmin::new("http://127.0.0.1:9", MASTER_KEY.into()).unwrap();
     assert_eq!(LiteLlm::default().delete_keys(&away, &[]).await, Ok(()));
 }
@@ -119,7 +119,7 @@ async fn a_key_counts_as_ended_only_where_lite_llm_itself_says_that_it_is_gone()
 async fn a_lite_llm_that_is_away_or_hangs_is_told_from_one_that_refuses() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let admin = LiteLlmAdmin::new(&format!("http://{}", free.local_addr().unwrap()), MASTER_KEY.into()).unwrap();
-    // It listens and never answers.
+    // A listener that never answers.
     assert_eq!(generated(&admin).await, Err(LiteLlmError::Unanswered("request_timeout")));
     drop(free);
     assert_eq!(generated(&admin).await, Err(LiteLlmError::Unanswered("unreachable")));

@@ -1,4 +1,4 @@
-//! Slack's client against a stand-in that answers as Slack's pages say, and as they do not.
+//! Tests of Slack's client against a stand-in with valid and invalid answers.
 
 use axum::{
     Router,
@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 const TOKEN: &str = "not-a-real-token";
 
-/// A Slack that answers every call with this, if it is made as Slack wants it.
+/// Starts a Slack that checks each call's form and answers it with this.
 async fn slack(status: u16, body: &'static str) -> Slack {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/api/", listener.local_addr().unwrap());
@@ -59,7 +59,7 @@ async fn only_what_ends_a_token_for_good_is_taken_for_that() {
     for code in ["invalid_auth", "token_revoked", "account_inactive", "token_expired"] {
         let body: &'static str = Box::leak(format!(r#"{{"ok":false,"error":"{code}"}}"#).into_boxed_str());
         assert_eq!(checked(200, body).await, Err(SlackError::Revoked(code.into())));
-        // The same from something on the way to Slack.
+        // The same body from a gateway in between.
         assert_eq!(checked(502, body).await, Err(transient("service_unavailable")));
     }
     for code in ["missing_scope", "ekm_access_denied", "a_new_one"] {
@@ -95,7 +95,7 @@ async fn a_slack_that_is_away_or_hangs_tells_nothing_of_the_token() {
     let base = format!("http://{}/", free.local_addr().unwrap());
     let slack = Slack::new(base.parse().unwrap());
     let token = SecretString::from(TOKEN);
-    // It listens and never answers.
+    // A listener that never answers.
     assert_eq!(slack.check_token(&token).await, Err(transient("request_timeout")));
     drop(free);
     assert_eq!(slack.check_token(&token).await, Err(transient("unreachable")));

@@ -1,4 +1,4 @@
-//! `portcullis-skill --help` says all that it does.
+//! The `portcullis-skill` command; see `portcullis-skill --help`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Whether what was written is still there.
+//! Checks whether written files are still as they were written.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{copies, place::Folder, reach, skills::SKILLS, state_folder, templates};
 use crate::api::Template;
 
-/// A file as it was written.
+/// Size, digest and mode of a file as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     size: u64,
@@ -21,28 +21,28 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// A file with this content and mode.
+    /// Expectation of a file with this content and mode.
     #[must_use]
     pub fn of(content: &[u8], mode: u32) -> Self {
         Self { size: content.len() as u64, digest: Digest::of(content), mode }
     }
 
     fn is_in(&self, folder: &Folder, name: &str) -> bool {
-        // Nothing is read of a file with another size.
+        // A file of another size is not read.
         folder.read(name, self.size).is_ok_and(|(found, mode)| Self::of(&found, mode) == *self)
     }
 }
 
-/// Everything that should be there.
+/// All files that should be on the disk.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Expectation {
-    /// Whole files, by their paths: the configuration, the context, the token.
+    /// Whole files by path: configuration, context and token.
     pub files: BTreeMap<PathBuf, Expected>,
     /// The skills' files.
     pub skills: BTreeMap<FilePath, Expected>,
-    /// The templates, by their files.
+    /// Templates by file.
     pub templates: BTreeMap<FilePath, Template>,
-    /// The agents whose workspaces have them.
+    /// Agents whose workspaces have the templates.
     pub agents: BTreeSet<String>,
     /// The configuration whose copies are removed.
     pub config: PathBuf,
@@ -51,15 +51,15 @@ pub struct Expectation {
 /// Outcome of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
-    /// Whole files that are missing or changed.
+    /// Paths of whole files that are missing or changed.
     pub files: BTreeSet<PathBuf>,
     /// Whether a skill's file is missing or changed.
     pub skills: bool,
-    /// The agents of whose workspaces a block is missing or changed.
+    /// Agents with a missing or changed block in their workspaces.
     pub agents: BTreeSet<String>,
-    /// How many copies of the configuration were removed.
+    /// Number of removed copies of the configuration.
     pub copies_removed: usize,
-    /// Why copies could not be removed.
+    /// Error of removing copies.
     pub copies_failed: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Copies that `OpenClaw` lays beside its configuration.
+//! Removal of the copies that `OpenClaw` makes of its configuration.
 
 use std::{fs, io, path::Path};
 
@@ -8,24 +8,25 @@ use super::{
 };
 use crate::pace::timestamp;
 
-/// How the name of a folder begins in which `OpenClaw` prepares a backup of its configuration.
+/// Prefix of the folders in which `OpenClaw` prepares a backup of its configuration.
 const UNFINISHED_BACKUP: &str = "openclaw-config-backup";
 
-/// Copies with names that are known in full.
+/// Suffixes of copies with fixed names.
 const FIXED: [&str; 8] = ["bak", "bak.1", "bak.2", "bak.3", "bak.4", "bak.5", "last-good", "pre-update"];
 
-/// The most entries of a folder that are looked at.
+/// Maximum entries of a folder that are read.
 const MAXIMUM_ENTRIES: usize = 100_000;
 
-/// Removes the copies of a configuration that `OpenClaw` lays beside it: they hold credentials, and stay when those are
-/// replaced. Returns how many there were.
+/// Removes the copies of a configuration that `OpenClaw` makes beside it: they hold credentials, and outlive their
+/// replacement. Returns how many were removed.
 ///
 /// Source: OpenClaw 2026.9.6: a ring of five backups (`.bak`, `.bak.1` to `.bak.4`), the last that started well
-/// (`.last-good`), one of before an update (`.pre-update`), and what was found broken or turned away (`.clobbered.<time>`,
+/// (`.last-good`), one from before an update (`.pre-update`), and broken or rejected ones (`.clobbered.<time>`,
 /// `.rejected.<time>`). A backup in the making is a folder, `openclaw-config-backup…`.
 ///
 /// # Errors
-/// Those of the file system; the rest is tried all the same. `FileTooLarge` where the folder has more than 100,000 entries.
+/// Errors of the file system; the other copies are removed all the same. `FileTooLarge` if the folder has more than
+/// 100,000 entries.
 pub fn remove(state: &Path, config: &Path) -> io::Result<usize> {
     remove_among(state, config, MAXIMUM_ENTRIES)
 }
@@ -36,7 +37,7 @@ fn remove_among(state: &Path, config: &Path, maximum: usize) -> io::Result<usize
         reached => reached?,
     };
     let (mut removed, mut failed) = (0, None);
-    // First, since a folder with too many entries is not read to its end.
+    // Fixed names first, because a folder with too many entries is not read to its end.
     for ending in FIXED {
         match folder.remove(&format!("{name}.{ending}")) {
             Ok(was_there) => removed += usize::from(was_there),
@@ -61,7 +62,7 @@ fn remove_among(state: &Path, config: &Path, maximum: usize) -> io::Result<usize
         } else if entry_name.starts_with(UNFINISHED_BACKUP) && is_old(&entry) {
             fs::remove_dir_all(entry.path()).map(|()| true)
         } else if is_temporary(entry_name) && is_old(&entry) {
-            // Of a process that was ended before it could put it in its place. It is no copy of OpenClaw's.
+            // Left by a process that was killed before it could rename the file. It is not one of OpenClaw's copies.
             folder.remove(entry_name).map(|_| false)
         } else {
             continue;
@@ -80,7 +81,7 @@ fn is_temporary(name: &str) -> bool {
         .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Whether nothing has changed in an entry for a minute: a backup in the making is gone by then, or its writer has died.
+/// Whether an entry is unchanged for a minute: by then a backup is finished, or its writer has died.
 fn is_old(entry: &fs::DirEntry) -> bool {
     let changed = entry.metadata().and_then(|found| found.modified()).ok();
     let changed = changed.and_then(|changed| jiff::Timestamp::try_from(changed).ok());

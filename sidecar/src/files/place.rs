@@ -1,5 +1,5 @@
-//! One folder, held open by its descriptor, and the files in it. A path is never resolved twice, so that a folder that is
-//! replaced by a link half way leads nowhere else.
+//! A folder, held open by its file descriptor, and the files in it. A path is never resolved twice, so that replacing a
+//! folder by a link half-way leads nowhere else.
 
 use std::{
     fs::{File, Permissions},
@@ -19,15 +19,15 @@ use portcullis_openclaw::FilePath;
 
 use crate::pace::random;
 
-/// How the names of temporary files begin; 16 hex digits follow.
+/// Prefix of temporary files; 16 hex digits follow.
 pub const TEMPORARY: &str = ".portcullis-";
 
-/// What becomes of something else in the place of a folder.
+/// Handling of an entry that is in the place of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnOther {
-    /// A link is refused: the operator or the agent may have laid it. Anything else is moved aside.
+    /// A link is an error, since the operator or the agent may have made it. Anything else is moved aside.
     RefuseLinks,
-    /// The folder is the sidecar's own: a link is removed, and not followed.
+    /// The folder is the sidecar's own: a link is removed, and never followed.
     Replace,
 }
 
@@ -39,31 +39,32 @@ fn kind(found: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT
 }
 
-/// Never blocks (FIFOs, leases), never follows a link, and is not inherited.
+/// Flags of an open that never blocks (FIFOs, leases), never follows a link, and closes on exec.
 const SAFE: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
 
 impl Folder {
-    /// Opens a folder by its path; links are followed.
+    /// Opens a folder by path; links are followed.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Errors of the file system.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         Ok(Self(open(path, flags, Mode::empty())?))
     }
 
-    /// Opens a folder in this one. A link is refused.
+    /// Opens a folder in this one. A link is an error.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Errors of the file system.
     pub fn enter(&self, name: &str) -> io::Result<Self> {
         Ok(Self(openat(&self.0, name, SAFE | OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?))
     }
 
-    /// Opens the folder of a file below this one, and returns the file's name in it. Folders are made where `make` says how.
+    /// Opens the folder of a file below this one, and returns the file's name in it. With `make`, missing folders are
+    /// created.
     ///
     /// # Errors
-    /// Those of the file system, and a link that is refused.
+    /// Errors of the file system, and a refused link.
     pub fn reach<'a>(&self, path: &'a FilePath, make: Option<OnOther>) -> io::Result<(Self, &'a str)> {
         let mut folder = Self(self.0.try_clone()?);
         let mut parts = path.as_str().split('/').peekable();
@@ -79,10 +80,11 @@ impl Folder {
         Err(io::ErrorKind::InvalidInput.into())
     }
 
-    /// Opens a folder in this one, and makes it where there is none. One that its owner may not enter is opened to the owner.
+    /// Opens a folder in this one, and creates it if it is missing. A folder that its owner may not enter gets mode
+    /// 0700.
     ///
     /// # Errors
-    /// Those of the file system, and a link that is refused.
+    /// Errors of the file system, and a refused link.
     pub fn make(&self, name: &str, on_other: OnOther) -> io::Result<Self> {
         let entered = self.enter(name).or_else(|error| {
             self.unlock(name, &error, Mode::S_IRWXU)?;
@@ -105,19 +107,19 @@ impl Folder {
         }
     }
 
-    /// Gives the owner back the right that `error` says is missing. Returns `error` where it says something else.
+    /// Restores the owner's access after a denied open. Returns `error` if it is another one.
     fn unlock(&self, name: &str, error: &io::Error, mode: Mode) -> io::Result<()> {
         if error.kind() != io::ErrorKind::PermissionDenied {
             return Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
         }
-        // Followed or not: what a link leads to is the child's own as well, or is refused.
+        // A link that is followed does no harm: its target is the child's own as well, or chmod fails.
         Ok(fchmodat(&self.0, name, mode, FchmodatFlags::NoFollowSymlink)?)
     }
 
-    /// The status of what has this name; `None` where there is nothing.
+    /// Status of the entry with this name, without following a link; `None` if it does not exist.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Errors of the file system.
     pub fn stat(&self, name: &str) -> io::Result<Option<FileStat>> {
         match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(Some(found)),
@@ -126,10 +128,10 @@ impl Folder {
         }
     }
 
-    /// Reads a plain file of at most `limit` bytes, and its mode.
+    /// Reads a plain file of at most `limit` bytes. Returns its content and mode.
     ///
     /// # Errors
-    /// As [`super::read`].
+    /// Errors of [`super::read`].
     pub fn read(&self, name: &str, limit: u64) -> io::Result<(Vec<u8>, u32)> {
         let open = || openat(&self.0, name, SAFE | OFlag::O_RDONLY, Mode::empty()).map_err(io::Error::from);
         let opened = open().or_else(|error| {
@@ -146,7 +148,7 @@ impl Folder {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let mut content = Vec::new();
-        // It may grow meanwhile.
+        // The file may grow while it is read.
         file.take(limit + 1).read_to_end(&mut content)?;
         if content.len() as u64 > limit {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -154,29 +156,30 @@ impl Folder {
         Ok((content, found.st_mode & 0o777))
     }
 
-    /// Whether a plain file holds just this, with this mode.
+    /// Whether a plain file has exactly this content and mode.
     #[must_use]
     pub fn holds(&self, name: &str, content: &[u8], mode: u32) -> bool {
         self.read(name, content.len() as u64).is_ok_and(|(found, its)| found == content && its == mode)
     }
 
-    /// Writes a file unless it holds just this.
+    /// Writes a file unless it already has this content and mode.
     ///
     /// # Errors
-    /// As [`Self::write`].
+    /// Errors of [`Self::write`].
     pub fn keep(&self, name: &str, content: &[u8], mode: u32) -> io::Result<()> {
         if self.holds(name, content, mode) { Ok(()) } else { self.write(name, content, mode) }
     }
 
-    /// Writes a file atomically. What else has its name is removed, or moved aside where it is a folder that is not empty.
+    /// Writes a file atomically. An entry of another kind with this name is removed; a folder that is not empty is
+    /// moved aside.
     ///
     /// # Errors
-    /// Those of the file system. No temporary file is left behind.
+    /// Errors of the file system. No temporary file is left behind.
     pub fn write(&self, name: &str, content: &[u8], mode: u32) -> io::Result<()> {
         let temporary = random_name(TEMPORARY);
         let written = self.write_as(&temporary, content, mode).and_then(|()| self.put(&temporary, name));
         if written.is_err() {
-            // It may not be there.
+            // The temporary file may not exist.
             let _ = unlinkat(&self.0, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
         }
         written
@@ -203,7 +206,7 @@ impl Folder {
         Ok(fsync(&self.0)?)
     }
 
-    /// Frees a name. Plain files and folders that are not empty are kept under another name: they may be someone's work.
+    /// Frees a name. Plain files and folders that are not empty are renamed, since they may be someone's work.
     fn clear(&self, name: &str, found: &FileStat) -> io::Result<()> {
         let outcome = match kind(found) {
             SFlag::S_IFDIR => unlinkat(&self.0, name, UnlinkatFlags::RemoveDir),
@@ -220,10 +223,10 @@ impl Folder {
         }
     }
 
-    /// Removes a file. One that is not there is removed already.
+    /// Removes a file. Returns whether it existed.
     ///
     /// # Errors
-    /// Those of the file system. Returns whether there was one.
+    /// Errors of the file system.
     pub fn remove(&self, name: &str) -> io::Result<bool> {
         match unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) => Ok(true),
@@ -232,13 +235,13 @@ impl Folder {
         }
     }
 
-    /// Removes a folder where it is empty.
+    /// Removes a folder if it is empty.
     pub fn remove_folder(&self, name: &str) {
-        // One that is not empty stays.
+        // A failure is expected for a folder that is not empty.
         let _ = unlinkat(&self.0, name, UnlinkatFlags::RemoveDir);
     }
 
-    /// A path of this very folder, for the standard library.
+    /// Path of this open folder, for functions of the standard library.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         use std::os::fd::AsRawFd;
@@ -246,12 +249,13 @@ impl Folder {
     }
 }
 
-/// Whether an open of a folder failed because something else has its name.
+/// Whether opening a folder failed because the entry is not a folder.
 fn is_other(error: i32) -> bool {
     matches!(Errno::from_raw(error), Errno::ENOTDIR | Errno::ELOOP)
 }
 
-/// Whether an error says that there is no such file, or no folder that it could lie in. A link is none.
+/// Whether an error means that the file, or a folder on its path, does not exist. A link in a folder's place counts as
+/// absent.
 #[must_use]
 pub fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error().is_some_and(is_other)

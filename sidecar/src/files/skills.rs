@@ -1,4 +1,4 @@
-//! The skills' files, each in its skill's folder below `skills`.
+//! Files of the skills, each in its skill's folder below `skills`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,21 +15,22 @@ use super::{
     state_folder,
 };
 
-/// The folder of the skills, in the state's folder.
+/// Name of the folder of the skills, in the state folder.
 pub const SKILLS: &str = "skills";
 
-/// The mode of a skill's file.
+/// Mode of a skill's file: scripts with a `#!` line are executable.
 #[must_use]
 pub fn mode(text: &str) -> u32 {
     if text.starts_with("#!") { EXECUTABLE } else { PRIVATE }
 }
 
-/// Makes the folder of the skills hold `wanted`, and removes the files of `listed` that are not among them; where there is no
-/// list, those of an older sidecar's. Files that others have laid there are left alone. Returns the files that are the
-/// sidecar's afterwards, and the first error; the rest is tried all the same, and each file is whole.
+/// Writes `wanted` into the folder of the skills, and removes the files of `listed` that are not wanted; without
+/// `listed`, those of an older sidecar's list. Files that others have put there are left alone. Returns the files that
+/// the sidecar owns afterwards, and the first error; the other files are handled all the same, and each write is
+/// atomic.
 ///
 /// # Errors
-/// Where the folder cannot be opened.
+/// Errors of opening the folder.
 pub fn sync(
     state: &Path,
     wanted: &BTreeMap<FilePath, String>,
@@ -41,7 +42,7 @@ pub fn sync(
     let mut failed = None;
     for path in listed.files.iter().filter(|path| !wanted.contains_key(path)) {
         if let Err(error) = remove(&folder, path) {
-            // Listed still, so that it is tried again.
+            // Kept in the list, so that the removal is retried.
             files.insert(path.clone());
             failed = failed.or(Some(error));
         }
@@ -58,17 +59,17 @@ pub fn sync(
     Ok((List { files, ..List::default() }, failed))
 }
 
-/// Removes a file, and the folders that are empty then.
+/// Removes a file, and folders that have become empty.
 ///
 /// # Errors
-/// Those of the file system. What is not there, or lies behind a link, is removed already.
+/// Errors of the file system. A file that does not exist, or lies behind a link, counts as removed.
 pub(super) fn remove(folder: &Folder, path: &FilePath) -> io::Result<()> {
     match folder.reach(path, None) {
         Err(error) if is_absent(&error) => {}
         reached => {
             let (inner, name) = reached?;
             match inner.remove(name) {
-                // A folder of the agent's has the name now.
+                // The agent has replaced the file by a folder, which stays.
                 Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
                 removed => drop(removed?),
             }
@@ -101,7 +102,7 @@ mod tests {
         files.iter().map(|(name, text)| (path(name), (*text).to_owned())).collect()
     }
 
-    /// Syncs without an error.
+    /// Syncs and asserts that nothing failed.
     fn synced(state: &Path, files: &[(&str, &str)], listed: Option<List>) -> List {
         let (list, failed) = sync(state, &wanted(files), listed).unwrap();
         assert!(failed.is_none(), "{failed:?}");

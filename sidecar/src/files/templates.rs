@@ -1,4 +1,4 @@
-//! The templates in an agent's workspace.
+//! Templates in the workspaces of agents.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,13 +21,14 @@ use crate::{
     block,
 };
 
-/// The folder of the agents' workspaces, in the state's folder: each agent's is called as the agent is.
+/// Name of the folder of the workspaces, in the state folder; each is named after its agent.
 pub const WORKSPACES: &str = "workspaces";
 
-/// The largest file of an agent's that a block is put into, in bytes.
+/// Largest file of an agent that a block is put into, in bytes.
 const MAXIMUM_AGENTS_FILE: u64 = 4 * 1024 * 1024;
 
-/// The file that a template is. Its name is the file's own, as `AGENTS.md`; an older one, as `agents`, means that file too.
+/// File of a template. Its name is the file's own, as `AGENTS.md`; an older form of the name, as `agents`, means the
+/// same file.
 #[must_use]
 pub fn template_file(name: &FilePath) -> String {
     let name = name.as_str();
@@ -35,10 +36,10 @@ pub fn template_file(name: &FilePath) -> String {
     if is_file { name.to_owned() } else { format!("{}.md", name.to_ascii_uppercase()) }
 }
 
-/// The templates by their files. Of two names of one file, the file's own counts.
+/// Maps templates to their files. If two names mean one file, the file's own name wins.
 ///
 /// # Errors
-/// A name that is no file's.
+/// A name that cannot be a file's.
 pub fn by_file(templates: BTreeMap<FilePath, Template>) -> io::Result<BTreeMap<FilePath, Template>> {
     let mut wanted = BTreeMap::new();
     for (name, template) in templates {
@@ -55,7 +56,7 @@ pub fn by_file(templates: BTreeMap<FilePath, Template>) -> io::Result<BTreeMap<F
 /// Opens an agent's workspace.
 ///
 /// # Errors
-/// Those of the file system, and a link.
+/// Errors of the file system, and a refused link.
 pub fn workspace(state: &Path, agent: &str, make: bool) -> io::Result<Folder> {
     let state = state_folder(state, make)?;
     if make {
@@ -65,13 +66,13 @@ pub fn workspace(state: &Path, agent: &str, make: bool) -> io::Result<Folder> {
     }
 }
 
-/// Makes an agent's workspace hold the templates, which are named by their files. A seeded one is written once, where there is
-/// no such file, and is the agent's from then on. An injected one is a block in its file ([`block`]), the rest of which is the
-/// agent's; where the template is gone the block is removed, and the file with it if nothing else is in it. Returns the files
-/// that are listed afterwards, and the first error; the rest is tried all the same.
+/// Writes the templates, keyed by file, into an agent's workspace. A seeded template is written once, if the file does
+/// not exist, and belongs to the agent from then on. An injected one is a block in its file ([`block`]), the rest of
+/// which is the agent's; when the template is gone the block is removed, and the file too if nothing else is in it.
+/// Returns the list of files afterwards, and the first error; the other files are handled all the same.
 ///
 /// # Errors
-/// Where the workspace cannot be opened.
+/// Errors of opening the workspace.
 pub fn sync(
     state: &Path,
     agent: &str,
@@ -87,7 +88,7 @@ pub fn sync(
     for path in gone {
         match take_out(&folder, &path) {
             Ok(()) => drop(list.files.remove(&path)),
-            // Listed still, so that it is tried again.
+            // Kept in the list, so that the removal is retried.
             Err(error) => failed = failed.or(Some(error)),
         }
     }
@@ -107,7 +108,7 @@ pub fn sync(
     Ok((list, failed))
 }
 
-/// Whether each injected template's block is in its file.
+/// Whether the block of each injected template is in its file.
 #[must_use]
 pub fn are_there(state: &Path, agent: &str, wanted: &BTreeMap<FilePath, Template>) -> bool {
     let injected = wanted.iter().filter(|(_, template)| template.is_injected());
@@ -120,8 +121,8 @@ pub fn are_there(state: &Path, agent: &str, wanted: &BTreeMap<FilePath, Template
     injected.map(is_there).all(|outcome| outcome.unwrap_or(false))
 }
 
-/// The agent's file with its mode; nothing where there is no plain file. A link, FIFO or socket counts as none, and a file is
-/// written in its place.
+/// Reads the agent's file and its mode; `None` unless it is a plain file. A link, FIFO or socket is later replaced by a
+/// file.
 fn agents_file(folder: &Folder, name: &str) -> io::Result<Option<(Vec<u8>, u32)>> {
     let Some(found) = folder.stat(name)? else { return Ok(None) };
     let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
@@ -135,19 +136,19 @@ fn agents_file(folder: &Folder, name: &str) -> io::Result<Option<(Vec<u8>, u32)>
 fn inject(folder: &Folder, path: &FilePath, content: &str) -> io::Result<()> {
     let (inner, name) = folder.reach(path, Some(OnOther::RefuseLinks))?;
     let (text, mode) = agents_file(&inner, name)?.unwrap_or((Vec::new(), PRIVATE));
-    // A file that is the template itself was written before there were blocks, and is all the sidecar's.
+    // A file with exactly the template's text is from a version without blocks, and wholly the sidecar's.
     let rest = if text.trim_ascii() == content.trim_ascii().as_bytes() { &[][..] } else { &text };
     let with_block = block::with_block(rest, content);
     if with_block == text { Ok(()) } else { inner.write(name, &with_block, mode) }
 }
 
-/// Writes a template where there is no such file.
+/// Writes a template if the file does not exist.
 fn seed(folder: &Folder, path: &FilePath, content: &str) -> io::Result<()> {
     let (inner, name) = folder.reach(path, Some(OnOther::RefuseLinks))?;
     if inner.stat(name)?.is_some() { Ok(()) } else { inner.write(name, content.as_bytes(), PRIVATE) }
 }
 
-/// Takes the block out of a file.
+/// Removes the block from a file.
 fn take_out(folder: &Folder, path: &FilePath) -> io::Result<()> {
     let (inner, name) = match folder.reach(path, None) {
         Err(error) if super::place::is_absent(&error) => return Ok(()),
@@ -181,7 +182,7 @@ mod tests {
         by_file(templates.iter().map(template).collect()).unwrap()
     }
 
-    /// An agent's workspace, and the list of it.
+    /// An agent's workspace, and its list.
     struct Workspace {
         state: tempfile::TempDir,
         list: Option<List>,
@@ -239,7 +240,7 @@ mod tests {
         workspace.synced(&templates(&[]));
         assert_eq!(workspace.read("AGENTS.md").unwrap().trim(), "the agent's own");
         assert_eq!(workspace.read("SOUL.md").as_deref(), Some("again"));
-        // Of a file with nothing but the block, nothing is left.
+        // A file with only the block is removed.
         fs::remove_file(workspace.file("AGENTS.md")).unwrap();
         workspace.synced(&both);
         workspace.synced(&templates(&[]));
@@ -250,7 +251,7 @@ mod tests {
     fn a_template_is_its_file_by_either_name_and_the_files_own_counts() {
         let mut workspace = Workspace::new();
         let old = templates(&[("agents", "# Old", WriteMode::Inject)]);
-        // As an older sidecar wrote it: the whole file.
+        // A whole file, as an older sidecar wrote it.
         fs::write(workspace.file("AGENTS.md"), "# Old").unwrap();
         fs::write(workspace.file(".portcullis.json"), r#"{"files":["AGENTS.md"],"seeded":["SOUL.md"]}"#).unwrap();
         workspace.synced(&old);

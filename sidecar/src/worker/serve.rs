@@ -1,4 +1,4 @@
-//! The process's own side.
+//! The worker process: serves one request.
 
 use std::{
     io::{self, Read, Write},
@@ -18,13 +18,13 @@ use crate::{
     own_program::confine,
 };
 
-/// The largest request that is read, in bytes: an answer of the control plane, escaped.
+/// Largest request in bytes: an escaped answer of the control plane.
 const REQUEST_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// Runs the mode: reads one request, and answers it.
+/// Entry point of the worker mode: reads one request from standard input, and answers it on standard output.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Nobody reads the answer of one whose sidecar has ended.
+    // A worker ends with its sidecar, since nobody else reads its answer.
     let prepared = confine().and_then(|()| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?));
     let served = prepared.and_then(|()| {
         let mut text = Vec::new();
@@ -105,7 +105,7 @@ fn read_config(state: &Path, config: &Path) -> Option<serde_json::Value> {
 
 fn ground(state: &Path, candidates: &[PathBuf], config: &Path) -> Ground {
     let config = reach(state, config, false).and_then(|(folder, name)| folder.read(name, MAXIMUM_CONFIG));
-    // A program is most often a link, into a folder of its package.
+    // Links are followed: a program is most often a link into a folder of its package.
     let program = candidates.iter().filter_map(|path| std::fs::metadata(path).ok());
     let program = program.into_iter().find(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
     Ground {

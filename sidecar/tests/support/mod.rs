@@ -1,4 +1,4 @@
-//! A running sidecar of a test's own, and what it is put in front of.
+//! A running sidecar for a test, with its machine and its child's gateway.
 
 #![allow(dead_code, reason = "each suite uses a part of it")]
 
@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-/// A gateway's `/health`, which answers as a test wants.
+/// A gateway's `/health`, with the answer that a test sets.
 pub struct Gateway {
     pub address: String,
     well: Arc<AtomicBool>,
@@ -58,25 +58,25 @@ impl Gateway {
     }
 }
 
-/// The folders and settings of a sidecar. They outlive it, so that another can follow it.
+/// Folders and settings of a sidecar. They outlive it, so that another sidecar can follow.
 pub struct Machine {
     folder: TempDir,
     pub environment: BTreeMap<String, String>,
     pub command: Vec<String>,
-    /// The child's, which nobody else has.
+    /// User id of the child, unique among tests.
     user: Option<u32>,
 }
 
-/// What the child writes down of itself, and then lives on.
+/// Script of a child that records its environment and process id, and runs on.
 const CHILD: &str =
     r#"env -0 > "$OPENCLAW_STATE_DIR/environment"; echo $$ > "$OPENCLAW_STATE_DIR/pid"; exec sleep 600"#;
 
 impl Machine {
-    /// For `pool-1` of this control plane, with its token in a file.
+    /// Creates a machine of `pool-1` of this control plane, with the token in a file.
     pub fn new(api: &str, token: &str, gateway: &Gateway) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        // The child may go there, and the token is root's own.
+        // The child may enter the folder, but the token file is root's.
         mode(folder.path(), 0o755);
         fs::write(folder.path().join("token"), token).unwrap();
         mode(&folder.path().join("token"), 0o600);
@@ -103,7 +103,7 @@ impl Machine {
         Self { folder, environment, command, user }
     }
 
-    /// For `pool-1` of a system.
+    /// Creates a machine of `pool-1` of a system.
     pub async fn of(system: &System, gateway: &Gateway) -> Self {
         let path = "/api/internal/pools/pool-1/runtime-tokens";
         let answer = send(system.internal(Method::POST, path).json(&json!({ "ttlSeconds": 3600 }))).await;
@@ -132,19 +132,19 @@ impl Machine {
         self.text(path).map(|text| serde_json::from_str(&text).expect("a file is never half written"))
     }
 
-    /// The child's id, as it wrote it down.
+    /// Process id that the child recorded.
     pub fn child(&self) -> Option<u32> {
         self.text("pid").and_then(|pid| pid.trim().parse().ok())
     }
 
-    /// The child's environment, as it wrote it down.
+    /// Environment that the child recorded.
     pub fn child_environment(&self) -> BTreeMap<String, String> {
         let text = self.text("environment").unwrap();
         let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    /// All processes of the child's user, which nobody else has; none where the child runs as the sidecar's own.
+    /// Process ids of the child's user, which is unique; none if the child runs as the sidecar's own user.
     pub fn processes(&self) -> Vec<u32> {
         let all = proc::all().unwrap();
         let alive = all.values().filter(|process| !process.is_zombie).map(|process| process.pid);
@@ -156,8 +156,8 @@ impl Machine {
         user.is_some_and(|user| Rights::of(pid).is_some_and(|rights| rights.uid.to_string() == *user))
     }
 
-    /// Whether the child's user has a process in any of many looks, at the newest ones as well: a line of processes each of which
-    /// ends once it has started the next is in few.
+    /// Whether the child's user has a process in any of 50 scans, each of the newest ones too: a chain of processes,
+    /// each of which ends once it has started the next, is seen in few of them.
     pub async fn has_processes(&self) -> bool {
         for _ in 0..50 {
             let newest = proc::newest().into_iter().filter(|process| !process.is_zombie).map(|process| process.pid);
@@ -169,12 +169,12 @@ impl Machine {
         false
     }
 
-    /// What the sidecars have logged.
+    /// Log of all sidecars of this machine.
     pub fn log(&self) -> String {
         fs::read_to_string(self.root().join("log")).unwrap_or_default()
     }
 
-    /// The same, as JSON.
+    /// Lines of the log, as JSON.
     pub fn log_lines(&self) -> Vec<Value> {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
@@ -183,13 +183,13 @@ impl Machine {
         self.start_by(&[])
     }
 
-    /// Starts it by a command that ends by executing its further arguments.
+    /// Starts a sidecar through a command that ends by executing its further arguments.
     pub fn start_by(&self, wrapper: &[&str]) -> Sidecar {
         let log = fs::File::options().create(true).append(true).open(self.root().join("log")).unwrap();
         self.spawn(wrapper, log.try_clone().unwrap(), log)
     }
 
-    /// Starts it with this output, and this log.
+    /// Starts a sidecar with this output and this log.
     pub fn start_with(&self, output: impl Into<Stdio>, log: impl Into<Stdio>) -> Sidecar {
         self.spawn(&[], output, log)
     }
@@ -206,19 +206,19 @@ impl Machine {
     pub async fn prepare(&self, arguments: &[&str]) -> Prepared {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-sidecar"));
         command.arg("prepare").args(arguments).env_clear().envs(&self.environment).stdin(Stdio::null());
-        // Beside this thread, on which the control plane runs.
+        // In another thread, because the control plane runs on this one.
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         Prepared { is_success: output.status.success(), log: String::from_utf8(output.stderr).unwrap() }
     }
 
-    /// What the sidecar has noted of its child.
+    /// Record of the sidecar's child.
     pub fn record(&self) -> Option<Value> {
         let record = fs::read(self.root().join("run/openclaw-process.json")).ok()?;
         serde_json::from_slice(&record).ok()
     }
 
     pub async fn wait_for_child(&self) -> u32 {
-        // The sidecar notes a child just after it has started it.
+        // The record is complete just after the child has started.
         let noted = || self.record()?["identity"]["pid"].as_u64();
         let is_noted = |child: u32| is_alive(child) && noted() == Some(child.into());
         eventually("the child has started", async || self.child().is_some_and(is_noted)).await;
@@ -226,7 +226,7 @@ impl Machine {
     }
 }
 
-/// How a preparation ended.
+/// Outcome of `portcullis-sidecar prepare`.
 #[derive(Debug)]
 pub struct Prepared {
     is_success: bool,
@@ -243,12 +243,12 @@ impl Prepared {
     }
 }
 
-/// Whether this is root, who can start a child as another user.
+/// Whether the tests run as root, which can start a child as another user.
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Whether a test that needs root can run. Where it cannot, it says so, and fails where it must not be left out.
+/// Whether a test that needs root can run. Otherwise prints that it is skipped, and fails if skipping is not allowed.
 #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
 pub fn has_root(test: &str) -> bool {
     let must = std::env::var_os("PORTCULLIS_TESTS_NEED_ROOT").is_some_and(|value| value == "1");
@@ -259,7 +259,7 @@ pub fn has_root(test: &str) -> bool {
     is_root()
 }
 
-/// The number of a user that nobody else has.
+/// Returns a user id that no other test uses.
 fn free_user() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     200_000 + std::process::id() % 20_000 * 100 + NEXT.fetch_add(1, Ordering::Relaxed)
@@ -274,7 +274,7 @@ pub fn is_alive(pid: u32) -> bool {
     portcullis_sidecar::record::Identity::of(pid).is_some()
 }
 
-/// A sidecar's process. It and its child end with this value.
+/// A sidecar's process. Dropping it ends it and its child.
 pub struct Sidecar {
     process: std::process::Child,
     record: PathBuf,
@@ -289,7 +289,7 @@ impl Sidecar {
         self.process.try_wait().unwrap().is_none()
     }
 
-    /// Kills it with no time to do anything; its child lives on.
+    /// Kills the sidecar; its child runs on.
     pub fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -307,7 +307,7 @@ impl Sidecar {
 }
 
 impl Drop for Machine {
-    /// A failed test leaves nothing of its child's: the kernel lets none that starts meanwhile escape.
+    /// Kills all processes of the child's user after a failed test; none that starts meanwhile escapes.
     fn drop(&mut self) {
         if let Some(user) = self.user {
             let _ = Command::new("sh").args(["-c", "kill -9 -1"]).uid(user).stderr(Stdio::null()).status();

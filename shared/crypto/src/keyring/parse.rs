@@ -1,4 +1,4 @@
-//! Reading keys as an operator writes them.
+//! Parses keys from an operator's configuration.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ const KEY_HEX_DIGITS: usize = 64;
 /// Why a keyring could not be read. No variant holds anything of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
-    /// A key is not what it should be.
+    /// A key is not 64 hex digits.
     #[error("a key must be exactly 64 hex digits (32 bytes)")]
     MalformedKey,
-    /// A key's id is not what it should be.
+    /// A key's id is not 8 hex digits.
     #[error("a key's id must be exactly 8 hex digits")]
     MalformedId,
     /// Two keys have the same id.
     #[error("key id {0} is there twice")]
     DuplicateId(KeyId),
-    /// One key under two ids: a rotation to it would rotate nothing.
+    /// Two ids have the same key: a rotation between them would not change the key.
     #[error("the keys {0} and {1} are the same key")]
     DuplicateKey(KeyId, KeyId),
-    /// Not the JSON that it should be.
+    /// The JSON does not have the documented form.
     #[error(r#"a keyring must be JSON of the form {{"current":"<id>","keys":{{"<id>":"<64 hex digits>"}}}}"#)]
     MalformedJson,
     /// The current key is not among the keys.
@@ -35,7 +35,8 @@ pub enum KeyringError {
 }
 
 impl Keyring {
-    /// A keyring of one key, given as 64 hex digits (`ENCRYPTION_KEY`). Its id is the first 4 bytes of its SHA-256.
+    /// Creates a keyring of one key, given as 64 hex digits (`ENCRYPTION_KEY`). Its id is the first 4 bytes of its
+    /// SHA-256.
     ///
     /// # Errors
     /// [`KeyringError::MalformedKey`].
@@ -45,10 +46,11 @@ impl Keyring {
         Self::new(id, [(id, material)])
     }
 
-    /// A keyring of several keys (`ENCRYPTION_KEYS`): JSON `{"current":"<id>","keys":{"<id>":"<64 hex digits>"}}`.
+    /// Creates a keyring of several keys (`ENCRYPTION_KEYS`): JSON `{"current":"<id>","keys":{"<id>":"<64 hex
+    /// digits>"}}`.
     ///
     /// # Errors
-    /// [`KeyringError`], whichever is found first.
+    /// [`KeyringError`], the first that is found.
     pub fn from_json(json: &str) -> Result<Self, KeyringError> {
         let file: KeyringFile = serde_json::from_str(json).map_err(|_| KeyringError::MalformedJson)?;
         let mut keys: BTreeMap<KeyId, SecretBox<[u8; 32]>> = BTreeMap::new();
@@ -71,7 +73,7 @@ fn parse_key(digits: &str) -> Result<SecretBox<[u8; 32]>, KeyringError> {
     if digits.len() != KEY_HEX_DIGITS {
         return Err(KeyringError::MalformedKey);
     }
-    // Decoded where it stays, so that no copy is left on the stack.
+    // Decoded in place, so that no copy is left on the stack.
     let mut decoded = Ok(());
     let key = SecretBox::init_with_mut(|key: &mut [u8; 32]| decoded = hex::decode_to_slice(digits, key));
     decoded.map(|()| key).map_err(|_| KeyringError::MalformedKey)
@@ -90,7 +92,7 @@ struct KeyringFile {
     keys: KeyEntries,
 }
 
-/// The entries in order, twins included: a map would drop one of two keys with the same id in silence.
+/// Entries in order, with duplicates: a map would silently drop one of two keys with the same id.
 struct KeyEntries(Vec<(String, Zeroizing<String>)>);
 
 impl<'de> Deserialize<'de> for KeyEntries {

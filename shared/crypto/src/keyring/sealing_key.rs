@@ -1,4 +1,4 @@
-//! One key of the keyring, and the two things that are ever done with it.
+//! One key of the keyring, with its two uses: encryption and derivation.
 
 use aes_gcm::{
     Aes256Gcm, KeyInit, Nonce, Tag,
@@ -13,14 +13,14 @@ use crate::MacKey;
 pub(super) const NONCE_LENGTH: usize = 12;
 pub(super) const TAG_LENGTH: usize = 16;
 
-/// The bytes do not authenticate under this key, nonce and additional data.
+/// The ciphertext does not authenticate under this key, nonce and additional data.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotAuthentic;
 
 /// 256 bits that are an AES-256-GCM key and the source of the subkeys that sign tokens.
 ///
-/// One key serves both because an operator then keeps and rotates one. AES under the key and HMAC-SHA256 under it are
-/// unrelated functions, and HKDF's output tells nothing of its input, so neither use helps against the other.
+/// One key serves both so that an operator keeps and rotates only one. AES and HMAC-SHA256 under the same key are
+/// unrelated functions, and HKDF's output reveals nothing of its input, so neither use weakens the other.
 pub(super) struct SealingKey {
     // Boxed, so that moving a keyring leaves no copy of a key schedule behind that no drop wipes.
     cipher: Box<Aes256Gcm>,
@@ -32,7 +32,7 @@ impl SealingKey {
         Self { cipher: Box::new(Aes256Gcm::new(material.expose_secret().into())), material }
     }
 
-    /// Encrypts `body` where it lies and returns its tag. A nonce must never come twice.
+    /// Encrypts `body` in place and returns its tag. A nonce must never be used twice.
     pub(super) fn encrypt(
         &self,
         nonce: [u8; NONCE_LENGTH],
@@ -45,7 +45,7 @@ impl SealingKey {
             .into()
     }
 
-    /// Decrypts `body` where it lies, and leaves it as it was where it does not authenticate.
+    /// Decrypts `body` in place, and leaves it unchanged if it does not authenticate.
     pub(super) fn decrypt(
         &self,
         nonce: [u8; NONCE_LENGTH],
@@ -58,12 +58,12 @@ impl SealingKey {
             .map_err(|_| NotAuthentic)
     }
 
-    /// The key that signs for one purpose.
+    /// Derives the MAC key of one purpose.
     pub(super) fn derive(&self, purpose: &str) -> MacKey {
         MacKey::new(self.expand(purpose))
     }
 
-    /// The key that does for one domain what this one would do for all.
+    /// Derives the sealing key of one domain.
     pub(super) fn subkey(&self, label: &str) -> Self {
         Self::new(self.expand(label))
     }

@@ -1,4 +1,4 @@
-//! People's accounts at Composio.
+//! Connected accounts at Composio.
 
 use reqwest::Url;
 use serde::Deserialize;
@@ -6,34 +6,34 @@ use serde_json::{Value, json};
 
 use super::{Composio, ComposioError, ComposioKey, NOT_UNDERSTOOD};
 
-/// A connection that was begun at Composio.
+/// A connection that was started at Composio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectLink {
-    /// Id of the account that is to be.
+    /// Id of the new account.
     pub account: String,
-    /// Page at which the person consents.
+    /// Consent page for the person.
     pub url: Url,
 }
 
-/// How far an account is. Source: Composio, "Connected accounts" (`status`).
+/// Status of an account. Source: Composio, "Connected accounts" (`status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountStatus {
     /// The person has not consented yet.
     Initiated,
-    /// It can be used.
+    /// The account can be used.
     Active,
     /// The person, or the toolkit, refused.
     Failed,
-    /// It could be used, or begun, and has ended.
+    /// The account expired, was deactivated or was revoked.
     Ended,
 }
 
 /// An account at Composio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectedAccount {
-    /// How far it is.
+    /// Status of the account.
     pub status: AccountStatus,
-    /// The user whose it is, in Composio's words.
+    /// Composio's id of the user who owns the account.
     pub user: String,
     /// Slug of the toolkit.
     pub toolkit: String,
@@ -42,14 +42,14 @@ pub struct ConnectedAccount {
 /// Outcome of an account's revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
-    /// The toolkit has ended the account's tokens.
+    /// The toolkit has revoked the account's tokens.
     Revoked,
-    /// The toolkit has no way to end tokens, or the account had none that count.
+    /// The toolkit cannot revoke tokens, or the account had no valid ones.
     NothingToRevoke,
 }
 
 impl Composio {
-    /// Begins a connection: a session for one toolkit, and its link. The person comes back to `callback`.
+    /// Starts a connection: a session for one toolkit, and its link. The person is sent back to `callback`.
     ///
     /// # Errors
     /// [`ComposioError`].
@@ -86,10 +86,10 @@ impl Composio {
         Ok(ConnectLink { account: link.connected_account_id, url })
     }
 
-    /// An account.
+    /// Fetches an account.
     ///
     /// # Errors
-    /// [`ComposioError`]; [`ComposioError::NotFound`] for one that was deleted.
+    /// [`ComposioError`]; [`ComposioError::NotFound`] for a deleted account.
     pub async fn account(&self, key: &ComposioKey, account: &str) -> Result<ConnectedAccount, ComposioError> {
         #[derive(Deserialize)]
         struct Account {
@@ -112,16 +112,16 @@ impl Composio {
         Ok(ConnectedAccount { status, user: account.user_id, toolkit: account.toolkit.slug })
     }
 
-    /// Ends an account: its tokens at the toolkit, then the account. One that is not there counts as ended.
+    /// Revokes an account's tokens at the toolkit, then deletes the account. One that does not exist counts as ended.
     ///
     /// # Errors
-    /// [`ComposioError`]; the account may then have lost its tokens and is still there: the call may be repeated.
+    /// [`ComposioError`]; the tokens may be revoked while the account still exists: the call may be repeated.
     pub async fn end_account(&self, key: &ComposioKey, account: &str) -> Result<Revocation, ComposioError> {
         let revoked: Result<Value, _> = self.answer(self.post(key, &["connected_accounts", account, "revoke"])).await;
         let revocation = match revoked {
             Ok(answer) if answer["connected_account"].is_object() => Revocation::Revoked,
             Ok(_) => return Err(NOT_UNDERSTOOD),
-            // 400: the toolkit has no such call; 409: the account is not one that works, as after a consent that was not given.
+            // 400: the toolkit has no such call; 409: the account does not work, for example after a refused consent.
             Err(ComposioError::Refused(400 | 409) | ComposioError::NotConnected) => Revocation::NothingToRevoke,
             Err(ComposioError::NotFound) => return Ok(Revocation::NothingToRevoke),
             Err(error) => return Err(error),
@@ -133,7 +133,7 @@ impl Composio {
     }
 }
 
-/// Whether a text can be a part of a path and of a row.
+/// Whether a text is safe as a part of a path and of a row.
 fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))

@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 
 use super::{Composio, ComposioError, ComposioKey, EXECUTE_TIMEOUT, NOT_UNDERSTOOD};
 
-/// An action to be executed.
+/// Request to execute an action.
 #[derive(Serialize)]
 pub struct Execution<'a> {
-    /// The user whose account is used, in Composio's words.
+    /// Composio's id of the user whose account is used.
     pub user_id: &'a str,
-    /// The account; `None` where the toolkit needs none, or where `custom_connection_data` is given.
+    /// Id of the account; `None` if the toolkit needs none, or with `custom_connection_data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connected_account_id: Option<&'a str>,
     /// Version of the toolkit.
@@ -33,7 +33,7 @@ pub struct CustomConnection<'a> {
     pub auth_scheme: &'static str,
     /// The toolkit.
     pub toolkit_slug: &'a str,
-    /// The keys by their fields.
+    /// Keys by field.
     #[serde(serialize_with = "exposed")]
     pub val: &'a BTreeMap<String, SecretString>,
 }
@@ -45,21 +45,21 @@ fn exposed<S: Serializer>(keys: &BTreeMap<String, SecretString>, serializer: S) 
 /// Outcome of an action.
 #[derive(Debug, Deserialize)]
 pub struct Outcome {
-    /// Answer of the toolkit.
+    /// Answer of the toolkit, as JSON.
     #[serde(default)]
     pub data: Option<Box<RawValue>>,
-    /// Why it did not do it.
+    /// Error text of the toolkit.
     #[serde(default)]
     pub error: Option<String>,
-    /// Whether the toolkit did it.
+    /// Whether the action succeeded.
     pub successful: bool,
 }
 
 impl Composio {
-    /// The newest version of the toolkit that a tool is of.
+    /// Fetches the newest version of a tool's toolkit.
     ///
     /// # Errors
-    /// [`ComposioError`]; [`ComposioError::NotFound`] for a tool that is not there.
+    /// [`ComposioError`]; [`ComposioError::NotFound`] for a tool that does not exist.
     pub async fn tool_version(&self, key: &ComposioKey, tool: &str) -> Result<String, ComposioError> {
         #[derive(Deserialize)]
         struct Tool {
@@ -72,7 +72,7 @@ impl Composio {
         if is_version { Ok(version) } else { Err(NOT_UNDERSTOOD) }
     }
 
-    /// Executes an action, once: it may be one that sends a mail.
+    /// Executes an action, and never retries it: it may send a mail.
     ///
     /// # Errors
     /// [`ComposioError`].

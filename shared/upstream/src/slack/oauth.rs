@@ -10,10 +10,10 @@ use serde::Deserialize;
 
 use super::{Slack, SlackError, not_understood};
 
-/// How long the exchange of a code may take. A code counts once: what was not waited for is lost.
+/// Time-out of exchanging a code. A code can be used once: an answer that is not waited for is lost.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Credentials of a Slack app, with which it exchanges codes.
+/// A Slack app's credentials, with which it exchanges codes.
 #[derive(Clone, Debug)]
 pub struct SlackClient {
     /// The app's client id.
@@ -22,27 +22,27 @@ pub struct SlackClient {
     pub secret: SecretString,
 }
 
-/// An install of an app.
+/// An installation of an app.
 #[derive(Clone, Debug)]
 pub struct Installation {
-    /// The workspace, or the enterprise where the app was installed org-wide.
+    /// Id of the workspace, or of the enterprise if the app is installed org-wide.
     pub team: String,
-    /// The workspace's or the enterprise's name.
+    /// Name of the workspace or the enterprise.
     pub team_name: Option<String>,
-    /// The app.
+    /// Id of the app.
     pub app: String,
-    /// The bot's user.
+    /// Id of the bot's user.
     pub bot_user: Option<String>,
-    /// The bot token.
+    /// Bot token of the installation.
     pub bot_token: IssuedToken,
 }
 
-/// A bot token as Slack gives it out.
+/// A bot token that Slack has issued.
 #[derive(Clone, Debug)]
 pub struct IssuedToken {
-    /// The token.
+    /// The secret token.
     pub value: SecretString,
-    /// How long it lives and what the next one is asked for with; `None` where its app has token rotation turned off.
+    /// Lifetime and refresh token; `None` if the app has token rotation turned off.
     pub rotation: Option<(Duration, SecretString)>,
 }
 
@@ -62,7 +62,7 @@ impl IssuedToken {
 }
 
 impl Slack {
-    /// The page that asks a person for consent to an install.
+    /// URL of the page that asks a person to consent to an installation.
     #[must_use]
     pub fn consent_page(&self, client_id: &str, scopes: &[&str], redirect_uri: &str, state: &str) -> Url {
         let mut url = self.base.join("../oauth/v2/authorize");
@@ -123,11 +123,11 @@ impl Slack {
         })
     }
 
-    /// Asks for the token that replaces one that ends (`oauth.v2.access` with `grant_type=refresh_token`). The refresh token
-    /// counts once; where the answer was lost, Slack answers it again for a while.
+    /// Requests the successor of an expiring token (`oauth.v2.access` with `grant_type=refresh_token`). A refresh token
+    /// can be used once; after a lost answer, Slack returns the same one again for some time.
     ///
     /// # Errors
-    /// [`SlackError`]; `invalid_refresh_token` where the refresh token does not count any more.
+    /// [`SlackError`]; `invalid_refresh_token` if the refresh token has become invalid.
     ///
     /// Source: Slack, "Using token rotation".
     pub async fn refresh_token(
