@@ -77,8 +77,7 @@ impl NewSession {
 }
 
 impl Store {
-    /// Makes a session or changes the one that is there, and keeps it for [`super::SESSION_RETENTION`] from now: two
-    /// calls.
+    /// Creates a session or changes an existing one, and keeps it for [`super::SESSION_RETENTION`] from now: two calls.
     ///
     /// # Errors
     /// [`BotAccessError`].
@@ -120,9 +119,9 @@ impl Store {
         }
     }
 
-    /// A session's row and that of its metadata, if the caller may reach its bot.
+    /// Reads a session's row and its metadata's row, if the caller may reach its bot.
     async fn session_rows(&self, reach: BotReach<'_>, id: &str) -> Result<Vec<Option<Item>>, SessionError> {
-        // The ids of look-ups and metadata are not sessions'.
+        // Look-up and metadata rows have ids of another form.
         let is_session = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut keys = if is_session { vec![RowKey::new(TABLE, [id]), metadata::key(id)] } else { Vec::new() };
         let of_session = keys.len();
