@@ -1,4 +1,4 @@
-//! What `cargo local` is asked to do.
+//! Command line of `cargo local`.
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
@@ -109,7 +109,7 @@ impl From<Survive> for Durability {
     }
 }
 
-/// What else this program is, for the demonstration's pool.
+/// Helper processes of the demonstration's pool, which this program is too.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
     /// The sidecar, set up by its environment, until its input ends
@@ -119,7 +119,7 @@ pub(crate) enum Part {
         #[arg(last = true)]
         child: Vec<OsString>,
     },
-    /// What stands where OpenClaw would be
+    /// The process in the place of OpenClaw
     #[command(hide = true)]
     StandInOpenclaw {
         /// The port on 127.0.0.1

@@ -69,7 +69,7 @@ impl Store {
         Ok(self.call(|| request.clone().send()).await?.items.unwrap_or_default())
     }
 
-    /// Deletes these rows; `false`, and nothing deleted, where the pool is no longer being purged.
+    /// Deletes these rows; does nothing and returns `false` where the purge has ended.
     async fn delete_while_purging(&self, pool: &PoolId, table: Table, keys: Vec<Item>) -> Result<bool, StoreError> {
         let condition = "attribute_exists(#purging)";
         let check = ConditionCheck::builder()

@@ -85,7 +85,7 @@ async fn a_bot_moves_into_no_pool_that_is_unknown_terminated_or_full() {
         Err(UpdateBotError::PoolNotFound)
     );
     assert_eq!(bots_of(&world, &pool()).await, (vec![bot()], 1));
-    // The error for a terminated pool names it, even for a bot that is in it.
+    // Setting a terminated pool fails, even for a bot that is in it.
     world.store.terminate(&pool()).await.unwrap();
     assert_eq!(
         world.store.update_bot(BotReach::Any, &bot(), &move_to(pool())).await,
