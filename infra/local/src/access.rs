@@ -185,9 +185,9 @@ impl Guarded {
 /// would return the row's earlier state.
 #[derive(Clone)]
 pub struct IndexLag {
-    /// The clock that rows were written by.
+    /// Clock that rows were written by.
     pub clock: Arc<dyn Clock>,
-    /// How far.
+    /// Length of the lag.
     pub lag: SignedDuration,
 }
 

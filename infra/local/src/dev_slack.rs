@@ -198,19 +198,19 @@ impl DevSlack {
         message
     }
 
-    /// Takes a message of the person's, hands it to the app as Slack does, and waits a moment for the answer.
+    /// Records a message of the person, sends it to the app as Slack does, and waits a moment for the answer.
     async fn take_message(&self, form: &Bytes) -> Response {
         let text = form_pairs(&String::from_utf8_lossy(form)).into_iter().find(|(key, _)| key == "text");
         let text = text.map(|(_, text)| text).filter(|text| !text.trim().is_empty());
         let Some(text) = text else { return Redirect::to(ROOT).into_response() };
         let message = self.keep("You", &text);
-        // From here on, so that an answer which is there at once counts.
+        // Listen before sending, so that an immediate answer is not missed.
         let answer_comes = self.changed.notified();
         if let Err(problem) = self.send_event(&message).await {
             self.keep("Slack", &format!("The event was not taken: {problem}"));
             return Redirect::to(ROOT).into_response();
         }
-        // The page shows what there is by then.
+        // The page shows the messages up to then.
         let _ = tokio::time::timeout(ANSWER_IS_WAITED_FOR, answer_comes).await;
         Redirect::to(ROOT).into_response()
     }
@@ -241,7 +241,7 @@ fn shown(page: String) -> Response {
     ([(CONTENT_SECURITY_POLICY, "default-src 'none'; form-action 'self'")], Html(page)).into_response()
 }
 
-/// A message's id: the time, and a number that tells those of one second apart.
+/// Id of a message: the time, and a number that distinguishes messages of one second.
 fn ts(now: Timestamp, number: usize) -> String {
     format!("{}.{:06}", now.as_second(), number % 1_000_000)
 }
@@ -252,7 +252,7 @@ fn random_text(randomness: &dyn Randomness) -> String {
     hex::encode(bytes)
 }
 
-/// The pairs of a form or a query.
+/// Parses the pairs of a form or a query.
 fn form_pairs(text: &str) -> Vec<(String, String)> {
     form_urlencoded::parse(text.as_bytes()).into_owned().collect()
 }

@@ -55,7 +55,7 @@ impl IntegrationStatus {
     const ALL: [Self; 6] =
         [Self::Pending, Self::Initiated, Self::Active, Self::Failed, Self::Expired, Self::Disconnected];
 
-    /// The status as it is written.
+    /// The contract's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) enum PoolChange<'a> {
     RevisionAlone,
-    /// Refused where the pool is terminated.
+    /// Fails where the pool is terminated.
     Hold,
     /// Fails where the pool is terminated or has its limit of bots.
     AddBot(&'a BotId),
