@@ -20,9 +20,8 @@ pub(crate) struct Arguments {
     /// Keep the data, and the keys it is sealed under, in this folder
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// How much an answered write to the folder of --data survives:
-    /// `power-cut`, for which each write waits for the disk, or
-    /// `process-death` alone
+    /// Failure that an answered write to --data survives: `power-cut`, for
+    /// which each write waits for the disk, or `process-death` alone
     #[arg(
         long,
         value_name = "EVENT",
@@ -57,7 +56,7 @@ pub(crate) struct Arguments {
     /// --port issues
     #[arg(long, value_name = "POOL", verbatim_doc_comment)]
     pub runtime_token: Option<PoolId>,
-    /// How many seconds the token lasts
+    /// Lifetime of the token in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, requires = "runtime_token")]
     pub ttl: u32,
     /// Start the database alone, for `cargo lambda watch`

@@ -1,5 +1,5 @@
-//! A stand-in for Slack on this machine, at `/dev/slack`: one workspace in which the platform's own app can be installed, and
-//! one person who writes to it. It does not exist on AWS.
+//! Stand-in for Slack on this machine, at `/dev/slack`: one workspace in which the platform's own app can be installed,
+//! and one person who writes to it. It does not exist on AWS.
 //!
 //! Source: Slack, "Installing with OAuth", "Using the Slack Web API", and each method's own page.
 
@@ -40,7 +40,7 @@ const PERSON: &str = "U0DEV";
 const ROOT: &str = "/dev/slack";
 /// Largest form that is read, in bytes.
 const FORM_LIMIT: usize = 64 * 1024;
-/// Messages that are kept; the oldest goes first.
+/// Most messages that are kept; the oldest goes first.
 const MESSAGES_KEPT: usize = 100;
 /// Time for which the page waits for an answer to a message.
 const ANSWER_IS_WAITED_FOR: std::time::Duration = std::time::Duration::from_secs(3);
@@ -67,16 +67,16 @@ struct Known {
 /// A message in the conversation.
 #[derive(Clone, Debug, Serialize)]
 pub struct Message {
-    /// Name of whoever wrote it.
+    /// Name of the author.
     pub from: &'static str,
-    /// The text.
+    /// Text.
     pub text: String,
-    /// Slack's own id of it.
+    /// Slack's own id of the message.
     pub ts: String,
 }
 
 impl DevSlack {
-    /// A workspace in which nothing is installed, at `base_url`, with the secrets of the platform's own app.
+    /// Starts a workspace without installed apps, at `base_url`, with the secrets of the platform's own app.
     #[must_use]
     pub fn new(
         base_url: &str,
@@ -113,7 +113,7 @@ impl DevSlack {
         &self.client_secret
     }
 
-    /// Whether a path is the stand-in's.
+    /// Returns whether a path is the stand-in's.
     #[must_use]
     pub fn has(path: &str) -> bool {
         path == ROOT || path.starts_with("/dev/slack/") || path == "/dev/slack.json"
@@ -141,11 +141,12 @@ impl DevSlack {
         }
     }
 
-    /// Whether a request is no page's, or this machine's own page's: another site's could else write messages.
+    /// Returns whether a request comes from this machine's own page, or from no page: otherwise another site could
+    /// write messages.
     fn is_own_page(&self, request: &Request<Body>) -> bool {
         request.headers().get(ORIGIN).is_none_or(|origin| {
             let origin = origin.to_str().unwrap_or_default();
-            // A form of a page without a referrer sends `null`, within this origin too.
+            // A form of a page without a referrer sends `null`, even within this origin.
             let is_same_origin = request.headers().get("sec-fetch-site").is_some_and(|site| site == "same-origin");
             origin == self.base_url || is_same_origin
         })
@@ -159,7 +160,7 @@ impl DevSlack {
         random_text(&*self.randomness)
     }
 
-    /// The page that asks for consent, which gives a code or an error to the app.
+    /// Serves the consent page, which gives a code or an error to the app.
     fn ask_for_consent(&self, query: &str) -> Response {
         let pairs: Vec<_> = form_pairs(query);
         let get = |name: &str| pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());

@@ -26,8 +26,7 @@ pub(crate) struct Greeting {
 }
 
 impl Greeting {
-    /// Formats the greeting as requested. `--quiet` prints only the address: with `--port 0` there is no other way to
-    /// learn it.
+    /// Formats the greeting as requested. `--quiet` prints only the address, which `--port 0` makes unpredictable.
     pub(crate) fn text(&self, arguments: &Arguments) -> String {
         let Self { base_url, data, folder } = self;
         let file = folder.join(GENERATED_FILE);

@@ -261,7 +261,7 @@ fn remove(connection: &mut Connection, sequence: i64, now: i64) -> rusqlite::Res
     let removed = transaction.prepare_cached(REMOVE)?.query_row([sequence], |row| {
         Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, i64>(2)?))
     });
-    // It may have been removed before.
+    // The message may have been removed before.
     let Some((conversation, deduplication, sent_at)) = removed.optional()? else { return Ok(()) };
     let until = later(sent_at, DEDUPLICATION_WINDOW);
     if until > now {

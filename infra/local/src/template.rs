@@ -164,14 +164,14 @@ impl Template {
                 }
                 self.functions.push(name);
             }
-            // Queues, roles, alarms and the like are the cloud's, or this machine has its own.
+            // Queues, roles, alarms and the like exist only on AWS, or this machine has its own.
             _ => {}
         }
         Ok(())
     }
 }
 
-/// What is wrong with a resource.
+/// Problem of a resource.
 struct Problem(String);
 
 impl fmt::Display for Problem {
@@ -202,7 +202,7 @@ struct Document {
 struct Resource {
     #[serde(rename = "Type")]
     kind: String,
-    /// Functions such as `!Sub` are left as their arguments: what is needed of them is read out of those.
+    /// CloudFormation functions such as `!Sub` are replaced by their arguments, from which the needed part is read.
     #[serde(rename = "Properties", default)]
     properties: Value,
 }
@@ -227,7 +227,7 @@ impl FunctionProperties {
     }
 }
 
-/// The table, and the index, that an ARN names: `Table.Arn`, or `${Table.Arn}/index/name`.
+/// Parses the table and the index of an ARN: `Table.Arn`, or `${Table.Arn}/index/name`.
 fn of_arn(arn: &str, resources: &BTreeMap<String, Resource>) -> Result<(String, Option<String>), Problem> {
     let (table, index) = match arn.strip_prefix("${").and_then(|rest| rest.split_once("}/index/")) {
         Some((table, index)) => (table, Some(index.to_owned())),
@@ -376,7 +376,7 @@ impl TableProperties {
         })
     }
 
-    /// `!Sub "${TablePrefix}pools"`, or the list form of `!Sub` that says where the prefix comes from.
+    /// Table name from `!Sub "${TablePrefix}pools"`, or from the list form of `!Sub` that also defines the prefix.
     fn name(&self) -> Result<String, Problem> {
         let text = match &self.table_name {
             Value::Array(arguments) => arguments.first().and_then(Value::as_str),

@@ -83,7 +83,7 @@ impl End {
     }
 }
 
-/// Whether SIGHUP was ignored at start, as `nohup` sets it. Listening for it would undo that.
+/// Returns whether SIGHUP was ignored at start, as `nohup` sets it. Listening for it would undo that.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

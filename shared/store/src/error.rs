@@ -69,9 +69,9 @@ impl StoreError {
 /// Outcome of one condition of a refused call.
 #[derive(Debug)]
 pub(crate) enum Condition {
-    /// It held, or was not the one that failed.
+    /// The condition held, or was not the one that failed.
     Held,
-    /// It failed on this row; `None` where the row is absent or was not requested.
+    /// The condition failed on this row; `None` where the row is absent or was not requested.
     Failed(Option<HashMap<String, AttributeValue>>),
 }
 

@@ -26,7 +26,7 @@ pub struct NewFeedback {
     pub pool: Option<PoolId>,
     /// The user's message.
     pub content: String,
-    /// Request body, as JSON.
+    /// Remaining fields of the request, as JSON.
     pub details: String,
 }
 

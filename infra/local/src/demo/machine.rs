@@ -61,7 +61,7 @@ impl Machine {
     /// is this program.
     ///
     /// # Errors
-    /// Those of the file system, and of starting a process.
+    /// Errors of the file system, and of starting a process.
     pub fn start(
         program: &Path,
         base_url: &str,

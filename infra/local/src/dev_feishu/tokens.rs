@@ -20,17 +20,17 @@ const RENEWED_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 /// Characters of an app id after its prefix.
 const ID_LENGTH: usize = 16;
 
-/// The valid tokens, oldest first.
+/// Valid tokens, the oldest first.
 #[derive(Default)]
 pub(super) struct Tokens(Vec<(String, Timestamp)>);
 
 impl Tokens {
-    /// Whether a token is valid: it ends at its last second.
+    /// Returns whether a token is valid; it is not in its last second.
     pub(super) fn is_valid(&self, token: &str, now: Timestamp) -> bool {
         self.0.iter().any(|(known, end)| known == token && now < *end)
     }
 
-    /// The newest token and its remaining lifetime; `new` makes one.
+    /// Returns the newest token and its remaining lifetime; `new` makes one.
     fn current(&mut self, now: Timestamp, new: impl FnOnce() -> String) -> (String, SignedDuration) {
         self.0.retain(|(_, end)| now < *end);
         if let Some((token, end)) = self.0.last()

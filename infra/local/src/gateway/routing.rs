@@ -19,7 +19,7 @@ pub struct RoutingTable {
 #[derive(Clone, Debug)]
 struct Entry {
     segments: Vec<Segment>,
-    /// `None`: any method.
+    /// `None` matches any method.
     method: Option<Method>,
     function: String,
 }

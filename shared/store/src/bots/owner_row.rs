@@ -4,7 +4,8 @@
 //! bot an owner or takes it away writes the row too, so that it is always exact, which an index is not. An owner whose
 //! account is being deleted gets no further bot: the row is closed before its bots are deleted.
 //!
-//! It also lists the channels of others that the owner has joined. The channel's own row decides on the membership.
+//! The row also lists the channels of others that the owner has joined. The channel's own row decides on the
+//! membership.
 
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
 use portcullis_auth::{BotId, ChannelId, UserId};

@@ -20,9 +20,9 @@ pub const ENDED_SECRET_RETENTION: SignedDuration = SignedDuration::from_hours(7 
 /// Way in which a channel ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelEnd {
-    /// Its bot token was revoked.
+    /// The bot token was revoked.
     TokenRevoked,
-    /// Its app was uninstalled.
+    /// The app was uninstalled.
     Uninstalled,
 }
 
