@@ -78,9 +78,9 @@ pub struct Demo {
 
 /// One printed line: the component, and the event.
 pub struct Step {
-    /// Component.
+    /// Component that acted.
     pub place: String,
-    /// Event.
+    /// Description of the event.
     pub what: String,
 }
 

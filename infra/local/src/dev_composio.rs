@@ -62,13 +62,13 @@ struct Known {
 /// An executed action.
 #[derive(Clone, Debug, Serialize)]
 pub struct Executed {
-    /// Name.
+    /// Name of the action.
     pub action: String,
     /// Composio's id of the user.
     pub user: String,
     /// Account; `None` where the person's own keys were given, or none are needed.
     pub account: Option<String>,
-    /// Parameters.
+    /// Parameters of the action.
     pub arguments: Value,
 }
 

@@ -69,7 +69,7 @@ struct Known {
 pub struct Message {
     /// Name of the author.
     pub from: &'static str,
-    /// Text.
+    /// Text of the message.
     pub text: String,
     /// Slack's own id of the message.
     pub ts: String,

@@ -92,7 +92,7 @@ impl Default for Limits {
 pub struct Answered {
     /// Function that answered; `None` where the gateway did.
     pub function: Option<String>,
-    /// Method.
+    /// HTTP method.
     pub method: Method,
     /// Path, without its query.
     pub path: String,
@@ -124,7 +124,7 @@ struct Front {
 /// Pages that exist only on this machine, outside all functions.
 #[derive(Clone, Default)]
 pub struct OwnPages {
-    /// Mailbox.
+    /// The mailbox of this machine.
     pub mailbox: Option<Arc<Mailbox>>,
     /// Stand-in for Slack.
     pub slack: Option<Arc<DevSlack>>,

@@ -18,7 +18,7 @@ use portcullis_auth::Clock;
 use portcullis_runtime::mail::{MailError, MailFuture, Mailer, Message};
 use serde::Serialize;
 
-/// Mails that are shown; older ones stay in the folder alone.
+/// Most mails that are shown; older ones stay only in the folder.
 const SHOWN: usize = 200;
 /// Sender of the mails, which accepts no answers.
 const FROM: &str = "portcullis@localhost";

@@ -231,7 +231,7 @@ impl EventQueue for SqliteQueue {
             if deferred == 0 {
                 return Err(QueueError::Refused("the receipt has expired".to_owned()));
             }
-            // A power cut that undoes it makes the message due earlier.
+            // A power cut may undo the deferral: the message is then due earlier.
             Ok(())
         })
     }
@@ -241,7 +241,7 @@ impl EventQueue for SqliteQueue {
             let (sequence, now) = (sequence(message)?, self.now());
             self.with(|connection| remove(connection, sequence, now))?;
             self.arrived.notify_one();
-            // A power cut that undoes it brings back a message whose delivery is recorded.
+            // A power cut may undo the removal: the message comes back, and its delivery is recorded.
             Ok(())
         })
     }

@@ -72,7 +72,7 @@ pub enum SettingsFileError {
     Malformed {
         /// Path of the file.
         file: PathBuf,
-        /// Line.
+        /// Number of the line.
         line: MalformedLine,
     },
     /// The data was sealed under a key that is not in the settings.

@@ -65,7 +65,7 @@ pub struct Options {
     pub wrap_queue: Option<WrapQueue>,
     /// The functions' settings.
     pub environment: BTreeMap<String, SecretString>,
-    /// Clock.
+    /// Clock of all parts.
     pub clock: Arc<dyn Clock>,
     /// Random generator.
     pub randomness: Arc<dyn Randomness>,

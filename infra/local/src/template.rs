@@ -75,7 +75,7 @@ pub struct Key {
 /// An attribute that is part of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAttribute {
-    /// Name.
+    /// Name of the attribute.
     pub name: String,
     /// DynamoDB's type: `S`, `N` or `B`.
     pub kind: String,
@@ -84,9 +84,9 @@ pub struct KeyAttribute {
 /// A global secondary index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
-    /// Name.
+    /// Name of the index.
     pub name: String,
-    /// Key.
+    /// Key of the index.
     pub key: Key,
     /// DynamoDB's `ALL`, `KEYS_ONLY` or `INCLUDE`.
     pub projection: String,

@@ -79,7 +79,7 @@ words!(
 pub struct ArtifactChange {
     /// Title that people read.
     pub title: Option<String>,
-    /// Progress.
+    /// New progress.
     pub status: Option<ArtifactStatus>,
     /// URL at which it can be seen.
     pub preview_url: Option<PreviewUrl>,
@@ -110,13 +110,13 @@ pub struct Artifact {
     pub channel_id: Option<String>,
     /// Title that people read.
     pub title: String,
-    /// Type.
+    /// Type of the artifact.
     pub artifact_type: Option<ArtifactType>,
     /// Work that made it.
     pub source: Option<ArtifactSource>,
     /// Media type.
     pub content_type: Option<String>,
-    /// Progress.
+    /// Progress of the work.
     pub status: ArtifactStatus,
     /// URL at which it can be seen; no other artifact has it.
     pub preview_url: Option<PreviewUrl>,

@@ -35,9 +35,9 @@ pub const MAXIMUM_SESSIONS: usize = 50;
 /// A session to open.
 #[derive(Clone, Debug)]
 pub struct NewAuthSession {
-    /// Id.
+    /// Id of the session.
     pub id: SessionId,
-    /// Account.
+    /// Account that is signed in.
     pub user: UserId,
     /// Whether the browser keeps the cookie when it is closed.
     pub is_remembered: bool,
@@ -50,9 +50,9 @@ pub struct NewAuthSession {
 /// A live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthSession {
-    /// Id.
+    /// Id of the session.
     pub id: SessionId,
-    /// Account.
+    /// Account that is signed in.
     pub user: UserId,
     /// Whether the browser keeps the cookie when it is closed.
     pub is_remembered: bool,

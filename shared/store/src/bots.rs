@@ -38,12 +38,12 @@ pub const MAXIMUM_BOTS: usize = 50;
 pub enum BotStatus {
     Active,
     Paused,
-    /// Permanent.
+    /// Permanent: a deleted bot never returns.
     Deleted,
 }
 
 impl BotStatus {
-    /// The contract's word.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ impl FromStr for BotStatus {
 /// A bot as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bot {
-    /// Id.
+    /// Id of the bot.
     pub id: BotId,
     /// Owner; `None` for a bot that an operator made without one.
     pub user: Option<UserId>,

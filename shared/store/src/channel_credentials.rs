@@ -61,7 +61,7 @@ fn key(channel: &ChannelId, kind: Kind) -> Item {
 /// Token of a bot on its platform.
 #[derive(Clone, Debug)]
 pub struct BotToken {
-    /// Token.
+    /// Secret text of the token.
     pub value: SecretString,
     /// Rotation data; `None` for a token that does not expire.
     pub rotation: Option<Rotation>,

@@ -49,7 +49,7 @@ pub enum ChannelStatus {
 impl ChannelStatus {
     const ALL: [Self; 4] = [Self::Pending, Self::Connected, Self::Disconnected, Self::Error];
 
-    /// The contract's word.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,7 +83,7 @@ impl FromStr for ChannelStatus {
 /// A channel as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
-    /// Id.
+    /// Id of the channel.
     pub id: ChannelId,
     /// Bot that it belongs to.
     pub bot: BotId,
@@ -98,7 +98,7 @@ pub struct Channel {
     /// Slack: the team that the app is installed in, or the enterprise where it is installed org-wide. Discord: the
     /// guild that the person named.
     pub team_id: Option<PlatformId>,
-    /// App.
+    /// App on the platform.
     pub app_id: PlatformId,
     /// Slack and Discord: the name of the team or guild. Feishu: the app's name.
     pub team_name: Option<String>,

@@ -57,7 +57,7 @@ pub enum SessionStatus {
 }
 
 impl SessionStatus {
-    /// The contract's word.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ pub struct Session {
     pub title: String,
     /// Whether the title is a placeholder.
     pub title_is_provisional: bool,
-    /// Status.
+    /// Status of the conversation.
     pub status: SessionStatus,
     /// Number of messages.
     pub message_count: u64,

@@ -27,7 +27,7 @@ use models_key::SealedModelsKey;
 /// A pool with the newest snapshot that its row refers to.
 #[derive(Debug)]
 pub struct PoolConfiguration {
-    /// Pool.
+    /// The pool, as its row was read.
     pub pool: Pool,
     /// Newest snapshot; `None` before the first, and after the pool was terminated.
     pub newest: Option<Snapshot>,

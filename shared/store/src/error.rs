@@ -28,7 +28,7 @@ pub enum StoreError {
         table: &'static str,
         /// Key that the value's header names, if any.
         key_id: Option<KeyId>,
-        /// Cause.
+        /// Cause of the failure.
         reason: OpenError,
     },
     /// The keys of this domain are not held here: the function was given another function's work.

@@ -55,7 +55,7 @@ impl IntegrationStatus {
     const ALL: [Self; 6] =
         [Self::Pending, Self::Initiated, Self::Active, Self::Failed, Self::Expired, Self::Disconnected];
 
-    /// The contract's word.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -117,11 +117,11 @@ impl FromStr for IntegrationSource {
 /// A person's account at a third party, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Integration {
-    /// Id.
+    /// Id of the integration.
     pub id: String,
-    /// Person.
+    /// Owner of the account.
     pub user: UserId,
-    /// Toolkit.
+    /// Toolkit of the third party.
     pub toolkit: ToolkitSlug,
     /// Progress of the connection.
     pub status: IntegrationStatus,

@@ -75,7 +75,7 @@ pub struct Contents {
 /// Metadata of a document, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentSummary {
-    /// Name.
+    /// Name of the document.
     pub name: LibraryName,
     /// Whether pools get it.
     pub is_active: bool,

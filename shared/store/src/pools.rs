@@ -46,7 +46,7 @@ impl PoolStatus {
     const ALL: [Self; 6] =
         [Self::Pending, Self::Active, Self::Degraded, Self::Unhealthy, Self::Draining, Self::Terminated];
 
-    /// The contract's word.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,7 +77,7 @@ impl FromStr for PoolStatus {
 /// A pool as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// Id.
+    /// Id of the pool.
     pub id: PoolId,
     /// Last reported status.
     pub status: PoolStatus,

@@ -30,9 +30,9 @@ pub(crate) const TABLE: Table = Table::Users;
 /// Profile of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Id.
+    /// Id of the account.
     pub id: UserId,
-    /// Address.
+    /// E-mail address.
     pub email: Email,
     /// Display name.
     pub name: String,

@@ -30,7 +30,7 @@ pub struct NewVerification {
     pub id: Digest,
     /// Keyed digest of a code; `None` for a link.
     pub code: Option<Digest>,
-    /// Account.
+    /// Account that it is mailed to.
     pub user: UserId,
     /// Address of the account at the time.
     pub email: Email,
@@ -45,7 +45,7 @@ pub struct NewVerification {
 pub struct Verification {
     pub(crate) id: Digest,
     pub(crate) code: Option<Digest>,
-    /// Account.
+    /// Account that it was mailed to.
     pub user: UserId,
     /// Address of the account when it was mailed.
     pub email: Email,

@@ -25,7 +25,7 @@ const ID_LENGTH: usize = 16;
 pub(super) struct Tokens(Vec<(String, Timestamp)>);
 
 impl Tokens {
-    /// Returns whether a token is valid; it is not in its last second.
+    /// Returns whether a token is valid, which it is strictly before its end.
     pub(super) fn is_valid(&self, token: &str, now: Timestamp) -> bool {
         self.0.iter().any(|(known, end)| known == token && now < *end)
     }

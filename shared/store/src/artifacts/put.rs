@@ -23,7 +23,7 @@ pub enum SessionRef {
     Key(String),
     /// By chat and thread.
     Chat {
-        /// Chat.
+        /// Chat of the conversation.
         chat: ChatId,
         /// The thread's id.
         thread: Option<String>,
@@ -41,7 +41,7 @@ pub struct NewArtifact {
     pub channel_type: Option<String>,
     /// The platform's own id of the channel.
     pub channel_id: Option<String>,
-    /// Type.
+    /// Type of the artifact.
     pub artifact_type: Option<ArtifactType>,
     /// Work that made it.
     pub source: Option<ArtifactSource>,

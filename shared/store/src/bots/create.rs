@@ -20,7 +20,7 @@ use crate::{
 /// A bot to create.
 #[derive(Clone, Debug)]
 pub struct NewBot {
-    /// Id.
+    /// Id of the bot.
     pub id: BotId,
     /// Owner; `None` for a bot that an operator makes without one.
     pub user: Option<UserId>,

@@ -10,13 +10,13 @@ use crate::{ChatPlatform, ConnectionMode, PlatformId, channel_credentials::BotTo
 /// A Slack channel to connect, or to reconnect with other credentials.
 #[derive(Clone, Debug)]
 pub struct NewSlackChannel {
-    /// Id.
+    /// Id of the channel.
     pub id: ChannelId,
     /// Bot that it will belong to.
     pub bot: BotId,
     /// Team that the app is installed in, or the enterprise where it is installed org-wide.
     pub team_id: PlatformId,
-    /// App.
+    /// Slack app.
     pub app_id: PlatformId,
     /// Name of the team; where absent, the stored one stays.
     pub team_name: Option<String>,
@@ -47,11 +47,11 @@ pub enum SigningSource {
 /// A Discord channel to connect or reconnect: the bot's pool opens the connection.
 #[derive(Clone, Debug)]
 pub struct NewDiscordChannel {
-    /// Id.
+    /// Id of the channel.
     pub id: ChannelId,
     /// Bot that it will belong to.
     pub bot: BotId,
-    /// Application.
+    /// Discord application.
     pub app_id: PlatformId,
     /// Guild that the person named.
     pub guild_id: Option<PlatformId>,
@@ -66,11 +66,11 @@ pub struct NewDiscordChannel {
 /// A Feishu channel to connect or reconnect.
 #[derive(Clone, Debug)]
 pub struct NewFeishuChannel {
-    /// Id.
+    /// Id of the channel.
     pub id: ChannelId,
     /// Bot that it will belong to.
     pub bot: BotId,
-    /// App.
+    /// Feishu app.
     pub app_id: PlatformId,
     /// Name of the app, where Feishu gives it.
     pub app_name: Option<String>,

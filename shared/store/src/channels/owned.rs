@@ -12,7 +12,7 @@ use crate::{
 /// A channel with the rows that decide whether it works.
 #[derive(Clone, Debug)]
 pub struct ChannelState {
-    /// Channel.
+    /// The channel itself.
     pub channel: Channel,
     /// The channel's bot.
     pub bot: Bot,

@@ -26,7 +26,7 @@ pub struct NewSession {
 pub struct SessionChange {
     /// Title that people read.
     pub title: Option<String>,
-    /// Status.
+    /// New status.
     pub status: Option<SessionStatus>,
     /// Number of messages.
     pub message_count: Option<u64>,

@@ -37,7 +37,7 @@ impl CredentialKind {
 /// Reference to a channel's credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CredentialId {
-    /// Channel.
+    /// Channel of the credential.
     pub channel: ChannelId,
     /// Kind of the credential.
     pub kind: CredentialKind,

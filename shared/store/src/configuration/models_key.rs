@@ -24,7 +24,7 @@ pub struct ModelsKey {
     pub alias: String,
     /// Address of the models: the key is valid only there.
     pub base_url: String,
-    /// Key.
+    /// Secret key.
     pub key: SecretString,
 }
 

@@ -9,7 +9,7 @@ use crate::{
 /// An active bot of a pool with its connected channels, in the order of their ids.
 #[derive(Debug)]
 pub struct BotRecords {
-    /// Bot.
+    /// The active bot.
     pub bot: Bot,
     /// Connected channels.
     pub channels: Vec<ChannelRecords>,
@@ -18,7 +18,7 @@ pub struct BotRecords {
 /// A connected channel with its credentials.
 #[derive(Debug)]
 pub struct ChannelRecords {
-    /// Channel.
+    /// The connected channel.
     pub channel: Channel,
     /// Opened credentials.
     pub credentials: Vec<(CredentialKind, Credential)>,

@@ -22,9 +22,9 @@ use crate::{
 pub struct NewConnection {
     /// Id of the integration, if the person has none with the toolkit yet.
     pub id: String,
-    /// Person.
+    /// Owner of the account.
     pub user: UserId,
-    /// Toolkit.
+    /// Toolkit of the third party.
     pub toolkit: ToolkitSlug,
     /// Id of the account at Composio.
     pub account: String,

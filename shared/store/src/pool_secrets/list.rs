@@ -15,7 +15,7 @@ use crate::{
 pub struct SecretEntry {
     /// Readers of the secret.
     pub scope: Scope,
-    /// Name.
+    /// Name of the secret.
     pub name: SecretName,
     /// Revision of the pool's secrets that wrote it; `None` for a secret that is older than revisions.
     pub revision: Option<u64>,

@@ -41,7 +41,7 @@ pub const MAXIMUM_SCOPES: usize = 1_000;
 pub struct SecretChange {
     /// Readers of the secret.
     pub scope: Scope,
-    /// Name.
+    /// Name of the secret.
     pub name: SecretName,
     /// New value; `None` deletes the secret, if it exists.
     pub value: Option<SecretString>,
@@ -59,29 +59,29 @@ pub enum PutSecretsError {
     /// The call names one secret twice, so its value would be ambiguous.
     #[error("{name} is given twice for scope {scope}")]
     NamedTwice {
-        /// Scope.
+        /// Scope of the secret.
         scope: Scope,
-        /// Name.
+        /// Name of the secret.
         name: SecretName,
     },
     /// A value of more than [`MAXIMUM_VALUE_LENGTH`].
     #[error("the value of {name} in scope {scope} is over the limit of {MAXIMUM_VALUE_LENGTH} bytes")]
     ValueTooLong {
-        /// Scope.
+        /// Scope of the secret.
         scope: Scope,
-        /// Name.
+        /// Name of the secret.
         name: SecretName,
     },
     /// The scope would hold more than [`MAXIMUM_NAMES_A_SCOPE`].
     #[error("scope {scope} would hold more than its limit of {MAXIMUM_NAMES_A_SCOPE} secrets")]
     TooManyNames {
-        /// Scope.
+        /// Scope of the secret.
         scope: Scope,
     },
     /// The scope would hold more than [`MAXIMUM_BYTES_A_SCOPE`].
     #[error("scope {scope} would hold more than its limit of {MAXIMUM_BYTES_A_SCOPE} bytes of values")]
     TooManyBytes {
-        /// Scope.
+        /// Scope of the secret.
         scope: Scope,
     },
     /// The pool would have more than [`MAXIMUM_SCOPES`].

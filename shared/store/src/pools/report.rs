@@ -39,7 +39,7 @@ pub struct Heartbeat {
 /// `OpenClaw` that a pool runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenClawReport {
-    /// Version.
+    /// `OpenClaw` version.
     pub version: String,
     /// Name of the configuration dialect that it reads. Another name raises the pool's revision.
     pub dialect: &'static str,

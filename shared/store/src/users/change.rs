@@ -14,9 +14,9 @@ use crate::{
 /// Changes of a profile. An absent field keeps its value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileChange {
-    /// Name.
+    /// New display name.
     pub name: Option<String>,
-    /// Picture.
+    /// Change of the picture.
     pub image: Change<String>,
 }
 

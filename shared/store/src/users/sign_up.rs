@@ -18,13 +18,13 @@ use crate::{
 /// An account to create.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// Id.
+    /// Id of the account.
     pub id: UserId,
-    /// Address.
+    /// E-mail address.
     pub email: Email,
     /// Display name.
     pub name: String,
-    /// Picture.
+    /// URL of the picture, or the picture as a `data:` URL.
     pub image: Option<String>,
     /// Password hash; an imported account may have none.
     pub password: Option<PasswordHash>,
@@ -40,7 +40,7 @@ pub enum SignedUp {
     /// The account exists, unverified, with the data of this sign-up. A mail that verifies it must carry
     /// `credential_revision`.
     Made {
-        /// Account.
+        /// The account, as it is stored now.
         user: User,
         /// Its [`Login::credential_revision`].
         credential_revision: u64,
