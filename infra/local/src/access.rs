@@ -179,7 +179,7 @@ impl Guarded {
     }
 }
 
-/// Simulated lag of indexes behind their tables: DynamoDB bounds it by nothing, and an embedded index is always fresh.
+/// Simulated lag of indexes behind their tables: DynamoDB promises no bound, and an embedded index is always fresh.
 ///
 /// An index's answer leaves out rows written within the lag. A changed row is therefore missing from it, where DynamoDB
 /// would return the row's earlier state.

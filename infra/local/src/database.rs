@@ -67,8 +67,8 @@ pub enum DatabaseError {
 
 /// A running embedded database.
 ///
-/// With a data folder, an acknowledged write is in the engine's write-ahead log, and survives the death of this process at any
-/// moment; with [`Durability::PowerCut`] the log is also on the disk by then.
+/// With a data folder, an acknowledged write is in the engine's write-ahead log, and survives the death of this process
+/// at any moment; with [`Durability::PowerCut`] the log is also on the disk by then.
 pub struct Database {
     connection: Connection,
     stop: CancellationToken,

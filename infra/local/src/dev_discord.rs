@@ -1,8 +1,8 @@
 //! Stand-in for Discord on this machine, at `/dev/discord`: one bot, which is a member of three guilds. It does not
 //! exist on AWS.
 //!
-//! Source: Discord, developer documentation of API v10: "Reference" (authentication, error messages), "Rate Limits", "User",
-//! "Application", "Guild".
+//! Source: Discord, developer documentation of API v10: "Reference" (authentication, error messages), "Rate Limits",
+//! "User", "Application", "Guild".
 
 mod answers;
 mod guilds;

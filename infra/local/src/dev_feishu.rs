@@ -1,8 +1,8 @@
 //! Stand-in for Feishu on this machine, at `/dev/feishu`: one tenant with one app, whose bot is in three chats.
 //! Messages are recorded, and nobody receives them. It does not exist on AWS.
 //!
-//! Source: Feishu, open platform: "Get custom app's `tenant_access_token`", "Obtain bot info", "Obtain groups where the user or bot
-//! is in", "Send message", "Reply message", "Generic error codes".
+//! Source: Feishu, open platform: "Get custom app's `tenant_access_token`", "Obtain bot info", "Obtain groups where the
+//! user or bot is in", "Send message", "Reply message", "Generic error codes".
 
 mod answers;
 mod chats;

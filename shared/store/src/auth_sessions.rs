@@ -1,7 +1,7 @@
 //! `auth_sessions`: signed-in browsers.
 //!
-//! A row's key is the digest of its token. The account's row lists the ids of its sessions, so that ending all of them is one
-//! transaction on base tables and takes effect with it; no index decides.
+//! A row's key is the digest of its token. The account's row lists the ids of its sessions, so that ending all of them
+//! is one transaction on base tables and takes effect with it; no index decides.
 
 use std::time::Duration;
 

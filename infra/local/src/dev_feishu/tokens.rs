@@ -1,7 +1,7 @@
 //! Tenant access tokens.
 //!
-//! Source: Feishu, "Get custom app's `tenant_access_token`": a token lasts two hours. A request in its last half hour gets a new
-//! one, and both are valid; an earlier request gets the same one.
+//! Source: Feishu, "Get custom app's `tenant_access_token`": a token lasts two hours. A request in its last half hour
+//! gets a new one, and both are valid; an earlier request gets the same one.
 
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};

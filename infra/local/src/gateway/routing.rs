@@ -1,7 +1,7 @@
 //! Routing of a path to a function, by API Gateway's rules for an HTTP API.
 //!
-//! Source: Amazon API Gateway, "Create routes for HTTP APIs": a full match wins over a greedy variable, and a route that
-//! names the method wins over `ANY`. A static segment wins over a variable one.
+//! Source: Amazon API Gateway, "Create routes for HTTP APIs": a full match wins over a greedy variable, and a route
+//! that names the method wins over `ANY`. A static segment wins over a variable one.
 
 use http::Method;
 

@@ -263,8 +263,8 @@ impl Store {
         Ok(guarded)
     }
 
-    /// Changes the bot's own row, on the condition that it is not deleted and that its pool, owner and slug, on which the
-    /// transaction's other actions depend, are those that were read.
+    /// Changes the bot's own row, on the condition that it is not deleted and that its pool, owner and slug, on which
+    /// the transaction's other actions depend, are those that were read.
     fn update_row(&self, known: &Bot, update: &BotUpdate) -> Result<TransactWriteItem, StoreError> {
         let mut expression = Expression::default();
         expression.set("updatedAt", time(self.now()));

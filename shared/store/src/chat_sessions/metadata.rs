@@ -1,7 +1,7 @@
 //! A session's metadata, in a row of its own.
 //!
-//! A message rewrites its session's row, and DynamoDB bills a write by the size of the whole row and again for each index
-//! that the row is in: with 64 KiB of metadata in it, each message would cost more than a hundred write units.
+//! A message rewrites its session's row, and DynamoDB bills a write by the size of the whole row and again for each
+//! index that the row is in: with 64 KiB of metadata in it, each message would cost more than a hundred write units.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 

@@ -119,7 +119,8 @@ impl Store {
     /// Publishes a configuration that was built from records read after `read`: one call. It gets the next version,
     /// unless it equals the newest one.
     ///
-    /// A publication that is [`Published::Overtaken`] has changed nothing; after [`StoreError::Unavailable`] it may have.
+    /// A publication that is [`Published::Overtaken`] has changed nothing; after [`StoreError::Unavailable`] it may
+    /// have.
     ///
     /// # Errors
     /// [`PublishError`].

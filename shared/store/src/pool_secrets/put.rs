@@ -75,13 +75,13 @@ pub enum PutSecretsError {
     /// The scope would hold more than [`MAXIMUM_NAMES_A_SCOPE`].
     #[error("scope {scope} would hold more than its limit of {MAXIMUM_NAMES_A_SCOPE} secrets")]
     TooManyNames {
-        /// Scope of the secret.
+        /// Scope that would be over its limit.
         scope: Scope,
     },
     /// The scope would hold more than [`MAXIMUM_BYTES_A_SCOPE`].
     #[error("scope {scope} would hold more than its limit of {MAXIMUM_BYTES_A_SCOPE} bytes of values")]
     TooManyBytes {
-        /// Scope of the secret.
+        /// Scope that would be over its limit.
         scope: Scope,
     },
     /// The pool would have more than [`MAXIMUM_SCOPES`].
