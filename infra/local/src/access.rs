@@ -1,8 +1,8 @@
-//! What each function may do with the tables: what its role in the template allows, and nothing else.
+//! Enforces in each function's database client the permissions of its role in the template.
 //!
-//! On AWS it is IAM that turns a call away. Here each function calls the database through a [`Guarded`] client, which does the
-//! same by the same template, so that a role which is too narrow fails on this machine first. What was used is noted: a grant
-//! that nothing ever uses is one too many.
+//! On AWS, IAM enforces the role. Here each function calls the database through a [`Guarded`] client, which checks
+//! calls against the same template, so that a role which is too narrow fails on this machine first. Used grants are
+//! recorded: a grant that nothing ever uses is superfluous.
 
 use std::{
     borrow::Cow,
@@ -26,14 +26,14 @@ use portcullis_auth::Clock;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
-/// That something may be done with a table, or with an index of it.
+/// Permission for one action on a table, or on an index of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Grant {
-    /// The table, without its prefix.
+    /// Table, without its prefix.
     pub table: String,
-    /// The index; `None` for the table itself.
+    /// Index; `None` for the table itself.
     pub index: Option<String>,
-    /// What may be done, such as `GetItem`.
+    /// Action, such as `GetItem`.
     pub action: String,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Grant {
     }
 }
 
-/// A function's rights, and which of them it has used.
+/// Grants of a function, and the used ones among them.
 #[derive(Debug)]
 pub struct Access {
     function: String,
@@ -54,26 +54,26 @@ pub struct Access {
 }
 
 impl Access {
-    /// The rights of a function to tables whose names begin with `prefix`.
+    /// Grants of a function for tables whose names begin with `prefix`.
     #[must_use]
     pub fn new(function: &str, prefix: &str, granted: BTreeSet<Grant>) -> Self {
         Self { function: function.to_owned(), prefix: prefix.to_owned(), granted, used: Mutex::default() }
     }
 
-    /// The function.
+    /// Name of the function.
     #[must_use]
     pub fn function(&self) -> &str {
         &self.function
     }
 
-    /// The rights that it has never used.
+    /// Grants that were never used.
     #[must_use]
     pub fn unused(&self) -> Vec<Grant> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         self.granted.difference(&used).cloned().collect()
     }
 
-    /// The part of a call that the role does not allow; `None` where it allows all of it.
+    /// Part of a call that the role does not allow; `None` where it allows the whole call.
     fn denied(&self, request: &HttpRequest) -> Option<String> {
         let unreadable = || Some("what is not understood".to_owned());
         let operation = request.headers().get("x-amz-target").and_then(|target| target.split('.').nth(1));
@@ -92,10 +92,10 @@ impl Access {
         None
     }
 
-    /// The grants that a call needs; `None` for one that no function makes.
+    /// Grants that a call needs; `None` for an operation that no function uses.
     ///
-    /// Source: AWS, "Actions, resources, and condition keys for Amazon DynamoDB", and "IAM policies for transactions": a
-    /// transaction needs what each of its parts does.
+    /// Source: AWS, "Actions, resources, and condition keys for Amazon DynamoDB", and "IAM policies for transactions":
+    /// a transaction needs the permissions of each of its parts.
     fn needed(&self, operation: &str, body: &[u8]) -> Result<Option<Vec<Grant>>, serde_json::Error> {
         let of = |action: &str, place: &Place| {
             let table = place.table.as_deref()?.strip_prefix(&self.prefix)?.to_owned();
@@ -121,7 +121,7 @@ impl Access {
     }
 }
 
-/// The action that a part of a transaction needs; `None` for a part that DynamoDB does not know.
+/// Action that a part of a transaction needs; `None` for a part that DynamoDB does not know.
 fn action_of_part(part: &str) -> Option<&'static str> {
     Some(match part {
         "Get" => "GetItem",
@@ -133,7 +133,7 @@ fn action_of_part(part: &str) -> Option<&'static str> {
     })
 }
 
-/// The table, or the index of it, that a call or a part of one is about.
+/// Table, or index of it, of a call or a part of one.
 #[derive(Deserialize)]
 struct Place<'a> {
     #[serde(borrow, rename = "TableName")]
@@ -142,7 +142,7 @@ struct Place<'a> {
     index: Option<Cow<'a, str>>,
 }
 
-/// A batch, as far as it names tables.
+/// The table names of a batch request.
 #[derive(Deserialize)]
 struct Batch {
     #[serde(rename = "RequestItems")]
@@ -150,14 +150,14 @@ struct Batch {
     tables: BTreeMap<String, IgnoredAny>,
 }
 
-/// A transaction, as far as it names tables.
+/// The table names of a transaction request.
 #[derive(Deserialize)]
 struct Transaction<'a> {
     #[serde(borrow, rename = "TransactItems")]
     parts: Vec<BTreeMap<String, Place<'a>>>,
 }
 
-/// A client whose calls are turned away where the function's role does not allow them.
+/// A client that refuses the calls that the function's role does not allow.
 #[derive(Clone, Debug)]
 pub struct Guarded {
     client: SharedHttpClient,
@@ -166,28 +166,28 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Makes those calls of `client` that `access` allows.
+    /// Wraps `client` so that it makes only the calls that `access` allows.
     #[must_use]
     pub fn new(client: SharedHttpClient, access: Arc<Access>) -> Self {
         Self { client, access, lag: None }
     }
 
-    /// Makes them so that indexes lag behind their tables.
+    /// Makes indexes lag behind their tables.
     #[must_use]
     pub fn with_index_lag(self, lag: Option<IndexLag>) -> Self {
         Self { lag, ..self }
     }
 }
 
-/// How far indexes are behind their tables: DynamoDB promises nothing of it, and an embedded index is always fresh.
+/// Simulated lag of indexes behind their tables: DynamoDB promises no bound, and an embedded index is always fresh.
 ///
-/// What was written since is not in an index's answer; a row that has changed is therefore missing from it, where DynamoDB's
-/// would be there as it was before.
+/// An index's answer leaves out rows written within the lag. A changed row is therefore missing from it, where DynamoDB
+/// would return the row's earlier state.
 #[derive(Clone)]
 pub struct IndexLag {
-    /// The clock that rows were written by.
+    /// Clock that rows were written by.
     pub clock: Arc<dyn Clock>,
-    /// How far.
+    /// Length of the lag.
     pub lag: SignedDuration,
 }
 
@@ -198,12 +198,12 @@ impl fmt::Debug for IndexLag {
 }
 
 impl IndexLag {
-    /// An index's answer without what was written since.
+    /// Removes the rows written within the lag from an index's answer.
     async fn applied_to(&self, mut response: HttpResponse) -> Result<HttpResponse, ConnectorError> {
         let body = std::mem::replace(response.body_mut(), SdkBody::empty());
         let body = ByteStream::new(body).collect().await.map_err(|error| ConnectorError::io(error.into()))?.to_vec();
         let mut answer: Value = serde_json::from_slice(&body).map_err(|error| ConnectorError::io(error.into()))?;
-        // Times are texts of one width.
+        // Times are texts of a fixed width, so they sort by time.
         let seen = format!("{:.3}", self.clock.now() - self.lag);
         if let Some(items) = answer["Items"].as_array_mut() {
             items.retain(|item| item["updatedAt"]["S"].as_str().is_none_or(|written| written <= seen.as_str()));
@@ -217,7 +217,7 @@ impl IndexLag {
     }
 }
 
-/// Whether a request reads an index.
+/// Returns whether a request reads an index.
 fn reads_index(request: &HttpRequest) -> bool {
     let body = request.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
     body.is_some_and(|body| body["IndexName"].is_string())

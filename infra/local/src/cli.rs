@@ -1,4 +1,4 @@
-//! What `cargo local` is asked to do.
+//! Command line of `cargo local`.
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
@@ -20,9 +20,8 @@ pub(crate) struct Arguments {
     /// Keep the data, and the keys it is sealed under, in this folder
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// How much an answered write to the folder of --data survives:
-    /// `power-cut`, for which each write waits for the disk, or
-    /// `process-death` alone
+    /// Failure that an answered write to --data survives: `power-cut`, for
+    /// which each write waits for the disk, or `process-death` alone
     #[arg(
         long,
         value_name = "EVENT",
@@ -57,7 +56,7 @@ pub(crate) struct Arguments {
     /// --port issues
     #[arg(long, value_name = "POOL", verbatim_doc_comment)]
     pub runtime_token: Option<PoolId>,
-    /// How many seconds the token lasts
+    /// Lifetime of the token in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, requires = "runtime_token")]
     pub ttl: u32,
     /// Start the database alone, for `cargo lambda watch`
@@ -109,7 +108,7 @@ impl From<Survive> for Durability {
     }
 }
 
-/// What else this program is, for the demonstration's pool.
+/// Helper processes of the demonstration's pool, which this program is too.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
     /// The sidecar, set up by its environment, until its input ends
@@ -119,7 +118,7 @@ pub(crate) enum Part {
         #[arg(last = true)]
         child: Vec<OsString>,
     },
-    /// What stands where OpenClaw would be
+    /// The process in the place of OpenClaw
     #[command(hide = true)]
     StandInOpenclaw {
         /// The port on 127.0.0.1

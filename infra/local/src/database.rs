@@ -1,7 +1,7 @@
-//! The embedded DynamoDB: an engine in this process, on no port.
+//! The embedded DynamoDB: an engine in this process, without a port.
 //!
-//! Everything calls it with the real AWS client, so what works here has gone through the same JSON, the same conditions and the
-//! same errors as on AWS. [`Served`] puts it on a port for programs that cannot share this process.
+//! All callers use the real AWS client, so that local calls have the same JSON, the same conditions and the same errors
+//! as on AWS. [`Served`] serves it on a port for programs that cannot share this process.
 
 mod calls;
 mod connection;
@@ -29,10 +29,10 @@ pub use tables::create_tables;
 
 use crate::wal_sync::{Durability, WalSync};
 
-/// How often expired items are deleted. DynamoDB itself promises no more than a few days.
+/// Interval of the deletion of expired items. DynamoDB itself promises no more than a few days.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Why the embedded database does not run.
+/// Reason why the embedded database does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The data folder cannot be used.
@@ -41,34 +41,34 @@ pub enum DatabaseError {
     /// The engine did not start in memory.
     #[error("the database does not start: {0}")]
     Engine(#[from] dynoxide::DynoxideError),
-    /// The file is not a database, or damaged. The engine's own words are advice to its programmer.
+    /// The file is damaged or not a database. The engine's own message would only help its programmer.
     #[error("{file} is damaged or no database of this program: restore it from a backup, or start with another folder")]
     Damaged {
-        /// The database's file.
+        /// File of the database.
         file: String,
     },
-    /// The engine does not open its file, for another reason.
+    /// The engine fails to open its file, for another reason.
     #[error("{file} does not open: {problem}")]
     File {
-        /// The database's file.
+        /// File of the database.
         file: String,
-        /// What the engine said.
+        /// The engine's message.
         problem: String,
     },
-    /// A table could not be made.
+    /// A table could not be created.
     #[error("table {table} could not be made: {problem}")]
     Table {
-        /// The table's full name.
+        /// Full name of the table.
         table: String,
-        /// What the engine said.
+        /// The engine's message.
         problem: String,
     },
 }
 
 /// A running embedded database.
 ///
-/// With a data folder, an acknowledged write is in the engine's write-ahead log, and survives the death of this process at any
-/// moment; with [`Durability::PowerCut`] the log is also on the disk by then.
+/// With a data folder, an acknowledged write is in the engine's write-ahead log, and survives the death of this process
+/// at any moment; with [`Durability::PowerCut`] the log is also on the disk by then.
 pub struct Database {
     connection: Connection,
     stop: CancellationToken,
@@ -78,7 +78,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts the engine in memory, or on the files in `folder`, with writes as durable as `durability` says.
+    /// Starts the engine in memory, or on the files in `folder`, with writes as durable as `durability` requires.
     ///
     /// In memory it expires items by `clock`; on files by the machine's clock, which is the engine's own.
     ///
@@ -93,7 +93,7 @@ impl Database {
             Some(folder) => {
                 let file = folder.database_file()?;
                 let engine = dynoxide::Database::new(&file).map_err(|error| does_not_open(file.clone(), &error))?;
-                // The engine's way to `synchronous = NORMAL`: its commits leave the wait for the disk to `WalSync`.
+                // Sets `synchronous = NORMAL` in the engine: its commits leave the wait for the disk to `WalSync`.
                 engine.disable_bulk_loading()?;
                 let sync = WalSync::start(&file, durability);
                 (engine, sync.map_err(|problem| DatabaseError::File { file, problem: problem.to_string() })?)
@@ -105,25 +105,25 @@ impl Database {
         Ok(Self { connection, stop, sweeper, folder })
     }
 
-    /// The way to it from within this process.
+    /// Connection to the engine from within this process.
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Configuration of AWS clients that reach it from within this process.
+    /// Configuration of AWS clients that call the engine from within this process.
     #[must_use]
     pub fn sdk_config(&self) -> SdkConfig {
         self.connection.sdk_config()
     }
 
-    /// The folder that it keeps its files in, if it keeps any.
+    /// Folder of its files, if it has any.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_ref().map(DataFolder::path)
     }
 
-    /// Ends it: calls under way are carried out, and the files are closed. Later calls fail.
+    /// Shuts the database down: calls in flight are finished, and the files are closed. Later calls fail.
     pub async fn shutdown(self) {
         self.stop.cancel();
         if let Err(error) = self.sweeper.await {
@@ -133,13 +133,13 @@ impl Database {
     }
 }
 
-/// Configuration of AWS clients that reach a stand-in for an AWS service at `url`, which takes any credentials.
+/// Configuration of AWS clients for a stand-in for an AWS service at `url`, which accepts any credentials.
 #[must_use]
 pub fn sdk_config(url: &str) -> SdkConfig {
     sdk_config_with(url, Credentials::new("local", "local", None, None, "local"))
 }
 
-/// Configuration of AWS clients that reach an AWS service at `url` with these credentials.
+/// Configuration of AWS clients for an AWS service at `url` with these credentials.
 #[must_use]
 pub fn sdk_config_with(url: &str, credentials: Credentials) -> SdkConfig {
     SdkConfig::builder()
@@ -151,11 +151,11 @@ pub fn sdk_config_with(url: &str, credentials: Credentials) -> SdkConfig {
         .build()
 }
 
-/// Deletes expired items until the end.
+/// Deletes expired items until the shutdown.
 async fn sweep(connection: Connection, stop: CancellationToken) {
     while timeout(SWEEP_INTERVAL, stop.cancelled()).await.is_err() {
         let connection = connection.clone();
-        // It goes through whole tables.
+        // Blocking: the sweep scans whole tables.
         let sweep = spawn_blocking(move || connection.with_engine(dynoxide::Database::sweep_ttl));
         match sweep.await {
             Ok(Ok(Ok(0)) | Err(CallError::Ended)) => {}
@@ -167,7 +167,8 @@ async fn sweep(connection: Connection, stop: CancellationToken) {
     }
 }
 
-/// The engine's words for a file that is no database, and for one whose pages contradict each other, as the engine passes them on.
+/// Substrings of the engine's messages for a file that is not a database, and for one whose pages contradict each
+/// other.
 const DAMAGE: [&str; 3] = ["not a valid SQLite database", "file is not a database", "malformed"];
 
 fn does_not_open(file: String, error: &dynoxide::DynoxideError) -> DatabaseError {
@@ -179,7 +180,7 @@ fn does_not_open(file: String, error: &dynoxide::DynoxideError) -> DatabaseError
     }
 }
 
-/// Our clock as the engine knows clocks.
+/// Adapter of our clock to the engine's trait.
 struct EngineClock(Arc<dyn Clock>);
 
 impl storage_backend::Clock for EngineClock {
@@ -219,7 +220,7 @@ mod tests {
         Arc::new(FixedClock(Timestamp::from_second(1_800_000_000).unwrap()))
     }
 
-    /// A folder that goes when the test ends.
+    /// A folder that is removed when the test ends.
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
     }

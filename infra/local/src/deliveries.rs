@@ -1,4 +1,5 @@
-//! What Lambda's event source mapping does on AWS: takes messages off the queue and has the relay deliver them.
+//! Delivery loop: takes messages off the queue and passes them to the relay, as Lambda's event source mapping does on
+//! AWS.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,18 +12,18 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Deliveries at once, as the template's maximum concurrency.
+/// Most concurrent deliveries, as the template's maximum concurrency.
 const CONCURRENCY: usize = 32;
-/// How long one receive waits for a message.
+/// Long-poll time of one receive.
 const WAIT: Duration = Duration::from_secs(10);
-/// How many messages one receive takes.
+/// Most messages of one receive.
 const BATCH: usize = 10;
-/// How long the loop rests after the queue failed.
+/// Pause of the loop after a failure of the queue.
 const REST: Duration = Duration::from_millis(500);
-/// How long the end waits for deliveries under way: as long as one may take.
+/// Time that a shutdown waits for deliveries in flight: as long as one may take.
 const GRACE: Duration = Duration::from_secs(12);
 
-/// The running loop.
+/// The running delivery loop.
 pub struct Deliveries {
     stop: CancellationToken,
     running: JoinHandle<()>,
@@ -30,7 +31,7 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Starts to deliver.
+    /// Starts the loop.
     #[must_use]
     pub fn start(relay: Arc<Relay>, queue: Arc<dyn EventQueue>) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -38,8 +39,8 @@ impl Deliveries {
         Self { stop, running, tasks }
     }
 
-    /// Ends it: nothing new is taken, and deliveries under way are waited for. What they don't get done is due again at the
-    /// next start.
+    /// Stops the loop: it takes no further message and waits for deliveries in flight. Unfinished messages are due
+    /// again at the next start.
     pub async fn shutdown(self) {
         self.stop.cancel();
         if let Err(error) = self.running.await {
@@ -55,7 +56,7 @@ impl Deliveries {
 async fn run(relay: Arc<Relay>, queue: Arc<dyn EventQueue>, stop: CancellationToken, tasks: TaskTracker) {
     let places = Arc::new(Semaphore::new(CONCURRENCY));
     while !stop.is_cancelled() {
-        // A place first, so that nothing is taken that nobody delivers yet: its visibility would run.
+        // Acquire a place first: the visibility time-out of a message without one would already run.
         let Ok(first) = Arc::clone(&places).acquire_owned().await else { return };
         let limit = BATCH.min(places.available_permits() + 1);
         let received = tokio::select! {
@@ -66,7 +67,7 @@ async fn run(relay: Arc<Relay>, queue: Arc<dyn EventQueue>, stop: CancellationTo
             Ok(messages) => messages,
             Err(error) => {
                 tracing::warn!(%error, "nothing could be taken off the queue");
-                // Ends early where the stack does.
+                // Ends early at a shutdown.
                 let _rested = timeout(REST, stop.cancelled()).await;
                 continue;
             }
@@ -88,15 +89,15 @@ async fn run(relay: Arc<Relay>, queue: Arc<dyn EventQueue>, stop: CancellationTo
     }
 }
 
-/// Delivers a message. A delivery that takes longer than a pool should gives its place back and goes on, so that pools that
-/// hang take the places of others for no longer than that.
+/// Delivers a message. A delivery that takes longer than a pool should releases its place and goes on, so that hanging
+/// pools hold places for no longer than that.
 async fn deliver(relay: &Relay, queue: &dyn EventQueue, message: &ReceivedMessage, place: OwnedSemaphorePermit) {
     let mut place = Some(place);
     let settlement = relay.process(message, &mut || drop(place.take())).await;
     if settlement == Settlement::Remove
         && let Err(error) = queue.acknowledge(message).await
     {
-        // It comes back when its visibility ends, and is then known as delivered.
+        // The message returns after its visibility time-out, and is then deduplicated as delivered.
         tracing::error!(%error, "a message was not removed from the queue");
     }
 }

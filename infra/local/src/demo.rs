@@ -1,5 +1,5 @@
-//! The demonstration: a pool with its sidecar, a bot and a connected Slack channel, and one signed message on its way through
-//! all of it.
+//! The demonstration: a pool with its sidecar, a bot and a connected Slack channel, and one signed message that passes
+//! through all of it.
 
 mod machine;
 pub mod openclaw;
@@ -25,35 +25,35 @@ use crate::{Stack, gateway::Answered, sign};
 use machine::{Line, Machine};
 use openclaw::{Delivery, Told};
 
-/// The demonstration's pool.
+/// Pool of the demonstration.
 pub const POOL: &str = "pool-demo";
-/// Its bot.
+/// Bot of the pool.
 pub const BOT: &str = "bot-demo";
-/// Its connected channel.
+/// Connected channel of the bot.
 pub const CHANNEL: &str = "channel-demo";
-/// Its owner.
+/// Owner of the bot.
 pub const OWNER: &str = "user-demo";
-/// The owner's address.
+/// Address of the owner.
 pub const EMAIL: &str = "demo@example.com";
-/// The Slack team that the app is installed in.
+/// Slack team that the app is installed in.
 pub const TEAM: &str = "T00DEMO";
-/// The Slack app.
+/// Slack app.
 pub const APP: &str = "A00DEMO";
 
-/// How long the message, and the sidecar's start, are waited for.
+/// Time-out of the message, and of the sidecar's start.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How often the pool of `--demo-pool` is said to be alive: the relay posts to no pool that was silent for 60 s.
+/// Heartbeat interval for the pool of `--demo-pool`: the relay posts to no pool that was silent for 60 s.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
 /// User agent of the demonstration's own requests.
 const USER_AGENT: &str = "portcullis-demo";
-/// Characters of a path that are shown.
+/// Longest path that is printed, in characters.
 const LONGEST_PATH: usize = 200;
 
-/// How long the pool's token lasts: a day.
+/// Lifetime of the pool's token: a day.
 const TOKEN_SECONDS: u32 = 24 * 60 * 60;
 
-/// Why the demonstration did not go as it should.
+/// Error of the demonstration.
 #[derive(Debug, thiserror::Error)]
 #[error("the demonstration: {0}")]
 pub struct DemoError(String);
@@ -67,20 +67,20 @@ pub struct Demo {
     caller: Caller,
     program: PathBuf,
     pool: SocketAddr,
-    /// Whether the pool is another's: then no sidecar is started.
+    /// Whether the pool came from `--demo-pool`: then no sidecar is started.
     is_anothers: bool,
     machine: Option<Machine>,
-    /// How often another's pool is said to be alive.
+    /// Heartbeat interval for the pool of `--demo-pool`.
     heartbeat_interval: Duration,
     heartbeats: Option<Heartbeats>,
     requests: Option<UnboundedReceiver<Answered>>,
 }
 
-/// One line of what happened: where, and what.
+/// One printed line: the component, and the event.
 pub struct Step {
-    /// Who did it.
+    /// Component that acted.
     pub place: String,
-    /// What happened.
+    /// Description of the event.
     pub what: String,
 }
 
@@ -98,8 +98,8 @@ impl Drop for Heartbeats {
 }
 
 impl Demo {
-    /// Prepares a demonstration: with a sidecar of its own, unless there is a pool at `pool` already. `program` is the binary of
-    /// this package, which is the sidecar too, and what stands for `OpenClaw`.
+    /// Prepares a demonstration: with a sidecar of its own, unless `pool` is the address of a running pool. `program`
+    /// is this package's binary, which is also the sidecar and the stand-in for `OpenClaw`.
     ///
     /// # Errors
     /// [`DemoError`].
@@ -122,23 +122,23 @@ impl Demo {
         })
     }
 
-    /// Tells of the requests that come out here as well, but for the demonstration's own and its sidecar's.
+    /// Prints the requests of this channel as well, except for the demonstration's own and its sidecar's.
     #[must_use]
     pub fn with_requests(self, requests: UnboundedReceiver<Answered>) -> Self {
         Self { requests: Some(requests), ..self }
     }
 
-    /// Sends the heartbeats of another's pool this often, in place of every 20 seconds.
+    /// Replaces the heartbeat interval of 20 seconds for the pool of `--demo-pool`.
     #[must_use]
     pub fn with_heartbeat_interval(self, heartbeat_interval: Duration) -> Self {
         Self { heartbeat_interval, ..self }
     }
 
-    /// Seeds what the demonstration needs, and sends one message through the front door. Made again on the same data, it
-    /// changes nothing and sends another message.
+    /// Seeds the demonstration's rows, and sends one message through the gateway. Idempotent on the same data, except
+    /// that it sends another message.
     ///
     /// # Errors
-    /// [`DemoError`], at the first step that does not go as it should.
+    /// [`DemoError`], at the first step that fails.
     pub async fn run(&mut self) -> Result<Vec<Step>, DemoError> {
         let mut steps = Vec::new();
         let registration = json!({ "poolId": POOL, "podIp": self.pool.to_string() });
@@ -182,7 +182,7 @@ impl Demo {
         Ok(steps)
     }
 
-    /// Starts the sidecar, and waits until what it supervises answers.
+    /// Starts the sidecar, and waits until its child answers.
     async fn start_machine(&mut self, steps: &mut Vec<Step>) -> Result<(), DemoError> {
         let path = format!("/api/internal/pools/{POOL}/runtime-tokens");
         let body = json!({ "ttlSeconds": TOKEN_SECONDS });
@@ -205,7 +205,7 @@ impl Demo {
         timeout(PATIENCE, started).await.unwrap_or_else(|_| Err(failed("the sidecar started nothing in time")))
     }
 
-    /// Sends heartbeats until it is dropped.
+    /// Sends heartbeats until the result is dropped.
     fn keep_alive(&self) -> Heartbeats {
         let (caller, pool, interval) = (self.caller.clone(), self.pool, self.heartbeat_interval);
         Heartbeats(tokio::spawn(async move {
@@ -217,7 +217,7 @@ impl Demo {
         }))
     }
 
-    /// Returns the next step at the pool or at the front door; `None` where both have ended.
+    /// Returns the next step at the pool or at the gateway; `None` where both have ended.
     pub async fn next_step(&mut self) -> Option<Step> {
         loop {
             let (machine, requests) = (&mut self.machine, &mut self.requests);
@@ -240,12 +240,12 @@ impl Demo {
         }
     }
 
-    /// Makes the account of the person who owns the bot. Its password stands beside the other generated secrets.
+    /// Creates the account of the bot's owner. Its password is one of the generated secrets.
     async fn seed_person(&self) -> Result<(), DemoError> {
         let platform = &self.caller.platform;
         let password = setting(platform, "DEMO_PASSWORD")?;
         let randomness = std::sync::Arc::clone(&platform.randomness);
-        // Some 50 ms of CPU alone.
+        // Blocking: the hash takes some 50 ms of CPU time.
         let hash = tokio::task::spawn_blocking(move || {
             let password = Password::chosen(password.expose_secret()).map_err(failed)?;
             PasswordHash::of(&password, &*randomness, &mut HashMemory::default()).map_err(failed)
@@ -285,7 +285,7 @@ impl Demo {
             app_id: APP.parse().map_err(failed)?,
             team_name: Some("Demo".to_owned()),
             bot_user_id: None,
-            // Made up: an account without one is left out of the configuration.
+            // A dummy: the configuration leaves out an account without a token.
             bot_token: Some(format!("not-a-slack-token-{}", self.caller.random_text()).into()),
             signing: SigningSource::Own(setting(&self.caller.platform, "DEMO_SLACK_SIGNING_SECRET")?),
             delivery_secret: Some(setting(&self.caller.platform, "DEMO_DELIVERY_SECRET")?),
@@ -318,7 +318,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// Tells the control plane that another's pool is alive.
+    /// Sends the heartbeat of the pool of `--demo-pool`.
     async fn heartbeat(&self, pool: SocketAddr) -> Result<(), DemoError> {
         let body = json!({ "poolId": POOL, "podIp": pool.to_string() });
         let path = "/api/internal/pools/heartbeat";
@@ -366,7 +366,7 @@ impl Caller {
     }
 }
 
-/// What a line of the pool's machine is to who watches; `None` for what is of no interest.
+/// Step for a line of the pool's machine; `None` for a line that is not printed.
 fn told(line: &Line) -> Option<Step> {
     match line {
         Line::Sidecar(said) if said.starts_with("OpenClaw runs as") => None,
@@ -376,7 +376,7 @@ fn told(line: &Line) -> Option<Step> {
     }
 }
 
-/// The line of an answered request; `None` for the demonstration's own.
+/// Step for an answered request; `None` for the demonstration's own.
 fn passed(answered: &Answered) -> Option<Step> {
     let own = [USER_AGENT, "portcullis-sidecar"];
     if answered.user_agent.as_deref().is_some_and(|name| own.contains(&name)) {
@@ -403,7 +403,7 @@ async fn store(platform: &Platform) -> Result<Store, DemoError> {
     settings.finish(|| store).map_err(failed)
 }
 
-/// A message of this text in the demonstration's channel, as the body that Slack would send.
+/// Body of a Slack event with a message of this text in the demonstration's channel.
 #[must_use]
 pub fn event(text: &str, clock: &dyn Clock, randomness: &dyn Randomness) -> String {
     let mut id = [0; 16];
@@ -411,7 +411,7 @@ pub fn event(text: &str, clock: &dyn Clock, randomness: &dyn Randomness) -> Stri
     message(&hex::encode(id), text, clock.now()).to_string()
 }
 
-/// A message as Slack sends it to an app.
+/// Body of a message event in Slack's form.
 fn message(id: &str, text: &str, now: Timestamp) -> Value {
     let ts = format!("{}.{:06}", now.as_second(), now.subsec_microsecond());
     json!({

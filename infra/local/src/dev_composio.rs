@@ -1,5 +1,5 @@
-//! A stand-in for Composio on this machine, at `/dev/composio`: one project, in which people connect accounts at a page that asks
-//! them, and whose actions are written down and executed nowhere. It does not exist on AWS.
+//! Stand-in for Composio on this machine, at `/dev/composio`: one project, in which people connect accounts on a
+//! consent page. Actions are recorded and executed nowhere. It does not exist on AWS.
 //!
 //! Source: Composio, API reference v3.1 and its `OpenAPI` document.
 
@@ -51,24 +51,24 @@ pub struct DevComposio {
 /// State of the project.
 #[derive(Default)]
 struct Known {
-    /// The user and the toolkits of each session.
+    /// User and toolkits of each session.
     sessions: BTreeMap<String, sessions::Session>,
-    /// The account of each link that was not used yet.
+    /// Account of each unused link.
     links: BTreeMap<String, accounts::Link>,
     accounts: BTreeMap<String, Account>,
     executed: Vec<Executed>,
 }
 
-/// An action that was executed.
+/// An executed action.
 #[derive(Clone, Debug, Serialize)]
 pub struct Executed {
-    /// Its name.
+    /// Name of the action.
     pub action: String,
-    /// The user in Composio's words.
+    /// Composio's id of the user.
     pub user: String,
-    /// The account; `None` where the person's own keys were given, or none are needed.
+    /// Account; `None` where the person's own keys were given, or none are needed.
     pub account: Option<String>,
-    /// Its parameters.
+    /// Parameters of the action.
     pub arguments: Value,
 }
 
@@ -82,31 +82,31 @@ struct Call<'a> {
 }
 
 impl DevComposio {
-    /// A project without accounts, at `base_url`.
+    /// Starts a project without accounts, at `base_url`.
     #[must_use]
     pub fn new(base_url: &str, key: SecretString, clock: Arc<dyn Clock>, randomness: Arc<dyn Randomness>) -> Self {
         Self { base_url: base_url.to_owned(), key, clock, randomness, known: Mutex::default() }
     }
 
-    /// Where it is, as `COMPOSIO_API_URL` names it.
+    /// Base URL, as `COMPOSIO_API_URL` names it.
     #[must_use]
     pub fn api_url(&self) -> String {
         format!("{}{ROOT}/", self.base_url)
     }
 
-    /// The project's key.
+    /// API key of the project.
     #[must_use]
     pub fn key(&self) -> &SecretString {
         &self.key
     }
 
-    /// The actions that were executed, of which the last 100 are kept.
+    /// Executed actions; only the last 100 are kept.
     #[must_use]
     pub fn executed(&self) -> Vec<Executed> {
         self.known().executed.clone()
     }
 
-    /// Whether a path is the stand-in's.
+    /// Returns whether a path is the stand-in's.
     #[must_use]
     pub fn has(path: &str) -> bool {
         path.starts_with("/dev/composio/") || path == "/dev/composio.json"
@@ -177,7 +177,7 @@ impl DevComposio {
 }
 
 impl Call<'_> {
-    /// Refuses fields that Composio does not know, as it does.
+    /// Rejects fields that Composio does not know, as Composio does.
     fn only(&self, fields: &[&str]) -> Result<(), Failure> {
         let Value::Object(body) = &self.body else { return Err(answers::bad_request("the body is no object")) };
         match body.keys().find(|key| !fields.contains(&key.as_str())) {
@@ -186,14 +186,14 @@ impl Call<'_> {
         }
     }
 
-    /// A required text of the body.
+    /// Returns a required text of the body.
     fn text(&self, field: &str) -> Result<&str, Failure> {
         let text = self.body[field].as_str().filter(|text| !text.is_empty());
         text.ok_or_else(|| answers::bad_request(&format!("{field} is required")))
     }
 }
 
-/// All toolkits that the stand-in knows: the standard ones.
+/// Catalogue of all toolkits that the stand-in knows: the standard ones.
 fn catalogue() -> Catalogue {
     Catalogue::with([])
 }

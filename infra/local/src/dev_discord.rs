@@ -1,7 +1,8 @@
-//! A stand-in for Discord on this machine, at `/dev/discord`: one bot, which is a member of three guilds. It does not exist on AWS.
+//! Stand-in for Discord on this machine, at `/dev/discord`: one bot, which is a member of three guilds. It does not
+//! exist on AWS.
 //!
-//! Source: Discord, developer documentation of API v10: "Reference" (authentication, error messages), "Rate Limits", "User",
-//! "Application", "Guild".
+//! Source: Discord, developer documentation of API v10: "Reference" (authentication, error messages), "Rate Limits",
+//! "User", "Application", "Guild".
 
 mod answers;
 mod guilds;
@@ -54,7 +55,7 @@ enum Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint at a path below the API's version.
+    /// Endpoint at a path below the API's version.
     fn at(path: &str) -> Option<Self> {
         match path {
             "users/@me" => Some(Self::User),
@@ -74,7 +75,7 @@ impl Endpoint {
     }
 }
 
-/// A new bot token in the form of Discord's: the bot's id in base64, a time, and random text, joined by dots.
+/// Generates a bot token in Discord's form: the bot's id in base64, a time, and random text, joined by dots.
 pub(crate) fn new_token(randomness: &dyn Randomness) -> SecretString {
     let mut bytes = [0; TOKEN_BYTES];
     randomness.fill(&mut bytes);
@@ -82,7 +83,7 @@ pub(crate) fn new_token(randomness: &dyn Randomness) -> SecretString {
 }
 
 impl DevDiscord {
-    /// The stand-in at `base_url`, whose bot has this token.
+    /// Starts the stand-in at `base_url`, whose bot has this token.
     #[must_use]
     pub fn new(base_url: &str, token: SecretString, clock: Arc<dyn Clock>) -> Self {
         Self { base_url: base_url.to_owned(), token, clock, limit: Mutex::default() }
@@ -94,13 +95,13 @@ impl DevDiscord {
         format!("{}{API}", self.base_url)
     }
 
-    /// Whether a path is the stand-in's.
+    /// Returns whether a path is the stand-in's.
     #[must_use]
     pub fn has(path: &str) -> bool {
         path.starts_with("/dev/discord/")
     }
 
-    /// Answers a request to one of its paths. Discord reads no body on these endpoints, and so none is read here.
+    /// Answers a request to one of its paths. Like Discord on these endpoints, it reads no body.
     pub fn answer(&self, request: &Request<Body>) -> Response {
         if !is_of_this_machine(request) {
             return (StatusCode::FORBIDDEN, "the stand-in answers requests to this machine's own names alone\n")
@@ -120,14 +121,15 @@ impl DevDiscord {
         response
     }
 
-    /// "Reference", "Authentication": `Authorization: Bot TOKEN`. A bot token after `Bearer` or without a word is refused.
+    /// Checks `Authorization: Bot TOKEN` ("Reference", "Authentication"). A bot token after `Bearer` or without a
+    /// prefix is refused.
     fn is_authorized(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bot "));
         given.is_some_and(|token| token == self.token.expose_secret().as_bytes())
     }
 }
 
-/// Routes come before authentication: an unknown path is a 404 to anybody.
+/// Routes before it authenticates: an unknown path is a 404 to anybody.
 fn called(endpoint: Option<Endpoint>, caller: Caller, request: &Request<Body>) -> Result<Response, Failure> {
     let endpoint = endpoint.ok_or(answers::NOT_FOUND)?;
     if request.method() != Method::GET {

@@ -1,8 +1,8 @@
-//! A stand-in for Feishu on this machine, at `/dev/feishu`: one tenant with one app, whose bot is in three chats. Messages are
-//! recorded, and nobody receives them. It does not exist on AWS.
+//! Stand-in for Feishu on this machine, at `/dev/feishu`: one tenant with one app, whose bot is in three chats.
+//! Messages are recorded, and nobody receives them. It does not exist on AWS.
 //!
-//! Source: Feishu, open platform: "Get custom app's `tenant_access_token`", "Obtain bot info", "Obtain groups where the user or bot
-//! is in", "Send message", "Reply message", "Generic error codes".
+//! Source: Feishu, open platform: "Get custom app's `tenant_access_token`", "Obtain bot info", "Obtain groups where the
+//! user or bot is in", "Send message", "Reply message", "Generic error codes".
 
 mod answers;
 mod chats;
@@ -82,7 +82,7 @@ enum Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of a method and of a path below `open-apis/`.
+    /// Endpoint of a method and of a path below `open-apis/`.
     fn at(method: &Method, path: &str) -> Option<Self> {
         let segments: Vec<&str> = path.split('/').collect();
         match (method, segments.as_slice()) {
@@ -97,7 +97,7 @@ impl Endpoint {
 }
 
 impl DevFeishu {
-    /// A tenant without messages, at `base_url`, whose app has this secret.
+    /// Starts a tenant without messages, at `base_url`, whose app has this secret.
     #[must_use]
     pub fn new(
         base_url: &str,
@@ -114,13 +114,13 @@ impl DevFeishu {
         format!("{}{API}", self.base_url)
     }
 
-    /// The messages that were sent, newest last, of which the last 100 are kept.
+    /// Sent messages, the newest last; only the last 100 are kept.
     #[must_use]
     pub fn messages(&self) -> Vec<Value> {
         self.known().messages.all()
     }
 
-    /// Whether a path is the stand-in's.
+    /// Returns whether a path is the stand-in's.
     #[must_use]
     pub fn has(path: &str) -> bool {
         path.starts_with("/dev/feishu/")
@@ -146,7 +146,8 @@ impl DevFeishu {
         }
     }
 
-    /// Feishu's gateway looks at the path first, then at the token, then at the parameters.
+    /// Handles a call in the order of Feishu's gateway, which checks the path first, then the token, then the
+    /// parameters.
     fn called(&self, method: &Method, path: &str, headers: &HeaderMap, call: &Call) -> Result<Response, Failure> {
         let endpoint = Endpoint::at(method, path).ok_or(answers::NOT_FOUND)?;
         if endpoint == Endpoint::Token {
@@ -163,7 +164,7 @@ impl DevFeishu {
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Failure> {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        // A token without the word before it counts as none.
+        // A token without the `Bearer` prefix counts as missing.
         let token = given.strip_prefix("Bearer ").filter(|token| !token.is_empty()).ok_or(answers::MISSING_TOKEN)?;
         if self.known().tokens.is_valid(token, self.clock.now()) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! A stand-in for Slack on this machine, at `/dev/slack`: one workspace in which the platform's own app can be installed, and
-//! one person who writes to it. It does not exist on AWS.
+//! Stand-in for Slack on this machine, at `/dev/slack`: one workspace in which the platform's own app can be installed,
+//! and one person who writes to it. It does not exist on AWS.
 //!
 //! Source: Slack, "Installing with OAuth", "Using the Slack Web API", and each method's own page.
 
@@ -40,7 +40,7 @@ const PERSON: &str = "U0DEV";
 const ROOT: &str = "/dev/slack";
 /// Largest form that is read, in bytes.
 const FORM_LIMIT: usize = 64 * 1024;
-/// Messages that are kept; the oldest goes first.
+/// Most messages that are kept; the oldest goes first.
 const MESSAGES_KEPT: usize = 100;
 /// Time for which the page waits for an answer to a message.
 const ANSWER_IS_WAITED_FOR: std::time::Duration = std::time::Duration::from_secs(3);
@@ -67,16 +67,16 @@ struct Known {
 /// A message in the conversation.
 #[derive(Clone, Debug, Serialize)]
 pub struct Message {
-    /// Name of whoever wrote it.
+    /// Name of the author.
     pub from: &'static str,
-    /// The text.
+    /// Text of the message.
     pub text: String,
-    /// Slack's own id of it.
+    /// Slack's own id of the message.
     pub ts: String,
 }
 
 impl DevSlack {
-    /// A workspace in which nothing is installed, at `base_url`, with the secrets of the platform's own app.
+    /// Starts a workspace without installed apps, at `base_url`, with the secrets of the platform's own app.
     #[must_use]
     pub fn new(
         base_url: &str,
@@ -113,7 +113,7 @@ impl DevSlack {
         &self.client_secret
     }
 
-    /// Whether a path is the stand-in's.
+    /// Returns whether a path is the stand-in's.
     #[must_use]
     pub fn has(path: &str) -> bool {
         path == ROOT || path.starts_with("/dev/slack/") || path == "/dev/slack.json"
@@ -141,11 +141,12 @@ impl DevSlack {
         }
     }
 
-    /// Whether a request is no page's, or this machine's own page's: another site's could else write messages.
+    /// Returns whether a request comes from this machine's own page, or from no page: otherwise another site could
+    /// write messages.
     fn is_own_page(&self, request: &Request<Body>) -> bool {
         request.headers().get(ORIGIN).is_none_or(|origin| {
             let origin = origin.to_str().unwrap_or_default();
-            // A form of a page without a referrer sends `null`, within this origin too.
+            // A form of a page without a referrer sends `null`, even within this origin.
             let is_same_origin = request.headers().get("sec-fetch-site").is_some_and(|site| site == "same-origin");
             origin == self.base_url || is_same_origin
         })
@@ -159,7 +160,7 @@ impl DevSlack {
         random_text(&*self.randomness)
     }
 
-    /// The page that asks for consent, which gives a code or an error to the app.
+    /// Serves the consent page, which gives a code or an error to the app.
     fn ask_for_consent(&self, query: &str) -> Response {
         let pairs: Vec<_> = form_pairs(query);
         let get = |name: &str| pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
@@ -198,19 +199,19 @@ impl DevSlack {
         message
     }
 
-    /// Takes a message of the person's, hands it to the app as Slack does, and waits a moment for the answer.
+    /// Records a message of the person, sends it to the app as Slack does, and waits a moment for the answer.
     async fn take_message(&self, form: &Bytes) -> Response {
         let text = form_pairs(&String::from_utf8_lossy(form)).into_iter().find(|(key, _)| key == "text");
         let text = text.map(|(_, text)| text).filter(|text| !text.trim().is_empty());
         let Some(text) = text else { return Redirect::to(ROOT).into_response() };
         let message = self.keep("You", &text);
-        // From here on, so that an answer which is there at once counts.
+        // Listen before sending, so that an immediate answer is not missed.
         let answer_comes = self.changed.notified();
         if let Err(problem) = self.send_event(&message).await {
             self.keep("Slack", &format!("The event was not taken: {problem}"));
             return Redirect::to(ROOT).into_response();
         }
-        // The page shows what there is by then.
+        // The page shows the messages up to then.
         let _ = tokio::time::timeout(ANSWER_IS_WAITED_FOR, answer_comes).await;
         Redirect::to(ROOT).into_response()
     }
@@ -241,7 +242,7 @@ fn shown(page: String) -> Response {
     ([(CONTENT_SECURITY_POLICY, "default-src 'none'; form-action 'self'")], Html(page)).into_response()
 }
 
-/// A message's id: the time, and a number that tells those of one second apart.
+/// Id of a message: the time, and a number that distinguishes messages of one second.
 fn ts(now: Timestamp, number: usize) -> String {
     format!("{}.{:06}", now.as_second(), number % 1_000_000)
 }
@@ -252,7 +253,7 @@ fn random_text(randomness: &dyn Randomness) -> String {
     hex::encode(bytes)
 }
 
-/// The pairs of a form or a query.
+/// Parses the pairs of a form or a query.
 fn form_pairs(text: &str) -> Vec<(String, String)> {
     form_urlencoded::parse(text.as_bytes()).into_owned().collect()
 }

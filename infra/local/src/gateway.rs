@@ -1,7 +1,8 @@
-//! What API Gateway does on AWS: takes requests in over HTTP and passes each to the function that the template names.
+//! HTTP gateway: takes requests and passes each to the function that the template names, as API Gateway does on AWS.
 //!
-//! As there, a function sees a request only once it is whole, and what no function answers is the gateway's own: 404 for an
-//! unknown path, 413 for a body past its limit, 500 where a function breaks, 503 where it takes too long.
+//! As on AWS, a function gets a request only once its body is complete, and the gateway itself answers where no
+//! function does: 404 for an unknown path, 413 for a body past its limit, 500 where a function panics, 503 where it
+//! takes too long.
 
 mod routing;
 
@@ -41,26 +42,26 @@ use crate::{
 
 pub use routing::{DEFAULT_ROUTE, InvalidRoute, RoutingTable};
 
-/// The largest body that API Gateway takes, in bytes. Source: Amazon API Gateway, "Quotas for HTTP APIs".
+/// Largest body that API Gateway accepts, in bytes. Source: Amazon API Gateway, "Quotas for HTTP APIs".
 pub const BODY_LIMIT: usize = 10 * 1024 * 1024;
 
-/// How patient the gateway is.
+/// Time-outs and limits of the gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For a request's headers, and so also between two requests of a connection.
+    /// Time-out of a request's headers, and so also between two requests of a connection.
     pub headers: Duration,
-    /// For a request's body.
+    /// Time-out of a request's body.
     pub body: Duration,
-    /// For a function's answer.
+    /// Time-out of a function's answer.
     pub answer: Duration,
-    /// For requests under way when the gateway ends.
+    /// Time that a shutdown waits for requests in flight.
     pub grace: Duration,
-    /// Connections at once; more wait to be accepted.
+    /// Most concurrent connections; more wait to be accepted.
     pub connections: usize,
 }
 
 impl Limits {
-    /// The usual limits, with each time-out but the last multiplied by `patience`.
+    /// Default limits, with each time-out but the last multiplied by `patience`.
     #[must_use]
     pub fn with_patience(patience: u32) -> Self {
         let usual = Self::default();
@@ -74,7 +75,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// API Gateway gives a function 30 s; the rest is for a machine with one developer on it.
+    /// API Gateway gives a function 30 s; the other limits suit a machine with one developer.
     fn default() -> Self {
         Self {
             headers: Duration::from_secs(30),
@@ -86,22 +87,22 @@ impl Default for Limits {
     }
 }
 
-/// A request that was answered, as a watcher gets it.
+/// An answered request, as a watcher gets it.
 #[derive(Clone, Debug)]
 pub struct Answered {
-    /// The function that answered; `None` where the gateway did.
+    /// Function that answered; `None` where the gateway did.
     pub function: Option<String>,
-    /// The method.
+    /// HTTP method.
     pub method: Method,
-    /// The path, without its query.
+    /// Path, without its query.
     pub path: String,
-    /// The client's name for itself.
+    /// User agent of the client.
     pub user_agent: Option<String>,
-    /// The answer's status.
+    /// Status of the answer.
     pub status: StatusCode,
 }
 
-/// Where answered requests are told.
+/// Channel that answered requests are sent to.
 pub type Watcher = UnboundedSender<Answered>;
 
 /// A running gateway.
@@ -111,7 +112,7 @@ pub struct Gateway {
     acceptor: JoinHandle<()>,
 }
 
-/// Where requests go, and how long they may take.
+/// Routing table, functions and limits, shared by all connections.
 struct Front {
     table: RoutingTable,
     functions: BTreeMap<String, Router>,
@@ -120,23 +121,24 @@ struct Front {
     machine: OwnPages,
 }
 
-/// Pages of this machine alone, which are no function's.
+/// Pages that exist only on this machine, outside all functions.
 #[derive(Clone, Default)]
 pub struct OwnPages {
-    /// The mailbox.
+    /// The mailbox of this machine.
     pub mailbox: Option<Arc<Mailbox>>,
-    /// The stand-in for Slack.
+    /// Stand-in for Slack.
     pub slack: Option<Arc<DevSlack>>,
-    /// The stand-in for Composio.
+    /// Stand-in for Composio.
     pub composio: Option<Arc<DevComposio>>,
-    /// The stand-in for Discord.
+    /// Stand-in for Discord.
     pub discord: Option<Arc<DevDiscord>>,
-    /// The stand-in for Feishu.
+    /// Stand-in for Feishu.
     pub feishu: Option<Arc<DevFeishu>>,
 }
 
 impl Gateway {
-    /// Serves `functions` on `listener` as `table` says, and `machine`'s pages, and tells each answered request to `watcher`.
+    /// Serves `functions` on `listener` by `table`, and the pages of `machine`, and sends each answered request to
+    /// `watcher`.
     ///
     /// # Errors
     /// Where the listener has no address.
@@ -155,13 +157,13 @@ impl Gateway {
         Ok(Self { address, stop, acceptor })
     }
 
-    /// Where it listens.
+    /// Address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends it: nothing new is accepted, and what is under way is answered within the grace.
+    /// Shuts the gateway down: no connection is accepted, and requests in flight are answered within the grace.
     pub async fn shutdown(self) {
         self.stop.cancel();
         if let Err(error) = self.acceptor.await {
@@ -173,7 +175,7 @@ impl Gateway {
 async fn accept(listener: TcpListener, front: Arc<Front>, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(front.limits.connections));
     let graceful = GracefulShutdown::new();
-    // Dropping the handles aborts nothing: what outlives the grace is cut off by this token.
+    // Dropping the handles aborts nothing: this token cuts off connections that outlive the grace.
     let cut_off = CancellationToken::new();
     while let Some(accepted) = stop.run_until_cancelled(next(&listener, &connections)).await {
         match accepted {
@@ -190,12 +192,12 @@ async fn accept(listener: TcpListener, front: Arc<Front>, stop: CancellationToke
                 let connection = graceful.watch(connection);
                 let cut_off = cut_off.clone();
                 tokio::spawn(async move {
-                    // A connection that breaks is the client's affair: there is nobody left to tell.
+                    // A broken connection is ignored: no client is left that could get an answer.
                     let _ = cut_off.run_until_cancelled(connection).await;
                     drop(permit);
                 });
             }
-            // Such as too many open files: it passes when others close, and until then this must not spin.
+            // Such as too many open files: it passes when others close, and until then this loop must not spin.
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 let _ = timeout(Duration::from_millis(50), stop.cancelled()).await;
@@ -215,14 +217,14 @@ async fn next(
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, client) = listener.accept().await?;
-    // An answer is written at once; waiting to fill a packet costs up to 40 ms.
+    // Without `TCP_NODELAY` an answer may wait up to 40 ms to fill a packet.
     stream.set_nodelay(true)?;
     Ok((stream, client, permit))
 }
 
 impl Front {
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
-        // No function's, and so nothing that is watched.
+        // Outside all functions, so the watcher does not see these requests.
         if let Some(answer) = self.machine.mailbox.as_ref().and_then(|mailbox| mailbox.answer(&request)) {
             return answer;
         }
@@ -243,7 +245,7 @@ impl Front {
         let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let function = self.table.function(&method, &path).map(str::to_owned);
         let response = self.pass(request, client).await;
-        // Nobody may watch any more.
+        // The watcher may have gone.
         let _ = watcher.send(Answered { function, method, path, user_agent, status: response.status() });
         response
     }
@@ -264,7 +266,7 @@ impl Front {
         self.call(function.clone(), name, request, client).await
     }
 
-    /// A function that panics or hangs takes nothing with it but its own answer.
+    /// Calls a function. One that panics or hangs affects only its own answer.
     async fn call(&self, function: Router, name: &str, mut request: Request<Body>, client: SocketAddr) -> Response {
         request.extensions_mut().insert(ConnectInfo(client));
         let answer = AssertUnwindSafe(function.oneshot(request)).catch_unwind();
@@ -282,14 +284,15 @@ impl Front {
     }
 }
 
-/// Whether a request names this machine as its host. A page of the internet can have its own name lead here.
+/// Returns whether a request names this machine as its host. A page of the internet can make its own name resolve to
+/// loopback.
 pub(crate) fn is_of_this_machine<B>(request: &Request<B>) -> bool {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     matches!(host, "127.0.0.1" | "localhost" | "[::1]")
 }
 
-/// The request with its whole body, or the gateway's refusal.
+/// Reads the whole body of a request, or returns the gateway's error.
 async fn whole(request: Request<Incoming>) -> Result<Request<Body>, Response> {
     let too_large = || own(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
@@ -300,12 +303,12 @@ async fn whole(request: Request<Incoming>) -> Result<Request<Body>, Response> {
     match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => Ok(Request::from_parts(parts, Body::from(body.to_bytes()))),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        // The client broke off or sent what is not HTTP: it will hardly read this.
+        // The client broke off or sent malformed HTTP, and will hardly read this.
         Err(_) => Err(own(StatusCode::BAD_REQUEST, "Bad Request")),
     }
 }
 
-/// An answer of the gateway itself, in API Gateway's shape.
+/// An answer of the gateway itself, in API Gateway's form.
 fn own(status: StatusCode, message: &'static str) -> Response {
     (status, axum::Json(serde_json::json!({ "message": message }))).into_response()
 }

@@ -1,4 +1,4 @@
-//! What is printed: where everything is, and what to try.
+//! Texts that are printed: addresses, files, and commands to try.
 
 use std::{
     fmt::Write,
@@ -15,18 +15,18 @@ use serde_json::json;
 
 use crate::cli::Arguments;
 
-/// Where everything is. Never a token.
+/// Addresses and files of a running stack; never a token.
 pub(crate) struct Greeting {
-    /// Where the stack answers.
+    /// Base URL of the stack.
     pub base_url: String,
-    /// The folder of `--data`.
+    /// Folder of `--data`.
     pub data: Option<PathBuf>,
-    /// The folder of the generated secrets.
+    /// Folder of the generated secrets.
     pub folder: PathBuf,
 }
 
 impl Greeting {
-    /// The greeting in the requested format. With `--quiet` it is the address alone: with `--port 0` nothing else tells it.
+    /// Formats the greeting as requested. `--quiet` prints only the address, which `--port 0` makes unpredictable.
     pub(crate) fn text(&self, arguments: &Arguments) -> String {
         let Self { base_url, data, folder } = self;
         let file = folder.join(GENERATED_FILE);
@@ -66,7 +66,7 @@ impl Greeting {
     }
 }
 
-/// Where `cargo lambda watch` finds the database of `--database-only`. Its credentials stand in `file`.
+/// Formats the address of the database of `--database-only` for `cargo lambda watch`. Its credentials are in `file`.
 pub(crate) fn database(url: &str, folder: &Path, file: &Path, json: bool) -> String {
     let generated = folder.join(GENERATED_FILE);
     if json {
@@ -90,7 +90,7 @@ pub(crate) fn database(url: &str, folder: &Path, file: &Path, json: bool) -> Str
     )
 }
 
-/// One line of the demonstration.
+/// Formats one line of the demonstration.
 pub(crate) fn step(step: &Step, json: bool) -> String {
     if json {
         return format!("{}\n", json!({ "place": step.place, "what": step.what }));
@@ -98,7 +98,7 @@ pub(crate) fn step(step: &Step, json: bool) -> String {
     format!("  {:<9} {}\n", step.place, step.what)
 }
 
-/// The events that were given up on, a line each.
+/// Formats the events that were given up on, one a line.
 pub(crate) fn dead_letters(letters: &[DeadLetter], json: bool) -> String {
     if letters.is_empty() && !json {
         return "No event was given up on.\n".to_owned();
@@ -121,7 +121,7 @@ pub(crate) fn dead_letters(letters: &[DeadLetter], json: bool) -> String {
     text
 }
 
-/// How many events were queued again.
+/// Formats the number of events that were queued again.
 pub(crate) fn redriven(count: usize, json: bool) -> String {
     if json {
         return format!("{}\n", json!({ "queuedAgain": count }));
@@ -129,7 +129,7 @@ pub(crate) fn redriven(count: usize, json: bool) -> String {
     format!("{count} events were queued again.\n")
 }
 
-/// Outcome of an import of people, with a line for each row that was left out.
+/// Formats the outcome of an import of people, with a line for each rejected row.
 pub(crate) fn imported(report: &Report, json: bool) -> String {
     let Report { imported, already_there, refused } = report;
     if json {
@@ -144,7 +144,7 @@ pub(crate) fn imported(report: &Report, json: bool) -> String {
     text
 }
 
-/// A token, bare unless JSON was asked for.
+/// Formats a token, bare unless JSON was asked for.
 pub(crate) fn token(token: &str, json: bool) -> String {
     if json {
         return format!("{}\n", json!({ "token": token }));
@@ -152,7 +152,7 @@ pub(crate) fn token(token: &str, json: bool) -> String {
     format!("{token}\n")
 }
 
-/// One line for each settings problem, with the setting's source.
+/// Formats one line for each settings problem, with the setting's source.
 pub(crate) fn settings_problems(problems: &[String], sources: &Sources) -> String {
     let mut text = "invalid settings:".to_owned();
     for problem in problems {

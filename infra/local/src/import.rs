@@ -1,8 +1,8 @@
-//! Importing the people of a better-auth database: its rows of `user` and `account`, one JSON object a line.
+//! Import of the people of a better-auth database: its rows of `user` and `account`, one JSON object a line.
 //!
 //! Either table's rows may come first, with names as better-auth has them (`emailVerified`) or as SQL often does
-//! (`email_verified`). A password's scrypt hash is taken as it is, and replaced when its owner signs in. An import changes no
-//! account that is there, so that it can be repeated after a failure.
+//! (`email_verified`). A password's scrypt hash is stored as it is, and replaced when its owner signs in. An import
+//! changes no existing account, so that it can be repeated after a failure.
 
 use std::{
     collections::BTreeMap,
@@ -17,24 +17,24 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Longest name of a person that is kept, in characters; the rest is cut off.
+/// Longest stored name of a person, in characters; longer names are cut.
 const LONGEST_NAME: usize = 80;
 
-/// Milliseconds from which on a number is no time in seconds: 1973 in the one, 5138 in the other.
+/// Smallest number that is read as milliseconds rather than seconds: 1973 as milliseconds, 5138 as seconds.
 const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
 /// Outcome of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Number of accounts that were made.
+    /// Number of accounts that were created.
     pub imported: usize,
-    /// Number of accounts that were there already.
+    /// Number of accounts that existed already.
     pub already_there: usize,
-    /// Rows that were left out, each with its line and the reason.
+    /// Rejected rows, each with its line and the reason.
     pub refused: Vec<(usize, &'static str)>,
 }
 
-/// Reason why an import broke off. What was imported before stays.
+/// Reason why an import broke off. Rows that were imported before stay.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The rows cannot be read.
@@ -92,7 +92,7 @@ pub async fn run(store: &Store, lines: impl BufRead) -> Result<Report, ImportErr
                     passwords.insert(account.user_id, password);
                 }
             }
-            // Another provider's: nobody can sign in with it here.
+            // Another provider's account: it has no password.
             Ok(Row::Account(_)) => {}
             Err(reason) => report.refused.push((number, reason)),
         }
@@ -122,7 +122,7 @@ enum Row {
     Account(AccountRow),
 }
 
-/// Reads a row; only one of `account` names a provider.
+/// Parses a row; only an `account` row names a provider.
 fn read(line: &str) -> Result<Row, &'static str> {
     let row: Value = serde_json::from_str(line).map_err(|_| "the line is not JSON")?;
     if row.get("providerId").or_else(|| row.get("provider_id")).is_some() {
@@ -142,16 +142,16 @@ fn new_user(row: UserRow, password: Option<&SecretString>) -> Result<NewUser, &'
         id: row.id,
         email,
         name: name.chars().take(LONGEST_NAME).collect(),
-        // A picture that is not taken here is none; the account counts.
+        // An invalid picture is dropped; the account is imported without it.
         image: row.image.and_then(|image| Picture::try_from(image).ok()).map(|image| image.0),
         password,
-        // SQLite has no truth of its own.
+        // SQLite has no Boolean type.
         email_verified: matches!(&row.email_verified, Value::Bool(true)) || row.email_verified == 1,
         created_at: time(&row.created_at),
     })
 }
 
-/// A time as databases write it: ISO-8601 with or without an offset, or a number of seconds or milliseconds.
+/// Parses a time as databases write it: ISO-8601 with or without an offset, or a number of seconds or milliseconds.
 fn time(value: &Value) -> Option<Timestamp> {
     if let Some(number) = value.as_i64() {
         let is_milliseconds = number >= FIRST_MILLISECONDS;

@@ -1,8 +1,8 @@
 //! The whole of Portcullis in one process on this machine.
 //!
-//! It reads the template that deploys to AWS, makes its tables in an embedded DynamoDB, routes requests as API Gateway
-//! does, and keeps accepted events in a queue with SQS's rules. It is for development and tests: it never runs on AWS, and
-//! no function knows that it is there.
+//! It reads the template that deploys to AWS, creates its tables in an embedded DynamoDB, routes requests as API
+//! Gateway does, and keeps accepted events in a queue with SQS's rules. It is for development and tests: it never runs
+//! on AWS, and no function depends on it.
 
 pub mod access;
 pub mod database;

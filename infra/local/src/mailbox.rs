@@ -1,6 +1,6 @@
-//! Mail of this machine: what SES would send lies in a mailbox that one can read.
+//! Mailbox of this machine: keeps the mail that SES would send.
 //!
-//! `/dev/mailbox` shows it and `/dev/mailbox.json` gives it to scripts. Neither exists on AWS.
+//! `/dev/mailbox` shows the mail and `/dev/mailbox.json` gives it to scripts. Neither exists on AWS.
 
 use std::{
     collections::VecDeque,
@@ -18,12 +18,12 @@ use portcullis_auth::Clock;
 use portcullis_runtime::mail::{MailError, MailFuture, Mailer, Message};
 use serde::Serialize;
 
-/// Mails that are shown; older ones stay in the folder alone.
+/// Most mails that are shown; older ones stay only in the folder.
 const SHOWN: usize = 200;
-/// Sender of the mails, which nobody can answer.
+/// Sender of the mails, which accepts no answers.
 const FROM: &str = "portcullis@localhost";
 
-/// A mail as it is shown.
+/// A mail in its displayed form.
 #[derive(Clone, Serialize)]
 struct Shown {
     to: String,
@@ -33,7 +33,7 @@ struct Shown {
     at: String,
 }
 
-/// The mailbox of everybody who signs up on this machine.
+/// Mailbox of everybody who signs up on this machine.
 pub struct Mailbox {
     folder: Option<PathBuf>,
     clock: Arc<dyn Clock>,
@@ -41,13 +41,13 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// A mailbox that is empty. Where a folder is given, each mail is also a file `….eml` in it, which its owner alone can read.
+    /// Creates an empty mailbox. With a folder, each mail is also an owner-only file `….eml` in it.
     #[must_use]
     pub fn new(folder: Option<PathBuf>, clock: Arc<dyn Clock>) -> Self {
         Self { folder, clock, mails: Mutex::default() }
     }
 
-    /// Answers what this machine's gateway is asked of `/dev/mailbox`; `None` for any other path.
+    /// Answers a request to `/dev/mailbox`; `None` for any other path.
     #[must_use]
     pub fn answer<B>(&self, request: &Request<B>) -> Option<Response> {
         let is_page = match request.uri().path() {
@@ -58,7 +58,7 @@ impl Mailbox {
         if request.method() != Method::GET {
             return Some(StatusCode::METHOD_NOT_ALLOWED.into_response());
         }
-        // A page of the internet can have its own name lead to this machine, and would then read codes and links.
+        // DNS rebinding: a page whose own name resolves to this machine could otherwise read codes and links.
         if !crate::gateway::is_of_this_machine(request) {
             return Some(
                 (StatusCode::FORBIDDEN, "the mailbox answers to 127.0.0.1 and localhost alone\n").into_response(),
@@ -82,7 +82,7 @@ impl Mailbox {
                 .text_body(&message.text)
                 .html_body(&message.html)
                 .write_to_vec()?;
-            // Two mails of one millisecond have names of their own.
+            // The number keeps the names of two mails of one millisecond apart.
             for number in 0.. {
                 let file = folder.join(format!("{}-{number}.eml", at.as_millisecond()));
                 match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
@@ -130,7 +130,7 @@ fn page(mails: &[Shown]) -> String {
     page
 }
 
-/// The text with its links to be clicked.
+/// Text as HTML with clickable links.
 fn linked(text: &str) -> String {
     let line = |line: &str| {
         let escaped = escape(line);

@@ -45,7 +45,7 @@ use terminal::{End, OutputClosed, complain, print, reader_gone};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Where generated secrets lie unless `--data` says otherwise.
+/// Default folder of generated secrets, unless `--data` names another.
 const OWN_FOLDER: &str = ".local";
 const DOT_ENV: &str = ".env";
 
@@ -73,8 +73,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends this process and its child when standard input ends. The demonstration holds the other end of that pipe, and the kernel
-/// closes it however the demonstration dies.
+/// Ends this process and its child when standard input ends. The demonstration holds the other end of that pipe, and
+/// the kernel closes it however the demonstration dies.
 fn end_with_input() {
     std::thread::spawn(|| {
         // A read error counts as the end.
@@ -90,7 +90,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         return Ok(openclaw::run(*port, config.expose_secret().into(), slack_api.clone()).await?);
     }
     let filter = environment.get("RUST_LOG").map(|filter| filter.expose_secret().to_owned());
-    // A demonstration tells what happens in its own words.
+    // A demonstration prints its own lines instead of the log.
     let is_calm = arguments.quiet || (arguments.demo && !arguments.json);
     let filter = filter.or_else(|| is_calm.then(|| "warn".to_owned()));
     let format = if arguments.json { Format::Json } else { Format::Text };
@@ -119,7 +119,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
     if arguments.database_only {
         return database_only(arguments, &folder, &settings).await;
     }
-    // From the start on, so that nobody who ends it early is passed over.
+    // Listen from the start, so that a signal during the start counts.
     let mut end = End::listen()?;
     let (watcher, requests) = arguments.demo.then(mpsc::unbounded_channel).unzip();
     let options = Options {
@@ -152,7 +152,7 @@ fn found(found: Found) -> Found {
     found
 }
 
-/// Carries out a task against a stack that is running already.
+/// Runs a task against a stack that is running already.
 async fn ask_running(arguments: &Arguments, settings: Settings) -> Result<(), Problem> {
     let running = Running::at(arguments.port)?;
     let setting = |name: &str| {
@@ -195,14 +195,14 @@ async fn greet_and_serve(
     let outcome = tokio::select! {
         outcome = demonstrate(&mut demo, arguments.json) => outcome,
         () = end.come() => Ok(()),
-        // Nobody reads its output any more.
+        // Standard output has no reader left.
         () = reader_gone() => Ok(()),
     };
     demo.shutdown().await;
     outcome
 }
 
-/// Shows what happens, for as long as it is let.
+/// Prints the demonstration's steps until it ends.
 async fn demonstrate(demo: &mut Demo, json: bool) -> Result<(), Problem> {
     for step in demo.run().await? {
         print(&greeting::step(&step, json))?;
@@ -213,7 +213,7 @@ async fn demonstrate(demo: &mut Demo, json: bool) -> Result<(), Problem> {
     std::future::pending().await
 }
 
-/// Starts the database alone, and says what `cargo lambda watch` needs to find it.
+/// Starts only the database, and prints the settings by which `cargo lambda watch` finds it.
 async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings) -> Result<(), Problem> {
     let mut end = End::listen()?;
     let data = arguments.data.as_deref().map(database::DataFolder::take).transpose()?;
@@ -245,7 +245,8 @@ fn print_signed(file: &Path, name: &str, settings: &Settings) -> Result<(), Prob
     print(&format!("{}\n", serde_json::to_string_pretty(&event)?))
 }
 
-/// Imports people into the folder of `--data`, or into the DynamoDB that the settings name. Fails where a row was left out.
+/// Imports people into the folder of `--data`, or into the DynamoDB that the settings name. Fails where a row was
+/// rejected.
 async fn import_users(file: &Path, arguments: &Arguments, settings: &Settings) -> Result<(), Problem> {
     let rows = std::fs::File::open(file).map_err(|problem| format!("{}: {problem}", file.display()))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -262,7 +263,7 @@ async fn import_users(file: &Path, arguments: &Arguments, settings: &Settings) -
         }
         None => (None, portcullis_runtime::aws::config(settings)),
     };
-    // Accounts hold nothing that is sealed.
+    // Accounts hold no sealed values, so no keys are needed.
     let store = Store::new(
         portcullis_store::client(&aws),
         prefix,
@@ -296,7 +297,7 @@ async fn dead_letters(folder: &Path, settings: &Settings, arguments: &Arguments)
     print(&text)
 }
 
-/// Every variable of the process as a secret, since nobody knows which are. A value that is not UTF-8 is none of ours.
+/// All variables of the process, each treated as a secret. Values that are not UTF-8 are skipped.
 #[expect(clippy::disallowed_methods, reason = "this is where this program's environment is read")]
 fn environment() -> Settings {
     std::env::vars_os()
@@ -304,7 +305,7 @@ fn environment() -> Settings {
         .collect()
 }
 
-/// Log lines go beside what is printed, so that either can be taken alone.
+/// Sink of log lines: standard error, so that logs and output can be separated.
 struct StandardError;
 
 impl LineSink for StandardError {

@@ -1,11 +1,11 @@
 //! The queue of accepted events on this machine: one SQLite file with the rules of SQS FIFO.
 //!
-//! All that a method has done is in the file when it returns: after the death of the process every message that was not
-//! acknowledged is due at once, in its old order. With [`Durability::PowerCut`] messages and dead letters also survive a power
-//! cut; acknowledgements and deferrals of its last moment do not, so that a message may be received once more.
+//! Each method returns only once its effect is in the file: after the death of the process every message that was not
+//! acknowledged is due at once, in its old order. With [`Durability::PowerCut`] messages and dead letters also survive
+//! a power cut; acknowledgements and deferrals of its last moment do not, so that a message may be received once more.
 //!
-//! Stricter than SQS in one point: where a message is still queued after the deduplication window, another one with its ids is
-//! still a duplicate.
+//! Stricter than SQS in one point: while a message is still queued after the deduplication window, another one with its
+//! ids is still a duplicate.
 
 mod dead_letters;
 mod older;
@@ -29,16 +29,16 @@ pub use older::check_no_older_queue;
 
 const SCHEMA: &str = include_str!("queue/schema.sql");
 
-/// The largest message, text and payload together, as with SQS, in bytes.
+/// Largest message, text and payload together, as with SQS, in bytes.
 const MESSAGE_LIMIT: usize = 1024 * 1024;
-/// How often a waiting receive looks at the clock, which a test may have moved.
+/// Interval at which a waiting receive reads the clock, which a test may have moved.
 const TICK: Duration = Duration::from_millis(20);
-/// The most ended ids that one acknowledgement deletes: more than it adds, so that they cannot pile up.
+/// Most expired ids that one acknowledgement deletes: more than it adds, so that they cannot pile up.
 const SWEEP: u32 = 8;
-/// Prepared statements that are kept: more than there are.
+/// Capacity of the cache of prepared statements: more than there are.
 const STATEMENTS: usize = 32;
 
-/// Takes a message in, unless its ids are those of another one that is queued or was acknowledged within the window.
+/// Inserts a message, unless its ids are those of another one that is queued or was acknowledged within the window.
 const SEND: &str = "
     INSERT INTO messages (conversation, deduplication, body, payload, sent_at, receive_count, is_head, due_at)
     SELECT ?1, ?2, ?3, ?4, ?5, 0, NOT EXISTS (SELECT 1 FROM messages WHERE conversation = ?1), ?5
@@ -46,14 +46,14 @@ const SEND: &str = "
         (SELECT 1 FROM acknowledged WHERE conversation = ?1 AND deduplication = ?2 AND until > ?5)
     ON CONFLICT (conversation, deduplication) DO NOTHING";
 
-/// Hands out the heads that have been due for the longest time, until their visibility ends.
+/// Hands out the heads that have been due longest, until their visibility time-out.
 const RECEIVE: &str = "
     UPDATE messages SET due_at = ?2, receive_count = receive_count + 1
     WHERE sequence IN
         (SELECT sequence FROM messages WHERE is_head AND due_at <= ?1 ORDER BY due_at, sequence LIMIT ?3)
     RETURNING sequence, conversation, deduplication, body, payload, sent_at, receive_count";
 
-/// Makes the message of a receipt due at another time. The receipt has expired where nothing changes.
+/// Changes the time at which the message of a receipt is due. No change means that the receipt has expired.
 const DEFER: &str = "UPDATE messages SET due_at = ?3 WHERE sequence = ?1 AND receive_count = ?2";
 
 /// Removes a message.
@@ -69,27 +69,27 @@ const PROMOTE: &str = "
     UPDATE messages SET is_head = TRUE, due_at = min(due_at, ?2)
     WHERE sequence = (SELECT min(sequence) FROM messages WHERE conversation = ?1) AND NOT is_head";
 
-/// Copies a message to the dead letters. A repeated copy replaces the one before.
+/// Copies a message to the dead letters. A repeated copy replaces the earlier one.
 const DEAD_LETTER: &str = "
     INSERT OR REPLACE INTO dead_letters
     SELECT sequence, conversation, deduplication, body, payload, sent_at, receive_count
     FROM messages WHERE sequence = ?1";
 
-/// A queue in a SQLite database. One process alone may have it open.
+/// A queue in a SQLite database. Only one process may have it open.
 pub struct SqliteQueue {
-    // `None` after the end: whoever lives longer would hold the file open.
+    // `None` after the shutdown: an owner that lives longer would hold the file open.
     connection: Mutex<Option<Connection>>,
     sync: WalSync,
     clock: Arc<dyn Clock>,
-    /// Tells a waiting receive that there may be something for it.
+    /// Wakes a waiting receive.
     arrived: Notify,
 }
 
 impl SqliteQueue {
-    /// Opens the queue in `file`, or one in memory. All that waits in it is due at once.
+    /// Opens the queue in `file`, or one in memory. All messages in it are due at once.
     ///
     /// # Errors
-    /// [`QueueError`] where the file is no queue or does not open.
+    /// [`QueueError`] where the file does not open, or not as a queue.
     pub fn open(file: Option<&str>, durability: Durability, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let now = clock.now().as_millisecond();
         let prepared = |connection| prepared(connection, now);
@@ -117,13 +117,13 @@ impl SqliteQueue {
 
     /// Runs work on the file, on the calling thread.
     fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, QueueError> {
-        // A transaction that a panic ends is rolled back, so what a poisoned lock guards is whole.
+        // A panic rolls its transaction back, so the data behind a poisoned lock is consistent.
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let connection = connection.as_mut().ok_or_else(|| QueueError::Unavailable("it has ended".to_owned()))?;
         work(connection).map_err(unavailable)
     }
 
-    /// The time in Unix milliseconds.
+    /// Returns the time in Unix milliseconds.
     fn now(&self) -> i64 {
         self.clock.now().as_millisecond()
     }
@@ -144,7 +144,7 @@ impl SqliteQueue {
         loop {
             let messages = self.receive_now(limit)?;
             if !messages.is_empty() {
-                // There may be more for another receive.
+                // Wake another receive: there may be more messages.
                 self.arrived.notify_one();
                 return Ok(messages);
             }
@@ -153,10 +153,10 @@ impl SqliteQueue {
     }
 }
 
-/// A connection to a file with the queue's tables, where all that was in flight is due.
+/// Prepares a connection: creates the queue's tables, and makes all messages in flight due.
 fn prepared(connection: Connection, now: i64) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // Durability is `WalSync`'s.
+    // `WalSync` provides the durability.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.execute_batch(SCHEMA)?;
     // The clock may have been set back since a message was sent.
@@ -169,7 +169,7 @@ fn later(now: i64, by: Duration) -> i64 {
     now.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// A message that was handed out, with its sequence number.
+/// Parses a message that was handed out; also returns its sequence number.
 fn received(row: &Row<'_>) -> rusqlite::Result<(i64, ReceivedMessage)> {
     let (sequence, receive_count): (i64, u32) = (row.get("sequence")?, row.get("receive_count")?);
     let message = ReceivedMessage {
@@ -185,7 +185,7 @@ fn received(row: &Row<'_>) -> rusqlite::Result<(i64, ReceivedMessage)> {
     Ok((sequence, message))
 }
 
-/// The number that a message was handed out under.
+/// Sequence number of a message that was handed out.
 fn sequence(message: &ReceivedMessage) -> Result<i64, QueueError> {
     message.id.parse().map_err(|_| QueueError::Refused("the message is not of this queue".to_owned()))
 }
@@ -211,13 +211,13 @@ impl EventQueue for SqliteQueue {
                 statement.execute(params![ids.0, ids.1, message.body, &*message.payload, self.now()])
             })?;
             self.arrived.notify_one();
-            // A duplicate waits as well: the write that makes it one may not be durable yet.
+            // Duplicates wait too: the write of the original may not be durable yet.
             self.sync.durable().await.map_err(unavailable)
         })
     }
 
     fn receive(&self, limit: usize, wait: Duration) -> QueueFuture<'_, Vec<ReceivedMessage>> {
-        // Messages are returned in the same step in which they are taken, so that the end of the wait loses none.
+        // Messages are returned in the same step in which they are taken, so that the time-out loses none.
         Box::pin(async move { timeout(wait, self.receive_due(limit)).await.unwrap_or_else(|_| Ok(Vec::new())) })
     }
 
@@ -231,7 +231,7 @@ impl EventQueue for SqliteQueue {
             if deferred == 0 {
                 return Err(QueueError::Refused("the receipt has expired".to_owned()));
             }
-            // A power cut that undoes it makes the message due earlier.
+            // A power cut may undo the deferral: the message is then due earlier.
             Ok(())
         })
     }
@@ -241,7 +241,7 @@ impl EventQueue for SqliteQueue {
             let (sequence, now) = (sequence(message)?, self.now());
             self.with(|connection| remove(connection, sequence, now))?;
             self.arrived.notify_one();
-            // A power cut that undoes it brings back a message whose delivery is recorded.
+            // A power cut may undo the removal: the message comes back, and its delivery is recorded.
             Ok(())
         })
     }
@@ -261,7 +261,7 @@ fn remove(connection: &mut Connection, sequence: i64, now: i64) -> rusqlite::Res
     let removed = transaction.prepare_cached(REMOVE)?.query_row([sequence], |row| {
         Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, i64>(2)?))
     });
-    // It may have been removed before.
+    // The message may have been removed before.
     let Some((conversation, deduplication, sent_at)) = removed.optional()? else { return Ok(()) };
     let until = later(sent_at, DEDUPLICATION_WINDOW);
     if until > now {

@@ -10,21 +10,21 @@ use serde_json::{Value, json};
 
 use crate::sign;
 
-/// How long an answer is waited for.
+/// Time-out of an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reason why a running stack did not carry out a task.
 #[derive(Debug, thiserror::Error)]
 pub enum RunningError {
-    /// Nothing answers there.
+    /// Nothing answers at this address.
     #[error("nothing answers at {0}: start `cargo local`, or name its port with --port")]
     Away(String),
-    /// The control plane has refused.
+    /// The control plane refused.
     #[error("the control plane answered {status}: {message}")]
     Refused {
-        /// The HTTP status.
+        /// HTTP status.
         status: StatusCode,
-        /// The message of the answer.
+        /// Message of the answer.
         message: String,
     },
     /// The answer has another shape than expected.
@@ -39,16 +39,16 @@ pub struct Running {
 }
 
 impl Running {
-    /// The stack at this port of 127.0.0.1.
+    /// Client of the stack at this port of 127.0.0.1.
     ///
     /// # Errors
-    /// Where no HTTP client can be made.
+    /// Where no HTTP client can be built.
     pub fn at(port: u16) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
         Ok(Self { base_url: format!("http://{}:{port}", Ipv4Addr::LOCALHOST), client })
     }
 
-    /// A token for the machine of `pool`, good for `seconds`.
+    /// Requests a token for the machine of `pool`, valid for `seconds`.
     ///
     /// # Errors
     /// [`RunningError`].
@@ -72,7 +72,7 @@ impl Running {
         Ok(token.into())
     }
 
-    /// Sends a Slack event, signed at `now`, and gives the answer's body.
+    /// Sends a Slack event, signed at `now`, and returns the answer's body.
     ///
     /// # Errors
     /// [`RunningError`].
@@ -89,7 +89,7 @@ impl Running {
         self.answer(request.header("content-type", "application/json").body(body)).await
     }
 
-    /// The body of a success.
+    /// Sends a request and returns the body of a successful answer.
     async fn answer(&self, request: RequestBuilder) -> Result<String, RunningError> {
         let away = |_| RunningError::Away(self.base_url.clone());
         let answer = request.send().await.map_err(away)?;

@@ -1,7 +1,7 @@
-//! Settings on this machine: the environment wins, then `.env`, then what was generated.
+//! Settings on this machine. Precedence: the environment, then `.env`, then the generated secrets.
 //!
-//! What is missing is generated once, into a file that its owner alone can read, and read from there ever after. The file
-//! lies with the data that its key seals: in the folder of `--data`, else in `.local/`.
+//! Missing secrets are generated once, into an owner-only file, and read from there ever after. The file lies with the
+//! data that its key seals: in the folder of `--data`, else in `.local/`.
 
 mod env_file;
 mod generate;
@@ -26,22 +26,22 @@ pub use env_file::MalformedLine;
 /// Settings by name.
 pub type Settings = BTreeMap<String, SecretString>;
 
-/// The file of generated secrets.
+/// File of generated secrets.
 pub const GENERATED_FILE: &str = "dev.env";
-/// The file of what a function needs to find the database of `--database-only`.
+/// File of the settings by which a function finds the database of `--database-only`.
 pub const DATABASE_FILE: &str = "database.env";
-/// Names the key that the data in a folder was sealed under last.
+/// File with the id of the key that the data in a folder was last sealed under.
 const KEY_FILE: &str = "encryption-key-id";
 
-/// Names that hold the keyring; either is enough.
+/// Settings that hold the keyring; either is enough.
 const ENCRYPTION_KEYS: &str = "ENCRYPTION_KEYS";
 const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";
-/// What every start needs.
+/// Secrets that every start needs.
 const NEEDED: [&str; 5] =
     [ENCRYPTION_KEY, "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "SLACK_SIGNING_SECRET", "BETTER_AUTH_SECRET"];
 /// Bot token of the stand-in for Discord, which has the form of Discord's own tokens.
 const DISCORD_BOT_TOKEN: &str = "DEMO_DISCORD_BOT_TOKEN";
-/// What the demonstration needs besides.
+/// Further secrets that the demonstration needs.
 const NEEDED_BY_DEMO: [&str; 7] = [
     "DEMO_SLACK_SIGNING_SECRET",
     "DEMO_DELIVERY_SECRET",
@@ -51,28 +51,28 @@ const NEEDED_BY_DEMO: [&str; 7] = [
     DISCORD_BOT_TOKEN,
     "DEMO_FEISHU_APP_SECRET",
 ];
-/// The bits of a file's mode that let others in.
+/// Mode bits that give other users access to a file.
 const OTHERS: u32 = 0o077;
-/// With it a function would look for its secrets on AWS.
+/// Removed from the settings: with it a function would read its secrets from AWS.
 const SECRETS_PREFIX: &str = "SECRETS_PREFIX";
 
-/// Why there are no settings. No variant holds a value.
+/// Reason why there are no settings. No variant holds a value.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsFileError {
     /// A file cannot be read or written.
     #[error("{} cannot be used: {problem}", file.display())]
     Unusable {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         problem: io::Error,
     },
     /// A line is not `NAME=value`.
     #[error("{}: {line}", file.display())]
     Malformed {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// The line.
+        /// Number of the line.
         line: MalformedLine,
     },
     /// The data was sealed under a key that is not in the settings.
@@ -81,32 +81,32 @@ pub enum SettingsFileError {
          {ENCRYPTION_KEYS}: it could not be opened", folder.display()
     )]
     OtherKey {
-        /// The data folder.
+        /// Data folder.
         folder: PathBuf,
-        /// The key's id, which is no secret.
+        /// Id of the key, which may be shown.
         key: String,
     },
-    /// The keys are no keys.
+    /// The keys are malformed.
     #[error("{ENCRYPTION_KEY} or {ENCRYPTION_KEYS}: {0}")]
     Keyring(#[from] portcullis_crypto::KeyringError),
 }
 
-/// Where each setting comes from, by its name.
+/// Source of each setting, by its name.
 pub type Sources = BTreeMap<String, String>;
 
-/// The settings, and what there is to say of them.
+/// The settings, with their sources and warnings.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The settings.
     pub settings: Settings,
-    /// Where each comes from: the environment, or a file.
+    /// Source of each: the environment, or a file.
     pub sources: Sources,
-    /// Warnings for the operator, a line each. None holds a value.
+    /// Warnings for the operator, one a line, without values.
     pub warnings: Vec<String>,
 }
 
-/// Gathers the settings, and makes those that every start needs and that nobody has set. `folder` is where the file of generated
-/// secrets lies or is made.
+/// Gathers the settings, and generates the missing secrets that every start needs. `folder` holds the file of generated
+/// secrets.
 ///
 /// # Errors
 /// [`SettingsFileError`].
@@ -138,7 +138,7 @@ pub fn gather(
     Ok(completed(found, generated, &generated_file))
 }
 
-/// Finds the settings as [`gather`] does, and makes none.
+/// Finds the settings as [`gather`] does, and generates none.
 ///
 /// # Errors
 /// [`SettingsFileError`].
@@ -164,7 +164,7 @@ fn given(mut environment: Settings, dot_env: &Path) -> Result<Found, SettingsFil
     Ok(found)
 }
 
-/// Reads the file of generated secrets, and takes other users' access to it away.
+/// Reads the file of generated secrets, and removes other users' access to it.
 fn read_generated(found: &mut Found, file: &Path) -> Result<Settings, SettingsFileError> {
     let Some((settings, mode)) = read(file)? else { return Ok(Settings::new()) };
     if mode & OTHERS != 0 {
@@ -178,7 +178,7 @@ fn read_generated(found: &mut Found, file: &Path) -> Result<Settings, SettingsFi
 }
 
 fn completed(mut found: Found, mut generated: Settings, file: &Path) -> Found {
-    // Else a generated key would stand beside the operator's own keys.
+    // Otherwise a generated key would stand beside the operator's own keys.
     if found.settings.contains_key(ENCRYPTION_KEYS) {
         generated.remove(ENCRYPTION_KEY);
     }
@@ -195,10 +195,11 @@ fn warn_of_misspelt(found: &mut Found, settings: &Settings, file: &Path) {
     }
 }
 
-/// Makes sure that the data in `folder` was sealed under keys that are here, and notes the current one for the next start.
+/// Checks that the data in `folder` was sealed under keys that are here, and stores the current key's id for the next
+/// start.
 ///
 /// # Errors
-/// [`SettingsFileError::OtherKey`], before anything is read that would not open.
+/// [`SettingsFileError::OtherKey`], before any row is read that would not open.
 pub fn check_keys_of(folder: &Path, settings: &Settings) -> Result<(), SettingsFileError> {
     let value = |name: &str| settings.get(name).map(|value| value.expose_secret().trim());
     let keyring = match (value(ENCRYPTION_KEYS), value(ENCRYPTION_KEY)) {
@@ -223,7 +224,7 @@ pub fn check_keys_of(folder: &Path, settings: &Settings) -> Result<(), SettingsF
     generate::replace(&file, format!("{}\n", keyring.current()).as_bytes()).map_err(unusable)
 }
 
-/// Writes what a function needs in its environment to find `served`, into a file that its owner alone can read.
+/// Writes the settings by which a function finds `served` into an owner-only file.
 ///
 /// # Errors
 /// [`SettingsFileError::Unusable`].
@@ -236,7 +237,7 @@ pub fn write_database_file(folder: &Path, served: &Served, prefix: &str) -> Resu
         ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key()),
         ("TABLE_PREFIX", prefix),
         ("POOL_CIDRS", POOL_CIDRS),
-        // Where `cargo lambda watch` answers by default, and a sender of mail, which goes nowhere from here.
+        // Default address of `cargo lambda watch`, and a sender for mail, which is not sent from here.
         ("BETTER_AUTH_URL", "http://127.0.0.1:9000"),
         ("MAIL_FROM", "portcullis@example.com"),
     ];
@@ -256,7 +257,7 @@ pub fn remove_database_file(file: &Path, served: &Served) {
     }
 }
 
-/// Adds settings that nothing before them has set.
+/// Adds settings of lower precedence.
 fn add(found: &mut Found, weaker: Settings, source: &str) {
     for (name, value) in weaker {
         if let Entry::Vacant(place) = found.settings.entry(name) {
@@ -266,7 +267,7 @@ fn add(found: &mut Found, weaker: Settings, source: &str) {
     }
 }
 
-/// A file's settings and its mode; `None` where there is no file.
+/// Reads a file's settings and its mode; `None` for a missing file.
 fn read(file: &Path) -> Result<Option<(Settings, u32)>, SettingsFileError> {
     let unusable = |problem| SettingsFileError::Unusable { file: file.to_owned(), problem };
     let mut opened = match fs::File::open(file) {

@@ -1,4 +1,5 @@
-//! A signed Slack event as API Gateway would hand it over: what is signed is fresh, so it cannot lie in a file.
+//! Signed Slack events as API Gateway would pass them on: a signature must be fresh, so a signed event cannot lie in a
+//! file.
 
 use jiff::Timestamp;
 use portcullis_auth::{
@@ -7,10 +8,10 @@ use portcullis_auth::{
 };
 use serde_json::{Value, json};
 
-/// Where Slack's events come in.
+/// Path of Slack's events.
 pub const EVENTS_PATH: &str = "/api/slack/events";
 
-/// The two headers that sign `body` at `now`.
+/// Signs `body` at `now`; returns the two headers.
 #[must_use]
 pub fn headers(body: &[u8], secret: &SigningSecret, now: Timestamp) -> [(&'static str, String); 2] {
     let timestamp = now.as_second().to_string();
@@ -18,7 +19,7 @@ pub fn headers(body: &[u8], secret: &SigningSecret, now: Timestamp) -> [(&'stati
     [(TIMESTAMP_HEADER, timestamp), (SIGNATURE_HEADER, signature)]
 }
 
-/// API Gateway's event of an HTTP API, payload format 2.0, that carries `body` signed at `now`.
+/// Event of an HTTP API in API Gateway's payload format 2.0 that carries `body`, signed at `now`.
 ///
 /// Source: Amazon API Gateway, "Working with AWS Lambda proxy integrations for HTTP APIs".
 #[must_use]

@@ -1,4 +1,4 @@
-//! Everything started together: database, queue, functions, gateway and relay.
+//! The whole stack: database, queue, functions, gateway and relay.
 
 mod stand_ins;
 
@@ -42,20 +42,20 @@ use crate::{
     wal_sync::Durability,
 };
 
-/// The prefix of the tables' names, unless `TABLE_PREFIX` says otherwise.
+/// Default of `TABLE_PREFIX`, the prefix of the tables' names.
 pub const TABLE_PREFIX: &str = "portcullis-local-";
-/// Where pools may live, unless `POOL_CIDRS` says otherwise.
+/// Default of `POOL_CIDRS`, the networks of pools.
 pub const POOL_CIDRS: &str = "127.0.0.0/8";
 
-/// Puts something before a queue.
+/// Wraps a queue.
 pub type WrapQueue = Box<dyn FnOnce(Arc<dyn EventQueue>) -> Arc<dyn EventQueue> + Send>;
 
-/// What a stack is started with.
+/// Options of a stack.
 #[expect(clippy::struct_excessive_bools, reason = "each stand-in is started or not, whatever the others are")]
 pub struct Options {
-    /// The port of 127.0.0.1 that it answers on; 0 for any that is free.
+    /// Port of 127.0.0.1; 0 for any that is free.
     pub port: u16,
-    /// The folder that the database and the queue are kept in; `None` keeps them in memory.
+    /// Folder of the database and the queue; `None` keeps them in memory.
     pub data: Option<PathBuf>,
     /// Durability of an answered write to that folder.
     pub durability: Durability,
@@ -65,13 +65,13 @@ pub struct Options {
     pub wrap_queue: Option<WrapQueue>,
     /// The functions' settings.
     pub environment: BTreeMap<String, SecretString>,
-    /// The clock.
+    /// Clock of all parts.
     pub clock: Arc<dyn Clock>,
-    /// The random generator.
+    /// Random generator.
     pub randomness: Arc<dyn Randomness>,
-    /// How far indexes are behind their tables: not at all, unless a test wants to see what becomes of it.
+    /// Lag of indexes behind their tables: none, unless a test checks its effects.
     pub index_lag: SignedDuration,
-    /// The folder that mail is kept in; `None` keeps it in memory.
+    /// Folder of the mail; `None` keeps it in memory.
     pub mailbox: Option<PathBuf>,
     /// Whether a stand-in for Slack answers at `/dev/slack`, unless the settings name a Slack.
     pub dev_slack: bool,
@@ -81,18 +81,18 @@ pub struct Options {
     pub dev_discord: bool,
     /// Whether a stand-in for Feishu answers at `/dev/feishu`, unless the settings name a Feishu.
     pub dev_feishu: bool,
-    /// Where metrics are written; `None` only counts them.
+    /// Sink of metrics; `None` only counts them.
     pub metrics: Option<Arc<dyn LineSink>>,
-    /// Where each answered request is told.
+    /// Channel that answered requests are sent to.
     pub watcher: Option<Watcher>,
-    /// A factor of every time-out: 1 but in tests that are not about time-outs.
+    /// Factor of every time-out: 1, except in tests that do not test time-outs.
     pub patience: u32,
-    /// The same for a delivery to a pool alone.
+    /// Factor of the time-outs of a delivery to a pool.
     pub delivery_patience: u32,
 }
 
 impl Options {
-    /// In memory, on a free port, with the machine's clock and random generator.
+    /// Options in memory, on a free port, with the machine's clock and random generator.
     #[must_use]
     pub fn new(environment: BTreeMap<String, SecretString>) -> Self {
         Self {
@@ -118,19 +118,19 @@ impl Options {
     }
 }
 
-/// Why a stack does not start.
+/// Reason why a stack does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// The embedded database does not run.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The data folder belongs to other keys.
+    /// The data folder was sealed under other keys.
     #[error(transparent)]
     Keys(#[from] SettingsFileError),
-    /// The template is not as it is read here.
+    /// The template has an unexpected form.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The template has routes that cannot be.
+    /// The template has invalid routes.
     #[error(transparent)]
     Routes(#[from] InvalidRoute),
     /// A setting is missing or malformed.
@@ -139,27 +139,27 @@ pub enum StackError {
     /// The queue does not open.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The template lacks the function that takes events off the queue.
+    /// The template lacks the function `relay`.
     #[error("the template has no function relay")]
     NoRelay,
-    /// The template names a function that is not built in here.
+    /// The template names a function that this program does not contain.
     #[error("the template has a function {0} that is not part of this program")]
     UnknownFunction(String),
-    /// The port cannot be had.
+    /// The port is not available.
     #[error("127.0.0.1:{port} cannot be had: {problem}")]
     Port {
-        /// The port that was asked for.
+        /// Requested port.
         port: u16,
-        /// What the system said.
+        /// The system's error.
         problem: io::Error,
     },
 }
 
-/// Where a stack's tables are.
+/// Location of a stack's tables.
 enum Data {
-    /// In its own database.
+    /// The stack's own database.
     Embedded(Database),
-    /// In a database that it was given. The folder, if there is one, holds the queue alone, and is held until the end.
+    /// A given database. The folder, if any, holds only the queue, and stays locked until the end.
     Elsewhere { _folder: Option<DataFolder> },
 }
 
@@ -174,10 +174,10 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts everything; once this returns, requests are answered.
+    /// Starts everything; requests are answered once this returns.
     ///
     /// # Errors
-    /// [`StackError`]; nothing of the stack then runs on.
+    /// [`StackError`]; no part of the stack then keeps running.
     pub async fn start(mut options: Options) -> Result<Self, StackError> {
         let port = options.port;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
@@ -230,13 +230,13 @@ impl Stack {
         Ok(Self { gateway, deliveries, data, access, platform, queue })
     }
 
-    /// Where it answers, such as `http://127.0.0.1:8787`.
+    /// Base URL, such as `http://127.0.0.1:8787`.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.gateway.address())
     }
 
-    /// Its embedded database; `None` where it was given another.
+    /// The embedded database; `None` where another one was given.
     #[must_use]
     pub fn database(&self) -> Option<&Database> {
         match &self.data {
@@ -245,29 +245,30 @@ impl Stack {
         }
     }
 
-    /// What its functions were started on.
+    /// Platform that the functions were started on.
     #[must_use]
     pub fn platform(&self) -> &Platform {
         &self.platform
     }
 
-    /// What each function may do with the tables, and which of it has been used.
+    /// Grants of each function to the tables, and the used ones among them.
     #[must_use]
     pub fn access(&self) -> &[Arc<Access>] {
         &self.access
     }
 
-    /// The queue of accepted events.
+    /// Queue of accepted events.
     #[must_use]
     pub fn queue(&self) -> &SqliteQueue {
         &self.queue
     }
 
-    /// Ends everything, front first: what is under way is answered, what is queued stays queued.
+    /// Shuts everything down, the gateway first: requests and deliveries in flight are finished, queued events stay
+    /// queued.
     pub async fn shutdown(self) {
         self.gateway.shutdown().await;
         self.deliveries.shutdown().await;
-        // Before the folder is let go of.
+        // Must precede the release of the folder's lock.
         self.queue.close();
         if let Data::Embedded(database) = self.data {
             database.shutdown().await;
@@ -275,19 +276,19 @@ impl Stack {
     }
 }
 
-/// The data folder, with its keys checked; `None` for data in memory or elsewhere.
+/// Locks the data folder and checks its keys; `None` for data in memory or elsewhere.
 fn data_folder(options: &Options) -> Result<Option<DataFolder>, StackError> {
     let Some(path) = options.data.as_deref() else { return Ok(None) };
     let folder = DataFolder::take(path).map_err(DatabaseError::from)?;
     match secrets::check_keys_of(folder.path(), &options.environment) {
-        // The functions tell of it too, with all else that is wrong with the settings.
+        // The functions report this error too, together with all other settings errors.
         Err(SettingsFileError::Keyring(_)) => {}
         outcome => outcome?,
     }
     Ok(Some(folder))
 }
 
-/// What this machine needs not be told; no secret is among it.
+/// Adds default settings; none is a secret.
 fn with_defaults(
     mut environment: BTreeMap<String, SecretString>,
     address: SocketAddr,
@@ -303,14 +304,14 @@ fn prefix_of(environment: &BTreeMap<String, SecretString>) -> &str {
     environment.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret)
 }
 
-/// Each function's rights, as the template has them.
+/// Grants of each function in the template.
 fn accesses(prefix: &str, template: &Template) -> Vec<Arc<Access>> {
     let functions = template.functions.iter();
     let granted = |function: &String| template.grants.get(function).cloned().unwrap_or_default();
     functions.map(|function| Arc::new(Access::new(function, prefix, granted(function)))).collect()
 }
 
-/// The platform as one function has it: with credentials and with rights of its own.
+/// Platform of one function, with its own credentials and grants.
 fn for_function(platform: &Platform, access: &Arc<Access>, lag: Option<&IndexLag>) -> Platform {
     let mut platform = platform.clone();
     if let Some(client) = platform.aws.http_client() {
@@ -324,7 +325,7 @@ fn for_function(platform: &Platform, access: &Arc<Access>, lag: Option<&IndexLag
     platform
 }
 
-/// Starts all functions, so that what is wrong with the settings of several is told at once.
+/// Starts all functions, and reports the settings errors of all of them at once.
 async fn start_functions(
     platform: &Platform,
     access: &[Arc<Access>],
@@ -341,7 +342,7 @@ async fn start_functions(
             "skills" => skills::start(&platform).await,
             "slack" => slack::start(&platform).await,
             "v1" => v1::start(&platform).await,
-            // It has no route: [`Deliveries`] runs it.
+            // The relay has no route: [`Deliveries`] runs it.
             "relay" => {
                 relay = Some(platform);
                 continue;

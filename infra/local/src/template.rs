@@ -1,6 +1,6 @@
-//! What this machine needs of `infra/template.yaml`: the tables, the functions and their routes.
+//! Parser of `infra/template.yaml`: the tables, the functions, their grants and their routes.
 //!
-//! The same file deploys the whole to AWS, so nothing can be routed or stored here that would not be there.
+//! The same file deploys the whole to AWS, so a route or table that exists here exists there too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,70 +12,70 @@ use serde_json::Value;
 
 use crate::access::Grant;
 
-/// The template as it was when this was built: the binary carries it.
+/// Template at build time; the binary contains it.
 pub const TEMPLATE: &str = include_str!("../../template.yaml");
 
-/// What every table's name begins with in the template.
+/// Prefix of every table's name in the template.
 const TABLE_PREFIX_REFERENCE: &str = "${TablePrefix}";
-/// Where cargo-lambda puts a function's binary, relative to the template; the folder between the two bears its name.
+/// Folder of cargo-lambda's binaries, relative to the template; the next folder has the function's name.
 const BINARY_FOLDER: &str = "../target/lambda/";
 const BINARY_FILE: &str = "/bootstrap.zip";
 
-/// Why a template cannot be used here.
+/// Reason why a template cannot be used here.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// It is not YAML, or not in the shape of a template.
+    /// The text is not YAML, or not a template.
     #[error("the template cannot be read: {0}")]
     Unreadable(String),
-    /// A resource says something that this machine does not understand.
+    /// A resource has a property that this machine does not support.
     #[error("resource {resource} of the template: {problem}")]
     Resource {
-        /// The resource's logical name.
+        /// Logical name of the resource.
         resource: String,
-        /// What is wrong with it.
+        /// Problem of the resource.
         problem: String,
     },
 }
 
-/// What is read from a template.
+/// The parsed parts of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// The tables, by their logical names in order.
+    /// Tables, in the order of their logical names.
     pub tables: Vec<Table>,
-    /// The functions' names in order, those without a route among them.
+    /// Names of the functions in order, those without a route among them.
     pub functions: Vec<String>,
     /// The routes.
     pub routes: Vec<Route>,
-    /// What each function's role allows it to do with the tables.
+    /// Grants of each function's role to the tables.
     pub grants: BTreeMap<String, BTreeSet<Grant>>,
 }
 
-/// A table.
+/// A table of the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// The name without its prefix, such as `pools`.
+    /// Name without its prefix, such as `pools`.
     pub name: String,
-    /// The table's own key.
+    /// Key of the table itself.
     pub key: Key,
     /// Global secondary indexes.
     pub indexes: Vec<Index>,
-    /// The attribute that says when an item has expired.
+    /// TTL attribute.
     pub ttl_attribute: Option<String>,
 }
 
 /// A key: a partition key and, where items are sorted within a partition, a sort key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The partition key.
+    /// Partition key.
     pub partition: KeyAttribute,
-    /// The sort key.
+    /// Sort key.
     pub sort: Option<KeyAttribute>,
 }
 
 /// An attribute that is part of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAttribute {
-    /// Its name.
+    /// Name of the attribute.
     pub name: String,
     /// DynamoDB's type: `S`, `N` or `B`.
     pub kind: String,
@@ -84,13 +84,13 @@ pub struct KeyAttribute {
 /// A global secondary index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
-    /// Its name.
+    /// Name of the index.
     pub name: String,
-    /// Its key.
+    /// Key of the index.
     pub key: Key,
     /// DynamoDB's `ALL`, `KEYS_ONLY` or `INCLUDE`.
     pub projection: String,
-    /// The attributes that an `INCLUDE` holds beside keys.
+    /// Further attributes that an `INCLUDE` holds.
     pub attributes: Vec<String>,
 }
 
@@ -101,17 +101,17 @@ pub struct Route {
     pub path: String,
     /// A method, or `ANY`.
     pub method: String,
-    /// The function that answers it.
+    /// Function that answers it.
     pub function: String,
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// [`TemplateError`], naming the resource that is not understood.
+    /// [`TemplateError`], with the name of the resource.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        // Otherwise DynamoDB's type `N` is read as YAML 1.1's "no".
+        // Without it DynamoDB's type `N` is read as YAML 1.1's "no".
         let options = serde_saphyr::options! { strict_booleans: true };
         let document: Document = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
@@ -126,7 +126,7 @@ impl Template {
         Ok(template)
     }
 
-    /// What a function's role allows it to do with tables.
+    /// Adds the grants of a function's role to tables.
     fn add_grants(&mut self, resource: &Resource, resources: &BTreeMap<String, Resource>) -> Result<(), Problem> {
         if resource.kind != "AWS::Serverless::Function" {
             return Ok(());
@@ -164,14 +164,14 @@ impl Template {
                 }
                 self.functions.push(name);
             }
-            // Queues, roles, alarms and the like are the cloud's, or this machine has its own.
+            // Queues, roles, alarms and the like exist only on AWS, or this machine has its own.
             _ => {}
         }
         Ok(())
     }
 }
 
-/// What is wrong with a resource.
+/// Problem of a resource.
 struct Problem(String);
 
 impl fmt::Display for Problem {
@@ -202,7 +202,7 @@ struct Document {
 struct Resource {
     #[serde(rename = "Type")]
     kind: String,
-    /// Functions such as `!Sub` are left as their arguments: what is needed of them is read out of those.
+    /// CloudFormation functions such as `!Sub` are replaced by their arguments, from which the needed part is read.
     #[serde(rename = "Properties", default)]
     properties: Value,
 }
@@ -227,7 +227,7 @@ impl FunctionProperties {
     }
 }
 
-/// The table, and the index, that an ARN names: `Table.Arn`, or `${Table.Arn}/index/name`.
+/// Parses the table and the index of an ARN: `Table.Arn`, or `${Table.Arn}/index/name`.
 fn of_arn(arn: &str, resources: &BTreeMap<String, Resource>) -> Result<(String, Option<String>), Problem> {
     let (table, index) = match arn.strip_prefix("${").and_then(|rest| rest.split_once("}/index/")) {
         Some((table, index)) => (table, Some(index.to_owned())),
@@ -376,7 +376,7 @@ impl TableProperties {
         })
     }
 
-    /// `!Sub "${TablePrefix}pools"`, or the list form of `!Sub` that says where the prefix comes from.
+    /// Table name from `!Sub "${TablePrefix}pools"`, or from the list form of `!Sub` that also defines the prefix.
     fn name(&self) -> Result<String, Problem> {
         let text = match &self.table_name {
             Value::Array(arguments) => arguments.first().and_then(Value::as_str),

@@ -15,12 +15,12 @@ use tokio::{
 /// Interval of the check for a reader.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Standard output has no reader any more, as after `| head`. The program ends with success.
+/// Standard output has no reader left, as after `| head`. The program then ends with success.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output has no reader any more")]
 pub(crate) struct OutputClosed;
 
-/// Writes to standard output at once. `print!` would panic where its reader has gone.
+/// Writes to standard output and flushes it. `print!` would panic where the reader has gone.
 ///
 /// # Errors
 /// [`OutputClosed`], or another failure of writing, such as a full disk.
@@ -41,7 +41,7 @@ pub(crate) fn complain(line: &str) {
 pub(crate) async fn reader_gone() {
     let output = io::stdout();
     loop {
-        // The kernel reports errors even where no event was asked for. A file has none.
+        // The kernel reports errors even if no event was requested. A file has none.
         let mut watched = [PollFd::new(output.as_fd(), PollFlags::empty())];
         let told = poll(&mut watched, PollTimeout::ZERO).unwrap_or_default();
         let events = watched.iter().filter_map(PollFd::revents).fold(PollFlags::empty(), PollFlags::union);
@@ -83,7 +83,7 @@ impl End {
     }
 }
 
-/// Whether SIGHUP was ignored at start, as `nohup` sets it. Listening for it would undo that.
+/// Returns whether SIGHUP was ignored at start, as `nohup` sets it. Listening for it would undo that.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

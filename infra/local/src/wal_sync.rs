@@ -1,11 +1,12 @@
 //! Group commit for SQLite's write-ahead log: one `fdatasync` makes all commits durable that wait for it.
 //!
 //! With `PRAGMA synchronous = NORMAL` a commit appends its frames to the log and does not wait for the disk. The frames
-//! survive the death of the process, but not a power cut. A writer that must survive both waits for [`WalSync::durable`],
-//! which costs one `fdatasync` for all writers that arrive while the one before is under way; with `synchronous = FULL` each
-//! would pay for its own, under SQLite's write lock.
+//! survive the death of the process, but not a power cut. A writer that must survive both waits for
+//! [`WalSync::durable`], which costs one `fdatasync` for all writers that arrive while the previous one runs; with
+//! `synchronous = FULL` each writer would pay for its own, under SQLite's write lock.
 //!
-//! The log's checksums decide after a power cut how far it counts, as with `FULL`. Source: SQLite, "Write-Ahead Logging".
+//! After a power cut the log's checksums decide how much of it is valid, as with `FULL`. Source: SQLite, "Write-Ahead
+//! Logging".
 
 use std::{
     fs::{File, OpenOptions},
@@ -23,19 +24,18 @@ pub enum Durability {
     /// The death of the process and a power cut: each write waits for the disk.
     #[default]
     PowerCut,
-    /// The death of the process alone. A power cut may lose the last seconds, whole transactions from the end, and leaves
-    /// no file damaged.
+    /// Only the death of the process. A power cut may lose the last seconds, whole transactions from the end, and
+    /// damages no file.
     ProcessDeath,
 }
 
 /// Reason why a commit may not be on the disk.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SyncError {
-    /// The disk refused. The kernel may have dropped the pages, so that no later sync can be trusted: the process must be
-    /// started again.
+    /// The disk refused. The kernel may have dropped the pages, so no later sync can be trusted: restart the process.
     #[error("the disk did not take what was written ({0}): start again")]
     Disk(String),
-    /// The thread that syncs has ended.
+    /// The syncing thread has ended.
     #[error("the database has ended")]
     Ended,
 }
@@ -50,11 +50,11 @@ pub struct WalSync {
 }
 
 impl WalSync {
-    /// Makes commits of the database `database`, a file, as durable as `durability` says. SQLite names the log after it and
-    /// keeps it for as long as a connection is open.
+    /// Makes commits of the file `database` as durable as `durability` requires. SQLite names the log after that file
+    /// and keeps it for as long as a connection is open.
     ///
     /// # Errors
-    /// Where the system starts no thread.
+    /// Where the system cannot start a thread.
     pub fn start(database: &str, durability: Durability) -> io::Result<Self> {
         if durability == Durability::ProcessDeath {
             return Ok(Self::none());
@@ -65,7 +65,7 @@ impl WalSync {
         Ok(Self { waiters: Some(waiters) })
     }
 
-    /// Waits for no disk: for a database in memory.
+    /// Syncs nothing: for a database in memory.
     #[must_use]
     pub fn none() -> Self {
         Self { waiters: None }
@@ -74,7 +74,7 @@ impl WalSync {
     /// Returns once every commit that ended before this call is durable.
     ///
     /// # Errors
-    /// [`SyncError`]: the commit counts in this process, and may be lost in a power cut.
+    /// [`SyncError`]: the commit is visible in this process, and may be lost in a power cut.
     pub async fn durable(&self) -> Result<(), SyncError> {
         let Some(waiters) = &self.waiters else { return Ok(()) };
         let (waiter, done) = oneshot::channel();
@@ -105,7 +105,7 @@ fn sync(log: &PathBuf, queue: &mpsc::Receiver<Waiter>) {
 
 fn data_sync(log: &PathBuf, file: &mut Option<File>) -> io::Result<()> {
     if file.is_none() {
-        // `fdatasync` through any descriptor writes what was written through every other.
+        // `fdatasync` through any descriptor syncs the writes through all others.
         *file = Some(OpenOptions::new().write(true).open(log)?);
     }
     file.as_ref().map_or(Ok(()), File::sync_data)

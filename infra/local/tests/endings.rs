@@ -1,4 +1,4 @@
-//! However the program ends, everything that it started ends with it.
+//! However the program ends, every process that it started ends with it.
 
 mod program;
 
@@ -10,7 +10,7 @@ use tokio::{process::Command, time::timeout};
 const LOOK: Duration = Duration::from_millis(20);
 const DEMO: [&str; 3] = ["--demo", "--port", "0"];
 
-/// A running demonstration, and the port of its stand-in for OpenClaw, which names its processes.
+/// A running demonstration, and the port of its stand-in for OpenClaw, which identifies its processes.
 async fn demonstration(home: &Path) -> (Program, String) {
     let mut program = Program::start(home, &DEMO);
     let registered = program.line("registered pool-demo at").await;
@@ -20,7 +20,7 @@ async fn demonstration(home: &Path) -> (Program, String) {
     (program, port)
 }
 
-/// The processes that the stand-in's port is an argument of, by their ids, and whether each is the sidecar.
+/// Processes with the stand-in's port among their arguments, by id, and whether each is the sidecar.
 fn processes(port: &str) -> Vec<(String, bool)> {
     let found = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).ok()?;
@@ -97,7 +97,7 @@ async fn a_stand_in_whose_sidecar_was_killed_ends_as_well() {
 async fn a_reader_that_goes_ends_the_demonstration_quietly() {
     let home = tempfile::tempdir().unwrap();
     let (mut program, port) = demonstration(home.path()).await;
-    // Nothing is written any more: it ends all the same.
+    // Nothing is written any more, but the program must end all the same.
     drop(program.lines);
     let status = timeout(PATIENCE, program.child.wait()).await.expect("it ends").unwrap();
     assert!(status.success(), "{status}");

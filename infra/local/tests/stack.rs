@@ -1,4 +1,4 @@
-//! The whole, started in this process and as the program that an operator starts.
+//! The whole stack, started in this process and as the program that an operator starts.
 
 mod program;
 
@@ -25,7 +25,7 @@ use portcullis_runtime::SystemClock;
 use program::Program;
 use tokio::process::Command;
 
-/// Different bytes at each call, the same in each run.
+/// Bytes that differ at each call and are the same in each run.
 #[derive(Default)]
 struct Counting(AtomicU64);
 
@@ -69,7 +69,7 @@ async fn a_demonstration_goes_through_every_layer_on_several_stacks_side_by_side
 #[tokio::test]
 async fn anothers_pool_is_kept_alive_by_heartbeats() {
     let home = tempfile::tempdir().unwrap();
-    // Nobody listens there, so that a delivery ends at once.
+    // Nothing listens at this address, so that a delivery ends at once.
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (watcher, mut requests) = tokio::sync::mpsc::unbounded_channel();
     let stack = Stack::start(Options { watcher: Some(watcher), ..options(home.path(), false) }).await.unwrap();
@@ -146,7 +146,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     assert!(!home.path().join("data/database.env").exists(), "a key that opens nothing is not left");
 }
 
-/// The local addresses of the sockets that this process listens on, as the kernel has them.
+/// Local addresses of the sockets that this process listens on, as the kernel reports them.
 fn listening(process: u32) -> Vec<String> {
     let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{process}/fd"))
         .unwrap()
@@ -159,7 +159,7 @@ fn listening(process: u32) -> Vec<String> {
         // A machine without IPv6 has fewer tables.
         for line in std::fs::read_to_string(&table).unwrap_or_default().lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            // 0A is LISTEN; UDP has no such state, and any socket of it would take requests.
+            // 0A is LISTEN. UDP has no such state: any UDP socket would take requests.
             let is_open = fields[3] == "0A" || table.contains("udp");
             if is_open && sockets.iter().any(|inode| inode == fields[9]) {
                 found.push(fields[1].to_owned());
@@ -178,7 +178,7 @@ async fn a_running_stack_listens_on_the_gateways_port_and_on_no_other() {
         program.line("Ctrl-C").await;
         let port: u16 = api.trim_end().rsplit(':').next().unwrap().parse().unwrap();
         let found = listening(program.child.id().unwrap());
-        // The kernel writes the address as one number of this machine's byte order.
+        // The kernel prints the address as one number in this machine's byte order.
         assert_eq!(found, [format!("{:08X}:{port:04X}", u32::from_ne_bytes([127, 0, 0, 1]))]);
         program.terminate().await;
     }
@@ -226,7 +226,7 @@ async fn a_folder_with_events_of_an_older_version_is_refused_by_every_task_that_
     }
 }
 
-/// Gives up on an event as versions did that kept the queue in the database.
+/// Leaves a dead letter as versions did that kept the queue in the database.
 async fn leave_event_of_older_version(folder: &Path) {
     let attribute = |name: &str, kind: &str| KeyAttribute { name: name.to_owned(), kind: kind.to_owned() };
     let table = Table {
@@ -282,7 +282,7 @@ async fn a_running_demonstration_is_sent_messages_and_asked_for_a_token() {
     };
     let sent = run(&["--text", "hello"]).await;
     assert_eq!(String::from_utf8_lossy(&sent.stdout), "{\"ok\":true}\n", "{sent:?}");
-    // The request is told before or after the delivery that it led to.
+    // The request's line comes before or after that of the delivery that it led to.
     program.line("slack     POST /api/slack/events 200").await;
     std::fs::write(home.path().join("event.json"), "{\"type\":\"event_callback\"}\n").unwrap();
     let refused = run(&["--send", "event.json"]).await;

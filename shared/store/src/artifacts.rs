@@ -1,7 +1,8 @@
-//! `artifacts`: what agents made.
+//! `artifacts`: documents, code and deployments that agents made.
 //!
-//! An artifact's row is replaced whole, on the condition that its `revision` is the one that was read. Beside the
-//! artifacts lies a row for each preview's URL, which says whose it is: it is written in the same transaction.
+//! An artifact's row is replaced whole, on the condition that its `revision` is the one that was read (optimistic
+//! lock). Beside the artifacts lies one row for each preview URL, which names its owner: it is written in the same
+//! transaction.
 
 mod change;
 mod delete;
@@ -27,7 +28,7 @@ pub use put::{DomainCheck, NewArtifact, PutArtifactError, SessionRef};
 
 const TABLE: Table = Table::Artifacts;
 
-/// Defines words of the contract.
+/// Declares an enum of the contract's words with its parser, `Display` and error.
 macro_rules! words {
     ($(#[$doc:meta])* $type:ident, $invalid:ident, $rule:literal, $($variant:ident = $word:literal),+) => {
         $(#[$doc])*
@@ -58,82 +59,82 @@ macro_rules! words {
 }
 
 words!(
-    /// What an artifact is.
+    /// Type of an artifact.
     ArtifactType, InvalidArtifactType, "must be code, content or deployment",
     Code = "code", Content = "content", Deployment = "deployment"
 );
 words!(
-    /// What kind of work made it.
+    /// Work that made an artifact.
     ArtifactSource, InvalidArtifactSource, "must be coding or content",
     Coding = "coding", Content = "content"
 );
 words!(
-    /// How far it is.
+    /// Progress of an artifact.
     ArtifactStatus, InvalidArtifactStatus, "must be building, live, failed or stopped",
     Building = "building", Live = "live", Failed = "failed", Stopped = "stopped"
 );
 
-/// What may change of an artifact; what is absent keeps its value.
+/// New values for an artifact; an absent one keeps the old value.
 #[derive(Clone, Debug, Default)]
 pub struct ArtifactChange {
-    /// What people read.
+    /// Title that people read.
     pub title: Option<String>,
-    /// How far it is.
+    /// New progress.
     pub status: Option<ArtifactStatus>,
-    /// Where it can be seen.
+    /// URL at which it can be seen.
     pub preview_url: Option<PreviewUrl>,
-    /// Where it was deployed to.
+    /// Target that it was deployed to.
     pub deploy_target: Option<String>,
-    /// How many lines of code it has.
+    /// Lines of code.
     pub lines_of_code: Option<u64>,
-    /// How many files it has.
+    /// Number of files.
     pub file_count: Option<u64>,
-    /// How long it took, in milliseconds.
+    /// Duration of the work, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// What its maker keeps with it: JSON of at most [`crate::MAXIMUM_METADATA_BYTES`].
+    /// Opaque JSON of its maker, at most [`crate::MAXIMUM_METADATA_BYTES`].
     pub metadata: Option<String>,
 }
 
-/// What an agent made.
+/// An artifact as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// Its id.
+    /// Id, a UUID.
     pub id: String,
-    /// The bot that made it.
+    /// Bot that made it.
     pub bot: BotId,
-    /// The session that it was made in.
+    /// Session that it was made in.
     pub session_key: Option<String>,
-    /// The platform.
+    /// Chat platform.
     pub channel_type: Option<String>,
     /// The platform's own id of the channel.
     pub channel_id: Option<String>,
-    /// What people read.
+    /// Title that people read.
     pub title: String,
-    /// What it is.
+    /// Type of the artifact.
     pub artifact_type: Option<ArtifactType>,
-    /// What kind of work made it.
+    /// Work that made it.
     pub source: Option<ArtifactSource>,
-    /// Its media type.
+    /// Media type.
     pub content_type: Option<String>,
-    /// How far it is.
+    /// Progress of the work.
     pub status: ArtifactStatus,
-    /// Where it can be seen: its alone.
+    /// URL at which it can be seen; no other artifact has it.
     pub preview_url: Option<PreviewUrl>,
-    /// Where it was deployed to.
+    /// Target that it was deployed to.
     pub deploy_target: Option<String>,
-    /// How many lines of code it has.
+    /// Lines of code.
     pub lines_of_code: Option<u64>,
-    /// How many files it has.
+    /// Number of files.
     pub file_count: Option<u64>,
-    /// How long it took, in milliseconds.
+    /// Duration of the work, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// What its maker keeps with it: JSON.
+    /// Opaque JSON of its maker.
     pub metadata: Option<String>,
-    /// When it was first told of.
+    /// Time of its first report.
     pub created_at: Timestamp,
-    /// When its row last changed.
+    /// Time of its row's last change.
     pub updated_at: Timestamp,
-    /// Raised with each change of the row.
+    /// Optimistic lock: raised with each change of the row.
     revision: u64,
 }
 
@@ -193,7 +194,7 @@ impl Artifact {
         item
     }
 
-    /// The artifact after a change of now.
+    /// Applies a change made at `now`.
     fn changed(mut self, change: &ArtifactChange, now: Timestamp) -> Self {
         fn set<T: Clone>(value: &mut Option<T>, new: Option<&T>) {
             if new.is_some() {

@@ -5,13 +5,13 @@ use std::{collections::HashMap, fmt::Display};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use jiff::Timestamp;
 
-/// A row as DynamoDB has it.
+/// A row in DynamoDB's representation.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// The attribute that says which version of a row's layout it has.
+/// Attribute that holds the version of a row's layout.
 pub(crate) const SCHEMA: &str = "schema";
 
-/// The one layout that there is.
+/// The only layout version so far.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 pub(crate) fn schema() -> AttributeValue {
@@ -26,12 +26,12 @@ pub(crate) fn number(value: impl Into<i128>) -> AttributeValue {
     AttributeValue::N(value.into().to_string())
 }
 
-/// A length or a count: `usize` has no lossless way into another integer.
+/// A length or a count: `usize` converts losslessly into no other integer.
 pub(crate) fn size(value: usize) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// ISO-8601 in UTC with milliseconds: of one width, so that texts compare as their times do.
+/// ISO-8601 in UTC with milliseconds. The fixed width makes texts sort by time.
 pub(crate) fn time(value: Timestamp) -> AttributeValue {
     AttributeValue::S(format!("{value:.3}"))
 }
@@ -49,13 +49,13 @@ pub(crate) fn text_set(values: impl IntoIterator<Item = impl Display>) -> Attrib
     AttributeValue::Ss(values.into_iter().map(|value| value.to_string()).collect())
 }
 
-/// A row or an expression's values from its attributes.
+/// Builds a row, or an expression's values.
 pub(crate) fn attributes<const N: usize>(pairs: [(&str, AttributeValue); N]) -> Item {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The expressions' attribute names: each `#name` in them stands for the attribute `name`, so that none is taken for
-/// one of DynamoDB's several hundred reserved words, and none is declared that is not used (which it refuses).
+/// Attribute names of expressions: each `#name` stands for the attribute `name`, so that it cannot clash with one of
+/// DynamoDB's several hundred reserved words. Only names in use are declared, since DynamoDB refuses others.
 pub(crate) fn names(expressions: &[&str]) -> Option<HashMap<String, String>> {
     let names: HashMap<_, _> = expressions
         .iter()

@@ -1,7 +1,7 @@
 //! `auth_sessions`: signed-in browsers.
 //!
-//! A row's key is the digest of its token. The account's row lists the ids of its sessions, so that ending all of them is one
-//! transaction on base tables and takes effect with it; no index decides.
+//! A row's key is the digest of its token. The account's row lists the ids of its sessions, so that ending all of them
+//! is one transaction on base tables and takes effect with it; no index decides.
 
 use std::time::Duration;
 
@@ -22,42 +22,43 @@ use crate::{
 
 const TABLE: Table = Table::AuthSessions;
 
-/// Life of a session that is not used. Source: the contract, §6 (`Max-Age=604800`).
+/// Lifetime of an unused session. Source: the contract, §6 (`Max-Age=604800`).
 pub const SESSION_LIFETIME: Duration = Duration::from_hours(7 * 24);
-/// Life of a session, however much it is used. Source: the contract, §6.
+/// Lifetime limit of a session, however much it is used. Source: the contract, §6.
 pub const SESSION_LIFETIME_AT_MOST: Duration = Duration::from_hours(30 * 24);
-/// Time between two extensions of a session: not each request writes.
+/// Least time between two extensions of a session, so that not each request writes.
 pub const SESSION_SLIDES_EVERY: Duration = Duration::from_hours(24);
-/// Sessions of one account at once; a further sign-in ends the oldest. A transaction that ends all has 100 actions at most.
+/// Most sessions of one account; a further sign-in ends the oldest. The limit keeps a transaction that ends all of them
+/// within its 100 actions.
 pub const MAXIMUM_SESSIONS: usize = 50;
 
-/// A session to be opened.
+/// A session to open.
 #[derive(Clone, Debug)]
 pub struct NewAuthSession {
-    /// Its id.
+    /// Id of the session.
     pub id: SessionId,
-    /// The account.
+    /// Account that is signed in.
     pub user: UserId,
     /// Whether the browser keeps the cookie when it is closed.
     pub is_remembered: bool,
     /// The client's address.
     pub ip_address: Option<String>,
-    /// The browser's name for itself.
+    /// User agent of the browser.
     pub user_agent: Option<String>,
 }
 
-/// A session that counts.
+/// A live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthSession {
-    /// Its id.
+    /// Id of the session.
     pub id: SessionId,
-    /// The account.
+    /// Account that is signed in.
     pub user: UserId,
     /// Whether the browser keeps the cookie when it is closed.
     pub is_remembered: bool,
     /// The client's address when it was opened.
     pub ip_address: Option<String>,
-    /// The browser's name for itself when it was opened.
+    /// User agent of the browser when it was opened.
     pub user_agent: Option<String>,
     /// Time at which it was opened.
     pub created_at: Timestamp,
@@ -67,13 +68,13 @@ pub struct AuthSession {
     pub expires_at: Timestamp,
 }
 
-/// Outcome of opening a session.
+/// Reason why a session was not opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenSessionError {
     /// A subject's tries were used up meanwhile.
     #[error("too many failures")]
     Locked,
-    /// The account is gone, or its password has changed since it was read.
+    /// The account was deleted, or its password has changed since it was read.
     #[error("the account has changed")]
     Changed,
     /// The store failed.
@@ -104,7 +105,7 @@ impl AuthSession {
         })
     }
 
-    /// Whether its life is to be extended now.
+    /// Returns whether it is time to extend the session.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         now.duration_since(self.updated_at).unsigned_abs() >= SESSION_SLIDES_EVERY && self.end(now) > self.expires_at
@@ -116,7 +117,7 @@ impl AuthSession {
 }
 
 impl Store {
-    /// A session that counts now, read consistently.
+    /// Reads a live session consistently.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -126,8 +127,8 @@ impl Store {
         Ok(session.filter(|session| session.expires_at > self.now()))
     }
 
-    /// Opens a session for the account of `email`, forgets the failures of `account` and holds `address` to its tries: one call,
-    /// and more where the account has its limit of sessions.
+    /// Opens a session for the account of `email`, resets the failures of `account` and holds `address` to its tries:
+    /// one call, and more where the account has its limit of sessions.
     ///
     /// # Errors
     /// [`OpenSessionError`].
@@ -163,7 +164,7 @@ impl Store {
         }
     }
 
-    /// Takes an account's oldest sessions and those that have ended off its list.
+    /// Removes an account's oldest sessions and those that have ended from its list.
     async fn make_room(&self, user: &UserId) -> Result<(), OpenSessionError> {
         let known = self.user(user).await?.ok_or(OpenSessionError::Changed)?;
         let mut kept = self.sessions_of(&known).await?;
@@ -174,13 +175,13 @@ impl Store {
         let mut actions = vec![self.replace_sessions(&known, Sessions::These(&kept))?];
         actions.extend(self.delete_session_rows(&gone)?);
         match self.transact_write(actions).await {
-            // Where another sign-in was first, there is room as well.
+            // If another sign-in won the race, it has made room as well.
             Ok(()) | Err(CallError::Conditions(_)) => Ok(()),
             Err(CallError::Store(error)) => Err(error.into()),
         }
     }
 
-    /// Extends a session's life: one call. One that was ended meanwhile stays so.
+    /// Extends a session's lifetime: one call. A session that was ended meanwhile stays so.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -210,7 +211,7 @@ impl Store {
         }
     }
 
-    /// An account's sessions that count now: one call.
+    /// Reads an account's live sessions: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -225,7 +226,7 @@ impl Store {
         Ok(sessions.into_iter().filter(|session| session.expires_at > now && session.user == user.id).collect())
     }
 
-    /// Ends those of an account's sessions that `ends` names: one transaction behind one read.
+    /// Ends the sessions of an account that `ends` selects: one transaction after one read.
     ///
     /// # Errors
     /// [`UserError`].
@@ -277,7 +278,7 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// The action that puts a session's row.
+    /// Action that puts a session's row.
     pub(crate) fn put_auth_session(&self, new: &NewAuthSession) -> Result<TransactWriteItem, StoreError> {
         let now = self.now();
         let mut row = attributes([
@@ -295,7 +296,7 @@ impl Store {
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
     }
 
-    /// The action that sets an account's list of sessions, on the condition that the account is as it was read.
+    /// Action that sets an account's list of sessions, on the condition that the account is as it was read.
     pub(crate) fn replace_sessions(
         &self,
         user: &User,

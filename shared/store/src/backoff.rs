@@ -1,23 +1,23 @@
-//! Waiting before another try.
+//! Back-off before another try.
 
 use std::time::Duration;
 
 use portcullis_crypto::Randomness;
 
-/// How often a change that lost a race reads again. Of writers that race one wins each round, so that this is enough for
-/// three times the 16 that are provided for.
+/// Reads that a change makes after lost races. One of the racing writers wins each round, so this is enough for three
+/// times the 16 that are provided for.
 const RACE_TRIES: u32 = 48;
-/// The longest wait after a first lost race: about what two calls take.
+/// Longest wait after the first lost race: about the time of two calls.
 const RACE_INITIAL: Duration = Duration::from_millis(20);
-/// The longest wait after any lost race.
+/// Longest wait after any lost race.
 const RACE_MAXIMUM: Duration = Duration::from_millis(400);
 
-/// How often a call is made again after a conflict with other transactions. At the longest wait each, it is more than
-/// the operation's budget lets through, which is what ends a long conflict.
+/// Repetitions of a call after conflicts with other transactions. At the longest wait each, they exceed the operation's
+/// budget, which is what ends a long conflict.
 const CONFLICT_TRIES: u32 = 24;
-/// The longest wait after a first conflict: about what a transaction takes.
+/// Longest wait after the first conflict: about the time of a transaction.
 const CONFLICT_INITIAL: Duration = Duration::from_millis(20);
-/// The longest wait after any conflict.
+/// Longest wait after any conflict.
 const CONFLICT_MAXIMUM: Duration = Duration::from_millis(500);
 
 /// A bounded number of waits, each drawn between zero and a limit that doubles up to `maximum` ("full jitter": writers
@@ -31,22 +31,22 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// For a change that reads, then writes on the condition that nothing has changed.
+    /// Back-off of a change that reads, then writes on the condition that nothing has changed.
     pub(crate) fn of_race() -> Self {
         Self::new(RACE_TRIES, RACE_INITIAL, RACE_MAXIMUM)
     }
 
-    /// For a call that DynamoDB turned away for another's transaction.
+    /// Back-off of a call that DynamoDB refused because of another transaction.
     pub(crate) fn of_conflict() -> Self {
         Self::new(CONFLICT_TRIES, CONFLICT_INITIAL, CONFLICT_MAXIMUM)
     }
 
-    /// `tries` waits; the first is at most `initial`, none is longer than `maximum`.
+    /// Makes `tries` waits; the first is at most `initial`, later ones at most `maximum`.
     fn new(tries: u32, initial: Duration, maximum: Duration) -> Self {
         Self { tries_left: tries, limit: initial, maximum }
     }
 
-    /// How long to wait before the next try; `None` where there is to be none.
+    /// Wait before the next try; `None` once the tries are used up.
     pub(crate) fn next_delay(&mut self, randomness: &dyn Randomness) -> Option<Duration> {
         self.tries_left = self.tries_left.checked_sub(1)?;
         let mut bytes = [0; 4];

@@ -1,4 +1,4 @@
-//! Reading several rows at once, of whatever tables.
+//! Batch reads, across tables.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,13 @@ use crate::{
     store::built,
 };
 
-/// How many rows one call reads; the service's own limit.
+/// Rows that one call reads; the service's own limit.
 ///
 /// Source: DynamoDB, "`BatchGetItem`".
 const ROWS_A_CALL: usize = 100;
 
-/// Where a row is: its table, its partition key and, where the table has one, its sort key. All keys read here are texts.
+/// Address of a row: its table, its partition key and, where the table has one, its sort key. All keys read here are
+/// texts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RowKey {
     table: Table,
@@ -41,8 +42,8 @@ impl RowKey {
 }
 
 impl Store {
-    /// Consistent reads of rows, in the keys' order: one call for each 100, side by side. `None` where there is no such row.
-    /// The keys differ from each other.
+    /// Reads rows consistently, in the keys' order: one call for each 100, side by side. `None` for a missing row. The
+    /// keys must differ from each other.
     pub(crate) async fn get_rows(&self, keys: &[RowKey]) -> Result<Vec<Option<Item>>, StoreError> {
         let calls = keys.chunks(ROWS_A_CALL).map(|keys| self.get_batch(keys));
         let mut found: HashMap<RowKey, Item> = try_join_all(calls).await?.into_iter().flatten().collect();
@@ -66,7 +67,7 @@ impl Store {
             if wanted.is_empty() {
                 return Ok(found);
             }
-            // An answer that is full at 16 MB leaves keys as well as one that is throttled; only the latter is waited for.
+            // Unprocessed keys come from throttling or from a full answer of 16 MB; only throttling needs a wait.
             if found.len() == before {
                 self.wait_after_throttling(&mut backoff).await?;
             }

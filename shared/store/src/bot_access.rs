@@ -1,4 +1,4 @@
-//! Who reaches which bot.
+//! Access to bots: which caller reaches which bot.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use portcullis_auth::{BotId, Generation, PoolId, UserId};
@@ -12,26 +12,26 @@ use crate::{
     store::built,
 };
 
-/// On whose behalf a bot is reached.
+/// Caller on whose behalf a bot is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BotReach<'a> {
-    /// With a static token: each bot.
+    /// Static token: every bot.
     Any,
-    /// With a runtime token of this pool and generation: the pool's bots.
+    /// Runtime token of this pool and generation: the pool's bots.
     Runtime(&'a PoolId, Generation),
-    /// With a skill token of this pool and generation: the pool's bots.
+    /// Skill token of this pool and generation: the pool's bots.
     Skill(&'a PoolId, Generation),
-    /// With this person's session: the person's own bots.
+    /// Session of this person: the person's own bots.
     Owner(&'a UserId),
 }
 
-/// Why a bot is not reached.
+/// Reason why a bot is not reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BotAccessError {
-    /// There is no such bot, it is deleted, or it is another person's.
+    /// No such bot, it is deleted, or another person owns it.
     #[error("the bot is not known")]
     NotFound,
-    /// The bot is not one of the pool's that the caller's token is for; an unknown one is not either.
+    /// The bot is unknown, or is in another pool than the one that the caller's token is bound to.
     #[error("the bot is not the pool's")]
     NotOfPool,
     /// The caller's token is of another generation than the pool's.
@@ -43,7 +43,7 @@ pub enum BotAccessError {
 }
 
 impl BotReach<'_> {
-    /// The row that says whether the caller's token still counts; a static one needs none.
+    /// Key of the pool's row that decides whether the caller's token still counts; a static token needs none.
     pub(crate) fn pool_key(&self) -> Option<RowKey> {
         match self {
             Self::Any | Self::Owner(_) => None,
@@ -51,7 +51,7 @@ impl BotReach<'_> {
         }
     }
 
-    /// The pool that the caller's token is bound to, and the attribute of its row that holds the generation that counts.
+    /// Pool that the caller's token is bound to, and the attribute of the pool's row with the current generation.
     fn bound_to(&self) -> Option<(&PoolId, &'static str, Generation)> {
         match self {
             Self::Any | Self::Owner(_) => None,
@@ -60,7 +60,7 @@ impl BotReach<'_> {
         }
     }
 
-    /// Whether the caller's token still counts, by what was read at [`BotReach::pool_key`].
+    /// Checks that the caller's token still counts, against the row at [`BotReach::pool_key`].
     pub(crate) fn check_generation(&self, pool: Option<&Item>) -> Result<(), BotAccessError> {
         let Some((_, attribute, generation)) = self.bound_to() else { return Ok(()) };
         let row = Row::new(Table::Pools, pool.ok_or(BotAccessError::Revoked)?)?;
@@ -69,7 +69,7 @@ impl BotReach<'_> {
         PoolReach::While(generation).admit(held).map_err(|_| BotAccessError::Revoked)
     }
 
-    /// The bot, if the caller may reach it.
+    /// Returns the bot, if the caller may reach it.
     pub(crate) fn check_bot(&self, bot: Option<&Item>) -> Result<Bot, BotAccessError> {
         let bot = bot.map(Bot::from_item).transpose()?.filter(|bot| bot.status != BotStatus::Deleted);
         match self {
@@ -78,7 +78,7 @@ impl BotReach<'_> {
         }
     }
 
-    /// Whether a bot, as it was read, is one of those that are reached.
+    /// Returns whether the caller may reach the bot.
     pub(crate) fn admits(&self, bot: &Bot) -> bool {
         match self {
             Self::Any => true,
@@ -89,8 +89,8 @@ impl BotReach<'_> {
 }
 
 impl Store {
-    /// The condition, for the transaction that writes on the caller's behalf, that its token still counts then; a static one
-    /// needs none. It goes behind all other actions.
+    /// Condition that the caller's token still counts when the transaction commits; a static token needs none. It goes
+    /// behind all other actions.
     pub(crate) fn while_it_counts(&self, reach: BotReach<'_>) -> Result<Option<TransactWriteItem>, StoreError> {
         let Some((pool, attribute, generation)) = reach.bound_to() else { return Ok(None) };
         let condition = format!("#status <> :terminated AND #{attribute} = :generation");
@@ -106,7 +106,7 @@ impl Store {
         Ok(Some(TransactWriteItem::builder().condition_check(built(check.build())?).build()))
     }
 
-    /// Whether the caller reaches a bot: one call.
+    /// Checks that the caller reaches a bot: one call.
     ///
     /// # Errors
     /// [`BotAccessError`].
@@ -114,7 +114,7 @@ impl Store {
         self.reach_bot(reach, bot, Vec::new()).await.map(drop)
     }
 
-    /// A bot that the caller may reach, and the rows at `others`: one call.
+    /// Reads a bot that the caller may reach, and the rows at `others`: one call.
     pub(crate) async fn reach_bot(
         &self,
         reach: BotReach<'_>,

@@ -1,8 +1,8 @@
-//! Bot tokens that end, and their replacement in time.
+//! Refresh of bot tokens that expire.
 //!
-//! One of any number of readers replaces a token that is due: the one whose write moves the row's `refreshAt` on from the time
-//! that all of them have read. A pool's row says when the first token of its configuration is due, so that a poll finds out without
-//! a call of its own.
+//! Of any number of readers exactly one replaces a due token: the one whose write moves the row's `refreshAt` on from
+//! the time that all of them have read. A pool's row holds the time at which the first token of its configuration is
+//! due, so that a poll finds out without a call of its own.
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
@@ -22,40 +22,41 @@ use crate::{
 
 const TABLE: Table = Table::ChannelCredentials;
 
-/// How long before its end a token is replaced: what Slack's own SDKs take. Source: `slack_sdk.oauth.token_rotation`.
+/// Time before its end at which a token is replaced, as in Slack's own SDKs. Source: `slack_sdk.oauth.token_rotation`.
 pub const REFRESH_BEFORE: SignedDuration = SignedDuration::from_hours(2);
 
-/// How long whoever replaces a token has for it. Where nothing came of it, the next reader tries again then.
+/// Lease on the replacement of a token. After it, the next reader tries again.
 pub const REFRESH_CLAIM: SignedDuration = SignedDuration::from_mins(1);
 
 const SEAL_ROTATING: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now, #refreshToken = :refreshToken, \
     #endsAt = :endsAt, #refreshAt = :refreshAt, #revision = if_not_exists(#revision, :start) + :one REMOVE #expiresAt";
 
-/// A token that is to be replaced.
+/// A token that is due for replacement.
 #[derive(Clone, Debug)]
 pub struct DueToken {
-    /// The channel that it is of.
+    /// Channel of the token.
     pub channel: ChannelId,
     /// The channel's bot.
     pub bot: BotId,
-    /// Secret that Slack gives the next token for.
+    /// Refresh token: Slack gives the next token for it.
     pub refresh_token: SecretString,
-    /// When the token ends.
+    /// End of the token.
     pub ends_at: Timestamp,
-    /// The token's revision.
+    /// Revision of the token's row.
     pub revision: u64,
     refresh_at: Timestamp,
 }
 
-/// When a token is to be replaced: [`REFRESH_BEFORE`] its end, and where its life is shorter than twice that, after half of it.
+/// Time at which a token is replaced: [`REFRESH_BEFORE`] its end, or after half its life where that is shorter than
+/// twice [`REFRESH_BEFORE`].
 fn refresh_at(now: Timestamp, ends_at: Timestamp) -> Timestamp {
     let before = (ends_at.duration_since(now) / 2).min(REFRESH_BEFORE);
     ends_at.saturating_sub(before).unwrap_or(now)
 }
 
 impl Store {
-    /// The action that seals a bot token and, of one that ends, what replaces it. Where `claimed` is given, on the condition that
-    /// the token before it is still claimed so.
+    /// Action that seals a bot token and, if it expires, its refresh token. With `claimed`, on the condition that the
+    /// lease on the earlier token is still held.
     pub(crate) fn seal_bot_token(
         &self,
         channel: &ChannelId,
@@ -98,7 +99,8 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// Takes on the replacement of a pool's due tokens for [`REFRESH_CLAIM`]: one call. Whether nobody else did.
+    /// Claims the replacement of a pool's due tokens for [`REFRESH_CLAIM`]: one call. Returns whether the claim
+    /// succeeded.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -120,7 +122,7 @@ impl Store {
         self.won(TransactWriteItem::builder().update(built(update.build())?).build()).await
     }
 
-    /// The bot tokens of a pool's active bots that are to be replaced by now. Two rounds of calls.
+    /// Bot tokens of a pool's active bots that are due by now. Two rounds of calls.
     ///
     /// # Errors
     /// [`StoreError`], also where a refresh token does not open.
@@ -162,11 +164,11 @@ impl Store {
         Ok(due)
     }
 
-    /// Takes on the replacement of a token for [`REFRESH_CLAIM`]: one call. `None` where another has, or the token is another
-    /// one by now.
+    /// Claims the replacement of a token for [`REFRESH_CLAIM`]: one call. `None` where another reader has claimed it,
+    /// or the token has changed.
     ///
     /// # Errors
-    /// [`StoreError`]; after [`StoreError::Unavailable`] it may have been taken on.
+    /// [`StoreError`]; after [`StoreError::Unavailable`] the claim may have succeeded.
     pub async fn claim_token(&self, due: &DueToken) -> Result<Option<DueToken>, StoreError> {
         let claimed = DueToken { refresh_at: self.end_of_claim(), ..due.clone() };
         let update = "SET #refreshAt = :next";
@@ -188,11 +190,12 @@ impl Store {
         Ok(is_won.then_some(claimed))
     }
 
-    /// Keeps the token that replaces a claimed one, and raises the revision of its bot's pool, in one transaction. `false` where
-    /// the channel has ended, was connected anew, or another has claimed it since: nothing was written then.
+    /// Stores the token that replaces a claimed one, and raises the revision of its bot's pool, in one transaction.
+    /// `false` where the channel has ended, was connected anew, or another reader has claimed it since: nothing was
+    /// written then.
     ///
     /// # Errors
-    /// [`StoreError`]; after [`StoreError::Unavailable`] it may have been kept.
+    /// [`StoreError`]; after [`StoreError::Unavailable`] it may have been stored.
     pub async fn keep_refreshed(&self, claimed: &DueToken, token: &BotToken) -> Result<bool, StoreError> {
         let mut backoff = Backoff::of_race();
         loop {
@@ -214,7 +217,7 @@ impl Store {
         self.now().saturating_add(REFRESH_CLAIM).unwrap_or(Timestamp::MAX)
     }
 
-    /// Whether an action's condition held.
+    /// Writes conditionally; returns whether the condition held.
     async fn won(&self, action: TransactWriteItem) -> Result<bool, StoreError> {
         match self.transact_write(vec![action]).await {
             Ok(()) => Ok(true),

@@ -28,22 +28,22 @@ pub use update::{BotUpdate, Change, SetBotStatusError, UpdateBotError};
 
 const TABLE: Table = Table::Bots;
 
-/// The most bots that a pool may have.
+/// Most bots of one pool.
 pub const MAXIMUM_BOTS: usize = 50;
 
-/// Whether a bot answers.
+/// Lifecycle of a bot: only an active one answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
 pub enum BotStatus {
     Active,
     Paused,
-    /// For good.
+    /// Permanent: a deleted bot never returns.
     Deleted,
 }
 
 impl BotStatus {
-    /// The status as it is written.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl fmt::Display for BotStatus {
     }
 }
 
-/// Not a bot's status.
+/// Error: not a bot's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be active, paused or deleted")]
 pub struct InvalidBotStatus;
@@ -76,30 +76,30 @@ impl FromStr for BotStatus {
     }
 }
 
-/// A bot.
+/// A bot as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bot {
-    /// Its id.
+    /// Id of the bot.
     pub id: BotId,
-    /// Id of its owner; `None` for a bot that an operator made for nobody yet.
+    /// Owner; `None` for a bot that an operator made without one.
     pub user: Option<UserId>,
-    /// Its name, as people read it.
+    /// Display name.
     pub name: String,
-    /// Its name in paths.
+    /// Name in paths.
     pub slug: String,
-    /// The pool that it runs in.
+    /// Pool that it runs in.
     pub pool: Option<PoolId>,
-    /// Whether it answers.
+    /// Lifecycle; only an active bot answers.
     pub status: BotStatus,
-    /// The model that it speaks with.
+    /// Model that it uses.
     pub model_id: String,
-    /// Instructions of its owner to the model.
+    /// The owner's instructions to the model.
     pub system_prompt: Option<String>,
-    /// Its channels, in the order of their ids.
+    /// Channels, in the order of their ids.
     pub channels: Vec<ChannelId>,
-    /// When it was made.
+    /// Time of its creation.
     pub created_at: Timestamp,
-    /// When its row last changed.
+    /// Time of its row's last change.
     pub updated_at: Timestamp,
 }
 
@@ -123,7 +123,7 @@ impl Bot {
 }
 
 impl Store {
-    /// The bot's row, read consistently. A deleted bot is still there, as deleted.
+    /// Reads a bot's row consistently. A deleted bot is returned, with its status.
     ///
     /// # Errors
     /// [`StoreError`].

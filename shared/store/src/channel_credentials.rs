@@ -1,4 +1,4 @@
-//! `channel_credentials`: what a connected channel is spoken to and verified with, sealed.
+//! `channel_credentials`: the sealed tokens and secrets of connected channels.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use crate::{
 
 const TABLE: Table = Table::ChannelCredentials;
 
-/// Which of a channel's credentials; the sort key.
+/// Kind of a channel's credential; the sort key.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// Slack's or Discord's bot token, or Feishu's app secret.
     BotToken,
-    /// Verifies what comes in: the signing secret of a customer's own Slack app, or a Feishu app's verification token and
-    /// encrypt key. The platform's own Slack app has none here.
+    /// Verifies incoming events: the signing secret of a customer's own Slack app, or a Feishu app's verification token
+    /// and encrypt key. The platform's own Slack app stores none here.
     SigningSecret,
-    /// What we sign with towards the pool.
+    /// Signs our deliveries to the pool.
     DeliverySecret,
 }
 
@@ -49,7 +49,7 @@ impl Kind {
     }
 }
 
-/// Where a credential's value is: what it is sealed for.
+/// Cell that a credential's value is sealed for.
 pub(crate) fn cell(channel: &ChannelId, kind: Kind) -> Cell<'_> {
     Cell { table: TABLE.name(), partition_key: channel.as_str(), sort_key: Some(kind.as_str()), attribute: "value" }
 }
@@ -58,26 +58,26 @@ fn key(channel: &ChannelId, kind: Kind) -> Item {
     attributes([("channel", text(channel)), ("kind", text(kind.as_str()))])
 }
 
-/// A bot's token on its platform.
+/// Token of a bot on its platform.
 #[derive(Clone, Debug)]
 pub struct BotToken {
-    /// The token.
+    /// Secret text of the token.
     pub value: SecretString,
-    /// How it is replaced; `None` for one that does not end by itself.
+    /// Rotation data; `None` for a token that does not expire.
     pub rotation: Option<Rotation>,
 }
 
-/// How a token that ends is replaced.
+/// Rotation data of a token that expires.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    /// Secret that the platform gives the next token for.
+    /// Refresh token: the platform gives the next token for it.
     pub refresh_token: SecretString,
-    /// When the token ends.
+    /// End of the token.
     pub ends_at: Timestamp,
 }
 
 impl BotToken {
-    /// A token as its platform gives it out: with how long it lives from `now` on and its refresh token, where it ends.
+    /// Builds a token as its platform issued it, with its lifetime from `now` on and its refresh token, if it expires.
     #[must_use]
     pub fn issued(value: SecretString, rotation: Option<(Duration, SecretString)>, now: Timestamp) -> Self {
         let rotation = rotation.map(|(life, refresh_token)| Rotation {
@@ -94,13 +94,13 @@ impl<T: Into<SecretString>> From<T> for BotToken {
     }
 }
 
-/// Where a refresh token is: what it is sealed for.
+/// Cell that a refresh token is sealed for.
 pub(crate) fn refresh_token_cell(channel: &ChannelId) -> Cell<'_> {
     Cell { attribute: "refreshToken", ..cell(channel, Kind::BotToken) }
 }
 
 impl Store {
-    /// The condition that a channel's bot token is the one of this revision.
+    /// Condition that a channel's bot token has this revision.
     pub(crate) fn check_bot_token(&self, channel: &ChannelId, revision: u64) -> Result<TransactWriteItem, StoreError> {
         let condition = "#revision = :revision";
         let check = ConditionCheck::builder()
@@ -113,7 +113,7 @@ impl Store {
         Ok(TransactWriteItem::builder().condition_check(built(check.build())?).build())
     }
 
-    /// The action that seals a credential, with the next revision.
+    /// Action that seals a credential, with the next revision.
     pub(crate) fn seal_credential(
         &self,
         channel: &ChannelId,
@@ -123,7 +123,7 @@ impl Store {
         self.seal_by(SEAL, channel, kind, secret)
     }
 
-    /// The action that seals a credential where the channel has none of this kind; one that is there stays as it is.
+    /// Action that seals a credential if the channel lacks one of this kind; an existing one stays as it is.
     pub(crate) fn seal_missing_credential(
         &self,
         channel: &ChannelId,
@@ -160,15 +160,15 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// A random start of a credential's revisions, so that no revision names two values, also where a channel was deleted and
-    /// connected anew under its id.
+    /// Random first revision of a credential, so that no revision names two values, even where a channel was deleted
+    /// and connected anew under its id.
     pub(crate) fn first_revision(&self) -> u64 {
         let mut bytes = [0; 6];
         self.randomness().fill(&mut bytes);
         bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
-    /// The action that keeps a credential that was to end, on the condition that it has not ended.
+    /// Action that cancels a credential's expiry, on the condition that it has not expired.
     pub(crate) fn keep_credential(&self, channel: &ChannelId, kind: Kind) -> Result<TransactWriteItem, StoreError> {
         let update = "REMOVE #expiresAt";
         let condition = "attribute_exists(#value) AND (attribute_not_exists(#expiresAt) OR #expiresAt > :now)";
@@ -182,14 +182,14 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// The action that deletes a credential, whether it is there or not.
+    /// Action that deletes a credential, if it exists.
     pub(crate) fn delete_credential(&self, channel: &ChannelId, kind: Kind) -> Result<TransactWriteItem, StoreError> {
         let delete = Delete::builder().table_name(self.table_name(TABLE)).set_key(Some(key(channel, kind)));
         Ok(TransactWriteItem::builder().delete(built(delete.build())?).build())
     }
 
-    /// The action that deletes a credential's value, on the condition that it was sealed before `time_of_end` or is not there. The
-    /// row stays with its revision, so that no revision ever names two values.
+    /// Action that deletes a credential's value, on the condition that it is absent or was sealed before `time_of_end`.
+    /// The row stays with its revision, so that no revision ever names two values.
     pub(crate) fn delete_value_sealed_before(
         &self,
         channel: &ChannelId,
@@ -208,14 +208,14 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// The action that lets a credential end at a time.
+    /// Action that lets a credential expire at a time.
     pub(crate) fn expire_credential(
         &self,
         channel: &ChannelId,
         kind: Kind,
         ends: Timestamp,
     ) -> Result<TransactWriteItem, StoreError> {
-        // Where there is no such credential this leaves a row without a value, which counts as none and ends as well.
+        // For an absent credential this writes a row without a value, which counts as absent and expires as well.
         let update = "SET #schema = :schema, #expiresAt = :ends";
         let update = Update::builder()
             .table_name(self.table_name(TABLE))
@@ -226,8 +226,8 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// The row of a credential that counts: `None` for one that has ended, which TTL may not have deleted yet, or that has
-    /// lost its value.
+    /// Returns the row of a live credential: `None` where it has expired, though TTL may not have deleted it yet, or
+    /// has lost its value.
     pub(crate) fn unexpired(&self, item: Item) -> Result<Option<Item>, StoreError> {
         let row = Row::new(TABLE, &item)?;
         let has_ended = row.optional_parsed::<i64>("expiresAt")?.is_some_and(|ends| ends <= self.now().as_second());
@@ -235,12 +235,12 @@ impl Store {
         Ok(counts.then_some(item))
     }
 
-    /// The row of one of a channel's credentials, still sealed.
+    /// Reads the row of one of a channel's credentials, still sealed.
     pub(crate) async fn credential_row(&self, channel: &ChannelId, kind: Kind) -> Result<Option<Item>, StoreError> {
         self.get_row(TABLE, [("channel", text(channel)), ("kind", text(kind.as_str()))]).await
     }
 
-    /// Opens a credential that signs.
+    /// Opens a signing credential.
     pub(crate) async fn open_signing_secret(
         &self,
         channel: &ChannelId,
@@ -262,7 +262,7 @@ impl Store {
     }
 }
 
-// A credential that is replaced has no end any more.
+// A replaced credential no longer expires.
 pub(crate) const SEAL: &str = "SET #schema = :schema, #value = :value, #updatedAt = :now, \
     #revision = if_not_exists(#revision, :start) + :one REMOVE #expiresAt, #refreshToken, #endsAt, #refreshAt";
 

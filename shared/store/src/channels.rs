@@ -32,10 +32,10 @@ pub use owned::ChannelState;
 
 const TABLE: Table = Table::Channels;
 
-/// The most channels that a bot may have.
+/// Most channels of one bot.
 pub const MAXIMUM_CHANNELS: usize = 20;
 
-/// Whether a channel works.
+/// Status of a channel: only a connected one works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -49,7 +49,7 @@ pub enum ChannelStatus {
 impl ChannelStatus {
     const ALL: [Self; 4] = [Self::Pending, Self::Connected, Self::Disconnected, Self::Error];
 
-    /// The status as it is written.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl fmt::Display for ChannelStatus {
     }
 }
 
-/// Not a channel's status.
+/// Error: not a channel's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be pending, connected, disconnected or error")]
 pub struct InvalidChannelStatus;
@@ -80,46 +80,47 @@ impl FromStr for ChannelStatus {
     }
 }
 
-/// A connected channel.
+/// A channel as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
-    /// Its id.
+    /// Id of the channel.
     pub id: ChannelId,
-    /// The bot that it belongs to.
+    /// Bot that it belongs to.
     pub bot: BotId,
-    /// The platform.
+    /// Chat platform.
     pub platform: ChatPlatform,
-    /// The way in which its events reach the bot.
+    /// Way in which its events reach the bot.
     pub connection_mode: ConnectionMode,
-    /// The account under which the bot's pool knows it.
+    /// Account name under which the bot's pool knows it.
     pub account_id: String,
-    /// Whether it works.
+    /// Status: only a connected channel works.
     pub status: ChannelStatus,
-    /// Slack's team that the app is installed in, or the enterprise where it is installed org-wide; the guild of Discord's that
-    /// the person named.
+    /// Slack: the team that the app is installed in, or the enterprise where it is installed org-wide. Discord: the
+    /// guild that the person named.
     pub team_id: Option<PlatformId>,
-    /// The app.
+    /// App on the platform.
     pub app_id: PlatformId,
-    /// The team's or the guild's name; of Feishu, the app's.
+    /// Slack and Discord: the name of the team or guild. Feishu: the app's name.
     pub team_name: Option<String>,
-    /// The bot's user on the platform.
+    /// User of the bot on the platform.
     pub bot_user_id: Option<String>,
-    /// Whether it was installed through the platform's own Slack app, of which `SLACK_SIGNING_SECRET` is the secret.
+    /// Whether it was installed through the platform's own Slack app, whose signing secret is `SLACK_SIGNING_SECRET`.
     pub platform_app: bool,
-    /// When Slack last told that it holds back events of its app.
+    /// Time of Slack's latest notice that it holds back events of the channel's app.
     pub rate_limited_at: Option<Timestamp>,
-    /// People who added the platform's app to a workspace that another person's bot is connected to: they see the channel.
+    /// People who added the platform's app to a workspace that another person's bot is connected to: they see the
+    /// channel.
     pub members: Vec<UserId>,
-    /// When it was first connected.
+    /// Time of the first connection.
     pub created_at: Timestamp,
-    /// When its row last changed.
+    /// Time of its row's last change.
     pub updated_at: Timestamp,
 }
 
-/// Why an operation on a channel came to nothing.
+/// Reason why an operation on a channel failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
-    /// There is no such channel, or the caller may not reach it.
+    /// No such channel, or the caller may not reach it.
     #[error("the channel is not known")]
     NotFound,
     /// The store failed.
@@ -131,7 +132,7 @@ impl Channel {
     pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
         let row = Row::new(TABLE, item)?;
         let platform = row.parsed("channelType")?;
-        // Rows of Slack's are older than the attribute.
+        // Slack rows are older than the attribute.
         let connection_mode = row.optional_parsed("connectionMode")?.unwrap_or(ConnectionMode::Webhook);
         let team_id = match platform {
             ChatPlatform::Slack => Some(row.parsed("teamId")?),
@@ -158,7 +159,7 @@ impl Channel {
 }
 
 impl Store {
-    /// The channel's row, read consistently.
+    /// Reads a channel's row consistently.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -167,9 +168,9 @@ impl Store {
         item.as_ref().map(Channel::from_item).transpose()
     }
 
-    /// A channel and the secret that Slack signs its own app's events with, read side by side: none for a channel of the
-    /// platform's app, whose secret is in no row. `None` where the channel is not there, or lacks the secret that it needs,
-    /// an expired one among them: nothing can then be verified.
+    /// Reads a channel and the secret that Slack signs its own app's events with, side by side. The secret is `None`
+    /// for a channel of the platform's app, whose secret is in no row. The result is `None` where the channel is
+    /// unknown or lacks the secret that it needs, or the secret has expired: nothing can then be verified.
     ///
     /// # Errors
     /// [`StoreError`], also where the secret does not open.
@@ -182,7 +183,7 @@ impl Store {
         let credential = credential.map(|row| self.unexpired(row)).transpose()?.flatten();
         let known = known.filter(|known| known.platform == ChatPlatform::Slack);
         Ok(match (known, credential) {
-            // A copy from before is of no account: it would outlive a rotation.
+            // An earlier copy of the secret is ignored: it would outlive a rotation.
             (Some(known), _) if known.platform_app => Some((known, None)),
             (Some(known), Some(credential)) => {
                 let secret = self.open_signing_secret(channel, kind, &credential).await?;
@@ -192,8 +193,8 @@ impl Store {
         })
     }
 
-    /// A Feishu channel that takes events by webhook, and the secrets that verify them, read side by side. `None` where there is
-    /// no such channel or it lacks them.
+    /// Reads a Feishu channel that takes events by webhook, and the secrets that verify them, side by side. `None`
+    /// where the channel is unknown or lacks them.
     ///
     /// # Errors
     /// [`StoreError`], also where the secrets do not open.
@@ -236,7 +237,7 @@ impl Store {
         }
     }
 
-    /// Sets a channel's status and raises its bot's pool's revision, in one transaction.
+    /// Sets a channel's status and raises the revision of its bot's pool, in one transaction.
     ///
     /// # Errors
     /// [`ChannelError`].
@@ -244,8 +245,8 @@ impl Store {
         self.change_status(channel, status, None).await.map(|_| ())
     }
 
-    /// Marks a connected channel as broken because its bot token is not good any more, unless another token than that of
-    /// `revision` is there by now. Returns whether it did.
+    /// Marks a connected channel as broken because its bot token is invalid, unless the token of `revision` has been
+    /// replaced since. Returns whether it did.
     ///
     /// # Errors
     /// [`ChannelError`].
@@ -253,7 +254,7 @@ impl Store {
         self.change_status(channel, ChannelStatus::Error, Some(revision)).await
     }
 
-    /// Sets a channel's status; where a bot token's revision is given, only that of a connected channel with that token.
+    /// Sets a channel's status. With a bot token's revision, only if the channel is connected and still has that token.
     async fn change_status(
         &self,
         channel: &ChannelId,

@@ -1,4 +1,4 @@
-//! The chat platforms, and the ways in which their events reach a bot.
+//! Chat platforms, and the ways in which their events reach a bot.
 
 use std::{fmt, str::FromStr};
 
@@ -18,7 +18,7 @@ pub enum ChatPlatform {
 impl ChatPlatform {
     const ALL: [Self; 3] = [Self::Slack, Self::Discord, Self::Feishu];
 
-    /// The platform's word in the API, in session keys and in OpenClaw's configuration.
+    /// Word in the API, in session keys and in OpenClaw's configuration.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl ChatPlatform {
         }
     }
 
-    /// The platform's name, as people read it.
+    /// Name for people.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl fmt::Display for ChatPlatform {
     }
 }
 
-/// Not a chat platform.
+/// Error: not a chat platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be slack, discord or feishu")]
 pub struct InvalidChatPlatform;
@@ -58,7 +58,7 @@ impl FromStr for ChatPlatform {
     }
 }
 
-/// The way in which a channel's events reach its bot.
+/// Way in which a channel's events reach its bot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConnectionMode {
@@ -69,7 +69,7 @@ pub enum ConnectionMode {
 }
 
 impl ConnectionMode {
-    /// The mode's word in the API.
+    /// Word in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -85,7 +85,7 @@ impl fmt::Display for ConnectionMode {
     }
 }
 
-/// Not a connection mode.
+/// Error: not a connection mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be webhook or websocket")]
 pub struct InvalidConnectionMode;

@@ -1,7 +1,7 @@
-//! `chat_sessions`: the conversations that messages were seen in.
+//! `chat_sessions`: conversations with bots.
 //!
-//! A session's row is replaced whole, on the condition that its `revision` is the one that was read. Beside the sessions
-//! lie the rows that [`look_ups`] keeps, by which one is found from the channel or the person that it is with.
+//! A session's row is replaced whole, on the condition that its `revision` is the one that was read. Beside the
+//! sessions lie look-up rows ([`look_ups`]), which find a session by its channel or its person.
 
 mod list;
 mod look_ups;
@@ -31,22 +31,23 @@ pub use upsert::{NewSession, SessionChange, SessionError};
 
 const TABLE: Table = Table::ChatSessions;
 
-/// How long a session is kept after it was last touched: 90 days.
+/// Retention of a session after its last write: 90 days.
 pub const SESSION_RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// The most bytes of a session's or an artifact's metadata, as JSON: a row holds 400 KB.
+/// Most bytes of a session's or an artifact's metadata, as JSON: a row holds 400 KB.
 pub const MAXIMUM_METADATA_BYTES: usize = 64 * 1024;
 
-/// What separates a conversation's key from its thread's.
+/// Separator between a conversation's key and a thread's id.
 const THREAD: &str = ":thread:";
 
-/// A session's id: the hex of the SHA-256 over its bot and its key, each behind its length. Two bots never share one.
+/// Returns a session's id: the hex of the SHA-256 over its bot and its key, each behind its length. Two bots never
+/// share one.
 #[must_use]
 pub fn session_id(bot: &BotId, session_key: &str) -> String {
     Digest::of_parts(&[bot.as_str().as_bytes(), session_key.as_bytes()]).to_hex()
 }
 
-/// Whether a conversation goes on.
+/// Status of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -56,7 +57,7 @@ pub enum SessionStatus {
 }
 
 impl SessionStatus {
-    /// The status as it is written.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,7 +73,7 @@ impl fmt::Display for SessionStatus {
     }
 }
 
-/// Not a session's status.
+/// Error: not a session's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be active or ended")]
 pub struct InvalidSessionStatus;
@@ -85,47 +86,47 @@ impl FromStr for SessionStatus {
     }
 }
 
-/// A conversation.
+/// A conversation as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Its id.
+    /// Id, as [`session_id`] derives it.
     pub id: String,
-    /// The bot that it is with.
+    /// Bot of the conversation.
     pub bot: BotId,
-    /// Its key, in lower case.
+    /// Session key, in lower case.
     pub session_key: String,
-    /// The platform.
+    /// Chat platform.
     pub channel_type: Option<String>,
-    /// The platform's own id of the channel that it takes place in.
+    /// The platform's own id of its channel.
     pub channel_id: Option<String>,
-    /// What people read.
+    /// Title that people read.
     pub title: String,
-    /// Whether the title only stands in for one that is not known yet.
+    /// Whether the title is a placeholder.
     pub title_is_provisional: bool,
-    /// Whether it goes on.
+    /// Status of the conversation.
     pub status: SessionStatus,
-    /// How many messages it has had.
+    /// Number of messages.
     pub message_count: u64,
-    /// When the last one was seen.
+    /// Time of the last message.
     pub last_message_at: Option<Timestamp>,
-    /// The JSON that its runtime keeps with it, where it was read: it lies in a row of its own.
+    /// Opaque JSON of its runtime, where it was read: it lies in a row of its own.
     pub metadata: Option<String>,
-    /// When it began.
+    /// Time of its start.
     pub created_at: Timestamp,
-    /// When its row last changed.
+    /// Time of its row's last change.
     pub updated_at: Timestamp,
-    /// The latest messages that were counted, the newest first.
+    /// Latest counted messages, the newest first, for deduplication.
     latest_messages: Vec<String>,
-    /// Whether there is a row with its metadata.
+    /// Whether its metadata has a row.
     keeps_metadata: bool,
-    /// Raised with each change of the row.
+    /// Optimistic lock: raised with each change of the row.
     revision: u64,
-    /// Until when its look-ups are kept for certain, in seconds since the Unix epoch.
+    /// Earliest end of its look-up rows, in seconds since the Unix epoch.
     found_until: i64,
 }
 
 impl Session {
-    /// A session of which nothing is known but whose it is and its key.
+    /// A new session with only its bot, key and title.
     fn empty(bot: &BotId, session_key: &str, title: &str, now: Timestamp) -> Self {
         Self {
             id: session_id(bot, session_key),
@@ -172,7 +173,7 @@ impl Session {
         })
     }
 
-    /// The session of a row; `None` where it is past its retention, though its row may still be there.
+    /// Session of a row; `None` where it is past its retention, though its row may still exist.
     fn live(item: &Item, now: Timestamp) -> Result<Option<Self>, StoreError> {
         let expires_at: i64 = Row::new(TABLE, item)?.parsed("expiresAt")?;
         if expires_at > now.as_second() { Self::from_item(item).map(Some) } else { Ok(None) }

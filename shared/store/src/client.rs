@@ -1,4 +1,4 @@
-//! The DynamoDB client and its limits in time.
+//! The DynamoDB client and its time-outs.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use aws_sdk_dynamodb::{
 };
 use aws_types::SdkConfig;
 
-/// How long a connection may take to open. Within a region it takes milliseconds: past this, another address is a
-/// better bet than more patience.
+/// Time-out of opening a connection. Within a region it takes milliseconds: past this, another address is a better bet
+/// than more patience.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long one attempt may take, its answer's last byte included. DynamoDB answers within tens of milliseconds; what
-/// takes longer has been lost.
+/// Time-out of one attempt, its answer's last byte included. DynamoDB answers within tens of milliseconds; a slower
+/// answer is lost.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long an operation may take with all of its attempts, those after a transaction's conflict included. It leaves a
-/// caller behind API Gateway time to be told 503.
+/// Time-out of an operation with all of its attempts, those after a transaction's conflict included. It leaves a caller
+/// behind API Gateway time to answer 503.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often an operation is attempted on a failure that may pass. Two attempts that time out and their waits fit
-/// under [`OPERATION_TIMEOUT`]; throttling, answered at once, gets all four.
+/// Attempts of an operation on a transient failure. Two attempts that time out and their waits fit under
+/// [`OPERATION_TIMEOUT`]; throttling, answered at once, gets all four.
 pub const MAXIMUM_ATTEMPTS: u32 = 4;
 
-/// The longest wait before the second attempt; it doubles from there, and each wait is drawn between zero and it. The
-/// SDK's own second would be most of the operation's time.
+/// Longest wait before the second attempt. It doubles from there, and each wait is drawn between zero and it. The SDK's
+/// own second would be most of the operation's time.
 pub const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 
-/// The longest wait between two attempts.
+/// Longest wait between two attempts.
 pub const MAXIMUM_BACKOFF: Duration = Duration::from_secs(1);
 
-/// The client's limits. The default is what production uses; a test of a fault makes them shorter.
+/// The client's limits. The default is production's; tests of faults use shorter ones.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// See [`CONNECT_TIMEOUT`].
@@ -47,7 +47,7 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// The limits of production, with each time-out multiplied by `patience`.
+    /// Production's limits, with each time-out multiplied by `patience`.
     #[must_use]
     pub fn with_patience(patience: u32) -> Self {
         let production = Self::default();
@@ -72,13 +72,13 @@ impl Default for ClientOptions {
     }
 }
 
-/// The client that production uses.
+/// Builds the client with production's limits.
 #[must_use]
 pub fn client(config: &SdkConfig) -> Client {
     client_with(config, &ClientOptions::default())
 }
 
-/// A client with other limits.
+/// Builds a client with other limits.
 #[must_use]
 pub fn client_with(config: &SdkConfig, options: &ClientOptions) -> Client {
     let timeouts = TimeoutConfig::builder()
@@ -93,7 +93,8 @@ pub fn client_with(config: &SdkConfig, options: &ClientOptions) -> Client {
     let config = aws_sdk_dynamodb::config::Builder::from(config)
         .timeout_config(timeouts)
         .retry_config(retries)
-        // It watches for a body that stalls after its grace of several seconds: the attempt's own time-out is shorter.
+        // Redundant: it detects a body that stalls past a grace of several seconds, but the attempt's own time-out is
+        // shorter.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
     Client::from_conf(config)

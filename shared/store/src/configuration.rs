@@ -1,9 +1,9 @@
 //! A pool's configuration: the records that it is built from, and its snapshots.
 //!
-//! Whatever changes a configuration raises the pool's `revision` in its own transaction. The pool's row says for which
-//! revision, and by which generator, its newest snapshot was last found right; whoever reads a pool whose revision has moved
-//! on builds the next snapshot and publishes it on the condition that the revision is still the one that was read before the
-//! records. So a snapshot is of one moment, one builder wins, and versions count 1, 2, 3.
+//! Each change of a configuration raises the pool's `revision` in its own transaction. The pool's row names the
+//! revision and the generator for which its newest snapshot was last found right; a reader of a pool whose revision has
+//! moved on builds the next snapshot and publishes it on the condition that the revision is still the one that was read
+//! before the records. So a snapshot shows one moment, one builder wins, and versions count 1, 2, 3.
 
 mod credentials;
 mod models_key;
@@ -25,19 +25,19 @@ pub use snapshots::{Publication, PublishError, Published, Snapshot};
 
 use models_key::SealedModelsKey;
 
-/// A pool and its newest snapshot, which belong together.
+/// A pool with the newest snapshot that its row refers to.
 #[derive(Debug)]
 pub struct PoolConfiguration {
-    /// The pool.
+    /// The pool, as its row was read.
     pub pool: Pool,
-    /// Its newest snapshot; `None` before the first, and after the pool was terminated.
+    /// Newest snapshot; `None` before the first, and after the pool was terminated.
     pub newest: Option<Snapshot>,
     gateway_token: Option<Vec<u8>>,
     models_key: Option<SealedModelsKey>,
 }
 
 impl PoolConfiguration {
-    /// The newest snapshot, where it is right for the pool as it is and for this generator.
+    /// Returns the newest snapshot, if it is right for the pool as it is and for this generator.
     #[must_use]
     pub fn current(&self, generator: &str) -> Option<&Snapshot> {
         self.newest.as_ref().filter(|_| self.pool.is_configured_by(generator))
@@ -50,14 +50,14 @@ impl PoolConfiguration {
         Ok(Self { pool: Pool::from_item(item)?, newest, gateway_token, models_key })
     }
 
-    /// Whether the snapshot that was read beside the pool's row is the one that the row means.
+    /// Returns whether the snapshot that was read beside the pool's row is the one that the row refers to.
     fn belongs_together(&self) -> bool {
         let version = self.newest.as_ref().map(|newest| newest.version);
         version == self.pool.built_for.as_ref().map(|_| self.pool.config_version)
     }
 }
 
-/// Where a pool's gateway token is: what it is sealed for.
+/// Cell that a pool's gateway token is sealed for.
 fn gateway_token_cell(pool: &PoolId) -> Cell<'_> {
     Cell { table: Table::Pools.name(), partition_key: pool.as_str(), sort_key: None, attribute: "gatewayToken" }
 }
@@ -82,7 +82,8 @@ impl Store {
             }
             reach.admit(Some(configuration.pool.runtime_generation))?;
             if Row::new(Table::Pools, &row)?.has("purging") {
-                // A termination failed half way and the pool was registered anew: what is written now must not be purged.
+                // A termination failed half way and the pool was registered anew: finish the purge first, so that it
+                // does not delete new rows.
                 match self.finish_termination(pool).await {
                     Err(PoolError::NotFound) => return Err(reach.unknown()),
                     outcome => outcome?,
@@ -96,7 +97,7 @@ impl Store {
         }
     }
 
-    /// The token of the pool's gateway; `None` before the first snapshot.
+    /// Opens the token of the pool's gateway; `None` before the first snapshot.
     ///
     /// # Errors
     /// [`StoreError`], also where it does not open.

@@ -1,4 +1,4 @@
-//! The rows that one delivery needs.
+//! Rows that one delivery needs.
 
 use std::{
     collections::HashMap,
@@ -12,25 +12,25 @@ use crate::{
     channel_credentials::Kind, stalled_pools,
 };
 
-/// The destination of an event.
+/// Destination of an event.
 #[derive(Debug)]
 pub struct DeliveryTarget {
-    /// The channel with its delivery secret; `None` where there is no such channel, it takes no events by
-    /// webhook, or its bot is deleted.
+    /// Channel with its delivery secret; `None` where the channel is unknown, takes no events by webhook, or its bot is
+    /// deleted.
     pub channel: Option<(Channel, SigningSecret)>,
-    /// The bot, which may be deleted; `None` where there never was one.
+    /// Bot, which may be deleted; `None` where it never existed.
     pub bot: Option<Bot>,
-    /// The bot's pool as it is now; `None` where the bot has none or it is not known.
+    /// The bot's pool as it is now; `None` where the bot has none or the pool is unknown.
     pub pool: Option<Pool>,
-    /// The pool's circuit, where it is open.
+    /// Circuit of the pool, where it is open.
     pub stall: Option<Stall>,
 }
 
-/// The most bots whose pool is remembered.
+/// Most bots whose pool is cached.
 const CAPACITY: usize = 10_000;
 
-/// A bounded in-memory guess at each bot's pool, so that the pool's row can be read in the same call as the bot's. A wrong
-/// guess costs one more call and decides nothing.
+/// A bounded in-memory cache of each bot's pool, so that the pool's row can be read in the same call as the bot's. A
+/// wrong guess costs one more call and decides nothing.
 #[derive(Debug, Default)]
 pub struct PoolGuesses {
     pools: Mutex<HashMap<BotId, PoolId>>,
@@ -56,11 +56,11 @@ impl PoolGuesses {
 }
 
 impl Store {
-    /// A channel with the secret that its deliveries are signed with, a bot and the bot's pool: one call, two where the
-    /// bot's pool is not the one that was guessed.
+    /// Reads a channel with the secret that its deliveries are signed with, a bot and the bot's pool: one call, two
+    /// where the bot's pool was guessed wrong.
     ///
     /// # Errors
-    /// [`StoreError`], also where the secret does not open or is not there: an event must not be dropped for that.
+    /// [`StoreError`], also where the secret is missing or does not open: an event must not be dropped for that.
     pub async fn delivery_target(
         &self,
         channel: &ChannelId,
@@ -90,10 +90,11 @@ impl Store {
         let (pool, stall) = (pool_rows.next().flatten(), pool_rows.next().flatten());
         let pool = pool.as_ref().map(Pool::from_item).transpose()?;
         let stall = stall.map(|item| Stall::from_item(&item, self.now())).transpose()?.flatten();
-        // A deleted bot's channels count as gone, whose credentials went with it.
+        // Channels of a deleted bot count as gone: their credentials went with it.
         let is_deleted = bot.as_ref().is_some_and(|bot| bot.status == BotStatus::Deleted);
         let known = known.filter(|_| !is_deleted).as_ref().map(Channel::from_item).transpose()?;
-        // A channel whose pool opens the connection itself has no delivery secret: what was queued before is of no use.
+        // A channel whose pool opens the connection itself has no delivery secret: events queued before the change are
+        // useless.
         let Some(known) = known.filter(|known| known.connection_mode == ConnectionMode::Webhook) else {
             return Ok(DeliveryTarget { channel: None, bot, pool, stall });
         };

@@ -1,4 +1,4 @@
-//! What can go wrong with the store, and the one place that decides what may pass.
+//! Errors of the store, and the one place that decides which of them are transient.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
 };
 use portcullis_crypto::{Domain, KeyId, OpenError};
 
-/// Why the store did not do what it was asked.
+/// Reason why a call of the store failed.
 ///
 /// No variant holds a stored value, another tenant's key or anything of a request's body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum StoreError {
     /// succeed later; a write may or may not have happened.
     #[error("DynamoDB is unavailable: {reason}")]
     Unavailable {
-        /// DynamoDB's code, or what happened on the way to it.
+        /// DynamoDB's code, or the failure on the way to it.
         reason: String,
     },
     /// A sealed value did not open: cut, changed, moved, or sealed under a key that the keyring does not hold.
@@ -26,23 +26,23 @@ pub enum StoreError {
     Unopened {
         /// The table's logical name.
         table: &'static str,
-        /// The key that the value's header names, where it has one.
+        /// Key that the value's header names, if any.
         key_id: Option<KeyId>,
-        /// Why it did not open.
+        /// Cause of the failure.
         reason: OpenError,
     },
-    /// The keys of this domain are not held here: a function was given work that is another's.
+    /// The keys of this domain are not held here: the function was given another function's work.
     #[error("the keys of {domain} are not held here")]
     NoKeys {
-        /// The domain.
+        /// Domain of the keys.
         domain: Domain,
     },
-    /// A row is not as this version writes it.
+    /// A row does not have this version's layout.
     #[error("a row of table {table} is malformed at attribute {attribute}")]
     Malformed {
         /// The table's logical name.
         table: &'static str,
-        /// The attribute that is missing, of another type, or of a value that cannot be.
+        /// Attribute that is missing, of another type, or out of range.
         attribute: &'static str,
     },
     /// DynamoDB refused the call, and would refuse it again: a permission or a table is missing, or the call is wrong.
@@ -54,8 +54,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call would be refused again whatever anybody does: DynamoDB does not take what it was sent, such as
-    /// a key or an item that is too long. A missing permission or table, which an operator can mend, is not final.
+    /// Returns whether the error is permanent: DynamoDB rejects the request itself, such as a key or an item that is
+    /// too long. A missing permission or table, which an operator can fix, is not final.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Refused { code } if code == "ValidationException" || code == "ConstructionFailure")
@@ -66,26 +66,26 @@ impl StoreError {
     }
 }
 
-/// What became of one condition of a call that was refused for its conditions.
+/// Outcome of one condition of a refused call.
 #[derive(Debug)]
 pub(crate) enum Condition {
-    /// It held, or was not the one to fail.
+    /// The condition held, or was not the one that failed.
     Held,
-    /// It failed on this row; `None` where there is no row, or it was not asked for.
+    /// The condition failed on this row; `None` where the row is absent or was not requested.
     Failed(Option<HashMap<String, AttributeValue>>),
 }
 
-/// Why a call came to nothing.
+/// Reason why a call failed.
 #[derive(Debug)]
 pub(crate) enum CallError {
     /// A condition did not hold: one entry for each action of a transaction, in order, or one for a lone write.
     Conditions(Vec<Condition>),
-    /// Anything else.
+    /// Any other failure.
     Store(StoreError),
 }
 
 impl From<CallError> for StoreError {
-    // For calls that have no condition.
+    // Only for calls without a condition.
     fn from(error: CallError) -> Self {
         match error {
             CallError::Conditions(_) => Self::Refused { code: "ConditionalCheckFailedException".to_owned() },
@@ -94,17 +94,16 @@ impl From<CallError> for StoreError {
     }
 }
 
-/// What one attempt came to, as seen from the store's own loop.
+/// Outcome of one failed attempt, as the store's retry loop sees it.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Other writers were at the same rows, or a transaction was throttled: the SDK does not try these again, the store
-    /// does.
+    /// Write conflict or a throttled transaction. The SDK does not retry these; the store does.
     Contended(&'static str),
-    /// Final.
+    /// Not retried.
     Final(CallError),
 }
 
-/// Codes of answers that may be another one later; what the SDK tries again, it has tried again by now.
+/// Transient error codes. The SDK has exhausted its own retries by the time the store sees one.
 const TRANSIENT: &[&str] = &[
     "InternalServerError",
     "LimitExceededException",
@@ -119,7 +118,7 @@ const TRANSIENT: &[&str] = &[
     "TooManyRequestsException",
 ];
 
-/// Decides what a failed attempt means: the one place that tells what may pass from what will not.
+/// Classifies a failed attempt: the one place that decides which errors are transient.
 pub(crate) fn classify<E, R>(error: SdkError<E, R>) -> Failure
 where
     SdkError<E, R>: Into<Error>,
@@ -132,7 +131,7 @@ where
         SdkError::ResponseError(_) => "answer not understood",
         SdkError::ServiceError(context) if context.raw().is_server_error() => {
             let error: Error = error.into();
-            // The service's own words, such as those of a full disk. They hold nothing of a row.
+            // The service's own message, such as one about a full disk. It holds nothing of a row.
             let words = error.message().map(|words| format!("server error: {words}"));
             return Failure::Final(CallError::Store(StoreError::unavailable(
                 words.unwrap_or("server error".to_owned()),
@@ -152,18 +151,18 @@ fn classify_answer(error: Error) -> Failure {
         Error::TransactionCanceledException(cancelled) => {
             classify_cancellation(cancelled.cancellation_reasons.unwrap_or_default())
         }
-        // By code: the SDK has a type for these only where its model of the operation names them.
+        // Matched by code: the SDK has a type for these only where its model of the operation names them.
         error => match error.code() {
             Some("TransactionConflictException") => Failure::Contended("TransactionConflictException"),
             Some("TransactionInProgressException") => Failure::Contended("TransactionInProgressException"),
             Some(code) if !TRANSIENT.contains(&code) => refused(code),
-            // An answer without a code is not DynamoDB's, but of something on the way to it.
+            // An answer without a code comes from something between us and DynamoDB.
             code => Failure::Final(CallError::Store(StoreError::unavailable(code.unwrap_or("answer not understood")))),
         },
     }
 }
 
-/// A condition that failed has decided, whatever became of the transaction's other actions.
+/// A failed condition is final: it decides, whatever became of the transaction's other actions.
 fn classify_cancellation(reasons: Vec<CancellationReason>) -> Failure {
     let has = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
     if has("ConditionalCheckFailed") {
@@ -185,7 +184,7 @@ fn refused(code: &str) -> Failure {
     Failure::Final(CallError::Store(StoreError::Refused { code: code.to_owned() }))
 }
 
-/// The part of an HTTP answer that the classification looks at.
+/// Part of an HTTP answer that the classification needs.
 pub(crate) trait HttpStatus {
     fn is_server_error(&self) -> bool;
 }

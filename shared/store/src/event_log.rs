@@ -1,4 +1,4 @@
-//! `event_log`: a row an event, which says whether it is being delivered, was refused, or has been delivered.
+//! `event_log`: one row for each event, with its lease, its refusals and its delivery.
 
 use std::time::Duration;
 
@@ -15,29 +15,30 @@ use crate::{
 
 const TABLE: Table = Table::EventLog;
 
-/// How long an event's row is kept after it was last touched: 15 days.
+/// Retention of an event's row after its last write: 15 days.
 pub const EVENT_RETENTION: SignedDuration = SignedDuration::from_hours(15 * 24);
 
-/// The outcome of an attempt to lease an event.
+/// Outcome of an attempt to lease an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lease {
-    /// It is the owner's until the lease ends.
+    /// The owner holds the lease until it ends.
     Taken {
-        /// How often the pool has refused the event with a 4xx while this owner had it.
+        /// Times that the pool has refused the event with a 4xx while this owner had it.
         refusals: u32,
     },
-    /// It has been delivered: it is a duplicate.
+    /// The event has been delivered: this one is a duplicate.
     AlreadyDelivered,
-    /// Someone else's lease is live: come back later.
+    /// Another owner's lease is live: try again later.
     HeldByAnother,
 }
 
 impl Store {
-    /// Leases an event, named by its idempotency key, to `owner` for a time: one call, one write unit. An owner that asks
-    /// again gets it again. An expired lease, and a row past its retention, count as gone though TTL has not deleted them.
+    /// Leases an event, identified by its idempotency key, to `owner` for a time: one call, one write unit. The lease
+    /// is reentrant for its owner. An expired lease, and a row past its retention, count as gone though TTL has not
+    /// deleted them.
     ///
     /// # Errors
-    /// [`StoreError`]; whether the lease was taken is then not known, and the same owner may ask again.
+    /// [`StoreError`]; the lease may have been taken then, and the same owner may ask again.
     pub async fn lease(&self, event: &Digest, owner: &str, lease_for: Duration) -> Result<Lease, StoreError> {
         let now = self.now();
         let ends = SignedDuration::try_from(lease_for).ok().and_then(|length| now.checked_add(length).ok());
@@ -68,7 +69,7 @@ impl Store {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
                 let row = Row::new(TABLE, &item)?;
-                // A message that is redriven is another owner, and has all its tries again.
+                // A redriven message has another owner, and all its tries again.
                 let are_its_own = row.optional_text("refusedOwner")? == Some(owner);
                 let refusals = row.optional_parsed("refusals")?.filter(|_| are_its_own);
                 Ok(Lease::Taken { refusals: refusals.unwrap_or(0) })
@@ -97,8 +98,8 @@ impl Store {
         Ok(())
     }
 
-    /// Records how often the pool has refused an event with a 4xx: one call. Nothing is written where another owner holds
-    /// the lease by now.
+    /// Records the times that the pool has refused an event with a 4xx: one call. Nothing is written where another
+    /// owner holds the lease by now.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! `feedback`: what users told through a skill.
+//! `feedback`: messages that users sent through a skill.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::SignedDuration;
@@ -11,30 +11,30 @@ use crate::{
     store::built,
 };
 
-/// How long feedback is kept: a year.
+/// Retention of feedback: a year.
 pub const FEEDBACK_RETENTION: SignedDuration = SignedDuration::from_hours(365 * 24);
 
-/// The partition of what names no bot; a bot's is its id behind `bot#`.
+/// Partition of feedback without a bot; a bot's partition is its id behind `bot#`.
 const WITHOUT_BOT: &str = "none";
 
-/// What a user told.
+/// A user's feedback.
 #[derive(Clone, Debug)]
 pub struct NewFeedback {
-    /// The bot that they named; one that the caller does not reach is left out.
+    /// Bot that the user named; ignored if the caller does not reach it.
     pub bot: Option<BotId>,
-    /// The pool of the token that it came with, where that was bound to one.
+    /// Pool of the caller's token, where the token is bound to one.
     pub pool: Option<PoolId>,
-    /// What they told.
+    /// The user's message.
     pub content: String,
-    /// All that came with it: JSON.
+    /// Remaining fields of the request, as JSON.
     pub details: String,
 }
 
 impl Store {
-    /// Keeps feedback: two calls where it names a bot or comes with a bound token, else one.
+    /// Stores feedback: two calls where it names a bot or comes with a bound token, else one.
     ///
     /// # Errors
-    /// [`BotAccessError::Revoked`] and [`BotAccessError::Store`]; nothing is kept then.
+    /// [`BotAccessError::Revoked`] and [`BotAccessError::Store`]; nothing is stored then.
     pub async fn keep_feedback(&self, reach: BotReach<'_>, feedback: &NewFeedback) -> Result<(), BotAccessError> {
         let reached = match &feedback.bot {
             Some(bot) => self.check_bot(reach, bot).await,
@@ -42,7 +42,7 @@ impl Store {
         };
         let bot = match reached {
             Ok(()) => feedback.bot.as_ref(),
-            // The same for an unknown bot as for another pool's, so that the caller learns of neither.
+            // An unknown bot and another pool's are treated alike, so that the caller cannot probe for bots.
             Err(BotAccessError::NotFound | BotAccessError::NotOfPool) => None,
             Err(error) => return Err(error),
         };
@@ -53,7 +53,7 @@ impl Store {
         let mut row = attributes([
             (SCHEMA, schema()),
             ("bot", text(partition)),
-            // Two at the same millisecond are two.
+            // The random suffix keeps two messages of one millisecond apart.
             ("time", text(format!("{now:.3}#{:016x}", u64::from_be_bytes(unique)))),
             ("content", text(&feedback.content)),
             ("details", text(&feedback.details)),

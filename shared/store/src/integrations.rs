@@ -1,7 +1,8 @@
 //! `user_integrations` and `integration_credentials`: people's accounts at third parties.
 //!
-//! A person has one row a toolkit. A connection that begins leaves digests of a state and of a secret that the browser keeps: only
-//! who shows one of the two can make it active. A link that an agent handed out is known by its digest, and counts for its owner.
+//! A person has one row for each toolkit. A connection that begins stores digests of a state and of a secret that the
+//! browser keeps: only a caller who presents one of the two can make it active. A link that an agent handed out is
+//! found by its digest, and is valid only for its owner.
 
 mod connect;
 mod credentials;
@@ -29,10 +30,10 @@ pub use link::{CONNECT_LINK_LIFETIME, MAXIMUM_CONNECT_LINKS, connect_link_digest
 
 const TABLE: Table = Table::UserIntegrations;
 
-/// Time for which a state, and the browser that began a connection, count. Source: the contract, §5.
+/// Lifetime of a connection's state and browser secret. Source: the contract, §5.
 pub const CONNECTION_LIFETIME: Duration = Duration::from_mins(10);
 
-/// How far a connection is.
+/// Progress of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -45,7 +46,7 @@ pub enum IntegrationStatus {
     Disconnected,
 }
 
-/// Not the status of an integration.
+/// Error: not the status of an integration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be pending, initiated, active, failed, expired or disconnected")]
 pub struct InvalidIntegrationStatus;
@@ -54,7 +55,7 @@ impl IntegrationStatus {
     const ALL: [Self; 6] =
         [Self::Pending, Self::Initiated, Self::Active, Self::Failed, Self::Expired, Self::Disconnected];
 
-    /// The status as it is written.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -82,13 +83,13 @@ impl FromStr for IntegrationStatus {
     }
 }
 
-/// Where a connection was begun.
+/// Place where a connection was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IntegrationSource {
-    /// On a page.
+    /// A page.
     Page,
-    /// By a link in a chat.
+    /// A link in a chat.
     Chat,
 }
 
@@ -113,39 +114,39 @@ impl FromStr for IntegrationSource {
     }
 }
 
-/// A person's account at a third party.
+/// A person's account at a third party, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Integration {
-    /// Its id.
+    /// Id of the integration.
     pub id: String,
-    /// The person.
+    /// Owner of the account.
     pub user: UserId,
-    /// The toolkit.
+    /// Toolkit of the third party.
     pub toolkit: ToolkitSlug,
-    /// How far the connection is.
+    /// Progress of the connection.
     pub status: IntegrationStatus,
     /// Id of the account at Composio; `None` before a connection was begun, and where the person's own keys are used.
     pub account: Option<String>,
-    /// Where it was begun.
+    /// Place where it was begun.
     pub source: Option<IntegrationSource>,
     /// Path of the front end to return to.
     pub return_to: Option<String>,
-    /// When it became active.
+    /// Time at which it became active.
     pub connected_at: Option<Timestamp>,
-    /// Hints of the person's own keys, by their fields.
+    /// Displayable hints of the person's own keys, by field.
     pub hints: BTreeMap<String, String>,
-    /// When it was last tried in vain to end it at its provider.
+    /// Time of the last failed attempt to revoke it at its provider.
     pub revoke_failed_at: Option<Timestamp>,
     state: Option<Digest>,
     browser: Option<Digest>,
     state_ends_at: Option<Timestamp>,
-    /// Digests of the links that an agent has handed out, each with its end.
+    /// Digests of the links that an agent has handed out, each with its expiry.
     links: Vec<ConnectLink>,
-    /// Raised by each change, so that a change is made to what was read.
+    /// Optimistic lock: raised by each change.
     revision: u64,
 }
 
-/// Where an integration's hints are: what they are sealed for.
+/// Cell that an integration's hints are sealed for.
 fn hints_cell<'a>(user: &'a UserId, toolkit: &'a ToolkitSlug) -> Cell<'a> {
     Cell { table: TABLE.name(), partition_key: user.as_str(), sort_key: Some(toolkit.as_str()), attribute: "hints" }
 }
@@ -188,8 +189,8 @@ impl Integration {
 }
 
 impl Store {
-    /// A person's integrations, by the toolkits' slugs: one call, consistent. A person has at most one a toolkit, so that there are no
-    /// pages.
+    /// Reads a person's integrations consistently, by the toolkits' slugs: one call. There are no pages, since a person
+    /// has at most one for each toolkit.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -215,7 +216,7 @@ impl Store {
         self.query_all(request).await
     }
 
-    /// A person's integration with a toolkit, without what may be shown of its keys: one call, consistent.
+    /// Reads a person's integration with a toolkit consistently, without the hints of its keys: one call.
     ///
     /// # Errors
     /// [`StoreError`].

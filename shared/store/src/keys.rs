@@ -1,4 +1,4 @@
-//! Where the keys come from, and opening what they sealed.
+//! Sources of the sealing keys, and opening sealed values.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
@@ -8,26 +8,26 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{StoreError, attribute::bytes, store::Store};
 
-/// The future of [`KeySource::look_again`].
+/// Future of [`KeySource::look_again`].
 pub type KeyringFuture<'a> = Pin<Box<dyn Future<Output = Option<Arc<Keyring>>> + Send + 'a>>;
 
-/// Where the keys come from: they change while the process lives, when one is rotated. `None` is a domain whose keys are not
-/// held here.
+/// Source of the sealing keys, which change at run time when a key is rotated. `None` means that the domain's keys are
+/// not held here.
 pub trait KeySource: Send + Sync {
-    /// A domain's keyring as it is known now.
+    /// Returns a domain's keyring as it is known now.
     fn keyring(&self, domain: Domain) -> Option<Arc<Keyring>>;
 
-    /// A domain's keyring after a look at its source. The store asks once a call when a value names a key that it does not
-    /// hold: another instance may have learnt of a rotation first.
+    /// Reads a domain's keyring from its source again. The store asks once a call when a value names a key that it does
+    /// not hold: another instance may have seen a rotation first.
     fn look_again(&self, domain: Domain) -> KeyringFuture<'_>;
 }
 
-/// Keyrings that never change, of every domain.
+/// Fixed keyrings of every domain.
 #[derive(Debug, Default)]
 pub struct FixedKeys(BTreeMap<Domain, Arc<Keyring>>);
 
 impl FixedKeys {
-    /// The keyrings that are derived from this one.
+    /// Derives every domain's keyring from this one.
     #[must_use]
     pub fn derived_from(keyring: &Keyring) -> Self {
         Self(Domain::ALL.map(|domain| (domain, Arc::new(keyring.for_domain(domain)))).into())
@@ -56,16 +56,16 @@ impl Store {
         Ok(bytes(keyring.seal(self.randomness(), cell, plaintext.expose_secret().as_bytes())))
     }
 
-    /// What opens the values of one call.
+    /// Makes an opener for the values of one call.
     pub(crate) fn opener(&self) -> Opener<'_> {
         Opener { keys: self.keys(), looked: BTreeMap::new() }
     }
 }
 
-/// Opens the sealed values of one call; looks for new keys of a domain at most once.
+/// Opens the sealed values of one call; asks the source for new keys of a domain at most once.
 pub(crate) struct Opener<'a> {
     keys: &'a dyn KeySource,
-    /// What the looks of this call found.
+    /// Keyrings that this call has read again.
     looked: BTreeMap<Domain, Option<Arc<Keyring>>>,
 }
 

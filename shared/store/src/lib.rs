@@ -1,9 +1,9 @@
 //! DynamoDB: one module a table, typed records, sealed columns, conditional writes.
 //!
-//! A race is decided by a condition, never by reading first; a change that spans rows is one transaction; reads that
-//! decide are consistent ones of base tables. What is secret is sealed for its own cell before it leaves this crate and
-//! is opened only here. This crate never tells a caller that a value is absent when it could not be opened, never
-//! retries past an operation's budget, and never puts a value or a request's body into an error.
+//! A condition decides a race, never an earlier read; a change that spans rows is one transaction; reads that decide
+//! are consistent ones of base tables. Secrets are sealed for their own cell before they leave this crate and are
+//! opened only here. This crate never reports a value as absent when it could not be opened, never retries past an
+//! operation's budget, and never puts a value or a request's body into an error.
 
 #![warn(missing_docs)]
 
@@ -115,5 +115,5 @@ pub use users::{ImportedUser, Login, NewUser, ProfileChange, SignInAttempt, Sign
 pub use verifications::{CODE_TRIES, NewVerification, Verification, VerificationError};
 pub use webhook_routes::WebhookRoute;
 
-/// The largest count that is kept, since JavaScript holds no larger one exactly: 2^53 − 1.
+/// The largest count that is kept: 2^53 − 1, since JavaScript holds no larger integer exactly.
 pub const MAXIMUM_COUNT: u64 = (1 << 53) - 1;

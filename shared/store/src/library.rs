@@ -1,9 +1,9 @@
-//! `skills` and `workspace_templates`: the documents that every pool keeps a copy of, each kind in a table of its own.
+//! `skills` and `workspace_templates`: the documents that every pool keeps a copy of, one table for each kind.
 //!
 //! A document's bytes lie in pieces, rows under a name and a write's random id. The library itself is two rows under
-//! [`LIBRARY`]: its `contents`, which name each document's pieces, and its `version` alone, small enough for every heartbeat
-//! to read. One transaction writes a document's pieces, turns `contents` to them and lets the replaced ones expire: a reader
-//! finds the old or the new, never half, and nothing that is named ever expires.
+//! [`LIBRARY`]: its `contents`, which list each document's pieces, and its `version` alone, small enough for every
+//! heartbeat to read. One transaction writes a document's pieces, points `contents` to them and lets the replaced ones
+//! expire: a reader finds the old or the new version, never half of one, and a listed piece never expires.
 
 mod delete;
 mod put;
@@ -25,27 +25,27 @@ use crate::{
     row::Row,
 };
 
-/// The most documents of one kind, inactive ones included: the row that names them holds 400 KB at the most.
+/// Most documents of one kind, inactive ones included: the row that lists them holds at most 400 KB.
 pub const MAXIMUM_DOCUMENTS: usize = 1000;
 
-/// The most bytes of all active documents of one kind: 4 MiB.
+/// Most bytes of all active documents of one kind: 4 MiB.
 pub const MAXIMUM_ACTIVE_BYTES: usize = 4 * 1024 * 1024;
 
-/// The most bytes that an answer with all active documents takes on its way out: Lambda's answers end at 6 MB, and hold
-/// ours as a JSON string.
+/// Largest answer with all active documents, in bytes on the wire: Lambda's answers end at 6 MB, and hold ours as a
+/// JSON string.
 ///
 /// Source: AWS Lambda, "Lambda quotas", invocation payload.
 pub const MAXIMUM_ANSWER_BYTES: usize = 5_500_000;
 
-/// The partition key of the library's own rows: no document's name.
+/// Partition key of the library's own rows; not a valid document name.
 const LIBRARY: &str = "#library";
 const CONTENTS: &str = "contents";
 const VERSION: &str = "version";
 
-/// A kind of documents.
+/// Kind of documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
-    /// What agents can do.
+    /// Skills of agents.
     Skills,
     /// Files that an agent's workspace starts with, or always has.
     WorkspaceTemplates,
@@ -60,45 +60,45 @@ impl Library {
     }
 }
 
-/// What a library holds. The default is one that never held anything.
+/// List of a library's documents. The default is a library that never held one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// The version of what is active: 1, 2, 3; 0 where nothing ever was.
+    /// Version of the active documents: 1, 2, 3; 0 where none was ever active.
     pub version: u64,
-    /// When that version came to be; the Unix epoch for version 0.
+    /// Time of that version; the Unix epoch for version 0.
     pub created_at: Timestamp,
-    /// How often anything was written, inactive documents included: what a writer's condition is about.
+    /// Optimistic lock: raised with each write, of inactive documents too.
     revision: u64,
     entries: BTreeMap<LibraryName, Entry>,
 }
 
-/// What is known of a document without its bytes.
+/// Metadata of a document, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentSummary {
-    /// Its name.
+    /// Name of the document.
     pub name: LibraryName,
-    /// Whether pools have it.
+    /// Whether pools get it.
     pub is_active: bool,
-    /// How many bytes of [`MAXIMUM_ACTIVE_BYTES`] it takes.
+    /// Bytes that count towards [`MAXIMUM_ACTIVE_BYTES`].
     pub bytes: usize,
-    /// The digest of what it holds.
+    /// Digest of its content.
     pub digest: Digest,
 }
 
-/// A document, without its bytes.
+/// Stored metadata of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     is_active: bool,
     digest: Digest,
     bytes: usize,
     answer_bytes: usize,
-    /// The write that its pieces are of.
+    /// Id of the write that made its pieces.
     write: String,
     pieces: usize,
 }
 
 impl Contents {
-    /// The digest of what is active.
+    /// Digest over the active documents.
     #[must_use]
     pub fn hash(&self) -> Digest {
         let parts: Vec<&[u8]> =
@@ -161,14 +161,14 @@ impl Entry {
         ])
     }
 
-    /// The sort keys of its pieces, in order.
+    /// Sort keys of its pieces, in order.
     fn piece_keys(&self) -> impl Iterator<Item = String> {
         (0..self.pieces).map(|piece| format!("{}#{piece}", self.write))
     }
 }
 
 impl Store {
-    /// What a library holds: one call.
+    /// Reads a library's contents: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -178,8 +178,8 @@ impl Store {
         item.as_ref().map_or_else(|| Ok(Contents::default()), |item| Contents::from_item(table, item))
     }
 
-    /// The bytes of each active document, as they were written: one round of calls. `contents` was read within the hour that
-    /// what is replaced stays readable.
+    /// Reads the bytes of each active document, as they were written: one round of calls. Replaced pieces stay readable
+    /// for an hour, so `contents` must have been read within it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -200,7 +200,7 @@ impl Store {
         Ok(documents)
     }
 
-    /// The versions of the active skills and of the active templates: one call.
+    /// Reads the versions of the active skills and of the active templates: one call.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,7 +1,7 @@
 //! `oauth_states`: Slack installs in flight.
 //!
-//! A state is found by its digest, counts once, and only in the browser that began the install: its row names the digest of a
-//! secret that the browser keeps in a cookie.
+//! A state is found by its digest, is valid once, and only in the browser that began the install: its row has the
+//! digest of a secret that the browser keeps in a cookie.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use crate::{
 
 const TABLE: Table = Table::OauthStates;
 
-/// Time for which a state counts. Source: the contract, §5.
+/// Lifetime of a state. Source: the contract, §5.
 pub const OAUTH_STATE_LIFETIME: Duration = Duration::from_mins(10);
 
-/// An install that begins.
+/// An install to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewOauthState {
     /// Digest of the state.
     pub id: Digest,
     /// Digest of the secret that the browser keeps.
     pub browser: Digest,
-    /// The person who begins it.
+    /// Person who begins it.
     pub user: UserId,
-    /// The bot that the channel is for.
+    /// Bot that the channel is for.
     pub bot: BotId,
     /// Path of the front end to return to.
     pub return_to: Option<String>,
@@ -39,24 +39,24 @@ pub struct NewOauthState {
 /// An install whose browser came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OauthState {
-    /// The person who began it.
+    /// Person who began it.
     pub user: UserId,
-    /// The bot that the channel is for.
+    /// Bot that the channel is for.
     pub bot: BotId,
     /// Path of the front end to return to.
     pub return_to: Option<String>,
 }
 
-/// Reason why a state does not count.
+/// Reason why a state is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OauthStateError {
-    /// There is none, or it was used already.
+    /// No such state, or it was used already.
     #[error("the state is not known")]
     Unknown,
     /// Another browser began the install; the state stays as it is.
     #[error("the state is another browser's")]
     OtherBrowser,
-    /// It has expired.
+    /// The state has expired.
     #[error("the state has expired")]
     Expired,
     /// The store failed.
@@ -65,7 +65,7 @@ pub enum OauthStateError {
 }
 
 impl Store {
-    /// Keeps a state: one call.
+    /// Stores a state: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -84,7 +84,7 @@ impl Store {
         Ok(())
     }
 
-    /// Uses a state up: one conditional call, so that of any number of callbacks at once one goes on.
+    /// Consumes a state: one conditional call, so that only one of any number of concurrent callbacks succeeds.
     ///
     /// # Errors
     /// [`OauthStateError`].

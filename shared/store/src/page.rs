@@ -1,4 +1,4 @@
-//! Pages of lists. A list decides nothing, so that it may be eventually consistent.
+//! Pages of lists. A list decides nothing, so it may be eventually consistent.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -9,29 +9,29 @@ use crate::{
     attribute::{Item, attributes, names, text},
 };
 
-/// How often one page of a list reads on past rows that the list leaves out.
+/// Calls that one page makes at most, to read on past rows that the filter drops.
 const MAXIMUM_CALLS: usize = 8;
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// At most as many as were asked for. There may be fewer, or none, where more follow.
+    /// At most the requested number. There may be fewer, or none, though more follow.
     pub items: Vec<T>,
-    /// The row that the next page begins after, which need not be one of the list; `None` at the end.
+    /// Row that the next page begins after, which need not be in the list; `None` at the end.
     pub after: Option<String>,
 }
 
 /// A list of a table whose key is `id`, in the table's own order.
 pub(crate) struct Scan {
     pub(crate) table: Table,
-    /// The attributes that are read, `id` among them.
+    /// Attributes that are read, `id` among them.
     pub(crate) projection: &'static str,
-    /// Which rows the list holds, with the condition's values; without it all.
+    /// Filter expression with its values; `None` lists all rows.
     pub(crate) filter: Option<(&'static str, Item)>,
 }
 
 impl Store {
-    /// A page of a table.
+    /// Reads a page of a table.
     pub(crate) async fn scan_page<T>(
         &self,
         scan: Scan,
@@ -71,13 +71,13 @@ fn last_id(key: &Item) -> Option<String> {
     key.get("id").map(AttributeValue::as_s)?.ok().cloned()
 }
 
-/// Rows of one bot that a list across bots looks through, the newest first. More would make one request read megabytes.
+/// Newest rows of one bot that a list across bots reads. More would make one request read megabytes.
 pub(crate) const MAXIMUM_LISTED_A_BOT: i32 = 1000;
 
-/// The index of `chat_sessions` and of `artifacts` that lists a bot's rows by time.
+/// Index of `chat_sessions` and of `artifacts` that lists a bot's rows by time.
 pub(crate) const BY_BOT_AND_TIME: &str = "byBotAndTime";
 
-/// A part of a list that is counted whole.
+/// Part of a list, with the whole list's length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice<T> {
     /// Items of the part.
@@ -86,12 +86,12 @@ pub struct Slice<T> {
     pub total: usize,
 }
 
-/// The part of a list that a caller asks for.
+/// Part of a list that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Number of items that are passed over.
+    /// Number of items to skip.
     pub offset: usize,
-    /// Number of items at most.
+    /// Most items to return.
     pub limit: usize,
 }
 
@@ -103,7 +103,7 @@ impl Window {
 }
 
 impl Store {
-    /// All rows of a query, page by page: one call for each 1 MiB.
+    /// Reads all rows of a query, page by page: one call for each 1 MiB.
     pub(crate) async fn query_all(&self, query: QueryFluentBuilder) -> Result<Vec<Item>, StoreError> {
         let (mut rows, mut start) = (Vec::new(), None);
         loop {
@@ -117,8 +117,8 @@ impl Store {
         }
     }
 
-    /// The newest rows of these bots, at most [`MAXIMUM_LISTED_A_BOT`] of each: one call a bot, side by side, and more where
-    /// they exceed 1 MiB.
+    /// Reads the newest rows of these bots, at most [`MAXIMUM_LISTED_A_BOT`] of each: one call a bot, side by side, and
+    /// more where they exceed 1 MiB.
     pub(crate) async fn newest_rows(&self, table: Table, bots: &[BotId]) -> Result<Vec<Item>, StoreError> {
         let rows = futures_util::future::try_join_all(bots.iter().map(|bot| self.newest_rows_of(table, bot))).await?;
         Ok(rows.into_iter().flatten().collect())

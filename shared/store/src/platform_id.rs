@@ -1,16 +1,16 @@
-//! Ids that chat platforms give out.
+//! Ids that chat platforms assign.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// An id that a chat platform gave out: of a team, an enterprise, a guild or an app. 1–64 of `A-Z`, `a-z`, `0-9`, `-` and
-/// `_`, so that a stranger's body cannot write one team and app as another's route.
+/// Id that a chat platform assigned to a team, an enterprise, a guild or an app. 1–64 of `A-Z`, `a-z`, `0-9`, `-` and
+/// `_`, so that a stranger's body cannot forge another team and app's route key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PlatformId(String);
 
-/// Not an id of a chat platform.
+/// Error: not a platform's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a platform's id must be 1 to 64 of A-Z, a-z, 0-9, - and _")]
 pub struct InvalidPlatformId;

@@ -1,7 +1,7 @@
-//! `pool_secrets`: what an operator gave a pool for its runtime and skills, sealed.
+//! `pool_secrets`: sealed secrets that an operator gave a pool for its runtime and skills.
 //!
-//! The sort key is `<scope>#<NAME>`, so that one query reads one scope. Beside them each pool has one row, `#usage`,
-//! that counts names and bytes by scope.
+//! The sort key is `<scope>#<NAME>`, so that one query reads one scope. Each pool also has one row, `#usage`, that
+//! counts names and bytes by scope.
 
 mod list;
 mod names;
@@ -30,25 +30,25 @@ pub use skill::SealedSecrets;
 
 const TABLE: Table = Table::PoolSecrets;
 
-/// The secrets of one scope, or of several.
+/// Secrets of one scope, or of several.
 type Secrets = BTreeMap<SecretName, SecretString>;
 
-/// Where a secret's value is: what it is sealed for.
+/// Cell that a secret's value is sealed for.
 fn cell<'a>(pool: &'a PoolId, scope_name: &'a str) -> Cell<'a> {
     Cell { table: TABLE.name(), partition_key: pool.as_str(), sort_key: Some(scope_name), attribute: "value" }
 }
 
 impl Store {
-    /// The secrets of scope `pool` alone: what a pool's configuration holds.
+    /// Reads the secrets of scope `pool`, which a pool's configuration holds.
     ///
     /// # Errors
-    /// [`StoreError`], also where a single one of the values does not open: none is left out in silence.
+    /// [`StoreError`], also where one of the values does not open: none is silently left out.
     pub async fn secrets_of_pool(&self, pool: &PoolId) -> Result<Secrets, StoreError> {
         let sealed = self.sealed_secrets(pool, &Scope::Pool).await?;
         self.open_secrets(pool, sealed.iter()).await
     }
 
-    /// One secret of scope `pool`: one call.
+    /// Reads one secret of scope `pool`: one call.
     ///
     /// # Errors
     /// [`StoreError`], also where it does not open.
@@ -61,7 +61,7 @@ impl Store {
         self.opener().open(Domain::PoolSecrets, TABLE.name(), &place, sealed).await.map(Some)
     }
 
-    /// All secrets of a scope, still sealed, page by page.
+    /// Reads all secrets of a scope, still sealed, page by page.
     async fn sealed_secrets(&self, pool: &PoolId, scope: &Scope) -> Result<Vec<SealedSecret>, StoreError> {
         let condition = "#pool = :pool AND begins_with(#scopeName, :prefix)";
         let projection = "#schema, #scopeName, #value";
@@ -79,7 +79,7 @@ impl Store {
         items.iter().map(|item| SealedSecret::from_item(scope, item)).collect()
     }
 
-    /// Opens secrets of one pool; a name that comes twice has its later value.
+    /// Opens secrets of one pool; for a duplicate name the later value wins.
     async fn open_secrets(
         &self,
         pool: &PoolId,
@@ -96,11 +96,11 @@ impl Store {
     }
 }
 
-/// A secret as its row holds it.
+/// A secret in its stored form.
 #[derive(Debug)]
 struct SealedSecret {
     name: SecretName,
-    /// The sort key, which the value is sealed for.
+    /// Sort key, which the value is sealed for.
     scope_name: String,
     value: Vec<u8>,
 }

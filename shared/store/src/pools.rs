@@ -24,7 +24,7 @@ pub use address::{DEFAULT_PORT, InvalidPoolAddress, PoolAddress};
 pub use choice::PlaceBotError;
 pub use report::{Heartbeat, OpenClawReport, PoolReport};
 
-/// How a pool is, as its runtime reports it.
+/// Status of a pool, as its runtime reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -34,11 +34,11 @@ pub enum PoolStatus {
     Degraded,
     Unhealthy,
     Draining,
-    /// For good, until it is registered anew: its secrets and tokens are gone.
+    /// Final until the pool is registered anew: its secrets and tokens are gone.
     Terminated,
 }
 
-/// Not a pool's status.
+/// Error: not a pool's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be pending, active, degraded, unhealthy, draining or terminated")]
 pub struct InvalidPoolStatus;
@@ -47,7 +47,7 @@ impl PoolStatus {
     const ALL: [Self; 6] =
         [Self::Pending, Self::Active, Self::Degraded, Self::Unhealthy, Self::Draining, Self::Terminated];
 
-    /// The status as it is written.
+    /// Returns the contract's word for the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,66 +75,67 @@ impl FromStr for PoolStatus {
     }
 }
 
-/// A pool.
+/// A pool as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// Its id.
+    /// Id of the pool.
     pub id: PoolId,
-    /// How it last said it was.
+    /// Last reported status.
     pub status: PoolStatus,
-    /// Where its gateway listens, once it has said so.
+    /// Address of its gateway, once reported.
     pub address: Option<PoolAddress>,
-    /// Since when every heartbeat has reported it as active; `None` while it is not.
+    /// Start of the unbroken run of heartbeats with status active; `None` while it is not active.
     pub active_since: Option<Timestamp>,
-    /// When it last registered or sent a heartbeat, by our clock.
+    /// Time of its last registration or heartbeat, by our clock.
     pub last_seen_at: Timestamp,
-    /// The configuration's version that it last said it had.
+    /// Last reported version of its configuration.
     pub last_seen_version: Option<u64>,
-    /// Version of the `OpenClaw` that it runs, once it has named one.
+    /// Last reported `OpenClaw` version.
     pub openclaw_version: Option<String>,
-    /// The version of its newest configuration snapshot; 0 before the first.
+    /// Version of its newest configuration snapshot; 0 before the first.
     pub config_version: u64,
-    /// For what that snapshot was last found right; `None` before the first, and after the pool was terminated.
+    /// Inputs for which that snapshot was last found right; `None` before the first, and after the pool was terminated.
     pub built_for: Option<BuiltFor>,
     /// Raised with each change of its secrets.
     pub secrets_revision: u64,
-    /// Raised with each change of what its configuration is built from.
+    /// Raised with each change of its configuration's records.
     pub revision: u64,
-    /// The generation that a skill token must have.
+    /// Current generation of skill tokens.
     pub skill_generation: Generation,
-    /// The generation that a runtime token must have.
+    /// Current generation of runtime tokens.
     pub runtime_generation: Generation,
-    /// Its bots, in the order of their ids.
+    /// Bots, in the order of their ids.
     pub bots: Vec<BotId>,
-    /// Aliases of the keys to models that were made for it and may be alive: the one that it uses, and those left over.
+    /// Aliases of the keys to models that were issued for it and may still be valid: its current one, and those left
+    /// over.
     pub models_key_aliases: Vec<String>,
-    /// When a bot token in its newest snapshot is to be replaced; `None` where none of them ends.
+    /// Time at which a bot token in its newest snapshot is due for replacement; `None` where none of them expires.
     pub tokens_due_at: Option<Timestamp>,
-    /// When it was first registered.
+    /// Time of its first registration.
     pub created_at: Timestamp,
-    /// When its row last changed.
+    /// Time of its row's last change.
     pub updated_at: Timestamp,
 }
 
-/// What a configuration was built from, and by what.
+/// Inputs of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuiltFor {
-    /// The pool's revision then.
+    /// Revision of the pool at that time.
     pub revision: u64,
-    /// What built it: another generator may build something else of the same records.
+    /// Generator: another one may build a different configuration from the same records.
     pub generator: String,
 }
 
-/// A pool's token generations.
+/// Token generations of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generations {
-    /// That of skill tokens.
+    /// Current generation of skill tokens.
     pub skill: Generation,
-    /// That of runtime tokens.
+    /// Current generation of runtime tokens.
     pub runtime: Generation,
 }
 
-/// Why an operation on a pool came to nothing.
+/// Reason why an operation on a pool failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
     /// No such pool, or a terminated one, for a caller with a static token.
@@ -149,7 +150,7 @@ pub enum PoolError {
 }
 
 impl Pool {
-    /// Whether its newest snapshot is right for its records as they are and for this generator.
+    /// Returns whether the newest snapshot is right for the records as they are and for this generator.
     #[must_use]
     pub fn is_configured_by(&self, generator: &str) -> bool {
         self.built_for
@@ -157,20 +158,21 @@ impl Pool {
             .is_some_and(|built_for| built_for.revision == self.revision && built_for.generator == generator)
     }
 
-    /// Whether it has said that it runs the configuration of its records as they are.
+    /// Returns whether the pool has reported the version of a snapshot that is right for its records as they are.
     #[must_use]
     pub fn has_fetched_its_configuration(&self) -> bool {
         let is_built = self.built_for.as_ref().is_some_and(|built_for| built_for.revision == self.revision);
         is_built && self.last_seen_version == Some(self.config_version)
     }
 
-    /// The version that its next poll will get of this generator, or an older one where nothing has changed in effect.
+    /// Version that the pool's next poll will get from this generator, or an older one where the configuration comes
+    /// out equal.
     #[must_use]
     pub fn expected_config_version(&self, generator: &str) -> u64 {
         if self.is_configured_by(generator) { self.config_version } else { self.config_version + 1 }
     }
 
-    /// Whether a bot token in its newest snapshot is to be replaced by now.
+    /// Returns whether a bot token in the newest snapshot is due for replacement.
     #[must_use]
     pub fn has_due_tokens(&self, now: Timestamp) -> bool {
         self.tokens_due_at.is_some_and(|due_at| due_at <= now)
@@ -204,7 +206,7 @@ impl Pool {
     }
 }
 
-/// What an update of a pool's row sets and what must hold for it, in parts.
+/// Parts of an update of a pool's row: its assignments and its condition.
 struct PoolUpdate {
     set: Vec<&'static str>,
     remove: Option<&'static str>,
@@ -241,7 +243,7 @@ impl PoolUpdate {
 }
 
 impl Store {
-    /// The pool's row, read consistently.
+    /// Reads a pool's row consistently.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -278,7 +280,8 @@ impl Store {
         Ok(self.raise_generation(pool, "#skillGeneration :one", reach).await?.skill_generation)
     }
 
-    /// Revokes all of the pool's runtime tokens, and with them its skill tokens, which they may have made. Returns the generation that a token must have from now on.
+    /// Revokes all runtime tokens of a pool, and with them its skill tokens, which they may have created. Returns the
+    /// generation that a token must have from now on.
     ///
     /// # Errors
     /// [`PoolError`].

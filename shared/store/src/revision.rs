@@ -1,5 +1,4 @@
-//! The actions by which a change of what a pool's configuration is built from raises the pool's revision in its own
-//! transaction.
+//! Actions that raise a pool's revision, in the transaction of each change of its configuration's records.
 
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
 use portcullis_auth::{BotId, ChannelId, PoolId};
@@ -10,29 +9,29 @@ use crate::{
     store::built,
 };
 
-/// What becomes of a pool's bots.
+/// Change of a pool's bots.
 #[derive(Clone, Copy)]
 pub(crate) enum PoolChange<'a> {
     RevisionAlone,
-    /// Refused where the pool is terminated.
+    /// Fails where the pool is terminated.
     Hold,
-    /// Refused where the pool is terminated or has its limit of bots.
+    /// Fails where the pool is terminated or has its limit of bots.
     AddBot(&'a BotId),
     RemoveBot(&'a BotId),
 }
 
-/// What becomes of a bot.
+/// Change of a bot.
 #[derive(Clone, Copy)]
 pub(crate) enum BotChange<'a> {
-    /// Refused where the bot has its limit of channels, unless this is one of them.
+    /// Fails where the bot has its limit of channels, unless this is one of them.
     AddChannel(&'a ChannelId),
     RemoveChannel(&'a ChannelId),
-    /// Nothing: the action only holds the bot where it is.
+    /// Only checks that the bot has not moved.
     Nothing,
 }
 
 impl Store {
-    /// Raises a pool's revision, on the condition that the pool is there.
+    /// Raises a pool's revision, on the condition that the pool exists.
     pub(crate) fn raise_pool_revision(
         &self,
         pool: &PoolId,
@@ -74,8 +73,8 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// Changes a bot, on the condition that it is not deleted and still of the owner and in the pool that it was of when
-    /// `bot` was read.
+    /// Changes a bot, on the condition that it is not deleted and that its owner and pool are those that were read in
+    /// `bot`.
     pub(crate) fn change_bot(&self, bot: &Bot, change: BotChange<'_>) -> Result<TransactWriteItem, StoreError> {
         let mut update = "SET #updatedAt = :now".to_owned();
         let mut condition = "#schema = :schema AND #status <> :deleted".to_owned();

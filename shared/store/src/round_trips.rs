@@ -1,7 +1,7 @@
-//! Counts the calls that a request waits for, one after another.
+//! Counter of the store calls that a request waits for, one after another.
 //!
-//! A call that starts while another of the same scope is in flight costs the request nothing more, so it is not
-//! counted: `join!`ed calls count once. What users feel on AWS is this figure, and each endpoint has a budget of it.
+//! A call that starts while another of the same scope is in flight adds no latency, so it is not counted: `join!`ed
+//! calls count once. This figure dominates the latency on AWS, and each endpoint has a budget of it.
 
 use std::{
     future::Future,
@@ -28,7 +28,7 @@ pub async fn counted<F: Future>(future: F) -> (F::Output, u32) {
     (output, scope.sequential.load(Ordering::Relaxed))
 }
 
-/// Makes one call, counted where there is a scope.
+/// Makes one call, counted if there is a scope.
 pub(crate) async fn one<F: Future>(call: F) -> F::Output {
     let _flight = SCOPE.try_with(Arc::clone).ok().map(Flight::begin);
     call.await

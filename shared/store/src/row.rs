@@ -10,7 +10,7 @@ use crate::{
     attribute::{Item, SCHEMA, SCHEMA_VERSION},
 };
 
-/// A row whose layout is one that this version knows.
+/// A row whose layout version is known.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
     table: Table,
@@ -35,7 +35,7 @@ impl<'a> Row<'a> {
         self.get(attribute).is_some()
     }
 
-    /// What `read` makes of the attribute; `None` where it is not there.
+    /// Reads the attribute with `read`; `None` where it is absent.
     fn optional<T>(
         &self,
         attribute: &'static str,
@@ -60,7 +60,7 @@ impl<'a> Row<'a> {
         self.optional(attribute, as_text)
     }
 
-    /// A text or a number that is a `T`.
+    /// Parses a text or a number.
     pub(crate) fn parsed<T: FromStr>(&self, attribute: &'static str) -> Result<T, StoreError> {
         self.required(attribute, parse)
     }
@@ -85,7 +85,7 @@ impl<'a> Row<'a> {
         self.required(attribute, |value| value.as_m().ok())
     }
 
-    /// The elements of a list of texts that are not empty.
+    /// Elements of a list of texts, without the empty ones.
     pub(crate) fn texts(&self, attribute: &'static str) -> Result<Vec<String>, StoreError> {
         let read = |value: &AttributeValue| {
             let elements = value.as_l().ok()?.iter().map(|element| element.as_s().ok().cloned());
@@ -94,7 +94,7 @@ impl<'a> Row<'a> {
         Ok(self.required(attribute, read)?.into_iter().filter(|element| !element.is_empty()).collect())
     }
 
-    /// The members of a set of texts, in order: DynamoDB has no empty set, so an absent one is empty.
+    /// Members of a set of texts, in order. DynamoDB has no empty set, so an absent set is an empty one.
     pub(crate) fn set<T: FromStr + Ord>(&self, attribute: &'static str) -> Result<Vec<T>, StoreError> {
         let read = |value: &AttributeValue| {
             let members: Option<Vec<T>> = value.as_ss().ok()?.iter().map(|member| member.parse().ok()).collect();

@@ -1,7 +1,7 @@
 //! Circuit breakers of pools that hang, kept in `event_log` so that all instances of the relay see them.
 //!
-//! A pool that takes connections and never answers would hold a delivery slot for the whole time-out of each waiting
-//! conversation, and with enough of them every slot there is. After a time-out the pool's circuit opens; once its pause is
+//! A pool that accepts connections and never answers would hold a delivery slot for the whole time-out of each waiting
+//! conversation, and enough of them would hold every slot. After a time-out the pool's circuit opens; once its pause is
 //! over, one delivery at a time may probe the pool until one succeeds.
 
 use jiff::{SignedDuration, Timestamp};
@@ -17,17 +17,17 @@ use crate::{
 
 const TABLE: Table = Table::EventLog;
 
-/// How long a circuit's row is kept: a pool that nobody posts to leaves nothing behind.
+/// Retention of a circuit's row: a pool that nobody posts to leaves nothing behind.
 const RETENTION: SignedDuration = SignedDuration::from_hours(1);
 
 /// An open circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stall {
-    /// Nothing is posted before this time; after it, whoever claims the probe.
+    /// Nothing is posted before this time; after it, only the claimer of the probe posts.
     pub until: Timestamp,
 }
 
-/// No event's idempotency key, which is hex, looks like this.
+/// Key of a pool's row: an event's idempotency key is hex, so none equals it.
 fn id(pool: &PoolId) -> String {
     format!("pool#{pool}")
 }
@@ -58,7 +58,8 @@ impl Store {
         Ok(())
     }
 
-    /// Claims the probe of a pool whose circuit was seen open, until a time: one call. Of all that race, one gets it.
+    /// Claims the probe of a pool whose circuit was seen open, until a time: one call. Only one of several racers
+    /// succeeds.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -85,7 +86,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn clear_stall(&self, pool: &PoolId) -> Result<(), StoreError> {
-        // A row that has expired is a closed circuit: so the role needs no right to delete events.
+        // An expired row is a closed circuit, so the role needs no permission to delete events.
         let row = stall_row(pool, self.now(), self.now());
         let request = self.client().put_item().table_name(self.table_name(TABLE)).set_item(Some(row));
         self.call(|| request.clone().send()).await?;

@@ -1,4 +1,4 @@
-//! The store: its client, and the one way to make a call.
+//! The store: its client, and the one path that every call takes.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -21,18 +21,18 @@ use crate::{
     round_trips,
 };
 
-/// What a builder of the SDK's made. It refuses only what lacks a required part, which is our mistake.
+/// Unwraps an SDK builder's result. A builder fails only for a missing required part, which is a bug here.
 pub(crate) fn built<T>(result: Result<T, BuildError>) -> Result<T, StoreError> {
     result.map_err(|_| StoreError::Refused { code: "ConstructionFailure".to_owned() })
 }
 
-/// Waits between two tries.
+/// Waits between two attempts.
 #[expect(clippy::disallowed_methods, reason = "a back-off: no decision reads a clock here")]
 async fn pause(delay: Duration) {
     tokio::time::sleep(delay).await;
 }
 
-/// Access to all tables. Cloning it is cheap, and clones share one client.
+/// Access to all tables. A clone is cheap and shares the client.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -54,8 +54,8 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// A store over the tables whose names start with `prefix`. The client's operation time-out bounds a call with all
-    /// of its repetitions.
+    /// Opens the tables whose names start with `prefix`. The client's operation time-out bounds a call with all of its
+    /// repetitions.
     #[must_use]
     pub fn new(
         client: Client,
@@ -69,10 +69,10 @@ impl Store {
         Self { inner: Arc::new(Inner { client, prefix: prefix.into(), keys, clock, randomness, budget }) }
     }
 
-    /// Opens the connection with one cheap read of a key that cannot exist, of a table that the caller may read.
+    /// Opens the connection with one cheap read of a key that cannot exist, in a table that the caller may read.
     ///
     /// # Errors
-    /// [`StoreError`], of which a caller at start may go on after [`StoreError::Unavailable`].
+    /// [`StoreError`]; a caller at start may go on after [`StoreError::Unavailable`].
     pub async fn warm_up(&self, table: Table) -> Result<(), StoreError> {
         // No id holds a control character.
         let key: Vec<_> = table.key().iter().map(|attribute| (*attribute, text("\u{1}"))).collect();
@@ -82,7 +82,7 @@ impl Store {
         Ok(())
     }
 
-    /// What the tables' names start with: it tells this installation from others.
+    /// Prefix of the tables' names, which distinguishes this installation from others.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.inner.prefix
@@ -108,7 +108,7 @@ impl Store {
         format!("{}{}", self.inner.prefix, table.name())
     }
 
-    /// A consistent read of one row.
+    /// Reads one row consistently.
     pub(crate) async fn get_row<const N: usize>(
         &self,
         table: Table,
@@ -117,7 +117,7 @@ impl Store {
         self.read_row(self.get_item(table, key)).await
     }
 
-    /// A consistent read of some attributes (`#a, #b`) of one row.
+    /// Reads some attributes (`#a, #b`) of one row consistently.
     pub(crate) async fn get_attributes<const N: usize>(
         &self,
         table: Table,
@@ -137,7 +137,7 @@ impl Store {
         Ok(self.call(|| request.clone().send()).await?.item)
     }
 
-    /// One transaction of up to 100 actions.
+    /// Runs one transaction of up to 100 actions.
     pub(crate) async fn transact_write(&self, actions: Vec<TransactWriteItem>) -> Result<(), CallError> {
         let request = self.client().transact_write_items().set_transact_items(Some(actions));
         self.call(|| request.clone().send()).await?;
@@ -149,7 +149,7 @@ impl Store {
         self.wait(backoff, "too many writers of one row").await
     }
 
-    /// Waits before what DynamoDB left out of an answer is asked for again.
+    /// Waits before the keys that DynamoDB left unprocessed are requested again.
     pub(crate) async fn wait_after_throttling(&self, backoff: &mut Backoff) -> Result<(), StoreError> {
         self.wait(backoff, "throttled").await
     }
@@ -160,7 +160,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a call: each goes through here. It is counted, made again after a conflict, and ends within the
+    /// Makes a call. Every call goes through here: it is counted, repeated after a conflict, and ends within the
     /// operation's budget.
     pub(crate) async fn call<T, E, F>(&self, attempt: impl Fn() -> F) -> Result<T, CallError>
     where

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A table, by its logical name: the physical one has the deployment's prefix before it.
+/// A table by its logical name. The physical name has the deployment's prefix before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     missing_docs,
@@ -33,7 +33,7 @@ pub enum Table {
 }
 
 impl Table {
-    /// The logical name.
+    /// Logical name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl Table {
         }
     }
 
-    /// The attributes of its key: the partition key, then the sort key where it has one.
+    /// Attributes of the key: the partition key, then the sort key where the table has one.
     pub(crate) const fn key(self) -> &'static [&'static str] {
         match self {
             Self::Pools

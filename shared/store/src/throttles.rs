@@ -1,8 +1,8 @@
 //! `throttles`: limits that hold across instances.
 //!
-//! Failures of a subject (an account's address, a client's address) double the time until its next try; a budget bounds how often
-//! something is done for a subject within a window. Each decision is one conditional write, so that any number of requests at
-//! once get no more than the limit.
+//! Failures of a subject (an account's address, a client's address) double the time until its next try; a budget bounds
+//! how often an action runs for a subject within a window. Each decision is one conditional write, so that concurrent
+//! requests cannot exceed the limit.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ use crate::{
 
 const TABLE: Table = Table::Throttles;
 
-/// Failures that cost no waiting. Source: the contract, §6.
+/// Failures before the first wait. Source: the contract, §6.
 pub const FREE_FAILURES: u32 = 5;
 /// Wait after the last free failure; it doubles with each further one.
 pub const FIRST_WAIT: Duration = Duration::from_secs(30);
 /// Longest wait. Source: the contract, §6.
 pub const LONGEST_WAIT: Duration = Duration::from_mins(15);
-/// Time without a failure after which earlier ones are forgotten.
+/// Time without a failure after which the counter is reset.
 pub const FAILURES_ARE_KEPT_FOR: Duration = Duration::from_hours(1);
 
-/// Subject of a limit. The key is a digest: the table then holds no address.
+/// Subject of a limit. The key is a digest, so that the table holds no address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThrottleSubject(String);
 
@@ -64,7 +64,7 @@ impl Failures {
         Ok(Self { count: row.parsed("failures")?, next_at: row.optional_parsed("nextAt")? })
     }
 
-    /// Time until the next try is allowed; `None` where it is now.
+    /// Time until the next try is allowed; `None` where it is allowed now.
     #[must_use]
     pub fn wait(&self, now: Timestamp) -> Option<Duration> {
         let wait = self.next_at?.duration_since(now);
@@ -82,14 +82,14 @@ impl Failures {
 /// Outcome of counting a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// It was one that was allowed.
+    /// The failure was within the free tries.
     Allowed,
-    /// Others came first and used the tries up: the next is allowed after this time.
+    /// Concurrent failures used the tries up: the next is allowed after this time.
     Locked(Duration),
 }
 
 impl Store {
-    /// Counts a failure of a subject, unless its tries are used up by now: one call, and two where it begins to wait.
+    /// Counts a failure of a subject, unless its tries are used up by now: one call, and two where a wait begins.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -111,7 +111,7 @@ impl Store {
                     };
                     known = Failures::read(old.as_ref(), now)?;
                     is_new = old.is_none();
-                    // The first look costs no wait: that there were failures before is usual.
+                    // The first retry needs no wait: an existing row is the usual case, not a race.
                     if known.count > 1 && !is_new {
                         self.wait_after_race(&mut backoff).await?;
                     }
@@ -153,7 +153,7 @@ impl Store {
         self.call(|| request.clone().send()).await.map(drop)
     }
 
-    /// The condition, for the transaction of a success, that a subject's tries are not used up.
+    /// Condition, for the transaction of a success, that a subject's tries are not used up.
     pub(crate) fn while_open(&self, subject: &ThrottleSubject) -> Result<TransactWriteItem, StoreError> {
         let now = self.now();
         let check = ConditionCheck::builder()
@@ -165,7 +165,7 @@ impl Store {
         Ok(TransactWriteItem::builder().condition_check(built(check.build())?).build())
     }
 
-    /// The action that forgets a subject's failures, on the condition that its tries are not used up.
+    /// Action that resets a subject's failures, on the condition that its tries are not used up.
     pub(crate) fn forget_failures(&self, subject: &ThrottleSubject) -> Result<TransactWriteItem, StoreError> {
         let now = self.now();
         let delete = Delete::builder()
@@ -177,8 +177,8 @@ impl Store {
         Ok(TransactWriteItem::builder().delete(built(delete.build())?).build())
     }
 
-    /// Takes one of `limit` that a subject may have within `window`: one call, and two where the window begins anew. Returns how
-    /// long to wait where none is left.
+    /// Takes one of the `limit` actions of a subject within `window`: one call, and two where a window begins. Returns
+    /// the time to wait where none is left.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -258,7 +258,7 @@ impl Store {
     }
 }
 
-/// A row that has ended counts as none: DynamoDB deletes late.
+/// An expired row counts as absent: DynamoDB deletes late.
 const OPEN: &str = "attribute_not_exists(#nextAt) OR #nextAt <= :now OR #expiresAt <= :second";
 
 #[cfg(test)]

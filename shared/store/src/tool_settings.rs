@@ -1,4 +1,4 @@
-//! `tool_settings`: an operator's changes of the toolkits' catalogue, and what each pool may use.
+//! `tool_settings`: an operator's changes of the toolkits' catalogue, and each pool's tool policy.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
 use portcullis_auth::PoolId;
@@ -25,7 +25,7 @@ fn scope_of(pool: &PoolId) -> String {
 }
 
 impl Store {
-    /// The catalogue of toolkits: the standard one with the operator's changes: one call.
+    /// Reads the catalogue of toolkits, the standard one with the operator's changes: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -48,7 +48,7 @@ impl Store {
         Ok(Catalogue::with(changes.iter().map(|(slug, change)| (slug, change))))
     }
 
-    /// Keeps an operator's change of a toolkit, in the place of an earlier one: one call.
+    /// Stores an operator's change of a toolkit, in the place of an earlier one: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -65,7 +65,7 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes an operator's change of a toolkit, so that the standard counts: one call.
+    /// Deletes an operator's change of a toolkit, which restores the standard: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -80,7 +80,7 @@ impl Store {
         Ok(())
     }
 
-    /// Policy of a pool; without one it may use everything: one call.
+    /// Reads a pool's policy; without one the pool may use everything: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -88,7 +88,7 @@ impl Store {
         policy_of(self.get_row(TABLE, [("scope", text(scope_of(pool))), ("name", text(POLICY))]).await?)
     }
 
-    /// Policies of pools, in their order: one call for each hundred, side by side.
+    /// Reads the policies of pools, in their order: one call for each hundred, side by side.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -97,7 +97,7 @@ impl Store {
         self.get_rows(&keys).await?.into_iter().map(policy_of).collect()
     }
 
-    /// Keeps what a pool may use, on the condition that the pool is there.
+    /// Stores a pool's policy, on the condition that the pool exists.
     ///
     /// # Errors
     /// [`PoolError`].

@@ -1,8 +1,8 @@
 //! `users`: accounts.
 //!
-//! An account is two rows, written together: `email#ADDRESS` holds what a sign-in needs (the password's hash, whether the
-//! address is verified), so that one read finds it, and `id#USER` holds the profile and the ids of the account's sessions. An
-//! address is one account's because its row is put on the condition that there is none.
+//! An account is two rows, written together: `email#ADDRESS` holds the data for a sign-in (the password's hash, whether
+//! the address is verified), so that one read finds it, and `id#USER` holds the profile and the ids of the account's
+//! sessions. An address belongs to one account, because its row is put on the condition that it does not exist.
 
 mod change;
 mod delete;
@@ -30,23 +30,23 @@ pub(crate) const TABLE: Table = Table::Users;
 /// Profile of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Its id.
+    /// Id of the account.
     pub id: UserId,
-    /// Its address.
+    /// E-mail address.
     pub email: Email,
-    /// Its name, as people read it.
+    /// Display name.
     pub name: String,
-    /// URL of its picture, or the picture as a `data:` URL.
+    /// URL of the picture, or the picture as a `data:` URL.
     pub image: Option<String>,
-    /// Whether somebody has shown that they read mail to the address.
+    /// Whether the owner has proven to read mail to the address.
     pub email_verified: bool,
-    /// Ids of its sessions, in their order; of some the rows may be gone.
+    /// Ids of the sessions, in order; the rows of some may be gone.
     pub sessions: Vec<SessionId>,
-    /// Raised by each change of the row: a change that was decided by a read is made on the condition of it.
+    /// Optimistic lock: raised by each change of the row.
     pub(crate) revision: u64,
-    /// Time at which it signed up.
+    /// Time of the sign-up.
     pub created_at: Timestamp,
-    /// Time of its last change.
+    /// Time of its row's last change.
     pub updated_at: Timestamp,
 }
 
@@ -55,20 +55,20 @@ pub struct User {
 pub struct Login {
     /// Id of the account.
     pub user: UserId,
-    /// Hash of its password; an account that was imported may have none.
+    /// Password hash; an imported account may have none.
     pub password: Option<PasswordHash>,
-    /// Whether the address is verified: until then nobody signs in.
+    /// Whether the address is verified: nobody can sign in before.
     pub email_verified: bool,
-    /// Raised whenever the password changes: what was mailed before counts no longer.
+    /// Raised by each change of the password, which invalidates mails sent before.
     pub credential_revision: u64,
 }
 
 /// Facts that decide on a sign-in, from [`Store::begin_sign_in`].
 #[derive(Clone, Debug)]
 pub struct SignInAttempt {
-    /// The account of the address; `None` where there is none.
+    /// Account of the address; `None` for an unknown address.
     pub login: Option<Login>,
-    /// The longest time that a subject must wait; `None` where the attempt is allowed.
+    /// Longest time that a subject must wait; `None` where the attempt is allowed.
     pub wait: Option<std::time::Duration>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn email_key(email: &Email) -> String {
 }
 
 impl User {
-    /// The account that `new` would make, which is not kept.
+    /// Builds the account for `new` without storing it.
     #[must_use]
     pub fn unsaved(new: NewUser, now: Timestamp) -> Self {
         Self {
@@ -148,7 +148,7 @@ impl Store {
         Ok(SignInAttempt { login, wait })
     }
 
-    /// Credentials of the account of an address, read consistently.
+    /// Reads the credentials of the account of an address consistently.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -157,7 +157,7 @@ impl Store {
         item.as_ref().map(Login::from_item).transpose()
     }
 
-    /// An account, read consistently.
+    /// Reads an account consistently.
     ///
     /// # Errors
     /// [`StoreError`].

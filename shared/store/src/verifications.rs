@@ -1,8 +1,8 @@
-//! `verifications`: codes and links that were mailed.
+//! `verifications`: mailed codes and links.
 //!
-//! A code is found by what it is for and has three tries, each counted before it is compared; a link is found by its token's
-//! digest. Both name the account's credential revision: what was mailed before a password changed counts no longer. Either is
-//! used up in the transaction of what it allows.
+//! A code is found by its purpose and address and has three tries, each counted before it is compared; a link is found
+//! by its token's digest. Both hold the account's credential revision: those mailed before a password change are no
+//! longer valid. Either is consumed in the transaction of the action that it allows.
 
 use std::time::Duration;
 
@@ -20,49 +20,49 @@ use crate::{
 
 const TABLE: Table = Table::Verifications;
 
-/// Tries that a code has. Source: better-auth's email-otp plugin, `allowedAttempts`.
+/// Tries of a code. Source: better-auth's email-otp plugin, `allowedAttempts`.
 pub const CODE_TRIES: u32 = 3;
 
-/// A code or a link for an account, as it is mailed.
+/// A code or a link to mail for an account.
 #[derive(Clone, Debug)]
 pub struct NewVerification {
-    /// Digest by which it is found: of a link's token, or of a code's purpose and address.
+    /// Key: the digest of a link's token, or of a code's purpose and address.
     pub id: Digest,
     /// Keyed digest of a code; `None` for a link.
     pub code: Option<Digest>,
-    /// The account.
+    /// Account that it is mailed to.
     pub user: UserId,
-    /// Its address at the time.
+    /// Address of the account at the time.
     pub email: Email,
-    /// Its credential revision at the time.
+    /// Credential revision of the account at the time.
     pub credential_revision: u64,
-    /// How long it counts.
+    /// Time for which it is valid.
     pub lifetime: Duration,
 }
 
-/// A code or a link that somebody presented and that counts. It is used up by what it allows.
+/// A presented code or link that is valid. The action that it allows consumes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verification {
     pub(crate) id: Digest,
     pub(crate) code: Option<Digest>,
-    /// The account.
+    /// Account that it was mailed to.
     pub user: UserId,
-    /// Its address when it was mailed.
+    /// Address of the account when it was mailed.
     pub email: Email,
-    /// The account's credential revision when it was mailed.
+    /// Credential revision of the account when it was mailed.
     pub credential_revision: u64,
 }
 
-/// Reason why a code or a link does not count.
+/// Reason why a code or a link is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerificationError {
-    /// There is none, it is another one, or it was used already.
+    /// No such code or link, or it was used already.
     #[error("the code or link is not valid")]
     Invalid,
-    /// It has expired.
+    /// The code or link has expired.
     #[error("the code or link has expired")]
     Expired,
-    /// A code was tried [`CODE_TRIES`] times.
+    /// The code was tried [`CODE_TRIES`] times.
     #[error("the code was tried too often")]
     TooManyTries,
     /// The store failed.
@@ -71,7 +71,7 @@ pub enum VerificationError {
 }
 
 impl Store {
-    /// Records a code or a link before it is mailed: one call. A code takes the place of the one before for the same purpose.
+    /// Records a code or a link before it is mailed: one call. A code replaces the earlier one for the same purpose.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -101,8 +101,8 @@ impl Store {
         if expires_at <= self.now().as_second() { Err(VerificationError::Expired) } else { Ok(found) }
     }
 
-    /// Tries a code: one call. The try counts before the code is compared, so that no number of guesses at once gets more than
-    /// [`CODE_TRIES`].
+    /// Tries a code: one call. The try is counted before the code is compared, so that concurrent guesses get no more
+    /// than [`CODE_TRIES`].
     ///
     /// # Errors
     /// [`VerificationError`].
@@ -142,7 +142,7 @@ impl Store {
         }
     }
 
-    /// The action that uses a code or a link up, on the condition that nobody else has.
+    /// Action that consumes a code or a link, on the condition that it was not used before.
     pub(crate) fn use_up(&self, used: &Verification) -> Result<TransactWriteItem, StoreError> {
         let condition = match used.code {
             Some(_) => "#code = :code AND #expiresAt > :now",
@@ -160,7 +160,7 @@ impl Store {
     }
 }
 
-/// A row, and when it ends.
+/// Parses a row; also returns its expiry, in seconds since the epoch.
 fn read(id: Digest, item: &Item) -> Result<(Verification, i64), StoreError> {
     let row = Row::new(TABLE, item)?;
     let code = row.optional_text("code")?.map(|code| Digest::from_hex(code).ok_or_else(|| row.malformed("code")));

@@ -1,4 +1,4 @@
-//! `webhook_routes`: which of our channels a platform's event is for.
+//! `webhook_routes`: the channel that receives a platform's events.
 
 use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem};
 use portcullis_auth::{BotId, ChannelId};
@@ -12,23 +12,23 @@ use crate::{
 
 const TABLE: Table = Table::WebhookRoutes;
 
-/// Where an event of one team and app goes.
+/// Destination of the events of one team and app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookRoute {
-    /// The channel that is connected there.
+    /// Channel that is connected there.
     pub channel: ChannelId,
-    /// The bot that it belongs to.
+    /// Bot that it belongs to.
     pub bot: BotId,
-    /// The account under which the bot's pool knows it.
+    /// Account name under which the bot's pool knows the channel.
     pub account_id: String,
 }
 
-/// The route of a Slack team and app. A [`PlatformId`] has no `:`, so that no two pairs have the same one.
+/// Key of a Slack team and app. A [`PlatformId`] has no `:`, so two pairs never share a key.
 fn slack_key(team: &PlatformId, app: &PlatformId) -> String {
     format!("slack#{team}:{app}")
 }
 
-/// The route of an app on a platform whose apps are connected once, whatever teams they are in.
+/// Key of an app on a platform where an app is connected once, whatever its teams.
 fn app_key(platform: ChatPlatform, app: &PlatformId) -> String {
     format!("{platform}#{app}")
 }
@@ -41,7 +41,7 @@ fn key(channel: &Channel) -> String {
 }
 
 impl Store {
-    /// The route of a team, or an enterprise where the app was installed org-wide, and an app, read consistently.
+    /// Reads the route of a team, or an enterprise where the app was installed org-wide, and an app, consistently.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -49,7 +49,7 @@ impl Store {
         self.route(slack_key(team, app)).await
     }
 
-    /// The route of an app of Discord's or Feishu's, read consistently.
+    /// Reads the route of a Discord or Feishu app consistently.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -71,7 +71,7 @@ impl Store {
         }))
     }
 
-    /// The action that gives a channel its route, on the condition that it is no other channel's.
+    /// Action that gives a channel its route, on the condition that no other channel has it.
     pub(crate) fn put_route(&self, channel: &Channel) -> Result<TransactWriteItem, StoreError> {
         let condition = "attribute_not_exists(#route) OR (#schema = :schema AND #channel = :channel)";
         let row = attributes([
@@ -93,7 +93,7 @@ impl Store {
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
     }
 
-    /// The action that deletes a channel's route, where it is this channel's or not there.
+    /// Action that deletes a channel's route, on the condition that it is absent or this channel's.
     pub(crate) fn delete_route(&self, channel: &Channel) -> Result<TransactWriteItem, StoreError> {
         let condition = "attribute_not_exists(#route) OR #channel = :channel";
         let delete = Delete::builder()

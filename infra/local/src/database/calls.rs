@@ -1,23 +1,23 @@
-//! DynamoDB's calls as the engine carries them out: JSON in, JSON out, with the service's own statuses and error types.
+//! DynamoDB's calls on the engine: JSON in, JSON out, with the service's own statuses and error types.
 //!
-//! Only the operations that Portcullis and its tests use are here.
+//! Only the operations that Portcullis and its tests use are supported.
 
 use dynoxide::{Database as Engine, DynoxideError};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Prefix of the `x-amz-target` header, before the operation's name.
 pub(super) const TARGET_PREFIX: &str = "DynamoDB_20120810.";
-/// The media type of requests and answers.
+/// Media type of requests and answers.
 pub const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
-/// Markers that the engine's own types put before a refusal that DynamoDB calls a validation error.
+/// Prefixes that the engine's types put before an error that DynamoDB calls a validation error.
 const VALIDATION_MARKERS: [&str; 3] = ["VALIDATION:", "VALIDATION_REQUEST:", "VALIDATION_AS_READ:"];
 
-/// An answer as DynamoDB writes it.
+/// An answer in DynamoDB's form.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The HTTP status.
+    /// HTTP status.
     pub status: u16,
-    /// The body, JSON.
+    /// JSON body.
     pub body: String,
 }
 
@@ -29,14 +29,14 @@ impl Answer {
     }
 }
 
-/// Whether the operation that an `x-amz-target` header names can change something.
+/// Returns whether the operation of an `x-amz-target` header can write.
 pub(super) fn writes(target: &str) -> bool {
     let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
     !["GetItem", "Query", "Scan", "BatchGetItem", "TransactGetItems"].contains(&operation)
         && !["Describe", "List"].iter().any(|prefix| operation.starts_with(prefix))
 }
 
-/// Carries out the operation that an `x-amz-target` header names. Blocks while the engine works.
+/// Runs the operation of an `x-amz-target` header. Blocks while the engine works.
 pub(super) fn carry_out(engine: &Engine, target: &str, body: &[u8]) -> Answer {
     let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
     let outcome = match operation {
@@ -74,7 +74,7 @@ fn call<Request: DeserializeOwned, Response: Serialize>(
 }
 
 fn unreadable(problem: &str) -> DynoxideError {
-    // serde_json adds where it was.
+    // serde_json appends the position.
     let without_place = problem.rsplit_once(" at line ").map_or(problem, |(problem, _)| problem);
     match VALIDATION_MARKERS.iter().find_map(|marker| without_place.strip_prefix(marker)) {
         Some(problem) => DynoxideError::ValidationException(problem.to_owned()),

@@ -34,7 +34,7 @@ pub enum CallError {
     /// The engine panicked on this call.
     #[error("the embedded database failed at this call")]
     Failed,
-    /// The engine carried the call out, and a power cut may undo it.
+    /// The engine has run the call, and a power cut may undo it.
     #[error(transparent)]
     NotDurable(#[from] SyncError),
 }
@@ -42,7 +42,7 @@ pub enum CallError {
 /// Handle to the embedded engine, valid until the database is shut down. Clones share the engine.
 #[derive(Clone)]
 pub struct Connection {
-    // Empty after the end: clients that live longer would hold the engine's files open.
+    // Empty after the shutdown: a client that outlives the database would hold the engine's files open.
     engine: Arc<RwLock<Option<dynoxide::Database>>>,
     sync: WalSync,
 }
@@ -52,25 +52,25 @@ impl Connection {
         Self { engine: Arc::new(RwLock::new(Some(engine))), sync }
     }
 
-    /// Carries out the operation that `target`, the header `x-amz-target`, names. The engine works on the calling thread. A
+    /// Runs the operation that `target`, the header `x-amz-target`, names. The engine works on the calling thread. A
     /// future that is dropped before its first yield returns has changed nothing.
     ///
     /// A write returns once it is durable. Reads see it as soon as the engine has committed it.
     ///
     /// # Errors
-    /// [`CallError`]. What DynamoDB would refuse is an [`Answer`].
+    /// [`CallError`]. An error of DynamoDB itself is an [`Answer`].
     pub async fn call(&self, target: &str, body: &[u8]) -> Result<Answer, CallError> {
         // Yield once, as a network call would: without it, `join!`ed calls would run one after another.
         yield_now().await;
         let answer = self.with_engine(|engine| calls::carry_out(engine, target, body))?;
-        // A refused write too: its condition may have failed by a write that is not durable yet.
+        // Refused writes wait too: the condition may have failed because of a write that is not durable yet.
         if calls::writes(target) {
             self.sync.durable().await?;
         }
         Ok(answer)
     }
 
-    /// Configuration of AWS clients that reach the engine through this.
+    /// Configuration of AWS clients that call the engine through this connection.
     #[must_use]
     pub fn sdk_config(&self) -> SdkConfig {
         let credentials = Credentials::new("local", "local", None, None, "local");
@@ -93,7 +93,7 @@ impl Connection {
         catch_unwind(AssertUnwindSafe(|| work(engine))).map_err(|_| CallError::Failed)
     }
 
-    /// Waits for calls under way, then refuses all later ones.
+    /// Waits for calls in flight, then refuses all later ones.
     pub(super) fn close(&self) {
         drop(self.engine.write().unwrap_or_else(PoisonError::into_inner).take());
     }

@@ -1,4 +1,4 @@
-//! The folder that `--data` names.
+//! Data folder of `--data`.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -10,30 +10,30 @@ use std::{
 const DATABASE_FILE: &str = "portcullis.db";
 const QUEUE_FILE: &str = "queue.db";
 const LOCK_FILE: &str = "lock";
-/// Only its owner may look into the folder: queued events lie in it as they came.
+/// Owner-only: queued events lie in the folder unencrypted.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// Why a data folder cannot be used.
+/// Reason why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
-    /// Another process uses it now.
+    /// Another process uses it.
     #[error("{} is in use by another process: end that one first", .0.display())]
     InUse(PathBuf),
-    /// It is not there, or nothing was ever kept in it.
+    /// The folder does not exist, or was never used.
     #[error("{} has no data: it is not a folder that `cargo local --data` has used", .0.display())]
     Unused(PathBuf),
-    /// It cannot be made, opened or locked.
+    /// The folder cannot be created, opened or locked.
     #[error("{} cannot be used: {problem}", folder.display())]
     Unusable {
-        /// The folder.
+        /// Path of the folder.
         folder: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         problem: io::Error,
     },
 }
 
-/// A data folder that this process alone uses, for as long as this lives.
+/// A data folder that this process has locked; the lock lasts as long as this value.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
@@ -42,7 +42,7 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Takes a folder, made where it is not there yet.
+    /// Locks a folder, and creates it if it is missing.
     ///
     /// # Errors
     /// [`DataFolderError`].
@@ -60,7 +60,7 @@ impl DataFolder {
         }
     }
 
-    /// Makes sure that a folder has been used before, and makes nothing.
+    /// Checks that a folder was used before; creates nothing.
     ///
     /// # Errors
     /// [`DataFolderError::Unused`].
@@ -68,18 +68,18 @@ impl DataFolder {
         if path.join(DATABASE_FILE).is_file() { Ok(()) } else { Err(DataFolderError::Unused(path.to_owned())) }
     }
 
-    /// Where it is.
+    /// Path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The engine's file.
+    /// Path of the engine's file.
     pub(super) fn database_file(&self) -> Result<String, DataFolderError> {
         self.file(DATABASE_FILE)
     }
 
-    /// The queue's file.
+    /// Path of the queue's file.
     ///
     /// # Errors
     /// [`DataFolderError::Unusable`].
@@ -87,7 +87,8 @@ impl DataFolder {
         self.file(QUEUE_FILE)
     }
 
-    /// A file by its name as text, which SQLite wants, made here so that it is its owner's alone from the start.
+    /// Path of a file as text, which SQLite requires. The file is created here, so that it is owner-only from the
+    /// start.
     fn file(&self, name: &str) -> Result<String, DataFolderError> {
         let unusable = |problem| DataFolderError::Unusable { folder: self.path.clone(), problem };
         let file = self.path.join(name);

@@ -1,7 +1,7 @@
-//! The embedded database on a port of loopback, for programs that cannot share this process, such as `cargo lambda watch`.
+//! The embedded database on a loopback port, for programs that cannot share this process, such as `cargo lambda watch`.
 //!
-//! Any web page and any user of this machine can reach such a port. Therefore each request must be signed with credentials
-//! that were made for this run, be addressed to this port by its own name, and not come from a page.
+//! Any web page and any user of this machine can reach such a port. Therefore each request must be signed with this
+//! run's credentials, have this port's own name as its host, and not come from a page.
 
 mod signature;
 
@@ -28,12 +28,12 @@ use super::{
 };
 use signature::Verifier;
 
-/// The longest body that DynamoDB takes, in bytes.
+/// Largest request body that DynamoDB accepts, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
-/// How long the end waits for requests that are under way.
+/// Time that a shutdown waits for requests in flight.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Random credentials, for one run.
+/// Generates random credentials for one run.
 #[must_use]
 pub fn random_credentials(randomness: &dyn Randomness) -> Credentials {
     let (mut id, mut secret) = ([0; 8], [0; 32]);
@@ -43,7 +43,7 @@ pub fn random_credentials(randomness: &dyn Randomness) -> Credentials {
     Credentials::new(id, hex::encode(secret), None, None, "local")
 }
 
-/// A port on which the embedded database answers requests that are signed with its credentials.
+/// A loopback port on which the embedded database answers requests that are signed with its credentials.
 pub struct Served {
     url: String,
     credentials: Credentials,
@@ -54,15 +54,15 @@ pub struct Served {
 struct Front {
     connection: Connection,
     verifier: Verifier,
-    /// The values of `Host` that are taken.
+    /// Accepted values of `Host`.
     hosts: [String; 2],
 }
 
 impl Served {
-    /// Serves what `connection` leads to. Signatures are fresh by `clock`.
+    /// Serves `connection`. Signatures must be fresh by `clock`.
     ///
     /// # Errors
-    /// Where no port of loopback can be had.
+    /// Where no loopback port is free.
     pub async fn start(connection: Connection, credentials: Credentials, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -77,28 +77,28 @@ impl Served {
         Ok(Self { url: format!("http://127.0.0.1:{port}"), credentials, stop, server })
     }
 
-    /// Its address, such as `http://127.0.0.1:40123`.
+    /// Base URL, such as `http://127.0.0.1:40123`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The credentials that it takes.
+    /// Credentials that requests must be signed with.
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// Configuration of AWS clients that reach it.
+    /// Configuration of AWS clients for this port.
     #[must_use]
     pub fn sdk_config(&self) -> SdkConfig {
         sdk_config_with(&self.url, self.credentials.clone())
     }
 
-    /// Ends it: requests under way are answered, for at most 2 seconds.
+    /// Shuts the port down: requests in flight are answered, for at most 2 seconds.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        // A client that has sent half a request would hold the end up for as long as it likes.
+        // A client that has sent half a request could delay the shutdown without limit.
         let mut server = self.server;
         match timeout(GRACE, &mut server).await {
             Ok(Ok(Ok(()))) => {}
@@ -111,7 +111,8 @@ impl Served {
 
 async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    // DNS rebinding: a page whose own name resolves to loopback sends that name as Host. Browsers name a page in Origin.
+    // DNS rebinding: a page whose own name resolves to loopback sends that name as Host. Browsers send a page's site in
+    // Origin.
     let host = single(&parts.headers, header::HOST.as_str()).filter(|host| front.hosts.iter().any(|own| own == host));
     let Some(host) = host.filter(|_| !parts.headers.contains_key(header::ORIGIN)) else {
         return plain(StatusCode::FORBIDDEN);
@@ -133,7 +134,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     }
 }
 
-/// The value of a header that is there once, as text.
+/// Value of a header that occurs exactly once, as text.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;

@@ -1,4 +1,4 @@
-//! The template's tables in the embedded database.
+//! Creation of the template's tables in the embedded database.
 
 use aws_sdk_dynamodb::{
     Client,
@@ -13,10 +13,10 @@ use aws_sdk_dynamodb::{
 use super::DatabaseError;
 use crate::template::{Key, KeyAttribute, Table};
 
-/// Makes the tables that are not there yet, each under `prefix` and its name.
+/// Creates the missing tables, each named by `prefix` and its name.
 ///
 /// # Errors
-/// [`DatabaseError::Table`], also where a table that is there has another key than the template says.
+/// [`DatabaseError::Table`], also where an existing table's key differs from the template's.
 pub async fn create_tables(client: &Client, prefix: &str, tables: &[Table]) -> Result<(), DatabaseError> {
     for table in tables {
         let name = format!("{prefix}{}", table.name);
@@ -56,7 +56,7 @@ async fn create(client: &Client, name: &str, table: &Table) -> Result<(), String
     }
 }
 
-/// A table of another shape comes from another version: going on would fail later, and less clearly.
+/// Rejects a table of another shape, which another version created: going on would fail later, and less clearly.
 async fn check(client: &Client, name: &str, table: &Table) -> Result<(), String> {
     let output = client.describe_table().table_name(name).send().await;
     let output = output.map_err(|error| DisplayErrorContext(error).to_string())?;
@@ -90,7 +90,7 @@ fn schema(key: &Key) -> Result<Vec<KeySchemaElement>, String> {
     attributes(key).map(element).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
-/// Each attribute once, though several keys may share it.
+/// Definitions of the keys' attributes, without duplicates where several keys share one.
 fn definitions(table: &Table) -> Result<Vec<AttributeDefinition>, String> {
     let keys = std::iter::once(&table.key).chain(table.indexes.iter().map(|index| &index.key));
     let mut all: Vec<&KeyAttribute> = keys.flat_map(attributes).map(|(attribute, _)| attribute).collect();

@@ -24,22 +24,22 @@ use tokio::{
 
 use super::openclaw::Told;
 
-/// What the machine says.
+/// A line of the machine's output.
 #[derive(Clone, Debug)]
 pub enum Line {
-    /// The sidecar, of itself.
+    /// Log line of the sidecar.
     Sidecar(String),
-    /// The stand-in.
+    /// Line of the stand-in.
     OpenClaw(Told),
 }
 
-/// The prefix of the folders of machines.
+/// Prefix of the names of machines' folders.
 const FOLDER_PREFIX: &str = "portcullis-demo-";
-/// Locked for as long as the folder is in use.
+/// Lock file, locked as long as the folder is in use.
 const LOCK_FILE: &str = "lock";
 
-/// A running machine. Its processes end with [`Machine::shutdown`], and also where this process is killed: the kernel then
-/// closes the sidecar's input.
+/// A running machine. Its processes end with [`Machine::shutdown`], and also where this process is killed: the kernel
+/// then closes the sidecar's input.
 pub struct Machine {
     sidecar: Child,
     _input: Option<ChildStdin>,
@@ -48,19 +48,20 @@ pub struct Machine {
     _folder: TempDir,
 }
 
-/// A port of loopback that was free just now.
+/// Returns a loopback address whose port was free just now.
 ///
 /// # Errors
-/// Where there is none.
+/// Where no port is free.
 pub fn free_address() -> io::Result<SocketAddr> {
     std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 impl Machine {
-    /// Starts the sidecar of `pool`, whose stand-in listens at `address` and answers messages at `slack_api`. `program` is this program.
+    /// Starts the sidecar of `pool`, whose stand-in listens at `address` and answers messages at `slack_api`. `program`
+    /// is this program.
     ///
     /// # Errors
-    /// Those of the file system, and of starting a process.
+    /// Errors of the file system, and of starting a process.
     pub fn start(
         program: &Path,
         base_url: &str,
@@ -91,7 +92,7 @@ impl Machine {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C is for this process, which then ends that one.
+            // Ctrl-C must reach only this process, which then ends the sidecar.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -103,7 +104,7 @@ impl Machine {
         Ok(Self { sidecar, _input: input, lines, _lock: lock, _folder: folder })
     }
 
-    /// What it says next; `None` where it has ended.
+    /// Next line of the output; `None` after its end.
     pub async fn next_line(&mut self) -> Option<Line> {
         self.lines.recv().await
     }
@@ -112,7 +113,7 @@ impl Machine {
     pub async fn shutdown(mut self) {
         let pid = self.sidecar.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
         if let Some(pid) = pid {
-            // It may have ended by itself.
+            // An error means that it has ended already.
             let _ = kill(pid, Signal::SIGTERM);
         }
         if let Err(error) = self.sidecar.wait().await {
@@ -121,7 +122,7 @@ impl Machine {
     }
 }
 
-/// Takes a folder's lock. The file gets its name only once it is locked, so that nobody finds it free before.
+/// Locks a folder. The lock file gets its name only once it is locked, so that nobody sees it unlocked before.
 fn lock(folder: &Path) -> io::Result<File> {
     let draft = folder.join("lock.new");
     let lock = File::create(&draft)?;
@@ -130,7 +131,7 @@ fn lock(folder: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
-/// Removes the folders of this user's demonstrations that were killed: nobody holds their locks.
+/// Removes the folders of this user's killed demonstrations, whose locks nobody holds.
 fn remove_abandoned(parent: &Path) {
     let own = nix::unistd::geteuid().as_raw();
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -146,17 +147,17 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
-/// Passes on the log, in which the child's lines stand beside the sidecar's.
+/// Passes on the log, which mixes the child's lines with the sidecar's.
 async fn pass_on(output: impl AsyncRead + Unpin, lines: mpsc::UnboundedSender<Line>) {
     let read = |line: &str| serde_json::from_str(line).ok().map(Line::OpenClaw).or_else(|| sidecars_line(line));
     let mut output = BufReader::new(output).lines();
     while let Ok(Some(line)) = output.next_line().await {
-        // Where nobody listens any more, the demonstration has ended.
+        // A closed channel means that the demonstration has ended.
         let _ = read(&line).map(|line| lines.send(line));
     }
 }
 
-/// A line of the sidecar's log, in words.
+/// Formats a line of the sidecar's log.
 fn sidecars_line(line: &str) -> Option<Line> {
     let line: serde_json::Map<String, Value> = serde_json::from_str(line).ok()?;
     let message = line.get("message")?.as_str()?;

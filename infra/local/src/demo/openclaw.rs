@@ -1,5 +1,5 @@
-//! What stands where `OpenClaw` would be: a process that the sidecar starts. It reads the configuration that it was given,
-//! takes deliveries, verifies their signatures with the account's secret, and prints each as a line of JSON.
+//! Stand-in for `OpenClaw`: a process that the sidecar starts. It reads its configuration, takes deliveries, verifies
+//! their signatures with the account's secret, and prints each as a line of JSON.
 
 use std::{
     io::{self, Write},
@@ -22,31 +22,31 @@ use tokio::{net::TcpListener, time::timeout};
 
 /// Interval of the check for the parent.
 const LOOK: Duration = Duration::from_millis(500);
-/// Time that an answer in Slack may take: well below the relay's own.
+/// Time-out of an answer in Slack: well below the relay's own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the stand-in prints.
+/// A printed line of the stand-in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Told {
-    /// It answers.
+    /// The stand-in listens.
     Listening,
-    /// Something was delivered.
+    /// A delivery has arrived.
     Delivered(Delivery),
 }
 
-/// What reached the pool.
+/// A delivery to the pool.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The path that it was posted to.
+    /// Path of the request.
     pub path: String,
-    /// Whether its signature is the account's.
+    /// Whether its signature is valid for the account.
     pub verified: bool,
-    /// How long its body is, in bytes.
+    /// Length of its body, in bytes.
     pub bytes: usize,
 }
 
-/// Answers on this port of loopback, by the configuration at this path, until the process ends.
+/// Serves this loopback port, by the configuration at this path, until the process ends.
 ///
 /// # Errors
 /// Where the port is taken.
@@ -69,7 +69,7 @@ async fn orphaned() {
     }
 }
 
-/// Where the stand-in's accounts are, and the Slack that they answer in.
+/// Path of the configuration with the accounts, and the Slack API that they answer at.
 struct Account {
     config: PathBuf,
     slack_api: Option<String>,
@@ -101,15 +101,15 @@ async fn take(
     StatusCode::OK
 }
 
-/// The account whose webhooks come to this path, by the configuration as it is now.
+/// Account with this webhook path, by the present configuration.
 fn known_at(config: &Path, path: &str) -> Option<Value> {
     let config: Value = serde_json::from_slice(&std::fs::read(config).ok()?).ok()?;
     let accounts = config["channels"]["slack"]["accounts"].as_object()?;
     accounts.values().find(|account| account["webhookPath"] == path).cloned()
 }
 
-/// Answers a message of a person's in the conversation that it was written in. Slack may know nothing of the account, as of the
-/// demonstration's own channel: then nobody hears the answer.
+/// Answers a person's message in its conversation. Slack may not know the account, such as the demonstration's own
+/// channel: then the answer is lost.
 async fn answer(slack_api: &str, account: &Value, body: &Bytes) {
     let event: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = &event["event"];
@@ -121,11 +121,11 @@ async fn answer(slack_api: &str, account: &Value, body: &Bytes) {
     let form = [("channel", channel), ("text", &answer)];
     let Ok(client) = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build() else { return };
     let token = account["botToken"].as_str().unwrap_or_default();
-    // Nothing depends on the answer.
+    // Best effort: nothing depends on the answer.
     let _ = client.post(format!("{slack_api}chat.postMessage")).bearer_auth(token).form(&form).send().await;
 }
 
 fn tell(told: &Told) {
-    // Where nobody reads any more, the demonstration has ended.
+    // A closed output means that the demonstration has ended.
     let _ = serde_json::to_string(told).map(|line| writeln!(io::stdout().lock(), "{line}"));
 }

@@ -1,4 +1,4 @@
-//! Accounts, and the page at which a person connects one.
+//! Accounts, and the consent page at which a person connects one.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{Method, StatusCode};
@@ -12,7 +12,7 @@ use super::{
     page, shown,
 };
 
-/// How far an account is, in Composio's words.
+/// Status of an account, in Composio's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Initiated,
@@ -43,7 +43,7 @@ pub(super) struct Account {
     pub(super) created_at: Timestamp,
 }
 
-/// A link that was not used yet.
+/// An unused link.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) account: String,
@@ -101,7 +101,8 @@ impl DevComposio {
                 let described = json!({ "id": id, "status": account.status.as_str() });
                 Ok(answers::ok(json!({ "revoked_tokens": revoked, "connected_account": described })))
             }
-            // No call of Composio's: a provider ends the account, as when the person takes the app's right away there.
+            // Not a call of Composio's: it simulates a provider that revokes the account, as when the person removes
+            // the app there.
             (&Method::POST, ["connected_accounts", id, "expire"]) => {
                 known.accounts.get_mut(*id).ok_or(answers::NO_SUCH_ACCOUNT)?.status = Status::Expired;
                 Ok(answers::ok(json!({ "success": true })))
@@ -114,7 +115,7 @@ impl DevComposio {
         }
     }
 
-    /// The page that asks a person.
+    /// Serves the consent page.
     pub(super) fn ask(&self, link: &str) -> Response {
         let known = self.known();
         let account = known.links.get(link).and_then(|link| known.accounts.get(&link.account));
@@ -124,7 +125,7 @@ impl DevComposio {
         }
     }
 
-    /// Takes a person's decision, and sends the browser back. A link is used once.
+    /// Takes a person's decision, and redirects the browser. A link works once.
     pub(super) fn decide(&self, link: &str, form: &[u8]) -> Response {
         let is_allowed = match form {
             b"decision=allow" => true,

@@ -1,4 +1,4 @@
-//! Answers and errors in Composio's words.
+//! Answers and errors in Composio's form.
 //!
 //! Source: Composio, "Errors", and the answers of its API.
 
@@ -48,7 +48,7 @@ const fn known(status: u16, code: u32, slug: &'static str, message: &'static str
     Failure { status, code, slug, message: std::borrow::Cow::Borrowed(message) }
 }
 
-/// 400.
+/// Error 400.
 pub(super) fn bad_request(message: &str) -> Failure {
     Failure { status: 400, code: 10400, slug: "HTTP_BadRequest", message: message.to_owned().into() }
 }
@@ -64,17 +64,17 @@ impl IntoResponse for Failure {
     }
 }
 
-/// 200.
+/// Answer 200.
 pub(super) fn ok(body: Value) -> Response {
     axum::Json(body).into_response()
 }
 
-/// 201.
+/// Answer 201.
 pub(super) fn created(body: Value) -> Response {
     (StatusCode::CREATED, axum::Json(body)).into_response()
 }
 
-/// One page with all of a list.
+/// Answer with all items of a list on one page.
 pub(super) fn list(items: impl Iterator<Item = Value>) -> Response {
     let items: Vec<_> = items.collect();
     let total = items.len();

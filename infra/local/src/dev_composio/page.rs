@@ -1,9 +1,9 @@
-//! The stand-in's pages. None has a script.
+//! Pages of the stand-in; none has a script.
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stand-in for Composio</title>\
     <h1>Stand-in for Composio</h1>";
 
-/// The question whether an account may be used.
+/// Consent page for an account.
 pub(super) fn consent(link: &str, toolkit: &str, user: &str) -> String {
     let (link, toolkit, user) = (escape(link), escape(toolkit), escape(user));
     format!(
@@ -14,12 +14,12 @@ pub(super) fn consent(link: &str, toolkit: &str, user: &str) -> String {
     )
 }
 
-/// The end of a link without a callback.
+/// Page at the end of a link without a callback.
 pub(super) fn done() -> String {
     format!("{HEAD}<p>You can close this page.")
 }
 
-/// A link that does not count.
+/// Page of an invalid link.
 pub(super) fn gone() -> String {
     format!("{HEAD}<p>This link does not count any more.")
 }

@@ -19,7 +19,7 @@ pub(super) struct Session {
     manages_connections: bool,
 }
 
-/// The toolkits of a session.
+/// Toolkits of a session.
 #[derive(Clone, Debug)]
 enum Toolkits {
     All,
@@ -28,7 +28,7 @@ enum Toolkits {
 }
 
 impl Toolkits {
-    /// Reads what a session is asked for: `{"enable": [...]}` or `{"disable": [...]}`.
+    /// Parses the requested toolkits: `{"enable": [...]}` or `{"disable": [...]}`.
     fn read(given: &Value) -> Result<Self, Failure> {
         let Value::Object(fields) = given else {
             return if given.is_null() { Ok(Self::All) } else { Err(answers::bad_request("toolkits is no object")) };

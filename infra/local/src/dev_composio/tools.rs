@@ -1,4 +1,4 @@
-//! Toolkits and tools: an action of a known toolkit is written down, and answered.
+//! Toolkits and tools: an action of a known toolkit is recorded, and answered.
 
 use axum::response::Response;
 use http::Method;
@@ -15,7 +15,7 @@ use super::{
 /// Version of all toolkits.
 const VERSION: &str = "20260101_00";
 
-/// Actions of each toolkit that a list names; any other of its prefix can be executed too.
+/// Actions that the list names for each toolkit; any other with its prefix can be executed too.
 const LISTED: [&str; 2] = ["LIST_ITEMS", "CREATE_ITEM"];
 
 impl DevComposio {
@@ -82,7 +82,7 @@ impl DevComposio {
         }
         let number = known.executed.len();
         drop(known);
-        // A toolkit's own refusal is no error of Composio's.
+        // A toolkit's refusal is not an error of Composio's own.
         let error = tool.ends_with("_FAIL").then_some("the toolkit refused");
         let data = if error.is_some() { json!({}) } else { json!({ "executed": tool, "arguments": arguments }) };
         Ok(answers::ok(json!({
@@ -91,7 +91,7 @@ impl DevComposio {
         })))
     }
 
-    /// The account that is used; `None` where the call brings the person's own keys, or the toolkit needs none.
+    /// Account that is used; `None` where the call brings the person's own keys, or the toolkit needs none.
     fn account_for(&self, call: &Call<'_>, user: &str, toolkit: &Toolkit) -> Result<Option<String>, Failure> {
         let slug = toolkit.slug.as_str();
         let own = &call.body["custom_connection_data"];
@@ -160,7 +160,7 @@ fn described_tool(name: &str) -> Result<Value, Failure> {
     }))
 }
 
-/// A toolkit; `category` is what the answer calls the id of a category.
+/// Description of a toolkit; `category` is the answer's field name for a category's id.
 fn described_toolkit(toolkit: &Toolkit, category: &str) -> Value {
     let scheme = match toolkit.auth_scheme {
         AuthScheme::Oauth2 => "OAUTH2",

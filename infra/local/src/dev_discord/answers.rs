@@ -1,4 +1,4 @@
-//! Objects and errors in Discord's words.
+//! Objects and errors in Discord's form.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header::ALLOW};
@@ -9,9 +9,9 @@ use super::{APPLICATION, BOT_USER};
 /// An error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// A status that has no code of its own.
+    /// A status without a code of its own.
     Plain(StatusCode, &'static str),
-    /// A malformed field: its name, the problem's code and words.
+    /// A malformed field: its name, the problem's code and message.
     Field(&'static str, &'static str, String),
 }
 
@@ -21,7 +21,7 @@ pub(super) const METHOD_NOT_ALLOWED: Failure =
     Failure::Plain(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
 
 impl IntoResponse for Failure {
-    /// "Reference", "Error Messages", and code 50035 of "Opcodes and Status Codes".
+    /// Formats an error as in "Reference", "Error Messages", and code 50035 of "Opcodes and Status Codes".
     fn into_response(self) -> Response {
         match self {
             Self::Plain(status, message) => {
@@ -40,7 +40,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// "User", "User Structure": the fields that any answer has of the bot's user.
+/// Fields of the bot's user that every answer has ("User", "User Structure").
 fn user() -> Value {
     json!({
         "id": BOT_USER, "username": "Portcullis demo", "discriminator": "0001", "global_name": null, "avatar": null,
@@ -49,7 +49,7 @@ fn user() -> Value {
     })
 }
 
-/// "User", "Get Current User".
+/// Answer of "User", "Get Current User".
 pub(super) fn current_user() -> Value {
     let mut user = user();
     for (name, value) in
@@ -60,7 +60,7 @@ pub(super) fn current_user() -> Value {
     user
 }
 
-/// "Application", "Get Current Application".
+/// Answer of "Application", "Get Current Application".
 pub(super) fn application() -> Value {
     json!({
         "id": APPLICATION, "name": "Portcullis demo", "icon": null, "description": "A bot of this machine",

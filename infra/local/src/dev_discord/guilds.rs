@@ -1,6 +1,7 @@
-//! The bot's guilds, a page at a time.
+//! Guilds of the bot, a page at a time.
 //!
-//! Source: Discord, "User", "Get Current User Guilds". Order: ascending ids. `before` gives the guilds that come directly before it.
+//! Source: Discord, "User", "Get Current User Guilds". Order: ascending ids. `before` selects the guilds directly
+//! before it.
 
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ const LIMIT: usize = 200;
 /// Largest snowflake that Discord reads.
 const SNOWFLAKE_MAX: u64 = i64::MAX.unsigned_abs();
 
-/// The parameters of a request; Discord ignores those that it does not know.
+/// Parameters of a request; like Discord, it ignores unknown ones.
 struct Page {
     limit: usize,
     before: Option<u64>,
@@ -44,7 +45,7 @@ impl Page {
     }
 }
 
-/// One page of the guilds.
+/// Answers one page of the guilds.
 pub(super) fn list(query: &str) -> Result<Response, Failure> {
     let Page { limit, before, after, with_counts } = Page::read(query)?;
     let found = GUILDS

@@ -15,7 +15,8 @@ const LIMIT: u32 = 50;
 /// Length of a window.
 const WINDOW: SignedDuration = SignedDuration::from_secs(1);
 
-/// Caller that a request is counted for. Discord counts requests without a valid token by IP address, and all callers here have one.
+/// Caller that a request is counted for. Discord counts requests without a valid token by IP address, and all callers
+/// here share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
     Bot,
@@ -64,7 +65,7 @@ impl RateLimit {
 }
 
 impl Window {
-    /// The headers of "Header Format". Times are in seconds, with milliseconds.
+    /// Headers of "Header Format". Times are in seconds, with milliseconds.
     pub(super) fn headers(self, bucket: &'static str) -> HeaderMap {
         let text = |value: String| HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""));
         let name = HeaderName::from_static;
@@ -79,7 +80,7 @@ impl Window {
 }
 
 impl Exceeded {
-    /// The answer of "Exceeding A Rate Limit". The header counts whole seconds, rounded up.
+    /// Answer of "Exceeding A Rate Limit". The header counts whole seconds, rounded up.
     pub(super) fn response(self) -> Response {
         let wait = self.window.reset_after;
         let whole = wait.as_secs() + i64::from(wait.subsec_nanos() > 0);

@@ -1,4 +1,4 @@
-//! Answers and errors in Feishu's words.
+//! Answers and errors in Feishu's form.
 //!
 //! Source: Feishu, "Generic error codes", and the error codes on each endpoint's own page.
 
@@ -43,14 +43,14 @@ const fn refused(code: u32, message: &'static str) -> Failure {
     Failure::Refused(code, Cow::Borrowed(message))
 }
 
-/// 230001 of the messages' endpoints.
+/// Error 230001 of the messages' endpoints.
 pub(super) fn invalid_message(problem: &str) -> Failure {
     let message = format!("Your request contains an invalid request parameter, ext={problem}.");
     Failure::Refused(230_001, message.into())
 }
 
 impl Failure {
-    /// The answer; `log_id` names the request in Feishu's own log.
+    /// Formats the error; `log_id` names the request in Feishu's own log.
     pub(super) fn response(self, log_id: &str) -> Response {
         match self {
             Self::NotFound => {
@@ -72,7 +72,7 @@ fn bad(code: u32, message: &str, error: &Value) -> Response {
     (StatusCode::BAD_REQUEST, axum::Json(json!({ "code": code, "msg": message, "error": error }))).into_response()
 }
 
-/// A result of the endpoints below `im/`.
+/// Successful answer of the endpoints below `im/`.
 pub(super) fn success(data: &Value) -> Response {
     axum::Json(json!({ "code": 0, "msg": "success", "data": data })).into_response()
 }

@@ -1,4 +1,4 @@
-//! The chats that the bot is in, a page at a time.
+//! Chats that the bot is in, a page at a time.
 //!
 //! Source: Feishu, "Obtain groups where the user or bot is in".
 
@@ -11,21 +11,21 @@ use super::{
     answers::{self, Failure},
 };
 
-/// Ids and names.
+/// Ids and names of the chats.
 const CHATS: [(&str, &str); 3] =
     [("oc_demo1", "Demo chat one"), ("oc_demo2", "Demo chat two"), ("oc_demo3", "Demo chat three")];
-/// Chats of a page when the request names no number.
+/// Default number of chats of a page.
 const PAGE_SIZE: usize = 20;
 /// Most chats of a page.
 const PAGE_SIZE_MAX: usize = 100;
-/// Before a chat's id in a page token. In base64 it has a plus sign, as Feishu's own tokens may, so that a client which does
-/// not encode it fails.
+/// Prefix of a chat's id in a page token. In base64 it has a plus sign, as Feishu's own tokens may, so that a client
+/// which does not encode it fails.
 const PAGE: &str = ">>>";
 
-/// The chat that a person's message is taken to be in.
+/// Chat of messages to a person.
 pub(super) const FIRST: &str = "oc_demo1";
 
-/// Whether the bot is in this chat.
+/// Returns whether the bot is in this chat.
 pub(super) fn has(id: &str) -> bool {
     CHATS.iter().any(|(known, _)| *known == id)
 }
@@ -78,7 +78,7 @@ fn page_size(value: &str) -> Result<usize, Failure> {
     }
 }
 
-/// An optional parameter that has one of these values.
+/// Returns an optional parameter that must have one of these values.
 fn one_of<'a>(
     call: &'a Call,
     name: &'static str,

@@ -12,7 +12,7 @@ use super::{
     chats,
 };
 
-/// Messages that are kept; the oldest goes first.
+/// Most messages that are kept; the oldest goes first.
 const KEPT: usize = 100;
 /// Time for which two requests of one `uuid` send one message.
 const DEDUPLICATED_FOR: SignedDuration = SignedDuration::from_hours(1);
@@ -22,13 +22,13 @@ const UUID_MAX: usize = 50;
 const TEXT_MAX: usize = 150 * 1024;
 /// Longest content of any other message, in bytes.
 const CONTENT_MAX: usize = 30 * 1024;
-/// The values of `receive_id_type`.
+/// Values of `receive_id_type`.
 const RECEIVERS: [&str; 5] = ["open_id", "user_id", "union_id", "email", "chat_id"];
-/// The values of `msg_type`.
+/// Values of `msg_type`.
 const TYPES: [&str; 10] =
     ["text", "post", "image", "file", "audio", "media", "sticker", "interactive", "share_chat", "share_user"];
 
-/// The messages that are kept, newest last.
+/// Recorded messages, the newest last.
 #[derive(Default)]
 pub(super) struct Messages(Vec<Sent>);
 
@@ -36,7 +36,7 @@ struct Sent {
     at: Timestamp,
     chat: String,
     uuid: Option<String>,
-    /// The message as Feishu describes it.
+    /// Message in Feishu's form.
     described: Value,
 }
 
@@ -49,7 +49,7 @@ impl Messages {
         self.0.iter().find(|message| message.described["message_id"] == id)
     }
 
-    /// The message that an earlier request with this `uuid` sent to the chat.
+    /// Message that an earlier request with this `uuid` sent to the chat.
     fn sent_already(&self, chat: &str, uuid: Option<&str>, now: Timestamp) -> Option<&Sent> {
         let uuid = uuid?;
         self.0.iter().rev().find(|sent| {
@@ -78,7 +78,7 @@ pub(super) fn send(feishu: &DevFeishu, call: &Call) -> Result<Response, Failure>
     let body = call.body.as_ref().ok_or(answers::BAD_REQUEST)?;
     let receiver = text(body, "receive_id")?;
     let content = Content::read(body)?;
-    // The stand-in has no people to write to, so it answers as to an unknown one.
+    // The stand-in has no people to write to, so it answers as for an unknown one.
     if kind != "chat_id" {
         return Err(answers::invalid_message("invalid receive_id"));
     }
@@ -90,8 +90,8 @@ pub(super) fn send(feishu: &DevFeishu, call: &Call) -> Result<Response, Failure>
 
 /// `POST im/v1/messages/{message_id}/reply`
 ///
-/// A well-formed id of no recorded message is taken for a person's message in the first chat: people's messages come to the agent
-/// as events, which are not sent from here.
+/// An unknown id in the right form counts as a person's message in the first chat: people's messages reach the agent as
+/// events, which are not sent from here.
 pub(super) fn reply(feishu: &DevFeishu, to: &str, call: &Call) -> Result<Response, Failure> {
     let is_id = to.strip_prefix("om_").is_some_and(|rest| {
         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
@@ -114,7 +114,7 @@ pub(super) fn reply(feishu: &DevFeishu, to: &str, call: &Call) -> Result<Respons
     Ok(record(feishu, &chat, &content, Some((to, &root))))
 }
 
-/// Content of a message that may be sent.
+/// Validated content of a message.
 struct Content<'a> {
     kind: &'a str,
     json: &'a str,
@@ -150,7 +150,8 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Records a message and describes it; `reply` has the ids of the message that it answers and of the first one in the row.
+/// Records a message and answers with it; `reply` has the ids of the message that it answers and of the thread's first
+/// message.
 fn record(feishu: &DevFeishu, chat: &str, content: &Content<'_>, reply: Option<(&str, &str)>) -> Response {
     let (id, now) = (feishu.new_id("om_"), feishu.clock.now());
     let mut known = feishu.known();
@@ -172,7 +173,7 @@ fn record(feishu: &DevFeishu, chat: &str, content: &Content<'_>, reply: Option<(
     answer
 }
 
-/// A required text of the body.
+/// Returns a required text of the body.
 fn text<'a>(body: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Failure> {
     match body.get(name) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text),

@@ -30,7 +30,7 @@ impl Clock for Hand {
     }
 }
 
-/// Different bytes at each call, the same in each run.
+/// Bytes that differ at each call and are the same in each run.
 #[derive(Default)]
 struct Counting(Mutex<u64>);
 

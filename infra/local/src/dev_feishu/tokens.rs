@@ -1,7 +1,7 @@
 //! Tenant access tokens.
 //!
-//! Source: Feishu, "Get custom app's `tenant_access_token`": a token lasts two hours. A request in its last half hour gets a new
-//! one, and both are valid; an earlier request gets the same one.
+//! Source: Feishu, "Get custom app's `tenant_access_token`": a token lasts two hours. A request in its last half hour
+//! gets a new one, and both are valid; an earlier request gets the same one.
 
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
@@ -20,17 +20,17 @@ const RENEWED_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 /// Characters of an app id after its prefix.
 const ID_LENGTH: usize = 16;
 
-/// The valid tokens, oldest first.
+/// Valid tokens, the oldest first.
 #[derive(Default)]
 pub(super) struct Tokens(Vec<(String, Timestamp)>);
 
 impl Tokens {
-    /// Whether a token is valid: it ends at its last second.
+    /// Returns whether a token is valid, which it is strictly before its end.
     pub(super) fn is_valid(&self, token: &str, now: Timestamp) -> bool {
         self.0.iter().any(|(known, end)| known == token && now < *end)
     }
 
-    /// The newest token and its remaining lifetime; `new` makes one.
+    /// Returns the newest token and its remaining lifetime; `new` makes one.
     fn current(&mut self, now: Timestamp, new: impl FnOnce() -> String) -> (String, SignedDuration) {
         self.0.retain(|(_, end)| now < *end);
         if let Some((token, end)) = self.0.last()

@@ -1,8 +1,8 @@
-//! The stand-in's pages: the conversation, and the question for consent. Neither has a script.
+//! Pages of the stand-in: the conversation, and the consent page. Neither has a script.
 
 use super::Known;
 
-/// The conversation of the person with the app.
+/// Conversation of the person with the app.
 pub(super) fn conversation(known: &Known) -> String {
     let mut page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stand-in for Slack</title>\
         <h1>Stand-in for Slack</h1>"
@@ -22,7 +22,7 @@ pub(super) fn conversation(known: &Known) -> String {
     page
 }
 
-/// The question whether the app may be installed, with a link for each outcome.
+/// Consent page for the app's install, with a link for each outcome.
 pub(super) fn consent(scopes: &str, outcomes: &[(&str, String)]) -> String {
     let scopes = scopes.split(',').map(escape).collect::<Vec<_>>().join("<li>");
     let links = outcomes.iter().map(|(text, url)| format!("<p><a href=\"{}\">{text}</a>", escape(url)));

@@ -1,17 +1,17 @@
-//! The codes and tokens that the stand-in has given out.
+//! Codes and tokens that the stand-in has issued.
 //!
 //! Source: Slack, "Installing with OAuth" and "Using token rotation".
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-/// Life of a token that rotates.
+/// Lifetime of a rotating token.
 pub(super) const LIFE: SignedDuration = SignedDuration::from_hours(12);
 
-/// How often a refresh token counts: Slack answers one again whose answer was lost.
+/// Uses of a refresh token: Slack accepts one again if its answer was lost.
 const REFRESHES: u32 = 2;
 
-/// The codes, bot tokens and refresh tokens that count.
+/// Valid codes, bot tokens and refresh tokens.
 #[derive(Default)]
 pub(super) struct Tokens {
     codes: Vec<Code>,
@@ -31,13 +31,13 @@ struct Token {
     ends_at: Option<Timestamp>,
 }
 
-/// A refresh token, and how often it counts yet.
+/// A refresh token, and its remaining uses.
 struct RefreshToken {
     text: String,
     left: u32,
 }
 
-/// Whether a token is good.
+/// Validity of a token.
 pub(super) enum Standing {
     Good,
     Expired,
@@ -45,12 +45,12 @@ pub(super) enum Standing {
 }
 
 impl Tokens {
-    /// Whether the app is installed.
+    /// Returns whether no bot token was issued, that is, the app is not installed.
     pub(super) fn is_empty(&self) -> bool {
         self.given.is_empty()
     }
 
-    /// Keeps a code, with whether its token is to rotate.
+    /// Records a code, and whether its token will rotate.
     pub(super) fn give_code(&mut self, text: &str, rotates: bool) {
         self.codes.push(Code { text: text.to_owned(), rotates });
     }
@@ -63,7 +63,7 @@ impl Tokens {
         }
     }
 
-    /// Exchanges a code: the fields of the answer that hold the token. `random` is a text that nothing else has.
+    /// Exchanges a code for a bot token; returns the answer's fields with the token. `random` is a unique text.
     pub(super) fn exchange(&mut self, code: &str, random: &str, now: Timestamp) -> Option<Value> {
         let index = self.codes.iter().position(|known| known.text == code)?;
         let Code { rotates, .. } = self.codes.remove(index);
@@ -75,7 +75,7 @@ impl Tokens {
         Some(json!({ "access_token": text }))
     }
 
-    /// Exchanges a refresh token: the fields of the answer that hold the next token.
+    /// Exchanges a refresh token; returns the answer's fields with the next token.
     pub(super) fn refresh(&mut self, refresh_token: &str, random: &str, now: Timestamp) -> Option<Value> {
         let known = self.replacing.iter_mut().find(|known| known.text == refresh_token && known.left > 0)?;
         known.left -= 1;

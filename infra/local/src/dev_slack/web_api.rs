@@ -1,4 +1,4 @@
-//! The methods of the Web API that Portcullis and its agents call.
+//! Methods of Slack's Web API that Portcullis and its agents call.
 
 use axum::{
     body::Bytes,
@@ -37,7 +37,7 @@ pub(super) fn answer(slack: &DevSlack, method: &str, headers: &HeaderMap, body: 
     axum::Json(answer).into_response()
 }
 
-/// The arguments of a call, which come as a form or as JSON.
+/// Arguments of a call, which come as a form or as JSON.
 fn arguments(headers: &HeaderMap, body: &Bytes) -> Value {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.starts_with("application/json") {
@@ -60,7 +60,8 @@ fn standing(slack: &DevSlack, authorization: &str, arguments: &Value) -> Standin
     slack.known().tokens.standing(token, slack.clock.now())
 }
 
-/// Exchanges a code or a refresh token for a new bot token. The client's credentials come in the header or, as some clients send them, in the form.
+/// Exchanges a code or a refresh token for a new bot token. The client's credentials come in the header or, as some
+/// clients send them, in the form.
 fn exchange(slack: &DevSlack, authorization: &str, arguments: &Value) -> Value {
     let secret = slack.client_secret().expose_secret();
     let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{CLIENT_ID}:{secret}")));

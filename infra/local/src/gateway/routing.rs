@@ -1,33 +1,33 @@
-//! Which function answers a path: API Gateway's rules for an HTTP API.
+//! Routing of a path to a function, by API Gateway's rules for an HTTP API.
 //!
-//! Source: Amazon API Gateway, "Create routes for HTTP APIs": a full match wins over a greedy variable, and a route that
-//! names the method wins over `ANY`. A static segment wins over a variable one.
+//! Source: Amazon API Gateway, "Create routes for HTTP APIs": a full match wins over a greedy variable, and a route
+//! that names the method wins over `ANY`. A static segment wins over a variable one.
 
 use http::Method;
 
 use crate::template::Route;
 
-/// Where requests go.
+/// Routing table of the gateway.
 #[derive(Clone, Debug)]
 pub struct RoutingTable {
-    // The most specific first, so that the first match is the one.
+    // Sorted, the most specific first, so that the first match wins.
     entries: Vec<Entry>,
-    /// The function of `$default`.
+    /// Function of `$default`.
     default: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     segments: Vec<Segment>,
-    /// `None`: any method.
+    /// `None` matches any method.
     method: Option<Method>,
     function: String,
 }
 
-/// API Gateway's name of the route that takes what no other does.
+/// API Gateway's name of the route that takes all unmatched requests.
 pub const DEFAULT_ROUTE: &str = "$default";
 
-/// Ordered from the most to the least specific.
+/// Segment of a path; the order goes from the most to the least specific.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Static(String),
@@ -37,7 +37,7 @@ enum Segment {
     Greedy,
 }
 
-/// Why a route cannot be served. It holds the route's pattern, which is ours.
+/// Reason why a route cannot be served. It holds the template's pattern, not a caller's data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("route {path}: {problem}")]
 pub struct InvalidRoute {
@@ -46,7 +46,7 @@ pub struct InvalidRoute {
 }
 
 impl RoutingTable {
-    /// Makes a table of the template's routes.
+    /// Builds the table from the template's routes.
     ///
     /// # Errors
     /// [`InvalidRoute`].
@@ -63,7 +63,7 @@ impl RoutingTable {
         Ok(Self { entries, default: defaults.first().map(|route| route.function.clone()) })
     }
 
-    /// The function that answers this method and path, if any does.
+    /// Function that answers this method and path, if any does.
     #[must_use]
     pub fn function(&self, method: &Method, path: &str) -> Option<&str> {
         let entry = self.entries.iter().find(|entry| entry.matches(method, path));

@@ -1,4 +1,4 @@
-//! The gateway over real connections, with functions that misbehave.
+//! Tests of the gateway over real connections, with functions that misbehave.
 
 #![expect(clippy::disallowed_methods, reason = "these routers stand for functions; no tier is part of what is tested")]
 
@@ -17,7 +17,7 @@ struct Started {
     gateway: Gateway,
     /// Lets `/wait` answer.
     open: Arc<Notify>,
-    /// Tells that `/wait` has been called.
+    /// Signals that `/wait` has been called.
     called: Arc<Notify>,
 }
 
@@ -58,10 +58,10 @@ impl Started {
         TcpStream::connect(self.gateway.address()).await.unwrap()
     }
 
-    /// The whole of what is answered to `request` before the connection ends.
+    /// Sends `request`, and reads the whole answer until the connection ends.
     async fn exchange(&self, request: impl AsRef<[u8]>) -> String {
         let mut connection = self.connect().await;
-        // The gateway may answer and close before it has taken everything.
+        // The gateway may answer and close before it has read everything.
         let _ = connection.write_all(request.as_ref()).await;
         read(&mut connection).await
     }
@@ -109,7 +109,7 @@ async fn a_body_past_ten_mebibytes_is_413_and_one_of_just_that_passes() {
     chunked.extend(vec![b'x'; BODY_LIMIT + 1]);
     chunked.extend(b"\r\n0\r\n\r\n");
     let answer = started.exchange(chunked).await;
-    // Where the client is still sending, its system may throw the answer away with the connection.
+    // If the client is still sending, its system may discard the answer with the connection.
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413"), "{answer}");
 
     let mut whole =

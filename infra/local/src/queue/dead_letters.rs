@@ -1,4 +1,4 @@
-//! Events that were given up on: their list, and their way back into the queue.
+//! Dead letters: events that were given up on, their list, and their redrive into the queue.
 
 use jiff::Timestamp;
 use portcullis_runtime::queue::QueueError;
@@ -6,21 +6,21 @@ use rusqlite::params;
 
 use super::{SqliteQueue, malformed, unavailable};
 
-/// A message that was given up on. It shows nothing of its body.
+/// A dead letter, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The deduplication id, as hex.
+    /// Deduplication id, in hex.
     pub deduplication: String,
-    /// When it was sent.
+    /// Time at which it was sent.
     pub sent_at: Timestamp,
-    /// How often its delivery was tried.
+    /// Number of delivery attempts.
     pub receive_count: u32,
-    /// How long its body is.
+    /// Length of its payload.
     pub bytes: usize,
 }
 
 impl SqliteQueue {
-    /// Everything that was given up on, in the order in which it was sent.
+    /// Lists the dead letters, in the order in which they were sent.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -41,11 +41,11 @@ impl SqliteQueue {
         })
     }
 
-    /// Sends everything that was given up on again, as new messages in their old order. Where a message with the same ids
-    /// waits already, that one is enough. Returns how many dead letters there were.
+    /// Sends all dead letters again, as new messages in their old order. One with the ids of a queued message is
+    /// dropped as a duplicate. Returns the number of dead letters.
     ///
     /// # Errors
-    /// [`QueueError`]; all of them are still dead letters then.
+    /// [`QueueError`]; all of them stay dead letters then.
     pub async fn redrive(&self) -> Result<usize, QueueError> {
         let now = self.now();
         let count = self.with(|connection| {

@@ -1,15 +1,16 @@
-//! Data folders of versions that kept the queue in a table of the embedded database.
+//! Detection of data folders of versions that kept the queue in a table of the embedded database.
 
 use aws_sdk_dynamodb::{Client, types::Select};
 use portcullis_runtime::queue::QueueError;
 
-/// The tables of queued events and of dead letters. Rows without a body are traces of acknowledged events.
+/// Tables of queued events and of dead letters. Rows without a body are traces of acknowledged events.
 const TABLES: [&str; 2] = ["local_event_queue", "local_dead_letters"];
 
-/// Makes sure that no older version has left events in the database behind `client`: this version would not find them.
+/// Checks that no older version has left events in the database behind `client`: this version would not deliver them.
 ///
 /// # Errors
-/// [`QueueError::Refused`] says how many there are, and [`QueueError::Unavailable`] that the database does not answer.
+/// [`QueueError::Refused`] with the number of such events, and [`QueueError::Unavailable`] where the database does not
+/// answer.
 pub async fn check_no_older_queue(client: &Client) -> Result<(), QueueError> {
     let unavailable = |error: &dyn std::fmt::Display| QueueError::Unavailable(error.to_string());
     let tables = client.list_tables().send().await.map_err(|error| unavailable(&error))?;

@@ -1,5 +1,5 @@
-//! Promises of the file beside those of every queue: restarts, senders that give up, a file that fails. The promises themselves are
-//! held in `tests/`, where SQS is held to them as well.
+//! Promises of the SQLite file beyond those of every queue: restarts, senders that give up, a file that fails. `tests/`
+//! checks the common promises, also against SQS.
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -40,7 +40,7 @@ impl Setting {
         self.folder.path().join("queue.db").to_str().unwrap().to_owned()
     }
 
-    /// The queue as it is after a restart of the process.
+    /// Opens the queue as after a restart of the process.
     fn open(&self) -> SqliteQueue {
         SqliteQueue::open(Some(&self.file()), Durability::PowerCut, self.clock.clone()).unwrap()
     }
@@ -236,7 +236,7 @@ async fn a_sender_that_gives_up_leaves_a_whole_message_or_none() {
     let sent = message("a", "1", "body");
     drop(queue.send(&sent));
     assert!(now(&queue).await.is_empty(), "a future that was never polled has done nothing");
-    // It ends before it learns that the message is durable; Slack then sends again.
+    // The sender gives up before it learns that the message is durable; Slack then sends again.
     let _ = queue.send(&sent).now_or_never();
     queue.send(&sent).await.unwrap();
     let out = now(&queue).await;
@@ -326,7 +326,7 @@ async fn a_file_that_takes_no_writes_makes_the_queue_unavailable_and_changes_not
 async fn a_sync_that_fails_makes_each_write_unavailable_that_waits_for_it() {
     let setting = Setting::new();
     let queue = setting.open();
-    // SQLite keeps its log open, and so goes on; the sync does not find it.
+    // SQLite keeps its log file open and continues; the sync does not find the file.
     std::fs::remove_file(format!("{}-wal", setting.file())).unwrap();
     let refused = queue.send(&message("a", "1", "one")).await.unwrap_err();
     assert!(matches!(refused, QueueError::Unavailable(_)), "{refused}");
@@ -381,7 +381,7 @@ async fn the_files_of_a_queue_are_their_owners_alone() {
     }
 }
 
-/// The queue must not go through its messages to find the next one.
+/// Finding the next message must not scan the queue.
 #[tokio::test]
 async fn every_statement_of_the_queue_uses_an_index_at_each_step() {
     let setting = Setting::new();

@@ -1,15 +1,15 @@
-//! `.env` files: `NAME=value` a line, comments after `#`, values in quotes where they need it.
+//! Parser of `.env` files: `NAME=value` a line, comments after `#`, values in quotes where they need it.
 
 use secrecy::SecretString;
 
 use super::Settings;
 
-/// A line that is not `NAME=value`. It holds the line's number and nothing of its text, which may be a secret.
+/// Error: a line that is not `NAME=value`. It holds the line's number and nothing of its text, which may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {0} is not NAME=value")]
 pub struct MalformedLine(pub usize);
 
-/// Reads a file's text. The last of several lines of one name counts.
+/// Parses a file's text. The last line of a name wins.
 pub(super) fn parse(text: &str) -> Result<Settings, MalformedLine> {
     let mut settings = Settings::new();
     for (position, line) in text.lines().enumerate() {

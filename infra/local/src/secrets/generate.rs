@@ -1,4 +1,4 @@
-//! Secrets that are made on this machine.
+//! Generation of secrets on this machine.
 
 use std::{
     fmt::Write as _,
@@ -15,10 +15,10 @@ use zeroize::Zeroizing;
 use super::{DISCORD_BOT_TOKEN, Settings};
 use crate::dev_discord;
 
-/// 256 bits, as 64 hex digits: what an encryption key must be, and long enough for any token.
+/// 256 bits, as 64 hex digits: the size of an encryption key, and long enough for any token.
 const SECRET_LENGTH: usize = 32;
 
-/// A new secret for each of these names.
+/// Generates a secret for each of these names.
 pub(super) fn secrets(names: &[&str], randomness: &dyn Randomness) -> Settings {
     let secret = |name: &&str| {
         if *name == DISCORD_BOT_TOKEN {
@@ -31,13 +31,13 @@ pub(super) fn secrets(names: &[&str], randomness: &dyn Randomness) -> Settings {
     names.iter().map(secret).collect()
 }
 
-/// Writes the file anew with these secrets, what it held among them.
+/// Replaces the file by one with these secrets, which include its earlier ones.
 pub(super) fn write(file: &Path, secrets: &Settings) -> io::Result<()> {
     let comment = "# Made by `cargo local`, for this machine alone. Without ENCRYPTION_KEY its data does not open.";
     replace(file, text(comment, secrets.iter().map(|(name, value)| (name.as_str(), value))).as_bytes())
 }
 
-/// The text of a file of settings, which a shell can read as well.
+/// Text of a settings file that a shell can read as well.
 pub(super) fn text<'a>(
     comment: &str,
     settings: impl Iterator<Item = (&'a str, &'a SecretString)>,
@@ -50,12 +50,12 @@ pub(super) fn text<'a>(
     text
 }
 
-/// Puts `content` in the file's place at once: whoever reads it sees the old or the new, whole, and its owner alone does.
+/// Replaces the file atomically: a reader sees the old or the new content, never a part of it. The file is owner-only.
 pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let draft = file.with_extension(format!("{}.new", std::process::id()));
-    // A draft that a process of this id left behind is its own affair no longer.
+    // A draft here is left over from a dead process with this id.
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

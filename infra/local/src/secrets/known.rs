@@ -63,7 +63,7 @@ pub(super) fn near(name: &str) -> Option<&'static str> {
     candidates.min().map(|(_, known)| known)
 }
 
-/// Whether all words of `name`, of which there are several, are among those of `known`: `INTERNAL_TOKEN`.
+/// Returns whether `name` has several words that are all among those of `known`: `INTERNAL_TOKEN`.
 fn lacks_words_of(name: &str, known: &str) -> bool {
     let words: Vec<&str> = name.split('_').collect();
     let known: Vec<&str> = known.split('_').collect();

@@ -1,4 +1,4 @@
-//! Settings from real files.
+//! Tests with real settings files.
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,4 +1,4 @@
-//! The stand-ins for other services, and the settings by which functions find them.
+//! Stand-ins for other services, and the settings by which functions find them.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -15,8 +15,8 @@ use crate::{
     stack::Options,
 };
 
-/// Starts the stand-ins that the options ask for, unless the settings name the real service, and adds their addresses and keys to
-/// the settings.
+/// Starts the requested stand-ins, unless the settings name the real service, and adds their addresses and keys to the
+/// settings.
 pub(super) fn start(
     options: &Options,
     environment: &mut BTreeMap<String, SecretString>,
@@ -52,7 +52,7 @@ pub(super) fn start(
     }
 }
 
-/// The stand-in for Slack; `None` where the settings name a Slack, or lack the secrets of its app.
+/// Stand-in for Slack; `None` where the settings name a Slack, or lack the secrets of its app.
 fn dev_slack(
     environment: &BTreeMap<String, SecretString>,
     address: SocketAddr,
@@ -68,7 +68,7 @@ fn dev_slack(
     Some(DevSlack::new(&format!("http://{address}"), signing_secret, client_secret, clock, randomness))
 }
 
-/// The stand-in for Composio; `None` where the settings name a Composio, or a key of one.
+/// Stand-in for Composio; `None` where the settings name a Composio, or a key of one.
 fn dev_composio(
     environment: &BTreeMap<String, SecretString>,
     address: SocketAddr,
@@ -82,7 +82,7 @@ fn dev_composio(
     Some(DevComposio::new(&format!("http://{address}"), key, Arc::clone(clock), Arc::clone(randomness)))
 }
 
-/// The stand-in for Discord; `None` where the settings name a Discord.
+/// Stand-in for Discord; `None` where the settings name a Discord.
 fn dev_discord(
     environment: &BTreeMap<String, SecretString>,
     address: SocketAddr,
@@ -95,7 +95,7 @@ fn dev_discord(
     Some(DevDiscord::new(&format!("http://{address}"), token, Arc::clone(clock)))
 }
 
-/// The stand-in for Feishu; `None` where the settings name a Feishu.
+/// Stand-in for Feishu; `None` where the settings name a Feishu.
 fn dev_feishu(
     environment: &BTreeMap<String, SecretString>,
     address: SocketAddr,
@@ -117,7 +117,7 @@ mod tests {
 
     const KEYS: [&str; 3] = ["DEMO_COMPOSIO_API_KEY", "DEMO_DISCORD_BOT_TOKEN", "DEMO_FEISHU_APP_SECRET"];
 
-    /// Starts every stand-in with the keys of the demonstration and these settings.
+    /// Starts every stand-in with the demonstration's keys and these settings.
     fn started(settings: &[(&str, &str)]) -> (OwnPages, BTreeMap<String, SecretString>) {
         let keys = KEYS.map(|name| (name, "not-a-real-key"));
         let all = keys.iter().chain(settings);

@@ -8,10 +8,10 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a test waits for what must come.
+/// Longest wait of a test for an expected event.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// The program, with what it has printed so far.
+/// The program, with its output.
 pub struct Program {
     pub child: Child,
     pub lines: Lines<BufReader<ChildStdout>>,
@@ -19,13 +19,13 @@ pub struct Program {
 
 impl Program {
     pub fn start(home: &Path, arguments: &[&str]) -> Self {
-        // Whoever runs the tests may ignore a signal, as nohup does, and what is ignored stays so in whatever is started.
+        // The test runner may ignore a signal, as nohup does, and child processes inherit that.
         let mut command = Command::new("env");
         command.args(["--default-signal=HUP,INT,QUIT,TERM", env!("CARGO_BIN_EXE_local")]).args(arguments);
         Self::spawn(home, command)
     }
 
-    /// Starts it with a command that is it, or becomes it.
+    /// Starts the program with a command that is it, or becomes it.
     pub fn spawn(home: &Path, mut command: Command) -> Self {
         let mut child = command
             .current_dir(home)
@@ -40,7 +40,7 @@ impl Program {
         Self { child, lines }
     }
 
-    /// The next line that holds `text`.
+    /// Returns the next line that contains `text`.
     pub async fn line(&mut self, text: &str) -> String {
         loop {
             let line = self.lines.next_line().await.unwrap().unwrap_or_else(|| panic!("no line holds {text:?}"));
@@ -50,12 +50,12 @@ impl Program {
         }
     }
 
-    /// Ends it, and waits until it has.
+    /// Ends the program, and waits until it has ended.
     pub async fn terminate(&mut self) {
         self.end_with("TERM").await;
     }
 
-    /// Ends it with this signal, and waits until it has.
+    /// Ends the program with this signal, and waits until it has ended.
     pub async fn end_with(&mut self, signal: &str) {
         let id = self.child.id().unwrap().to_string();
         Command::new("kill").args([&format!("-{signal}"), &id]).status().await.unwrap();

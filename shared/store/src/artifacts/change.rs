@@ -12,13 +12,13 @@ use crate::{
     store::built,
 };
 
-/// Why an artifact was not changed.
+/// Reason why an artifact was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArtifactError {
-    /// There is no such artifact, or the caller may not reach its bot.
+    /// No such artifact, or the caller may not reach its bot.
     #[error("the artifact is not known")]
     NotFound,
-    /// The preview's URL is another artifact's.
+    /// Another artifact has the preview URL.
     #[error("the preview's URL is another artifact's")]
     PreviewTaken,
     /// The caller's token is of another generation than the pool's.
@@ -54,14 +54,14 @@ impl Store {
         }
     }
 
-    /// The artifact, if the caller may reach its bot, and whose the URL is that it is to have.
+    /// Reads the artifact, if the caller may reach its bot, and the present owner of the preview URL in `change`.
     pub(super) async fn read_artifact(
         &self,
         reach: BotReach<'_>,
         id: &str,
         change: &ArtifactChange,
     ) -> Result<(Artifact, Option<PreviewOwner>), ArtifactError> {
-        // The owners' rows have ids that are no artifacts'.
+        // Rows of preview owners share the table, but their ids are not UUIDs.
         let is_artifact = uuid::Uuid::try_parse(id).is_ok();
         let keys = is_artifact.then(|| RowKey::new(TABLE, [id])).into_iter();
         let keys = keys.chain(change.preview_url.as_ref().map(super::PreviewUrl::key)).chain(reach.pool_key());
@@ -76,8 +76,8 @@ impl Store {
         Ok((artifact, owner.as_ref().map(PreviewOwner::from_item).transpose()?))
     }
 
-    /// Writes an artifact in the place of what was read, and moves its URL's ownership with it, in one transaction; `None`
-    /// where either has changed meanwhile, or the caller's token has been revoked.
+    /// Writes an artifact in the place of the one that was read, and moves its URL's ownership with it, in one
+    /// transaction; `None` where either has changed meanwhile, or the caller's token has been revoked.
     pub(super) async fn write_artifact(
         &self,
         reach: BotReach<'_>,

@@ -9,31 +9,31 @@ use crate::{
     bots::{owned_bots, owner_key},
 };
 
-/// Artifacts that a list holds.
+/// Filter of a list of artifacts.
 #[derive(Clone, Debug, Default)]
 pub struct ArtifactFilter {
-    /// Those of this platform alone.
+    /// Keeps only artifacts of this platform.
     pub channel_type: Option<String>,
-    /// Those of this status alone.
+    /// Keeps only artifacts of this status.
     pub status: Option<ArtifactStatus>,
 }
 
-/// Numbers of some bots' artifacts.
+/// Counts over some bots' artifacts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArtifactStats {
-    /// All of them.
+    /// All artifacts.
     pub total: u64,
-    /// Those that can be seen.
+    /// Artifacts of status `live`.
     pub live: u64,
-    /// Those that are being made.
+    /// Artifacts of status `building`.
     pub building: u64,
-    /// Those that came to nothing.
+    /// Artifacts of status `failed`.
     pub failed: u64,
-    /// Those that coding made.
+    /// Artifacts of source `coding`.
     pub coding: u64,
-    /// Those that writing made.
+    /// Artifacts of source `content`.
     pub content: u64,
-    /// Their lines of code together.
+    /// Sum of their lines of code, at most [`crate::MAXIMUM_COUNT`].
     pub lines_of_code: u64,
 }
 
@@ -65,8 +65,8 @@ impl ArtifactStats {
 }
 
 impl Store {
-    /// Artifacts of these bots without their metadata, the newest first; of each bot the newest 1,000 count. An index's list,
-    /// which may lag behind a change by a moment.
+    /// Lists these bots' artifacts without their metadata, the newest first; only each bot's newest 1,000 count. The
+    /// list comes from an index, which may lag behind a change by a moment.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -82,7 +82,7 @@ impl Store {
         Ok(window.of(artifacts))
     }
 
-    /// Numbers of these bots' artifacts; of each bot the newest 1,000 count.
+    /// Counts these bots' artifacts; only each bot's newest 1,000 count.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -90,12 +90,12 @@ impl Store {
         Ok(self.newest_artifacts(bots).await?.iter().fold(ArtifactStats::default(), ArtifactStats::count))
     }
 
-    /// An artifact of one of a person's own bots: one call.
+    /// Returns an artifact of one of a person's own bots: one call.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn artifact_of(&self, user: &UserId, id: &str) -> Result<Option<Artifact>, StoreError> {
-        // The rows of previews' owners have ids that are no artifact's.
+        // Rows of preview owners share the table, but their ids are not UUIDs.
         if uuid::Uuid::try_parse(id).is_err() {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Whose a preview's URL is.
+//! Preview URLs: their normal form, and the row that makes each one artifact's alone.
 
 use std::{fmt, str::FromStr};
 
@@ -16,17 +16,18 @@ use crate::{
     store::built,
 };
 
-/// The most characters of a preview's URL.
+/// Longest preview URL, in characters.
 const MAXIMUM_LENGTH: usize = 2048;
 
-/// A web address, as it was given. Two spellings of one address (RFC 3986 §6.2.2, and whatever their fragments) are one.
+/// An http or https address, kept as it was given. Two spellings of one address (RFC 3986 §6.2.2) are equal, and the
+/// fragment is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreviewUrl {
     given: String,
     digest: Digest,
 }
 
-/// Not a preview's URL.
+/// Error: not a preview URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be an http or https URL of at most {MAXIMUM_LENGTH} characters, without a user or a password")]
 pub struct InvalidPreviewUrl;
@@ -48,33 +49,34 @@ impl FromStr for PreviewUrl {
     }
 }
 
-/// One spelling of an address for all that mean it (RFC 3986 §6.2.2 and §6.2.3). The parser has already put scheme and host into
-/// lower case, left the scheme's own port out and resolved dot segments.
+/// Normal form of an address (RFC 3986 §6.2.2 and §6.2.3). The parser has already put scheme and host into lower case,
+/// left the scheme's own port out and resolved dot segments.
 fn normalized(url: &Url) -> Option<String> {
-    // A host with the root's dot is the same host (RFC 3986 §3.2.2).
+    // A trailing dot of the host is optional (RFC 3986 §3.2.2).
     let host = url.host_str()?;
     let host = host.strip_suffix('.').unwrap_or(host);
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let (path, query) = (escaped(url.path()), url.query().map(escaped));
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    // A dot that was escaped in part is one all the same: the path is resolved once more.
+    // A partly escaped dot segment shows only after decoding, so the path is resolved once more.
     let mut resolved = Url::parse(&format!("{}://{host}{port}{path}{query}", url.scheme())).ok()?;
     resolved.set_fragment(None);
     Some(resolved.into())
 }
 
-/// A path or a query in which nothing is escaped that need not be, all that must be is, and each escape is in upper case.
+/// Normal form of a path or a query: only characters that need an escape have one, and escapes are in upper case.
 fn escaped(text: &str) -> String {
     let bytes = percent_decode_unreserved(text.as_bytes());
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What an escape may never stand for (RFC 3986 §2.3).
+/// Characters that never need an escape (RFC 3986 §2.3).
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// What may stand for itself in a path or a query, and means something else when it is escaped (RFC 3986 §2.2 and §3.4).
+/// Characters that are allowed unescaped in a path or a query but mean something else when escaped (RFC 3986 §2.2 and
+/// §3.4).
 fn is_reserved(byte: u8) -> bool {
     b":/?@!$&'()*+,;=".contains(&byte)
 }
@@ -100,13 +102,13 @@ fn percent_decode_unreserved(text: &[u8]) -> Vec<u8> {
 }
 
 impl PreviewUrl {
-    /// The address as it was given.
+    /// Address as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.given
     }
 
-    /// Whether the two are spellings of one address.
+    /// Returns whether both are spellings of one address.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
@@ -126,14 +128,14 @@ impl fmt::Display for PreviewUrl {
     }
 }
 
-/// Whose a preview's URL is.
+/// Owner of a preview URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreviewOwner {
-    /// The artifact.
+    /// Id of the artifact.
     pub artifact: String,
-    /// Its bot.
+    /// The artifact's bot.
     pub bot: BotId,
-    /// Its session.
+    /// The artifact's session.
     pub session_key: Option<String>,
 }
 
@@ -147,17 +149,17 @@ impl PreviewOwner {
         })
     }
 
-    /// Whether it is this session's of this bot.
+    /// Returns whether the owner is this session of this bot.
     pub(super) fn is_session(&self, bot: &BotId, session_key: &str) -> bool {
         self.bot == *bot && self.session_key.as_deref() == Some(session_key)
     }
 }
 
 impl Store {
-    /// The action that makes a URL an artifact's, on the condition that it is nobody's.
+    /// Action that gives a URL to an artifact, on the condition that no artifact has it.
     pub(super) fn take_preview(&self, url: &PreviewUrl, artifact: &Artifact) -> Result<TransactWriteItem, StoreError> {
         let condition = "attribute_not_exists(#id)";
-        // The bot is not called `bot` here, so that this row is in no list of a bot's artifacts.
+        // The attribute is not called `bot`, so that the index of a bot's artifacts leaves this row out.
         let mut row = attributes([
             (SCHEMA, schema()),
             ("id", text(url.row_id())),
@@ -173,7 +175,7 @@ impl Store {
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
     }
 
-    /// The action that gives a URL up, on the condition that it is this artifact's.
+    /// Action that frees a URL, on the condition that this artifact has it.
     pub(super) fn give_up_preview(&self, url: &PreviewUrl, artifact: &str) -> Result<TransactWriteItem, StoreError> {
         let condition = "#artifact = :artifact";
         let delete = Delete::builder()

@@ -1,4 +1,4 @@
-//! What an agent tells of what it made.
+//! Artifacts that an agent reports: each is created, or changes the one with the same preview.
 
 use jiff::Timestamp;
 use portcullis_auth::BotId;
@@ -16,54 +16,54 @@ use crate::{
     chat_sessions::{look_up_key, resolve},
 };
 
-/// Which session an artifact is of.
+/// Reference to an artifact's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionRef {
-    /// The one of this key, which begins with the bot's own; it need not exist.
+    /// By key, which begins with the bot's own; the session need not exist.
     Key(String),
-    /// The one of this chat, in this thread.
+    /// By chat and thread.
     Chat {
-        /// The chat.
+        /// Chat of the conversation.
         chat: ChatId,
         /// The thread's id.
         thread: Option<String>,
     },
 }
 
-/// An artifact to be made, or what is now known of one of the same session and preview.
+/// Report of an artifact: it creates one, or changes the one of the same session and preview.
 #[derive(Clone, Debug)]
 pub struct NewArtifact {
-    /// The bot that made it.
+    /// Bot that made it.
     pub bot: BotId,
-    /// The session that it was made in.
+    /// Session that it was made in.
     pub session: SessionRef,
-    /// The platform.
+    /// Chat platform.
     pub channel_type: Option<String>,
     /// The platform's own id of the channel.
     pub channel_id: Option<String>,
-    /// What it is.
+    /// Type of the artifact.
     pub artifact_type: Option<ArtifactType>,
-    /// What kind of work made it.
+    /// Work that made it.
     pub source: Option<ArtifactSource>,
-    /// Its media type.
+    /// Media type.
     pub content_type: Option<String>,
-    /// The rest; it needs its title.
+    /// Remaining fields; the title is required.
     pub change: ArtifactChange,
 }
 
-/// Why an artifact was not written, or a URL is not to be had.
+/// Reason why an artifact was not written, or a preview URL is not available.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PutArtifactError {
     /// The caller does not reach the bot.
     #[error(transparent)]
     Bot(#[from] BotAccessError),
-    /// No session is this chat.
+    /// No session has this chat.
     #[error("no session is this chat")]
     NoSession,
-    /// Several sessions are this chat.
+    /// Several sessions have this chat.
     #[error("several sessions are this chat")]
     SeveralSessions,
-    /// The preview's URL is another session's.
+    /// Another session has the preview URL.
     #[error("the preview's URL is another session's")]
     PreviewTaken,
 }
@@ -74,16 +74,16 @@ impl From<StoreError> for PutArtifactError {
     }
 }
 
-/// Whether a URL is to be had.
+/// Answer that a preview URL is available to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainCheck {
-    /// The session that asked.
+    /// Session that asked.
     pub session_key: Option<String>,
     /// The session's own artifact that has the URL already.
     pub existing: Option<PreviewOwner>,
 }
 
-/// What was read before an artifact is written.
+/// Rows that are read before an artifact is written.
 struct Read {
     session_key: Option<String>,
     owner: Option<PreviewOwner>,
@@ -127,7 +127,7 @@ impl NewArtifact {
 }
 
 impl Store {
-    /// Makes an artifact, or changes the one of the same session and preview: two calls, three where there is one.
+    /// Creates an artifact, or changes the one of the same session and preview: two calls, three for a change.
     ///
     /// # Errors
     /// [`PutArtifactError`].
@@ -161,7 +161,7 @@ impl Store {
         }
     }
 
-    /// Whether a session could have this URL for a preview, or has it already: one call.
+    /// Checks that a preview URL is free or belongs to this session already: one call.
     ///
     /// # Errors
     /// [`PutArtifactError`].
@@ -183,7 +183,7 @@ impl Store {
         }
     }
 
-    /// The session and the URL's owner: one call.
+    /// Reads the session and the URL's owner: one call.
     async fn read_for_artifact(
         &self,
         reach: BotReach<'_>,
@@ -229,7 +229,7 @@ impl Store {
         }
     }
 
-    /// An id that nobody can guess (RFC 9562 §5.4).
+    /// Returns a random id that cannot be guessed (UUIDv4, RFC 9562 §5.4).
     fn new_id(&self) -> String {
         let mut bytes = [0; 16];
         self.randomness().fill(&mut bytes);

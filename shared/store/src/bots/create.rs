@@ -1,4 +1,4 @@
-//! Making a bot.
+//! Creation of a bot.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::Timestamp;
@@ -17,40 +17,40 @@ use crate::{
     store::built,
 };
 
-/// A bot to be made.
+/// A bot to create.
 #[derive(Clone, Debug)]
 pub struct NewBot {
-    /// Its id.
+    /// Id of the bot.
     pub id: BotId,
-    /// Id of its owner; `None` for a bot that an operator made for nobody yet.
+    /// Owner; `None` for a bot that an operator makes without one.
     pub user: Option<UserId>,
-    /// Its name, as people read it.
+    /// Display name.
     pub name: String,
-    /// Its name in paths, unique among its owner's bots.
+    /// Name in paths, unique among its owner's bots.
     pub slug: String,
-    /// The pool that it is to run in.
+    /// Pool that it will run in.
     pub pool: Option<PoolId>,
-    /// The model that it speaks with.
+    /// Model that it uses.
     pub model_id: String,
-    /// What its owner tells the model.
+    /// The owner's instructions to the model.
     pub system_prompt: Option<String>,
-    /// Whether it is paused from the start.
+    /// Whether it starts paused.
     pub paused: bool,
 }
 
-/// Why a bot was not made.
+/// Reason why a bot was not created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreateBotError {
-    /// There is a bot of this id, or there was one that is deleted.
+    /// A bot of this id exists, or existed and is deleted.
     #[error("the bot exists already")]
     AlreadyExists,
-    /// There is no such pool, or it is terminated.
+    /// No such pool, or it is terminated.
     #[error("the pool is not known")]
     PoolNotFound,
     /// The pool has [`MAXIMUM_BOTS`].
     #[error("the pool has its limit of {MAXIMUM_BOTS} bots")]
     TooManyBots,
-    /// The slug is another bot's of the same owner.
+    /// Another bot of the same owner has the slug.
     #[error("the slug is another bot's of the same owner")]
     SlugTaken,
     /// The owner has [`MAXIMUM_OWNED_BOTS`].
@@ -83,7 +83,8 @@ impl NewBot {
 }
 
 impl Store {
-    /// Makes a bot, adds it to its pool's, takes its slug, names it as its owner's and raises the pool's revision: one transaction.
+    /// Creates a bot in one transaction: adds it to its pool's bots, claims its slug, adds it to its owner's row and
+    /// raises the pool's revision.
     ///
     /// # Errors
     /// [`CreateBotError`].

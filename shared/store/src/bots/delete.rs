@@ -1,8 +1,9 @@
-//! Deleting a bot: for good, with its channels' credentials and routes.
+//! Permanent deletion of a bot, with its channels' credentials and routes.
 //!
-//! One transaction marks the row as deleted, takes the bot from its pool, frees its slug, and deletes the credentials and the
-//! routes of all its channels. The channels' own rows hold no secret and go in a second one. A channel whose bot is deleted
-//! counts as gone, so that nothing is left if the second transaction fails; deleting the bot again repeats it.
+//! One transaction marks the row as deleted, removes the bot from its pool, frees its slug, and deletes the credentials
+//! and the routes of all its channels. The channels' own rows hold no secret and go in a second transaction. A channel
+//! whose bot is deleted counts as gone, so that a failure of the second transaction leaves nothing visible; deleting
+//! the bot again repeats it.
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use portcullis_auth::{BotId, ChannelId};
@@ -19,18 +20,18 @@ use crate::{
     store::built,
 };
 
-/// The most actions of a transaction.
+/// Most actions of a transaction.
 ///
 /// Source: DynamoDB, "`TransactWriteItems`".
 const MAXIMUM_ACTIONS: usize = 100;
 
-// The bot, its pool, its slug and its owner's row, and of each channel three credentials and a route.
+// Actions for the bot, its pool, its slug and its owner's row, and for each channel three credentials and a route.
 const _: () = assert!(4 + 4 * MAXIMUM_CHANNELS <= MAXIMUM_ACTIONS);
 
-/// Why a bot was not deleted.
+/// Reason why a bot was not deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteBotError {
-    /// There is no such bot, it is deleted already, or the caller may not reach it.
+    /// No such bot, it is deleted already, or the caller may not reach it.
     #[error("the bot is not known")]
     NotFound,
     /// The store failed.
@@ -39,7 +40,7 @@ pub enum DeleteBotError {
 }
 
 impl Store {
-    /// Deletes a bot for good. It may be repeated where it failed half way.
+    /// Deletes a bot for good. A deletion that failed half way can be repeated.
     ///
     /// # Errors
     /// [`DeleteBotError`].
@@ -56,7 +57,8 @@ impl Store {
                     self.delete_channels_of_deleted(&known).await?;
                     return Ok(());
                 }
-                // It was moved, renamed or deleted, or one of its channels connected or deleted, since it was read.
+                // The bot was moved, renamed or deleted, or one of its channels connected or deleted, since it was
+                // read.
                 Err(CallError::Conditions(_)) => self.wait_after_race(&mut backoff).await?,
                 Err(CallError::Store(error)) => return Err(error.into()),
             }
@@ -87,8 +89,8 @@ impl Store {
         Ok(actions)
     }
 
-    /// Marks the row, on the condition that nothing that the other actions depend on has changed. Its channels stay named
-    /// until their rows are gone.
+    /// Marks the row as deleted, on the condition that nothing that the other actions depend on has changed. The row
+    /// keeps its channels' ids until their rows are gone.
     fn mark_deleted(&self, known: &Bot) -> Result<TransactWriteItem, StoreError> {
         let update = "SET #updatedAt = :now, #status = :deleted REMOVE #pool";
         let mut condition = "#schema = :schema AND #status <> :deleted AND #slug = :slug".to_owned();
@@ -113,7 +115,7 @@ impl Store {
         self.update_of(&known.id, update, &condition, values)
     }
 
-    /// Deletes the rows of a deleted bot's channels: nothing where that is done already.
+    /// Deletes the rows of a deleted bot's channels. Idempotent.
     pub(crate) async fn delete_channels_of_deleted(&self, bot: &Bot) -> Result<(), StoreError> {
         if bot.channels.is_empty() {
             return Ok(());
@@ -125,7 +127,8 @@ impl Store {
             actions.push(self.delete_channel_row(channel, &bot.id)?);
         }
         match self.transact_write(actions).await {
-            // A condition that failed: one of these ids is another bot's channel by now, so another call has been here.
+            // Condition failed: one of these ids is another bot's channel by now, so another call has done this
+            // already.
             Ok(()) | Err(CallError::Conditions(_)) => Ok(()),
             Err(CallError::Store(error)) => Err(error),
         }
@@ -148,7 +151,7 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update_item.build())?).build())
     }
 
-    /// The action that deletes a channel's row, where it is this bot's or not there.
+    /// Action that deletes a channel's row, on the condition that it is absent or this bot's.
     fn delete_channel_row(&self, channel: &ChannelId, bot: &BotId) -> Result<TransactWriteItem, StoreError> {
         let condition = "attribute_not_exists(#id) OR #bot = :bot";
         let delete = Delete::builder()

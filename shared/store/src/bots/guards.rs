@@ -1,42 +1,42 @@
-//! Which condition of a transaction on a bot did not hold.
+//! Finds which condition of a transaction on a bot failed.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 
 use super::owner_row;
 use crate::{PoolStatus, StoreError, Table, attribute::Item, error::Condition, row::Row};
 
-/// The condition of one action.
+/// Condition of one action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// The bot is as it was read, or is not there yet.
+    /// The bot is as it was read, or does not exist yet.
     Bot,
-    /// The pool is there, and takes the bot.
+    /// The pool exists and has room for the bot.
     Pool,
-    /// The slug is no other bot's of its owner.
+    /// No other bot of the owner has the slug.
     Slug,
     /// The owner may have one more bot.
     Owner,
-    /// The rest: rows that are this bot's own.
+    /// Rows that only this bot has.
     Own,
 }
 
-/// The actions of one transaction, each with the condition that it stands under.
+/// Actions of one transaction, each with its condition.
 #[derive(Default)]
 pub(super) struct Guarded {
     guards: Vec<Guard>,
     actions: Vec<TransactWriteItem>,
 }
 
-/// Why a transaction on a bot was refused.
+/// Reason why a transaction on a bot was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     /// The bot is not as it was read.
     Bot,
-    /// There is no such pool, or it is terminated.
+    /// No such pool, or it is terminated.
     PoolNotFound,
     /// The pool has its limit of bots.
     TooManyBots,
-    /// The slug is another bot's of the same owner.
+    /// Another bot of the same owner has the slug.
     SlugTaken,
     /// The owner has the limit of bots.
     TooManyOwned,
@@ -56,7 +56,7 @@ impl Guarded {
         self.actions.clone()
     }
 
-    /// Reads the refusal. A bot that changed comes first: what else failed may come of that.
+    /// Finds the reason. A changed bot comes first: the other failures may be its consequence.
     pub(super) fn refused(&self, conditions: &[Condition]) -> Refused {
         let failed = |wanted: Guard| {
             let mut of_kind = self.guards.iter().zip(conditions).filter(|(guard, _)| **guard == wanted);

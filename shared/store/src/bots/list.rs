@@ -1,4 +1,4 @@
-//! Listing all bots.
+//! List of all bots.
 
 use super::{Bot, BotStatus, TABLE};
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
 };
 
 impl Store {
-    /// A page of the bots that are not deleted, without their system prompts: those are long. The order is the table's own.
+    /// Returns a page of the bots that are not deleted, in the table's order. System prompts are left out: they are
+    /// long.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -16,7 +17,7 @@ impl Store {
         let scan = Scan {
             table: TABLE,
             projection: "#schema, #id, #user, #name, #slug, #pool, #status, #modelId, #createdAt, #updatedAt",
-            // A slug's claim has no status.
+            // A slug's claim row has no status.
             filter: Some((
                 "attribute_exists(#status) AND #status <> :deleted",
                 attributes([(":deleted", text(BotStatus::Deleted))]),

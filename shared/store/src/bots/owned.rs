@@ -1,4 +1,4 @@
-//! Reading a person's own bots.
+//! Reads of a person's own bots.
 
 use aws_sdk_dynamodb::types::Select;
 use portcullis_auth::{BotId, UserId};
@@ -9,12 +9,12 @@ use crate::{
     attribute::{Item, attributes, names, text},
 };
 
-/// The index that lists an owner's bots by the time at which they were made.
+/// Index that lists an owner's bots by the time of their creation.
 const BY_USER: &str = "byUser";
 
 impl Store {
-    /// A person's bots that are not deleted, the oldest first: one call for each 1 MiB of them. An index's list, which may lag
-    /// behind a change by a moment.
+    /// Lists a person's bots that are not deleted, the oldest first: one call for each 1 MiB of them. The list comes
+    /// from an index, which may lag behind a change by a moment.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -46,8 +46,8 @@ impl Store {
         }
     }
 
-    /// Whether a bot of a person's has a channel: one call for each 1 MiB of bots, none of which is answered. By an index, which
-    /// may lag behind a change by a moment.
+    /// Returns whether one of a person's bots has a channel: one call for each 1 MiB of bots, which counts and
+    /// transfers none. By an index, which may lag behind a change by a moment.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -77,7 +77,7 @@ impl Store {
         }
     }
 
-    /// Ids of a person's own bots, read consistently: one call.
+    /// Reads the ids of a person's own bots consistently: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -86,7 +86,7 @@ impl Store {
         owned_bots(owner.as_ref())
     }
 
-    /// A bot that the caller reaches, read consistently: one call.
+    /// Reads a bot that the caller reaches consistently: one call.
     ///
     /// # Errors
     /// [`BotAccessError`].

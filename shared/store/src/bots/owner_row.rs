@@ -1,10 +1,11 @@
-//! Bots of one owner: a row that names them all.
+//! Owner row: one row for each owner, which lists the owner's bots.
 //!
-//! The row lies in `bots` under an id that no bot can have, beside the slugs' claims. Each transaction that gives a bot an owner
-//! or takes it away writes the row too, so that it is always true, which an index is not. An owner whose account is being
-//! deleted gets no further bot: the row is closed before the bots that it names are deleted.
+//! The row lies in `bots` under an id that no bot can have, beside the slugs' claim rows. Each transaction that gives a
+//! bot an owner or takes it away writes the row too, so that it is always exact, which an index is not. An owner whose
+//! account is being deleted gets no further bot: the row is closed before its bots are deleted.
 //!
-//! It also names the channels of others that the owner has joined. Whether they are a member of one is decided by the channel's row.
+//! The row also lists the channels of others that the owner has joined. The channel's own row decides on the
+//! membership.
 
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
 use portcullis_auth::{BotId, ChannelId, UserId};
@@ -18,19 +19,19 @@ use crate::{
     store::built,
 };
 
-/// Bots that one person may have.
+/// Most bots of one person.
 pub const MAXIMUM_OWNED_BOTS: usize = 50;
 
-/// All that an owner's row names.
+/// Contents of an owner's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Belongings {
     /// The owner's bots.
     pub bots: Vec<BotId>,
-    /// The channels of others that the owner has joined; some may be gone.
+    /// Channels of others that the owner has joined; some may be gone.
     pub joined_channels: Vec<ChannelId>,
 }
 
-/// Key of an owner's row. No id of a user holds a control character, so that it is no bot's and no claim's.
+/// Key of an owner's row. A user's id holds no control character, so no bot's id and no claim's equals it.
 fn id(user: &UserId) -> String {
     format!("\u{1}owner\u{1}{user}")
 }
@@ -39,23 +40,23 @@ pub(crate) fn owner_key(user: &UserId) -> RowKey {
     RowKey::new(TABLE, [&id(user)])
 }
 
-/// Ids of the bots that an owner's row names, in their order; none where there is no row yet.
+/// Ids of an owner's bots, in order; empty without a row.
 pub(crate) fn owned_bots(row: Option<&Item>) -> Result<Vec<BotId>, StoreError> {
     row.map_or_else(|| Ok(Vec::new()), |item| Row::new(TABLE, item)?.set("ownedBots"))
 }
 
-/// Ids of the channels of others that an owner's row names, in their order; none where there is no row yet.
+/// Ids of the channels of others that an owner has joined, in order; empty without a row.
 pub(crate) fn joined_channels(row: Option<&Item>) -> Result<Vec<ChannelId>, StoreError> {
     row.map_or_else(|| Ok(Vec::new()), |item| Row::new(TABLE, item)?.set("joinedChannels"))
 }
 
-/// Whether the owner's account is being deleted, by the row that refused a further bot.
+/// Returns whether the owner's account is being deleted, by the row that refused a further bot.
 pub(crate) fn is_closed(row: &Item) -> bool {
     row.contains_key("closedAt")
 }
 
 impl Store {
-    /// The action that names a bot as its owner's, on the condition that the owner may have it.
+    /// Action that adds a bot to its owner's row, on the condition that the owner may have it.
     pub(super) fn join_owner(&self, user: &UserId, bot: &BotId) -> Result<TransactWriteItem, StoreError> {
         let update = "SET #schema = :schema, #updatedAt = :now ADD #ownedBots :bots";
         let condition = "attribute_not_exists(#closedAt) AND (attribute_not_exists(#ownedBots) \
@@ -77,15 +78,15 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// The action that takes a bot off its owner's row.
+    /// Action that removes a bot from its owner's row.
     pub(super) fn leave_owner(&self, user: &UserId, bot: &BotId) -> Result<TransactWriteItem, StoreError> {
         let update = "SET #schema = :schema, #updatedAt = :now DELETE #ownedBots :bots";
         let values = attributes([(":schema", schema()), (":now", time(self.now())), (":bots", text_set([bot]))]);
         self.update_owner(user, update, None, values)
     }
 
-    /// The action that names the channels that an owner has joined, on the condition that they are those that were read and that
-    /// the row is open.
+    /// Action that replaces the joined channels of an owner, on the condition that they are those that were read and
+    /// that the row is open.
     pub(crate) fn set_joined_channels(
         &self,
         user: &UserId,
@@ -103,7 +104,7 @@ impl Store {
         self.update_owner(user, update, Some(condition), values)
     }
 
-    /// The action that takes a channel off those that an owner has joined.
+    /// Action that removes a channel from an owner's joined channels.
     pub(crate) fn forget_joined_channel(
         &self,
         user: &UserId,
@@ -132,8 +133,8 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
 
-    /// Closes an owner's row: from then on the owner gets no further bot and joins no channel. Returns what it
-    /// names: one call.
+    /// Closes an owner's row: from then on the owner gets no further bot and joins no channel. Returns the row's
+    /// contents: one call.
     ///
     /// # Errors
     /// [`StoreError`].

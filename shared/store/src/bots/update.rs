@@ -1,4 +1,4 @@
-//! Changing a bot: its name, model, prompt, slug, owner and status, and moving it to another pool.
+//! Update of a bot: its name, model, prompt, slug, owner, status and pool.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::Timestamp;
@@ -18,53 +18,53 @@ use crate::{
     store::built,
 };
 
-/// A change of an attribute that may be absent.
+/// Change of an attribute that may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Change<T> {
-    /// The attribute keeps its value.
+    /// Keeps the value.
     #[default]
     Keep,
-    /// The attribute is absent from now on.
+    /// Removes the attribute.
     Remove,
-    /// The attribute has this value from now on.
+    /// Sets this value.
     Set(T),
 }
 
-/// A change of a bot. The default changes nothing.
+/// Changes of a bot. The default changes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct BotUpdate {
-    /// Another name.
+    /// New display name.
     pub name: Option<String>,
-    /// Another name in paths, unique among its owner's bots.
+    /// New name in paths, unique among its owner's bots.
     pub slug: Option<String>,
-    /// Another model.
+    /// New model.
     pub model_id: Option<String>,
-    /// Another text for the model.
+    /// New instructions to the model.
     pub system_prompt: Change<String>,
-    /// Another owner.
+    /// New owner.
     pub user: Change<UserId>,
-    /// Another pool. A pool that is set must be there and not terminated, also where the bot is in it already.
+    /// New pool. It must exist and not be terminated, even where the bot is in it already.
     pub pool: Change<PoolId>,
-    /// Whether it is paused from now on.
+    /// Pauses or resumes the bot.
     pub paused: Option<bool>,
 }
 
-/// Why a bot was not changed.
+/// Reason why a bot was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpdateBotError {
-    /// There is no such bot, or the caller may not reach it.
+    /// No such bot, or the caller may not reach it.
     #[error("the bot is not known")]
     NotFound,
-    /// The bot is deleted, which is for good.
+    /// The bot is deleted, which is permanent.
     #[error("the bot is deleted")]
     Deleted,
-    /// There is no such pool, or it is terminated.
+    /// No such pool, or it is terminated.
     #[error("the pool is not known")]
     PoolNotFound,
     /// The pool has [`MAXIMUM_BOTS`].
     #[error("the pool has its limit of {MAXIMUM_BOTS} bots")]
     TooManyBots,
-    /// The slug is another bot's of the same owner.
+    /// Another bot of the same owner has the slug.
     #[error("the slug is another bot's of the same owner")]
     SlugTaken,
     /// The owner has [`MAXIMUM_OWNED_BOTS`].
@@ -78,10 +78,10 @@ pub enum UpdateBotError {
     Store(#[from] StoreError),
 }
 
-/// Why a bot's status was not set.
+/// Reason why a bot's status was not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetBotStatusError {
-    /// There is no such bot, or it is deleted.
+    /// No such bot, or it is deleted.
     #[error("the bot is not known")]
     NotFound,
     /// The store failed.
@@ -90,7 +90,7 @@ pub enum SetBotStatusError {
 }
 
 impl<T> Change<T> {
-    /// The change of another type.
+    /// Converts the value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Change<U> {
         match self {
             Self::Keep => Change::Keep,
@@ -99,7 +99,7 @@ impl<T> Change<T> {
         }
     }
 
-    /// The value that is set.
+    /// Value to set; `None` for the other variants.
     pub fn value(self) -> Option<T> {
         match self {
             Self::Keep | Self::Remove => None,
@@ -137,7 +137,7 @@ impl BotUpdate {
     }
 }
 
-/// The parts of an update expression.
+/// Parts of an update expression.
 #[derive(Default)]
 struct Expression {
     set: Vec<String>,
@@ -166,9 +166,9 @@ impl Expression {
 }
 
 impl Store {
-    /// Changes a bot in one transaction, which raises the revision of its pool. A move takes it from its pool's bots, adds it
-    /// to the other pool's and raises both revisions: the old pool gets nothing of the bot from then on. Attributes that the
-    /// update leaves out keep the value that another writer may give them meanwhile.
+    /// Changes a bot in one transaction, which raises the revision of its pool. A move removes it from the old pool's
+    /// bots, adds it to the new pool's and raises both revisions: the old pool gets nothing of the bot from then on.
+    /// Attributes that the update leaves out keep the value that another writer may give them meanwhile.
     ///
     /// # Errors
     /// [`UpdateBotError`].
@@ -202,7 +202,7 @@ impl Store {
         }
     }
 
-    /// Pauses a bot, lets it answer again or deletes it.
+    /// Pauses, resumes or deletes a bot.
     ///
     /// # Errors
     /// [`SetBotStatusError`].
@@ -263,8 +263,8 @@ impl Store {
         Ok(guarded)
     }
 
-    /// Changes the bot's own row, on the condition that it is not deleted and that its pool, owner and slug, on which the
-    /// transaction's other actions depend, are those that were read.
+    /// Changes the bot's own row, on the condition that it is not deleted and that its pool, owner and slug, on which
+    /// the transaction's other actions depend, are those that were read.
     fn update_row(&self, known: &Bot, update: &BotUpdate) -> Result<TransactWriteItem, StoreError> {
         let mut expression = Expression::default();
         expression.set("updatedAt", time(self.now()));

@@ -1,4 +1,4 @@
-//! Connecting a channel to a bot.
+//! Connection of a channel to a bot.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use secrecy::SecretString;
@@ -17,26 +17,25 @@ use crate::{
     store::built,
 };
 
-/// How many random bytes a delivery secret has; it is written in hex.
+/// Random bytes of a delivery secret, which is written in hex.
 const DELIVERY_SECRET_BYTES: usize = 32;
 
-/// Why a channel was not connected.
+/// Reason why a channel was not connected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// There is no such bot, it is deleted, or the caller may not reach it.
+    /// No such bot, it is deleted, or the caller may not reach it.
     #[error("the bot is not known")]
     BotNotFound,
     /// The bot has [`MAXIMUM_CHANNELS`].
     #[error("the bot has its limit of {MAXIMUM_CHANNELS} channels")]
     TooManyChannels,
-    /// The channel's id is in use, by another bot or for another team or app.
+    /// Another bot uses the channel's id, or the channel has another team or app.
     #[error("the channel is another one already")]
     ChannelTaken,
-    /// The team and app are connected to another channel.
+    /// Another channel has this team and app.
     #[error("this team and app are connected to another channel")]
     RouteTaken,
-    /// The channel has no signing secret, or the one that it had has ended with it: nothing says what its events are verified
-    /// with.
+    /// The channel has no signing secret, or its secret has expired: its events cannot be verified.
     #[error("the channel needs a signing secret")]
     NoSigningSecret,
     /// The store failed.
@@ -45,12 +44,13 @@ pub enum ConnectError {
 }
 
 impl Store {
-    /// Connects a channel: its row, its credentials, its route, its bot's list and the revision of the bot's pool, in
-    /// one transaction. A channel that is connected again keeps what `new` leaves out, and the revision of each credential
-    /// that `new` has is raised.
+    /// Connects a channel in one transaction: its row, its credentials, its route, its bot's list and the revision of
+    /// the bot's pool. A reconnected channel keeps what `new` leaves out, and the revision of each credential that
+    /// `new` has is raised.
     ///
     /// # Errors
-    /// [`ConnectError`]; nothing was written but where it is [`StoreError::Unavailable`], when it may have been.
+    /// [`ConnectError`]; after [`StoreError::Unavailable`] the channel may have been connected, after the others
+    /// nothing was written.
     pub async fn connect_channel(
         &self,
         reach: BotReach<'_>,
@@ -119,7 +119,8 @@ impl Store {
             SigningSource::Platform | SigningSource::None => {
                 actions.push(self.delete_credential(id, Kind::SigningSecret)?);
             }
-            // A channel that works again keeps the secret that was to end with it; one that stays ended loses it in time.
+            // A channel that works again keeps the secret that was to expire with it; one that stays ended loses it in
+            // time.
             SigningSource::Stored if new.keeps_secret_of(channel) => {
                 actions.push(self.keep_credential(id, Kind::SigningSecret)?);
             }
@@ -134,7 +135,7 @@ impl Store {
         Ok(actions)
     }
 
-    /// Whether a channel's bot is deleted; its row then goes too, so that its id is free.
+    /// Returns whether a channel's bot is deleted; the channel's row is then deleted too, which frees its id.
     async fn goes_with_deleted_bot(&self, channel: &Channel) -> Result<bool, StoreError> {
         match self.get_bot(&channel.bot).await? {
             Some(bot) if bot.status == BotStatus::Deleted => {
@@ -151,7 +152,7 @@ impl Store {
         hex::encode(bytes).into()
     }
 
-    /// Writes a channel's row, on the condition that it is as it was read. Its members stay as they are by then.
+    /// Writes a channel's row, on the condition that it is as it was read. The members stay as they are at that time.
     fn write_channel(&self, channel: &Channel, known: Option<&Channel>) -> Result<TransactWriteItem, StoreError> {
         let mut row = attributes([
             (SCHEMA, schema()),
@@ -184,7 +185,7 @@ impl Store {
                         "#schema = :schema AND #bot = :bot AND #channelType = :channelType AND #teamId = :teamId \
                          AND #appId = :appId AND #status = :readStatus AND #platformApp = :readPlatformApp"
                     }
-                    // The guild may be another one: the app alone says which channel it is.
+                    // The guild may change: the app alone identifies the channel.
                     ChatPlatform::Discord | ChatPlatform::Feishu => {
                         "#schema = :schema AND #bot = :bot AND #channelType = :channelType AND #appId = :appId \
                          AND #status = :readStatus AND #platformApp = :readPlatformApp"

@@ -1,4 +1,4 @@
-//! Deleting one channel.
+//! Deletion of one channel.
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use portcullis_auth::ChannelId;
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Store {
-    /// Deletes a channel: its row, its credentials, its route, its place among its bot's channels, and the revision of the
-    /// bot's pool, in one transaction.
+    /// Deletes a channel in one transaction: its row, its credentials, its route and its entry in its bot's list;
+    /// raises the revision of the bot's pool.
     ///
     /// # Errors
     /// [`ChannelError`].
@@ -31,8 +31,8 @@ impl Store {
         }
     }
 
-    /// Deletes a channel of any bot if its app was uninstalled, so that the workspace's next install may connect another bot.
-    /// Returns whether the channel is gone.
+    /// Deletes a channel of any bot if its app was uninstalled, so that the workspace's next install may connect
+    /// another bot. Returns whether the channel is gone.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -73,7 +73,8 @@ impl Store {
         }
         match self.transact_write(actions).await {
             Ok(()) => Ok(true),
-            // Another deleted it or changed its status, or its bot was deleted or moved, since they were read.
+            // Another writer deleted the channel or changed its status, or its bot was deleted or moved, since they
+            // were read.
             Err(CallError::Conditions(_)) => Ok(false),
             Err(CallError::Store(error)) => Err(error.into()),
         }

@@ -1,4 +1,4 @@
-//! Ending a channel because its platform says that its token or its app is gone.
+//! End of a channel whose platform reports that its token or its app is gone.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use jiff::{SignedDuration, Timestamp};
@@ -13,16 +13,16 @@ use crate::{
     revision::{BotChange, PoolChange},
 };
 
-/// How long the secret that a customer's own app signs with is kept after the channel's end: what Slack still sends can
-/// then be told from forgery.
+/// Retention of the secret that a customer's own app signs with, after the channel's end: Slack's late requests can
+/// then be distinguished from forgery.
 pub const ENDED_SECRET_RETENTION: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// How a channel ends.
+/// Way in which a channel ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelEnd {
-    /// Its bot token was revoked.
+    /// The bot token was revoked.
     TokenRevoked,
-    /// Its app was uninstalled.
+    /// The app was uninstalled.
     Uninstalled,
 }
 
@@ -33,13 +33,13 @@ pub enum EndOutcome {
     Ended(ChannelStatus),
     /// The channel had ended in this way, or in a stronger one.
     AlreadyEnded,
-    /// The bot token was sealed after the end happened: the channel has been connected anew since.
+    /// The bot token was sealed after the end happened: the channel has been reconnected since.
     ConnectedSince,
 }
 
 impl ChannelEnd {
-    /// The status of a channel that had another one before. The platform tells of both ends in either order, and that the
-    /// app is gone says more.
+    /// Status after the end of a channel that had the status `before`. The platform reports both ends in either order,
+    /// and an uninstalled app outweighs a revoked token.
     fn status_after(self, before: ChannelStatus) -> ChannelStatus {
         match self {
             Self::TokenRevoked if before != ChannelStatus::Disconnected => ChannelStatus::Error,
@@ -49,12 +49,13 @@ impl ChannelEnd {
 }
 
 impl Store {
-    /// Ends a channel as of `happened_at`, a time of whole seconds: sets its status, deletes its bot token, lets the secret
-    /// that verifies its app's requests expire after [`ENDED_SECRET_RETENTION`], and raises its bot's pool's revision, in
-    /// one transaction. A channel whose bot token was sealed after that second stays as it is.
+    /// Ends a channel as of `happened_at`, a time of whole seconds: sets its status, deletes its bot token, lets the
+    /// secret that verifies its app's requests expire after [`ENDED_SECRET_RETENTION`], and raises the revision of its
+    /// bot's pool, in one transaction. A channel whose bot token was sealed after that second stays as it is.
     ///
     /// # Errors
-    /// [`ChannelError`]; nothing was written but where it is [`StoreError::Unavailable`], when it may have been.
+    /// [`ChannelError`]; after [`StoreError::Unavailable`] the channel may have ended, after the others nothing was
+    /// written.
     pub async fn end_channel(
         &self,
         channel: &ChannelId,
@@ -92,8 +93,8 @@ impl Store {
         }
     }
 
-    /// The actions that hold a channel's bot where it is and raise its pool's revision; none where the bot is deleted, since
-    /// it is then in no configuration.
+    /// Actions that check that a channel's bot has not moved and raise its pool's revision. Empty where the bot is
+    /// deleted, since no configuration then contains it.
     pub(crate) async fn raise_revision_of_bots_pool(&self, bot: &BotId) -> Result<Vec<TransactWriteItem>, StoreError> {
         let bot = self.get_bot(bot).await?.filter(|bot| bot.status != BotStatus::Deleted);
         let Some(bot) = bot else { return Ok(Vec::new()) };
@@ -105,7 +106,7 @@ impl Store {
     }
 }
 
-/// The platform's times have no fraction: what happened within a second may have happened at its end.
+/// Rounds up: the platform's times have no fraction, so an event of a second may have happened at its end.
 fn next_second(time: Timestamp) -> Timestamp {
     time.saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX)
 }

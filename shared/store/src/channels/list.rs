@@ -1,4 +1,4 @@
-//! Reading channels for people: one whose bot is deleted counts as gone.
+//! Reads of channels for people: a channel whose bot is deleted counts as gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::{Channel, TABLE};
 use crate::{Bot, BotStatus, Page, Store, StoreError, Table, batch::RowKey, page::Scan};
 
 impl Store {
-    /// A channel of a bot that is not deleted, read consistently.
+    /// Reads a channel of a bot that is not deleted, consistently.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -18,7 +18,7 @@ impl Store {
         Ok(Some(known).filter(|known| !bots.contains(&known.bot)))
     }
 
-    /// A page of the channels of bots that are not deleted. The order is the table's own.
+    /// Returns a page of the channels of bots that are not deleted, in the table's order.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -35,7 +35,7 @@ impl Store {
         Ok(page)
     }
 
-    /// Those of the channels' bots that are deleted.
+    /// Deleted ones among the channels' bots.
     async fn deleted_bots(&self, channels: &[Channel]) -> Result<BTreeSet<BotId>, StoreError> {
         let bots: BTreeMap<&BotId, RowKey> =
             channels.iter().map(|channel| (&channel.bot, RowKey::new(Table::Bots, [channel.bot.as_str()]))).collect();

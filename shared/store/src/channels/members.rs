@@ -1,8 +1,8 @@
 //! Members of a channel: people who added the platform's app to a workspace that another person's bot is connected to.
 //!
-//! A workspace and app have one channel, and so one bot. Whoever adds the app there once more joins that channel: they see it and
-//! whether it works, and nothing else of its owner's. The channel's row decides who is a member; the person's own row names the
-//! channels for their list alone, and may name one that is gone.
+//! A workspace and app have one channel, and so one bot. A person who adds the app there once more joins that channel
+//! and sees it and whether it works, but nothing else of its owner's. The channel's row decides who is a member; the
+//! person's own row lists the channels only for display, and may name one that is gone.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use portcullis_auth::{ChannelId, UserId};
@@ -20,16 +20,16 @@ use crate::{
     store::built,
 };
 
-/// The most people who may join a channel beside its owner.
+/// Most members of a channel, without its owner.
 pub const MAXIMUM_MEMBERS: usize = 100;
 
-/// The most channels of others that a person may join.
+/// Most channels of others that a person may join.
 pub const MAXIMUM_JOINED_CHANNELS: usize = 100;
 
-/// Why a person did not join a channel.
+/// Reason why a person did not join a channel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
-    /// The channel is of another bot of the same person, or of a customer's own app, which installs nothing here.
+    /// The channel belongs to another bot of the same person, or to a customer's own app, which installs nothing here.
     #[error("this team and app are connected to another channel")]
     Taken,
     /// The channel has [`MAXIMUM_MEMBERS`], or the person has joined [`MAXIMUM_JOINED_CHANNELS`].
@@ -44,13 +44,14 @@ pub enum JoinError {
 }
 
 impl Store {
-    /// Makes a person a member of the channel of a team and app, with the bot token that Slack gave for their install, in one
-    /// transaction that raises the revision of the bot's pool. The token is the workspace's newest, so that a channel whose
-    /// token had been revoked works again. Joining again keeps the membership and takes the newer token. `None` where no channel
-    /// is connected there.
+    /// Adds a person to the channel of a team and app and stores the bot token that Slack gave for their install, in
+    /// one transaction that raises the revision of the bot's pool. The token is the workspace's newest, so that a
+    /// channel whose token had been revoked works again. Joining again keeps the membership and stores the newer token.
+    /// `None` where no channel is connected there.
     ///
     /// # Errors
-    /// [`JoinError`]; nothing was written but where it is [`StoreError::Unavailable`], when it may have been.
+    /// [`JoinError`]; after [`StoreError::Unavailable`] the person may have joined, after the others nothing was
+    /// written.
     pub async fn join_slack_channel(
         &self,
         user: &UserId,
@@ -89,8 +90,8 @@ impl Store {
         }
     }
 
-    /// Disconnects a channel for a person: deletes it where it is of one of the person's bots, and ends the person's membership
-    /// where it is another's.
+    /// Disconnects a channel for a person: deletes it if one of the person's bots has it, and otherwise ends the
+    /// person's membership.
     ///
     /// # Errors
     /// [`ChannelError`].
@@ -131,7 +132,8 @@ impl Store {
         }
     }
 
-    /// Adds a person to a channel's members, on the condition that the channel is as it was read. It works from then on.
+    /// Adds a person to a channel's members, on the condition that the channel is as it was read, and marks it as
+    /// connected.
     fn add_member(&self, known: &Channel, user: &UserId) -> Result<TransactWriteItem, StoreError> {
         let update = "SET #status = :connected, #updatedAt = :now ADD #members :members";
         let condition = "#schema = :schema AND #bot = :bot AND #status = :read AND #platformApp = :true \
@@ -156,7 +158,7 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update_item.build())?).build())
     }
 
-    /// Names a channel in a person's own row, and drops those that the person has joined and that are gone.
+    /// Adds a channel to a person's own row, and drops the joined channels that are gone.
     async fn name_joined_channel(&self, user: &UserId, channel: &ChannelId) -> Result<TransactWriteItem, JoinError> {
         let [owner] = self.get_rows(&[owner_key(user)]).await?.try_into().unwrap_or_default();
         if owner.as_ref().is_some_and(is_closed) {
@@ -174,7 +176,7 @@ impl Store {
         Ok(self.set_joined_channels(user, &read, &joined)?)
     }
 
-    /// Those of the channels that a person is a member of, by the channels' own rows: one call.
+    /// Filters the channels that a person is a member of, by the channels' own rows: one call.
     async fn living_memberships(&self, user: &UserId, joined: &[ChannelId]) -> Result<Vec<Channel>, StoreError> {
         let keys: Vec<_> = joined.iter().map(|id| RowKey::new(TABLE, [id.as_str()])).collect();
         if keys.is_empty() {

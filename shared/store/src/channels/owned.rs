@@ -1,4 +1,4 @@
-//! Reading the channels that a person sees: those of their own bots and those that they have joined.
+//! Reads of the channels that a person sees: those of their own bots and those that they have joined.
 
 use portcullis_auth::{ChannelId, UserId};
 
@@ -9,20 +9,21 @@ use crate::{
     bots::{joined_channels, owned_bots, owner_key},
 };
 
-/// A channel with what decides on whether it works.
+/// A channel with the rows that decide whether it works.
 #[derive(Clone, Debug)]
 pub struct ChannelState {
-    /// The channel.
+    /// The channel itself.
     pub channel: Channel,
-    /// Its bot.
+    /// The channel's bot.
     pub bot: Bot,
-    /// The bot's pool; `None` where the bot is in none.
+    /// The bot's pool; `None` where the bot has none.
     pub pool: Option<Pool>,
 }
 
 impl Store {
-    /// The channels of a person's bots and those that the person has joined: in the order of the bots and of the channels' ids,
-    /// the joined ones last; two calls one after another. The bots come by an index, which may lag behind a change by a moment.
+    /// Lists the channels of a person's bots, in the order of the bots and of the channels' ids, then those that the
+    /// person has joined: two calls one after another. The bots come from an index, which may lag behind a change by a
+    /// moment.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -43,7 +44,7 @@ impl Store {
         Ok(channels.into_iter().filter(is_seen).collect())
     }
 
-    /// A channel of one of a person's own bots, or one that the person has joined, read consistently: one call.
+    /// Reads a channel of one of a person's own bots, or one that the person has joined, consistently: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -55,8 +56,8 @@ impl Store {
         Ok(channel.filter(|channel| bots.contains(&channel.bot) || channel.members.contains(user)))
     }
 
-    /// A channel that a person sees, as [`Store::channel_of`] has it, with its bot and the bot's pool: three calls one after
-    /// another, since each row names the next.
+    /// Reads a channel as [`Store::channel_of`] does, with its bot and the bot's pool: three calls one after another,
+    /// since each row names the next.
     ///
     /// # Errors
     /// [`StoreError`].

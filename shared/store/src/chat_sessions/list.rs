@@ -12,12 +12,12 @@ use crate::{
 /// Length of a session's id, in hex digits.
 const ID_LENGTH: usize = 64;
 
-/// Conversations that a list holds.
+/// Filter of a list of conversations.
 #[derive(Clone, Debug, Default)]
 pub struct SessionFilter {
-    /// Those of this platform alone.
+    /// Keeps only conversations of this platform.
     pub channel_type: Option<String>,
-    /// Those of this status alone.
+    /// Keeps only conversations of this status.
     pub status: Option<SessionStatus>,
 }
 
@@ -29,8 +29,8 @@ impl SessionFilter {
 }
 
 impl Store {
-    /// Conversations of these bots without their metadata, the one that changed last first; of each bot the newest 1,000 count.
-    /// An index's list, which may lag behind a change by a moment.
+    /// Lists these bots' conversations without their metadata, the latest changed first; only each bot's newest 1,000
+    /// count. The list comes from an index, which may lag behind a change by a moment.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -49,12 +49,12 @@ impl Store {
         Ok(window.of(sessions))
     }
 
-    /// A conversation of one of a person's own bots, with its metadata: one call.
+    /// Reads a conversation of one of a person's own bots, with its metadata: one call.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn session_of(&self, user: &UserId, id: &str) -> Result<Option<Session>, StoreError> {
-        // The table's other rows have ids that are no session's.
+        // The table's other rows have ids of another form.
         if id.len() != ID_LENGTH || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Finding a session from the channel or the person that it is with: a row for each, which holds the sessions' keys.
+//! Look-up rows: one row for each channel or person, with the keys of its sessions.
 
 use std::str::FromStr;
 
@@ -16,10 +16,10 @@ use crate::{
     store::built,
 };
 
-/// How many keys a look-up holds; the second makes it ambiguous already.
+/// Most keys of a look-up row; the second makes it ambiguous already.
 const MAXIMUM_KEYS: usize = 16;
 
-/// Where a conversation takes place, as a skill names it.
+/// Chat of a conversation, as a skill names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChatId {
     /// `channel:<id>`: a channel, by the platform's own id.
@@ -28,7 +28,7 @@ pub enum ChatId {
     User(String),
 }
 
-/// Not a chat's id.
+/// Error: not a chat's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("chatId must start with user: or channel:")]
 pub struct InvalidChatId;
@@ -46,18 +46,18 @@ impl FromStr for ChatId {
     }
 }
 
-/// Which session a chat is.
+/// Session that a chat resolves to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// This one's key.
+    /// Key of the one session.
     One(String),
-    /// There is none.
+    /// No session.
     None,
-    /// There are several.
+    /// Several sessions.
     Several,
 }
 
-/// The id of the row that finds a bot's sessions of a chat.
+/// Id of the look-up row of a bot and a chat.
 fn row_id(bot: &BotId, chat: &ChatId) -> String {
     let (kind, id) = match chat {
         ChatId::Channel(id) => ("channel", id),
@@ -67,13 +67,13 @@ fn row_id(bot: &BotId, chat: &ChatId) -> String {
     format!("lookUp#{}", digest.to_hex())
 }
 
-/// Where the row is that finds a bot's sessions of a chat.
+/// Key of the look-up row of a bot and a chat.
 pub(crate) fn look_up_key(bot: &BotId, chat: &ChatId) -> RowKey {
     RowKey::new(TABLE, [&row_id(bot, chat)])
 }
 
-/// The session that a look-up's row finds: of the channel type that is asked for, where one is. A person's without a session of
-/// their own is the bot's main one.
+/// Resolves a look-up row to a session, of `channel_type` if given. A person without a session of their own gets the
+/// bot's main one.
 pub(crate) fn resolve(
     bot: &BotId,
     chat: &ChatId,
@@ -102,10 +102,10 @@ fn live_keys(item: &Item, now: Timestamp) -> Result<Vec<String>, StoreError> {
     row.set("keys")
 }
 
-/// The chats that a session is found by: those that its key names, and its channel.
+/// Chats that find a session: the one that its key names, and its channel.
 pub(super) fn chats(session_key: &str, channel_id: Option<&str>) -> Vec<ChatId> {
     let mut chats: Vec<_> = channel_id.map(|id| ChatId::Channel(id.to_lowercase())).into_iter().collect();
-    // agent:<bot>:<platform>:<kind>:<id>, or without the platform; a bot's id may hold colons itself.
+    // Forms: agent:<bot>:<platform>:<kind>:<id>, or without the platform; a bot's id may hold colons itself.
     let base = base_key(session_key);
     let named = |kind: &str| base.rsplit_once(&format!(":{kind}:")).map(|(_, id)| id.to_owned());
     let by_key = match (named("direct"), named("channel").or_else(|| named("group"))) {
@@ -122,25 +122,25 @@ pub(super) fn base_key(session_key: &str) -> &str {
     session_key.split_once(THREAD).map_or(session_key, |(base, _)| base)
 }
 
-/// Until when the look-ups that are written now are kept: twice as long as a session, so that each is written again only
-/// after a session's whole retention.
+/// End of the look-up rows that are written now: twice a session's retention, so that each is renewed only after a
+/// whole retention.
 pub(super) fn kept_until(now: Timestamp) -> i64 {
     now.saturating_add(SESSION_RETENTION * 2).unwrap_or(now).as_second()
 }
 
-/// How a look-up is written.
+/// Way of writing a look-up row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writing {
-    /// The key is added to those that are there.
+    /// Adds the key to the row.
     Add,
-    /// The row is past its time: its keys are those of older sessions.
+    /// Replaces the row: it has expired, and its keys are those of older sessions.
     Replace,
-    /// It is full, and finds none of them any more.
+    /// Leaves the row alone: it is full, so it resolves to no session.
     Omit,
 }
 
 impl Writing {
-    /// How the next try writes a look-up on whose row the condition failed.
+    /// Way of the next try, after the condition on this row failed.
     pub(super) fn after_failure(item: Option<&Item>, now: Timestamp) -> Result<Self, StoreError> {
         let Some(item) = item.filter(|item| !item.is_empty()) else { return Ok(Self::Add) };
         let is_live = Row::new(TABLE, item)?.parsed::<i64>("expiresAt")? > now.as_second();
@@ -149,7 +149,7 @@ impl Writing {
 }
 
 impl Store {
-    /// The action by which a look-up finds a session's key at least until `until`.
+    /// Action that adds a session's key to a look-up row, at least until `until`.
     pub(super) fn write_look_up(
         &self,
         bot: &BotId,

@@ -1,4 +1,4 @@
-//! Counting messages in their sessions.
+//! Counts messages in their sessions.
 
 use std::fmt::Write as _;
 
@@ -15,30 +15,30 @@ use crate::{
     error::CallError,
 };
 
-/// How many of a session's latest messages are remembered. Slack reports one mention as `message` and as `app_mention`,
-/// which arrive close together, and others may arrive between the two.
+/// Latest messages that a session remembers for deduplication. Slack reports one mention as `message` and as
+/// `app_mention`, which arrive close together, and others may arrive between the two.
 pub(super) const REMEMBERED: usize = 8;
 
-/// A message event that was seen in a conversation.
+/// A message event of a conversation.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageSeen<'a> {
-    /// The bot that it was for.
+    /// Bot that it was for.
     pub bot: &'a BotId,
-    /// The conversation's key, in lower case.
+    /// Key of the conversation, in lower case.
     pub session_key: &'a str,
     /// `slack`.
     pub channel_type: &'a str,
-    /// The platform's own id of the channel that it was written in.
+    /// The platform's own id of its channel.
     pub channel_id: &'a str,
-    /// When it was seen.
+    /// Time at which it was seen.
     pub at: Timestamp,
-    /// The identity of a new message, which is counted once; `None` for an edit or a deletion, which are not counted.
+    /// Deduplication key of a new message; `None` for an edit or a deletion, which are not counted.
     pub counted_as: Option<Digest>,
-    /// The session's title until a better one is known.
+    /// Placeholder title, for a session that is new.
     pub title: &'a str,
 }
 
-/// A message as a session remembers it: half of its digest, since a session's row is written with each message.
+/// Stored form of a deduplication key: half of the digest, since a session's row is written with each message.
 pub(super) fn remembered(message: Digest) -> String {
     let mut hex = message.to_hex();
     hex.truncate(16);
@@ -46,8 +46,8 @@ pub(super) fn remembered(message: Digest) -> String {
 }
 
 impl Store {
-    /// Records a message event in its session, which is made where there is none or it has expired. One of the session's
-    /// last 8 messages is not counted again. One call for a session that is known, three for another.
+    /// Records a message event in its session, which is created if it is missing or has expired. A message among the
+    /// session's last 8 is not counted again. One call for a known session, three for another.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -73,7 +73,8 @@ impl Store {
         }
     }
 
-    /// Records a message in a session that is there and stays found; `false`, and nothing is done, in another.
+    /// Records a message in a live session whose look-up rows last long enough; otherwise does nothing and returns
+    /// `false`.
     async fn record_in_known_session(&self, message: &MessageSeen<'_>) -> Result<bool, StoreError> {
         let now = self.now();
         let mut set = "SET #updatedAt = :now, #lastMessageAt = :at, #expiresAt = :expiresAt".to_owned();
@@ -121,7 +122,7 @@ impl Store {
     }
 }
 
-/// The list that the row keeps: always [`REMEMBERED`] long, since an update cannot lengthen it and move it at once.
+/// List for the row: always [`REMEMBERED`] long, since one update cannot both shift and lengthen it.
 pub(super) fn latest_messages(known: &[String]) -> AttributeValue {
     let padding = std::iter::repeat_n(String::new(), REMEMBERED.saturating_sub(known.len()));
     let all = known.iter().take(REMEMBERED).cloned().chain(padding);

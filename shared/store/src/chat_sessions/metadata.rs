@@ -1,7 +1,7 @@
 //! A session's metadata, in a row of its own.
 //!
-//! A message rewrites its session's row, and DynamoDB bills a write by the size of the whole row and again for each index
-//! that the row is in: with 64 KiB of metadata in it, each message would cost more than a hundred write units.
+//! A message rewrites its session's row, and DynamoDB bills a write by the size of the whole row and again for each
+//! index that the row is in: with 64 KiB of metadata in it, each message would cost more than a hundred write units.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 
@@ -14,7 +14,7 @@ use crate::{
     store::built,
 };
 
-/// No session's id, which is hex, looks like this; the row has no `bot`, so that it is in no index.
+/// Id of the row: unlike a session's id it is not hex. The row has no `bot`, so no index holds it.
 fn id(session: &str) -> String {
     format!("metadata#{session}")
 }
@@ -29,7 +29,7 @@ pub(super) fn from_item(item: &Item) -> Result<String, StoreError> {
 }
 
 impl Store {
-    /// The action that replaces a session's metadata and keeps it at least until `until`, in seconds since the epoch.
+    /// Action that replaces a session's metadata and keeps it at least until `until`, in seconds since the epoch.
     pub(super) fn put_metadata(
         &self,
         session: &str,
@@ -46,7 +46,7 @@ impl Store {
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
     }
 
-    /// The action that keeps a session's metadata at least until `until`, in seconds since the epoch.
+    /// Action that keeps a session's metadata at least until `until`, in seconds since the epoch.
     pub(super) fn keep_metadata(&self, session: &str, until: i64) -> Result<TransactWriteItem, StoreError> {
         let update = "SET #expiresAt = :until";
         let update = Update::builder()

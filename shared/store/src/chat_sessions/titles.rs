@@ -1,4 +1,4 @@
-//! Giving conversations the titles that people know them by.
+//! Titles of conversations.
 
 use futures_util::future::try_join_all;
 use portcullis_auth::BotId;
@@ -11,12 +11,12 @@ use crate::{
     page::BY_BOT_AND_TIME,
 };
 
-/// How many of a bot's newest sessions are looked through.
+/// Newest sessions of a bot that are searched.
 const NEWEST: i32 = 100;
 
 impl Store {
-    /// Of each bot's newest 100 sessions, those whose title only stands in for a better one; `maximum` of them at the most.
-    /// An index's list, which may lag: what is done about one is decided by [`Store::fill_title`]. One call a bot, side by side.
+    /// Lists sessions whose title is a placeholder, at most `maximum`, among each bot's newest 100. The list comes from
+    /// an index, which may lag: [`Store::fill_title`] decides. One call a bot, side by side.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -42,7 +42,7 @@ impl Store {
         Ok(self.call(|| request.clone().send()).await?.items.unwrap_or_default())
     }
 
-    /// Gives a session its title, unless it has one of its own by now or has expired. Returns whether it did: one call.
+    /// Sets a session's title, unless it has one of its own by now or has expired. Returns whether it did: one call.
     ///
     /// # Errors
     /// [`StoreError`].

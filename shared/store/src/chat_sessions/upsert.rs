@@ -1,4 +1,4 @@
-//! What a runtime says of its sessions.
+//! Sessions that a runtime reports.
 
 use jiff::Timestamp;
 use portcullis_auth::BotId;
@@ -6,40 +6,40 @@ use portcullis_auth::BotId;
 use super::{Session, SessionStatus, TABLE, metadata, session_id, write::Known};
 use crate::{BotAccessError, BotReach, Store, StoreError, Table, attribute::Item, backoff::Backoff, batch::RowKey};
 
-/// A session to be made, or what is now known of one that is there.
+/// Report of a session: it creates one, or changes the one with this key.
 #[derive(Clone, Debug)]
 pub struct NewSession {
-    /// The bot that it is with.
+    /// Bot of the conversation.
     pub bot: BotId,
-    /// Its key, trimmed and in lower case.
+    /// Session key, trimmed and in lower case.
     pub session_key: String,
-    /// The platform.
+    /// Chat platform.
     pub channel_type: Option<String>,
-    /// The platform's own id of the channel that it takes place in.
+    /// The platform's own id of its channel.
     pub channel_id: Option<String>,
-    /// The rest; a new session needs its title.
+    /// Remaining fields; a new session needs its title.
     pub change: SessionChange,
 }
 
-/// What changes of a session; what is absent keeps its value.
+/// New values for a session; an absent one keeps the old value.
 #[derive(Clone, Debug, Default)]
 pub struct SessionChange {
-    /// What people read.
+    /// Title that people read.
     pub title: Option<String>,
-    /// Whether it goes on.
+    /// New status.
     pub status: Option<SessionStatus>,
-    /// How many messages it has had.
+    /// Number of messages.
     pub message_count: Option<u64>,
-    /// When the last one was seen.
+    /// Time of the last message.
     pub last_message_at: Option<Timestamp>,
-    /// What its runtime keeps with it: JSON of at most [`super::MAXIMUM_METADATA_BYTES`].
+    /// Opaque JSON of its runtime, at most [`super::MAXIMUM_METADATA_BYTES`].
     pub metadata: Option<String>,
 }
 
-/// Why a session was not changed.
+/// Reason why a session was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// There is no such session, or the caller may not reach its bot.
+    /// No such session, or the caller may not reach its bot.
     #[error("the session is not known")]
     NotFound,
     /// The caller's token is of another generation than the pool's.
@@ -77,8 +77,7 @@ impl NewSession {
 }
 
 impl Store {
-    /// Makes a session or changes the one that is there, and keeps it for [`super::SESSION_RETENTION`] from now: two
-    /// calls.
+    /// Creates a session or changes an existing one, and keeps it for [`super::SESSION_RETENTION`] from now: two calls.
     ///
     /// # Errors
     /// [`BotAccessError`].
@@ -120,9 +119,9 @@ impl Store {
         }
     }
 
-    /// A session's row and that of its metadata, if the caller may reach its bot.
+    /// Reads a session's row and its metadata's row, if the caller may reach its bot.
     async fn session_rows(&self, reach: BotReach<'_>, id: &str) -> Result<Vec<Option<Item>>, SessionError> {
-        // The ids of look-ups and metadata are not sessions'.
+        // Look-up and metadata rows have ids of another form.
         let is_session = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut keys = if is_session { vec![RowKey::new(TABLE, [id]), metadata::key(id)] } else { Vec::new() };
         let of_session = keys.len();

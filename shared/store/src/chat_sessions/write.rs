@@ -1,4 +1,4 @@
-//! Replacing a session, with the look-ups that find it.
+//! Writes a session together with its look-up rows.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
@@ -18,7 +18,7 @@ use crate::{
 
 /// A session's row as it was read.
 pub(super) struct Known {
-    /// The session, unless it is past its retention.
+    /// Session, unless it is past its retention.
     pub(super) live: Option<Session>,
     revision: Option<u64>,
 }
@@ -30,7 +30,7 @@ impl Known {
         Ok(Self { live, revision: Some(Row::new(TABLE, row)?.parsed("revision")?) })
     }
 
-    /// A session's row with that of its metadata behind it.
+    /// From a session's row, followed by its metadata's row.
     pub(super) fn with_metadata(rows: Vec<Option<Item>>, store: &Store) -> Result<Self, StoreError> {
         let mut rows = rows.into_iter();
         let mut known = Self::new(rows.next().flatten().as_ref(), store)?;
@@ -42,7 +42,7 @@ impl Known {
         Ok(known)
     }
 
-    /// Whether look-ups find `session` until it ends.
+    /// Returns whether the look-up rows find `session` at least until `until`.
     fn finds(&self, session: &Session, until: i64) -> bool {
         let chats = |session: &Session| look_ups::chats(&session.session_key, session.channel_id.as_deref());
         self.live.as_ref().is_some_and(|live| live.found_until >= until && chats(live) == chats(session))
@@ -50,8 +50,8 @@ impl Known {
 }
 
 impl Store {
-    /// Writes a session in the place of the one that was read, with new metadata where it has any; `None` where the row
-    /// has changed meanwhile, or the caller's token has been revoked.
+    /// Writes a session in the place of the one that was read, with new metadata if any; `None` where the row has
+    /// changed meanwhile, or the caller's token has been revoked.
     pub(super) async fn replace_session(
         &self,
         reach: BotReach<'_>,
@@ -81,7 +81,7 @@ impl Store {
             }
             match metadata {
                 Some(metadata) => actions.push(self.put_metadata(&session.id, metadata, session.found_until)?),
-                // It is kept as long as the look-ups are, and renewed with them.
+                // Metadata is kept as long as the look-up rows, and renewed with them.
                 None if keeps_metadata && !is_found => {
                     actions.push(self.keep_metadata(&session.id, session.found_until)?);
                 }

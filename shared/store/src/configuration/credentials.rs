@@ -1,4 +1,4 @@
-//! The credentials that a configuration refers to.
+//! Credentials that a configuration refers to.
 
 use jiff::Timestamp;
 use portcullis_auth::ChannelId;
@@ -13,13 +13,13 @@ use crate::{
     row::Row,
 };
 
-/// Which of a channel's credentials a pool's configuration may hold. What Slack signs with is not among them: it never
-/// leaves the control plane.
+/// Kinds of credentials that a pool's configuration may hold. Slack's signing secret is not among them: it never leaves
+/// the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CredentialKind {
-    /// What the bot speaks to the platform with.
+    /// Authenticates the bot to its platform.
     BotToken,
-    /// What we sign with towards the pool.
+    /// Signs our deliveries to the pool.
     DeliverySecret,
 }
 
@@ -34,23 +34,23 @@ impl CredentialKind {
     }
 }
 
-/// Which credential of which channel.
+/// Reference to a channel's credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CredentialId {
-    /// The channel.
+    /// Channel of the credential.
     pub channel: ChannelId,
-    /// Which of its credentials.
+    /// Kind of the credential.
     pub kind: CredentialKind,
 }
 
-/// A credential as it is now, opened.
+/// An opened credential.
 #[derive(Debug)]
 pub struct Credential {
-    /// Raised each time that it is replaced.
+    /// Raised at each replacement.
     pub revision: u64,
-    /// What it is.
+    /// Secret value.
     pub value: SecretString,
-    /// When it is to be replaced; `None` for one that does not end.
+    /// Time at which it is due for replacement; `None` for one that does not expire.
     pub refresh_at: Option<Timestamp>,
 }
 
@@ -74,11 +74,11 @@ impl CredentialId {
 }
 
 impl Store {
-    /// Credentials as they are now, in the order of `ids`, which differ; `None` where one is not there any more. One call for
-    /// each hundred, side by side.
+    /// Reads credentials in the order of `ids`, which must differ; `None` for a missing one. One call for each hundred,
+    /// side by side.
     ///
     /// # Errors
-    /// [`StoreError`], also where one does not open: none is left out in silence.
+    /// [`StoreError`], also where one does not open: none is silently left out.
     pub async fn credentials(&self, ids: &[CredentialId]) -> Result<Vec<Option<Credential>>, StoreError> {
         let keys: Vec<_> = ids.iter().map(CredentialId::key).collect();
         let rows = self.get_rows(&keys).await?;

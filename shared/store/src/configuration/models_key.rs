@@ -1,8 +1,8 @@
-//! A pool's own key to the models, where each pool has one.
+//! A pool's own key to the model gateway, where each pool has one.
 //!
-//! The key is made elsewhere and outlives our rows if nobody ends it, so the pool's row holds two things of it: the sealed key,
-//! which goes with the pool's other secrets, and its alias among `modelsKeyAliases`, the keys that may still be alive. An alias
-//! is taken away only once its key has ended.
+//! The key is issued elsewhere and stays valid until someone revokes it, so the pool's row holds two things of it: the
+//! sealed key, which goes with the pool's other secrets, and its alias in `modelsKeyAliases`, the keys that may still
+//! be valid. An alias is removed only once its key has been revoked.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use portcullis_auth::PoolId;
@@ -17,29 +17,29 @@ use crate::{
     row::Row,
 };
 
-/// A key to the models at one address, made for one pool.
+/// A key to the models at one address, issued for one pool.
 #[derive(Clone, Debug)]
 pub struct ModelsKey {
-    /// What it is ended by; another for each key.
+    /// Unique name by which the key is revoked.
     pub alias: String,
-    /// The models' address, for which alone it is good.
+    /// Address of the models: the key is valid only there.
     pub base_url: String,
-    /// The key.
+    /// Secret key.
     pub key: SecretString,
 }
 
-/// What a publication makes of the pool's key to the models.
+/// Change that a publication makes to the pool's key to the models.
 #[derive(Clone, Copy, Debug)]
 pub enum ModelsKeyChange<'a> {
-    /// The pool keeps what it has, a key or none.
+    /// Keeps the present state, a key or none.
     Keep,
-    /// This becomes the pool's key.
+    /// Replaces the pool's key.
     Set(&'a ModelsKey),
-    /// The pool has no key of its own any more.
+    /// Removes the pool's key.
     Remove,
 }
 
-/// The stored form.
+/// Stored form of a [`ModelsKey`].
 #[derive(Debug)]
 pub(super) struct SealedModelsKey {
     alias: String,
@@ -61,7 +61,7 @@ fn cell(pool: &PoolId) -> Cell<'_> {
     Cell { table: Table::Pools.name(), partition_key: pool.as_str(), sort_key: None, attribute: "modelsKey" }
 }
 
-/// The parts of an update of a pool's row.
+/// Parts of an update of a pool's row.
 pub(super) struct Clauses {
     pub(super) set: &'static str,
     pub(super) remove: &'static str,
@@ -70,13 +70,13 @@ pub(super) struct Clauses {
 }
 
 impl PoolConfiguration {
-    /// Alias of the pool's own key, wherever its models are.
+    /// Alias of the pool's own key, whatever its address.
     #[must_use]
     pub fn models_key_alias(&self) -> Option<&str> {
         self.models_key.as_ref().map(|key| key.alias.as_str())
     }
 
-    /// Aliases of keys that the pool does not use any more and that may still be alive.
+    /// Aliases of keys that the pool no longer uses and that may still be valid.
     #[must_use]
     pub fn left_over_models_keys(&self) -> Vec<String> {
         let current = self.models_key_alias();
@@ -85,10 +85,10 @@ impl PoolConfiguration {
 }
 
 impl Store {
-    /// The pool's key to the models at this address; `None` where it has none, or one to others.
+    /// Opens the pool's key to the models at this address; `None` where the pool has none, or one for another address.
     ///
     /// # Errors
-    /// [`StoreError`], also where it does not open.
+    /// [`StoreError`], also where the key does not open.
     pub async fn models_key(
         &self,
         configuration: &PoolConfiguration,
@@ -102,8 +102,8 @@ impl Store {
         Ok(Some(ModelsKey { alias: stored.alias.clone(), base_url: stored.base_url.clone(), key }))
     }
 
-    /// The change as a part of the update that publishes. The keys left over are taken for ended where a new one is set: its
-    /// maker has ended them, and whoever adds one meanwhile makes the condition fail.
+    /// Clauses of the change for the publishing update. With a new key, the left-over keys are dropped: the issuer has
+    /// revoked them, and the condition fails if an alias was added meanwhile.
     pub(super) fn models_key_clauses(
         &self,
         read: &PoolConfiguration,
@@ -146,7 +146,7 @@ impl Store {
         Ok(Some(clauses))
     }
 
-    /// Takes the aliases of keys that have ended away from the pool's row: one call.
+    /// Removes the aliases of revoked keys from the pool's row: one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -159,11 +159,11 @@ impl Store {
         self.update_models_keys(pool, update, condition, values).await.map(|_| ())
     }
 
-    /// Whether the pool's key is not this one and no publication that has begun can make it so any more: for one whose outcome
-    /// is not known. It raises the pool's revision, on which every publication depends.
+    /// Returns whether the pool's key is another one and no publication in flight can still set this one: for a
+    /// publication whose outcome is unknown. It raises the pool's revision, on which every publication depends.
     ///
     /// # Errors
-    /// [`StoreError`], where that is still not known.
+    /// [`StoreError`], where the outcome is still unknown.
     pub async fn rule_out_models_key(&self, pool: &PoolId, alias: &str) -> Result<bool, StoreError> {
         let update = "SET #revision = #revision + :one";
         let condition = "#schema = :schema AND (attribute_not_exists(#modelsKeyAlias) OR #modelsKeyAlias <> :alias)";
@@ -171,7 +171,7 @@ impl Store {
         self.update_models_keys(pool, update, condition, values).await
     }
 
-    /// Whether the condition held.
+    /// Updates the pool's row; returns whether the condition held.
     async fn update_models_keys(
         &self,
         pool: &PoolId,

@@ -1,4 +1,4 @@
-//! The records that a configuration is built from.
+//! Records that a configuration is built from.
 
 use crate::{
     Bot, BotStatus, Channel, ChannelStatus, Pool, Store, StoreError, Table,
@@ -9,25 +9,25 @@ use crate::{
 /// An active bot of a pool with its connected channels, in the order of their ids.
 #[derive(Debug)]
 pub struct BotRecords {
-    /// The bot.
+    /// The active bot.
     pub bot: Bot,
-    /// Its connected channels.
+    /// Connected channels.
     pub channels: Vec<ChannelRecords>,
 }
 
-/// A connected channel with the credentials that it has.
+/// A connected channel with its credentials.
 #[derive(Debug)]
 pub struct ChannelRecords {
-    /// The channel.
+    /// The connected channel.
     pub channel: Channel,
-    /// Its credentials, opened.
+    /// Opened credentials.
     pub credentials: Vec<(CredentialKind, Credential)>,
 }
 
 impl Store {
-    /// What a pool's configuration is built from: its active bots in the order of their ids, with their connected channels.
-    /// Two rounds of consistent reads, which are of one moment only if the pool's revision has not moved meanwhile:
-    /// [`Store::publish_snapshot`] holds that.
+    /// Reads the records for a pool's configuration: its active bots in the order of their ids, with their connected
+    /// channels. Two rounds of consistent reads, which show one moment only if the pool's revision has not moved
+    /// meanwhile: [`Store::publish_snapshot`] checks that.
     ///
     /// # Errors
     /// [`StoreError`], also where a credential does not open.

@@ -1,7 +1,7 @@
-//! `pool_config_snapshots`: a pool's configurations by version, with references in the credentials' place.
+//! `pool_config_snapshots`: a pool's configurations by version, with references in place of the credentials.
 //!
-//! The sort key is a version's number in decimal, or `newest`: that row is a copy of the newest version, so that a poll reads
-//! it beside the pool's row, in one call, without knowing its number.
+//! The sort key is a version's number in decimal, or `newest`: that row is a copy of the newest version, so that a poll
+//! reads it beside the pool's row, in one call, without knowing its number.
 
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update};
 use jiff::Timestamp;
@@ -21,52 +21,52 @@ use crate::{
 
 const TABLE: Table = Table::PoolConfigSnapshots;
 
-/// The most bytes of one snapshot: an item of DynamoDB holds 400 KB with its names and numbers.
+/// Largest snapshot, in bytes: an item of DynamoDB holds 400 KB with its names and numbers.
 const MAXIMUM_SNAPSHOT_BYTES: usize = 380_000;
 
 /// One version of a pool's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Its version: 1, 2, 3.
+    /// Version: 1, 2, 3.
     pub version: u64,
-    /// The digest of the configuration with its references.
+    /// Digest of the configuration with its references.
     pub hash: Digest,
-    /// The configuration with its references, as its builder writes it.
+    /// Configuration with its references, as its generator wrote it.
     pub config: Vec<u8>,
-    /// When it was published.
+    /// Time of its publication.
     pub created_at: Timestamp,
 }
 
-/// A configuration that is to be published.
+/// A configuration to publish.
 #[derive(Clone, Debug)]
 pub struct Publication<'a> {
     /// Generator that built it.
     pub generator: &'a str,
-    /// The digest of the configuration with its references.
+    /// Digest of the configuration with its references.
     pub hash: Digest,
-    /// The configuration with its references.
+    /// Configuration with its references.
     pub config: Vec<u8>,
-    /// Becomes the pool's gateway token where it has none yet.
+    /// Becomes the pool's gateway token, on the condition that the pool has none yet.
     pub gateway_token: Option<&'a SecretString>,
     /// Change of the pool's key to the models.
     pub models_key: ModelsKeyChange<'a>,
-    /// When the first of the bot tokens in it is to be replaced.
+    /// Time at which the first of its bot tokens is due for replacement.
     pub tokens_due_at: Option<Timestamp>,
 }
 
-/// What became of a publication.
+/// Outcome of a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// The configuration is this version: a new one, or the newest one where nothing in it has changed.
+    /// The configuration has this version: a new one, or the newest one where nothing has changed.
     As(Snapshot),
-    /// The pool has changed, or another has published: read again.
+    /// The pool has changed, or another publisher won: read again.
     Overtaken,
 }
 
-/// Why a configuration was not published.
+/// Reason why a configuration was not published.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// It is larger than a row may be.
+    /// The configuration is larger than a row may be.
     #[error("a configuration of {0} bytes is more than the {MAXIMUM_SNAPSHOT_BYTES} that can be stored")]
     TooLarge(usize),
     /// The store failed.
@@ -74,7 +74,7 @@ pub enum PublishError {
     Store(#[from] StoreError),
 }
 
-/// The sort key of the newest version's copy.
+/// Sort key of the newest version's copy.
 const NEWEST: &str = "newest";
 
 pub(super) fn newest_key(pool: &PoolId) -> RowKey {
@@ -107,7 +107,7 @@ impl Snapshot {
 }
 
 impl Store {
-    /// The pool's snapshot of this version.
+    /// Reads the pool's snapshot of this version.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -116,10 +116,11 @@ impl Store {
         item.as_ref().map(Snapshot::from_item).transpose()
     }
 
-    /// Publishes a configuration that was built of records that were read after `read`: one call. It gets the next version,
-    /// unless it is the newest one unchanged.
+    /// Publishes a configuration that was built from records read after `read`: one call. It gets the next version,
+    /// unless it equals the newest one.
     ///
-    /// A publication that is [`Published::Overtaken`] has changed nothing; after [`StoreError::Unavailable`] it may have.
+    /// A publication that is [`Published::Overtaken`] has changed nothing; after [`StoreError::Unavailable`] it may
+    /// have.
     ///
     /// # Errors
     /// [`PublishError`].
@@ -141,7 +142,7 @@ impl Store {
         });
         let mut actions = vec![self.update_built_for(read, publication, snapshot.version)?];
         if unchanged.is_none() {
-            // The condition on the pool's row decides for both.
+            // These writes need no condition: the one on the pool's row decides for all.
             for version in [snapshot.version.to_string().as_str(), NEWEST] {
                 let item = snapshot.to_item(&read.pool.id, version);
                 let put = Put::builder().table_name(self.table_name(TABLE)).set_item(Some(item)).build();
@@ -155,7 +156,7 @@ impl Store {
         }
     }
 
-    /// The action that says for what the newest snapshot is right, on the condition that the pool is as it was read.
+    /// Action that records what the newest snapshot is right for, on the condition that the pool is as it was read.
     fn update_built_for(
         &self,
         read: &PoolConfiguration,

@@ -1,4 +1,4 @@
-//! Connecting an account: beginning, and making it active.
+//! Connection of an account: its beginning, and its activation.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use crate::{
     store::built,
 };
 
-/// A connection that begins.
+/// A connection to begin.
 #[derive(Clone, Debug)]
 pub struct NewConnection {
-    /// Id of the integration, where the person has none with the toolkit yet.
+    /// Id of the integration, if the person has none with the toolkit yet.
     pub id: String,
-    /// The person.
+    /// Owner of the account.
     pub user: UserId,
-    /// The toolkit.
+    /// Toolkit of the third party.
     pub toolkit: ToolkitSlug,
     /// Id of the account at Composio.
     pub account: String,
@@ -32,14 +32,14 @@ pub struct NewConnection {
     pub state: Digest,
     /// Digest of the secret that the browser keeps.
     pub browser: Digest,
-    /// Where it is begun.
+    /// Place where it is begun.
     pub source: IntegrationSource,
     /// Path of the front end to return to.
     pub return_to: Option<String>,
 }
 
 impl NewConnection {
-    /// The integration once this connection has begun, in the place of what was there.
+    /// Integration after the beginning of this connection, in the place of `before`.
     fn begun(&self, before: Option<Integration>, now: Timestamp) -> Integration {
         let (id, connected_at, links, revision) = match before {
             Some(before) => (before.id, before.connected_at, before.links, before.revision + 1),
@@ -68,19 +68,19 @@ impl NewConnection {
 /// Proof that a browser began a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectionProof {
-    /// The state that it was given.
+    /// State that the browser was given.
     State(Digest),
-    /// The secret that it keeps.
+    /// Secret that the browser keeps.
     Browser(Digest),
 }
 
-/// Why a change of an integration came to nothing.
+/// Reason why an integration was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IntegrationError {
     /// The account is connected already.
     #[error("the account is connected")]
     AlreadyActive,
-    /// Another change was made since the integration was read.
+    /// Another writer has changed the integration since it was read.
     #[error("the integration has changed")]
     Changed,
     /// The store failed.
@@ -89,7 +89,7 @@ pub enum IntegrationError {
 }
 
 impl Integration {
-    /// Whether a proof is that of the connection that was begun last, and still counts.
+    /// Returns whether a proof belongs to the latest connection and has not expired.
     #[must_use]
     pub fn is_proven_by(&self, proof: &ConnectionProof, now: Timestamp) -> bool {
         let (known, shown) = match proof {
@@ -102,8 +102,8 @@ impl Integration {
 }
 
 impl Store {
-    /// Keeps a connection that begins, in the place of one that never became active or has ended: one call. Returns the
-    /// integration and the account that it had before, which is the caller's to end.
+    /// Records the beginning of a connection, in the place of one that never became active or has ended: one call.
+    /// Returns the integration and the account that it had before, which the caller must revoke.
     ///
     /// # Errors
     /// [`IntegrationError::AlreadyActive`] and [`IntegrationError::Store`].
@@ -149,7 +149,7 @@ impl Store {
             .set_expression_attribute_values(Some(values))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld);
         let before = match self.call(|| request.clone().send()).await {
-            // For a row that was not there, DynamoDB returns no attributes and an emulator returns the key's.
+            // For a new row, DynamoDB returns no attributes and an emulator returns the key's.
             Ok(output) => output.attributes.filter(|item| item.contains_key("id")),
             Err(CallError::Conditions(_)) => return Err(IntegrationError::AlreadyActive),
             Err(CallError::Store(error)) => return Err(error.into()),
@@ -162,8 +162,8 @@ impl Store {
         Ok((new.begun(before, now), replaced.filter(|account| *account != new.account)))
     }
 
-    /// Records how a connection ended, or that an active account's status is another one by now, on the condition that nothing has
-    /// changed since the integration was read: one call. A state counts once: it is gone then, and so is a link.
+    /// Records the outcome of a connection, or the new status of an active account, on the condition that nothing has
+    /// changed since the integration was read: one call. It removes the state and the links, so each is valid once.
     ///
     /// # Errors
     /// [`IntegrationError::Changed`] and [`IntegrationError::Store`].
@@ -189,8 +189,8 @@ impl Store {
         self.change_integration(&known.user, &known.toolkit, &update, AS_READ, values).await
     }
 
-    /// Connects an account with the person's own keys, which are sealed, in one transaction. Keys of an earlier connection are
-    /// replaced.
+    /// Connects an account with the person's own keys, which are sealed, in one transaction. Keys of an earlier
+    /// connection are replaced.
     ///
     /// # Errors
     /// [`IntegrationError::AlreadyActive`] and [`IntegrationError::Store`].
@@ -275,7 +275,7 @@ impl Store {
     }
 }
 
-/// Condition of a change to what was read.
+/// Condition that the row is as it was read.
 pub(super) const AS_READ: &str = "#revision = :read";
 
 /// Condition that the account is not connected.

@@ -19,7 +19,7 @@ fn cell<'a>(integration: &'a str, field: &'a str) -> Cell<'a> {
 }
 
 impl Store {
-    /// The keys of an integration: one call.
+    /// Opens the keys of an integration: one call.
     ///
     /// # Errors
     /// [`StoreError`], also where one of them does not open.
@@ -49,7 +49,7 @@ impl Store {
         self.query_all(request).await
     }
 
-    /// The action that seals a key.
+    /// Action that seals a key.
     pub(super) fn seal_integration_credential(
         &self,
         integration: &str,
@@ -67,7 +67,7 @@ impl Store {
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
     }
 
-    /// The action that deletes a key, by its row.
+    /// Action that deletes a key, by its row.
     pub(super) fn delete_integration_credential(&self, row: &Item) -> Result<TransactWriteItem, StoreError> {
         let row = Row::new(TABLE, row)?;
         let delete = Delete::builder()

@@ -1,4 +1,4 @@
-//! Ending an account's connection.
+//! End of an account's connection.
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use portcullis_auth::UserId;
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Store {
-    /// Records that an account is disconnected, and deletes the person's keys, in one transaction, as long as the integration has
-    /// the account that was read. To be called after the account was ended at its provider.
+    /// Records that an account is disconnected, and deletes the person's keys, in one transaction, as long as the
+    /// integration has the account that was read. Call it after the account was revoked at its provider.
     ///
     /// # Errors
     /// [`IntegrationError::Changed`] where another account has taken its place, and [`IntegrationError::Store`].
@@ -26,7 +26,7 @@ impl Store {
                 Err(IntegrationError::Changed) => self.wait_after_race(&mut backoff).await?,
                 outcome => return outcome,
             }
-            // A link may have been kept, or a failure recorded: the account is ended all the same.
+            // A link may have been stored, or a failure recorded: the account is revoked all the same.
             let now = self.integration(&known.user, &known.toolkit).await?;
             let same = now.filter(|now| now.id == known.id && now.account == known.account);
             read = same.ok_or(IntegrationError::Changed)?;
@@ -64,7 +64,7 @@ impl Store {
         self.integration(&known.user, &known.toolkit).await?.ok_or(IntegrationError::Changed)
     }
 
-    /// Records that an account could not be ended at its provider: it stays as it is.
+    /// Records that an account could not be revoked at its provider; the account stays as it is.
     ///
     /// # Errors
     /// [`IntegrationError`].
@@ -78,7 +78,7 @@ impl Store {
         self.change_integration(&known.user, &known.toolkit, update, AS_READ, values).await
     }
 
-    /// Deletes all that a person has connected, with the keys, unread: for an account that is deleted.
+    /// Deletes all integrations of a person, with the keys, unread: for the deletion of the account.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -13,14 +13,14 @@ use crate::{
     attribute::{attributes, number, schema, size, text, text_set, time},
 };
 
-/// Time for which a link counts: a person reads a chat later than a page.
+/// Lifetime of a link: a person reads a chat later than a page.
 pub const CONNECT_LINK_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Most links of one person and toolkit that count at once. One more takes the place of all: a person opens the one that was sent
-/// last, and an agent that asks again and again does not fill the row.
+/// Most valid links of one person and toolkit. A further one replaces all of them: a person opens the latest link, and
+/// an agent that asks again and again does not fill the row.
 pub const MAXIMUM_CONNECT_LINKS: usize = 8;
 
-/// Digest of a link, with its end.
+/// Digest of a link, with its expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConnectLink {
     /// Seconds since 1970.
@@ -44,15 +44,15 @@ impl FromStr for ConnectLink {
     }
 }
 
-/// The digest under which a link's id is kept.
+/// Returns the digest under which a link's id is stored.
 #[must_use]
 pub fn connect_link_digest(id: &str) -> Digest {
     Digest::of_parts(&[b"connect-link", id.as_bytes()])
 }
 
 impl Store {
-    /// Keeps the digest of a link by which a person connects a toolkit: one call, and one more where
-    /// [`MAXIMUM_CONNECT_LINKS`] are kept already, which the link then takes the place of.
+    /// Stores the digest of a link by which a person connects a toolkit: one call, and one more where
+    /// [`MAXIMUM_CONNECT_LINKS`] are stored already, all of which it replaces.
     ///
     /// # Errors
     /// [`IntegrationError::AlreadyActive`] and [`IntegrationError::Store`].
@@ -83,7 +83,7 @@ impl Store {
             Err(IntegrationError::Changed) => {}
             Err(error) => return Err(error),
         }
-        // Connected, or with all links that may count.
+        // Either connected, or at the limit of links.
         match self.change_integration(user, toolkit, &format!("{ROW}, #links = :links"), NOT_ACTIVE, values).await {
             Ok(_) => Ok(()),
             Err(IntegrationError::Changed) => Err(IntegrationError::AlreadyActive),
@@ -91,7 +91,8 @@ impl Store {
         }
     }
 
-    /// The person's integration that a link is for; `None` for a link of another person's, or one that has ended: one call.
+    /// Returns the person's integration that a link is for; `None` for another person's link, or an expired one: one
+    /// call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -105,6 +106,6 @@ impl Store {
     }
 }
 
-/// Assignments that make the row where there is none.
+/// Assignments that also create a missing row.
 const ROW: &str = "SET #schema = :schema, #id = if_not_exists(#id, :id), #status = if_not_exists(#status, :pending), \
     #updatedAt = :now, #createdAt = if_not_exists(#createdAt, :now), #revision = if_not_exists(#revision, :zero) + :one";

@@ -1,14 +1,14 @@
-//! Deleting one document: two calls.
+//! Deletion of one document: two calls.
 
 use portcullis_auth::LibraryName;
 
 use super::{Entry, Library};
 use crate::{Store, StoreError, backoff::Backoff, error::CallError};
 
-/// Why a document was not deleted.
+/// Reason why a document was not deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteDocumentError {
-    /// There is no such document.
+    /// No such document.
     #[error("the document is not known")]
     NotFound,
     /// The store failed.
@@ -17,7 +17,7 @@ pub enum DeleteDocumentError {
 }
 
 impl Store {
-    /// Deletes a document, and returns the library's version: a new one where the document was active.
+    /// Deletes a document, and returns the library's version, which rises where the document was active.
     ///
     /// # Errors
     /// [`DeleteDocumentError`].

@@ -20,35 +20,35 @@ use crate::{
     store::built,
 };
 
-/// How many bytes a piece holds: a row of DynamoDB 400 KB with its names.
+/// Bytes of a piece: a DynamoDB row holds 400 KB with its names.
 const PIECE_BYTES: usize = 350_000;
 
-/// How long what was replaced stays, for those who read the contents just before.
+/// Retention of replaced pieces, for readers of the previous contents.
 const REPLACED_RETENTION: SignedDuration = SignedDuration::from_hours(1);
 
-/// What is to be stored under a name.
+/// Document to store under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// Whether pools are to have it.
+    /// Whether pools get it.
     pub is_active: bool,
-    /// What it holds, opaque here; of at most 1.5 MiB, since all of it is one transaction of at most 4 MB.
+    /// Opaque content, at most 1.5 MiB, since all of it is one transaction of at most 4 MB.
     pub content: Vec<u8>,
-    /// How many bytes of [`MAXIMUM_ACTIVE_BYTES`] it takes.
+    /// Bytes that count towards [`MAXIMUM_ACTIVE_BYTES`].
     pub bytes: usize,
-    /// How many bytes of [`MAXIMUM_ANSWER_BYTES`] it takes.
+    /// Bytes that count towards [`MAXIMUM_ANSWER_BYTES`].
     pub answer_bytes: usize,
 }
 
-/// Why a document was not stored. Nothing of it was.
+/// Reason why a document was not stored; nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PutDocumentError {
-    /// There are too many.
+    /// The library has [`MAXIMUM_DOCUMENTS`].
     #[error("there can be {MAXIMUM_DOCUMENTS} at the most, inactive ones included")]
     TooMany,
-    /// With it, the active ones would be too large.
+    /// The active documents would be larger than [`MAXIMUM_ACTIVE_BYTES`].
     #[error("all active ones together must be at most {MAXIMUM_ACTIVE_BYTES} bytes")]
     TooLarge,
-    /// With it, the active ones would not fit into an answer.
+    /// The active documents would not fit into an answer ([`MAXIMUM_ANSWER_BYTES`]).
     #[error("all active ones together must be at most {MAXIMUM_ANSWER_BYTES} bytes as JSON within JSON")]
     AnswerTooLarge,
     /// The store failed.
@@ -57,8 +57,8 @@ pub enum PutDocumentError {
 }
 
 impl Store {
-    /// Stores a document in place of what had its name, and returns the library's version: a new one where what is active
-    /// has changed.
+    /// Stores a document in place of the one with its name, and returns the library's version, which rises where the
+    /// active documents have changed.
     ///
     /// # Errors
     /// [`PutDocumentError`].
@@ -107,7 +107,7 @@ impl Store {
         Builder::from_random_bytes(bytes).into_uuid()
     }
 
-    /// What the library holds after a change: another version where the change is of what is active.
+    /// Contents after a change; the version rises if the active documents change.
     pub(super) fn next_contents(
         &self,
         read: &Contents,
@@ -123,7 +123,7 @@ impl Store {
         next
     }
 
-    /// The actions that turn the library to `next`, on the condition that it is as it was read.
+    /// Actions that replace the library's contents by `next`, on the condition that they are as they were read.
     pub(super) fn contents_actions(
         &self,
         table: Table,

@@ -1,4 +1,4 @@
-//! Listing a pool's secrets: their names, never their values.
+//! List of a pool's secrets: their names, never their values.
 
 use jiff::Timestamp;
 use portcullis_auth::PoolId;
@@ -13,13 +13,13 @@ use crate::{
 /// A secret without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretEntry {
-    /// Who may read it.
+    /// Readers of the secret.
     pub scope: Scope,
-    /// The name.
+    /// Name of the secret.
     pub name: SecretName,
-    /// The pool's secrets revision that wrote it; `None` for one that was written before revisions were kept.
+    /// Revision of the pool's secrets that wrote it; `None` for a secret that is older than revisions.
     pub revision: Option<u64>,
-    /// When it was written.
+    /// Time of its last write.
     pub updated_at: Timestamp,
 }
 
@@ -36,7 +36,7 @@ impl SecretEntry {
 }
 
 impl Store {
-    /// A page of a pool's secrets, by scope and name.
+    /// Returns a page of a pool's secrets, by scope and name.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,19 +1,19 @@
-//! A secret's name and its scope.
+//! Names and scopes of secrets.
 
 use std::{fmt, str::FromStr};
 
 use portcullis_auth::SkillName;
 use serde::{Deserialize, Serialize};
 
-/// The longest name of a secret.
+/// Longest name of a secret.
 const MAXIMUM_NAME_LENGTH: usize = 128;
 
-/// A secret's name, which becomes an environment variable's: `[A-Za-z_][A-Za-z0-9_]{0,127}`.
+/// Name of a secret and of its environment variable: `[A-Za-z_][A-Za-z0-9_]{0,127}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SecretName(String);
 
-/// Not a secret's name.
+/// Error: not a secret's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a secret's name must be 1 to {MAXIMUM_NAME_LENGTH} of A-Z, a-z, 0-9 and _, and not begin with a digit")]
 pub struct InvalidSecretName;
@@ -57,28 +57,28 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// Who of a pool may read a secret; written `pool` or `skill:<name>`.
+/// Readers of a secret within its pool; written `pool` or `skill:<name>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
-    /// Each of its skills, and its runtime.
+    /// Every skill of the pool, and its runtime.
     Pool,
-    /// This skill alone.
+    /// Only this skill.
     Skill(SkillName),
 }
 
-/// Not a scope.
+/// Error: not a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a scope must be pool, or skill: and 1 to 64 of a-z, 0-9, - and _")]
 pub struct InvalidScope;
 
 impl Scope {
-    /// What the sort keys of its secrets begin with.
+    /// Prefix of the sort keys of this scope's secrets.
     pub(super) fn prefix(&self) -> String {
         format!("{self}#")
     }
 
-    /// The sort key of one of its secrets.
+    /// Sort key of a secret of this scope.
     pub(super) fn sort_key(&self, name: &SecretName) -> String {
         format!("{self}#{name}")
     }

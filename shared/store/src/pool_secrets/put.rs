@@ -1,8 +1,8 @@
-//! Writing a pool's secrets: all of a call's or none.
+//! Writing a pool's secrets: all changes of a call or none.
 //!
-//! Two calls one after another: a transaction reads the pool's row, its usage and the sizes of what is to be replaced,
-//! then another writes, on the condition that the pool's `secretsRevision` is still the one that was read. Writers of
-//! one pool are thereby one after another, and who lost the race reads again.
+//! Two calls one after another: a transaction reads the pool's row, its usage and the sizes of the values to replace,
+//! then another writes, on the condition that the pool's `secretsRevision` is still the one that was read (optimistic
+//! lock). Concurrent writers of one pool thereby take turns, and the loser of a race reads again.
 
 use std::collections::BTreeSet;
 
@@ -25,63 +25,63 @@ use crate::{
     store::built,
 };
 
-/// The most names that one call may write or delete.
+/// Most names that one call may write or delete.
 pub const MAXIMUM_CHANGES: usize = 50;
-/// The longest value, in bytes.
+/// Longest value, in bytes.
 pub const MAXIMUM_VALUE_LENGTH: usize = 64 * 1024;
-/// The most names that a scope may hold.
+/// Most names of a scope.
 pub const MAXIMUM_NAMES_A_SCOPE: usize = 1_000;
-/// The most bytes of values that a scope may hold.
+/// Most bytes of values of a scope.
 pub const MAXIMUM_BYTES_A_SCOPE: usize = 512 * 1024;
-/// The most scopes that a pool may have.
+/// Most scopes of a pool.
 pub const MAXIMUM_SCOPES: usize = 1_000;
 
-/// One name's change.
+/// Change of one secret.
 #[derive(Clone, Debug)]
 pub struct SecretChange {
-    /// Who may read it.
+    /// Readers of the secret.
     pub scope: Scope,
-    /// The name.
+    /// Name of the secret.
     pub name: SecretName,
-    /// The value that it gets; `None` deletes it, and deleting what isn't there is no error.
+    /// New value; `None` deletes the secret, if it exists.
     pub value: Option<SecretString>,
 }
 
-/// Why secrets were not written. In each case none was.
+/// Reason why secrets were not written; nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PutSecretsError {
-    /// There is no such pool, or it is terminated.
+    /// No such pool, or it is terminated.
     #[error("the pool is not known")]
     NotFound,
     /// More than [`MAXIMUM_CHANGES`] names.
     #[error("at most {MAXIMUM_CHANGES} secrets may be written in one call")]
     TooManyChanges,
-    /// One name of one scope twice: which value counts cannot be told.
+    /// The call names one secret twice, so its value would be ambiguous.
     #[error("{name} is given twice for scope {scope}")]
     NamedTwice {
-        /// The scope.
+        /// Scope of the secret.
         scope: Scope,
-        /// The name.
+        /// Name of the secret.
         name: SecretName,
     },
     /// A value of more than [`MAXIMUM_VALUE_LENGTH`].
     #[error("the value of {name} in scope {scope} is over the limit of {MAXIMUM_VALUE_LENGTH} bytes")]
     ValueTooLong {
-        /// The scope.
+        /// Scope of the secret.
         scope: Scope,
-        /// The name.
+        /// Name of the secret.
         name: SecretName,
     },
     /// The scope would hold more than [`MAXIMUM_NAMES_A_SCOPE`].
     #[error("scope {scope} would hold more than its limit of {MAXIMUM_NAMES_A_SCOPE} secrets")]
     TooManyNames {
-        /// The scope.
+        /// Scope that would be over its limit.
         scope: Scope,
     },
     /// The scope would hold more than [`MAXIMUM_BYTES_A_SCOPE`].
     #[error("scope {scope} would hold more than its limit of {MAXIMUM_BYTES_A_SCOPE} bytes of values")]
     TooManyBytes {
-        /// The scope.
+        /// Scope that would be over its limit.
         scope: Scope,
     },
     /// The pool would have more than [`MAXIMUM_SCOPES`].
@@ -92,12 +92,12 @@ pub enum PutSecretsError {
     Store(#[from] StoreError),
 }
 
-/// What the first call read.
+/// State that the first call read.
 struct Before {
     secrets_revision: u64,
     purging: bool,
     usage: Usage,
-    /// The size of each name's value, in the order of the changes.
+    /// Size of each name's value, in the order of the changes.
     sizes: Vec<Option<usize>>,
 }
 
@@ -113,7 +113,8 @@ impl Store {
         loop {
             let before = self.read_before(pool, changes).await?;
             if before.purging {
-                // It was registered anew before its termination was through: that ends first, or it could delete these.
+                // The pool was registered anew before its termination was complete. Finish that first, or it could
+                // delete the new rows.
                 self.finish_termination(pool).await.map_err(|error| match error {
                     PoolError::Store(error) => PutSecretsError::Store(error),
                     PoolError::NotFound | PoolError::Revoked => PutSecretsError::NotFound,
@@ -125,7 +126,7 @@ impl Store {
         }
     }
 
-    /// A change's row, as it will be written.
+    /// Builds a change's row.
     fn sealed_row(&self, pool: &PoolId, change: &SecretChange) -> Result<Item, StoreError> {
         let scope_name = change.scope.sort_key(&change.name);
         let mut row = attributes([("pool", text(pool)), ("scopeName", text(&scope_name))]);
@@ -168,7 +169,7 @@ impl Store {
         Ok(Before { secrets_revision: row.parsed("secretsRevision")?, purging: row.has("purging"), usage, sizes })
     }
 
-    /// Writes, unless another has written since `before` was read: then `false`.
+    /// Writes, unless another writer has since `before` was read: then `false`.
     async fn write_if_unchanged(
         &self,
         pool: &PoolId,
@@ -246,7 +247,7 @@ fn get(table: String, key: Item, projection: &str) -> Result<TransactGetItem, St
     Ok(TransactGetItem::builder().get(built(get)?).build())
 }
 
-/// What can be checked without the store.
+/// Checks that need no read.
 fn check(changes: &[SecretChange]) -> Result<(), PutSecretsError> {
     if changes.len() > MAXIMUM_CHANGES {
         return Err(PutSecretsError::TooManyChanges);

@@ -1,8 +1,8 @@
 //! Reading the secrets of one skill: one call, however many secrets there are.
 //!
-//! The pool's row says at which revision its secrets are, and every write of a secret raises it in its own transaction. So the
-//! rows of secrets are kept in memory, sealed, beside the revision that they were read at, and are read again only when the
-//! pool's row, which is read at each request, names another.
+//! The pool's row holds the revision of its secrets, and every write of a secret raises it in its own transaction. So
+//! the rows of secrets are cached in memory, sealed, beside the revision that they were read at, and are read again
+//! only when the pool's row, which is read at each request, has another revision.
 
 use std::{
     collections::HashMap,
@@ -14,10 +14,10 @@ use portcullis_auth::{Generation, PoolId, SkillName};
 use super::{Scope, SealedSecret, Secrets};
 use crate::{PoolError, PoolStatus, Store, StoreError, Table, attribute::text, pool_access::PoolReach, row::Row};
 
-/// The most skills whose secrets are kept.
+/// Most skills whose secrets are cached.
 const CAPACITY: usize = 256;
-/// The most sealed bytes of one skill's secrets that are kept, the pool's shared ones included: more is read each time. With
-/// [`CAPACITY`] it bounds the memory to 2 MiB.
+/// Most sealed bytes of one skill's secrets that are cached, the pool's shared ones included: a larger set is read each
+/// time. With [`CAPACITY`] it bounds the memory to 2 MiB.
 const MAXIMUM_BYTES: usize = 8 * 1024;
 
 /// A bounded in-memory cache of sealed secrets, valid for one revision of their pool's secrets.
@@ -26,17 +26,17 @@ pub struct SealedSecrets(Mutex<HashMap<(PoolId, SkillName), Known>>);
 
 #[derive(Clone, Debug)]
 enum Known {
-    /// The revision, read before anything else that is now under way.
+    /// Revision, read before any read that is now in flight.
     Revision(u64),
-    /// Secrets that were read after the revision was, and so are that revision's or newer ones. Newer ones are never served
-    /// under it: no revision comes back.
+    /// Secrets that were read after the revision was, so they are that revision's or newer. Newer ones are never served
+    /// under it: a revision never returns.
     Secrets { revision: u64, sealed: Arc<[SealedSecret]> },
 }
 
-/// The pool's row, as far as it is about secrets.
+/// Attributes of the pool's row that concern secrets.
 struct State {
     revision: u64,
-    /// An earlier termination is still deleting the pool's secrets: whatever lies in the table is not the pool's any more.
+    /// An earlier termination is still deleting the pool's secrets: the rows left in the table are no longer the pool's.
     is_purging: bool,
 }
 
@@ -69,7 +69,7 @@ impl SealedSecrets {
 impl Store {
     /// Returns the secrets of scope `pool` and the skill's own, which win.
     ///
-    /// One sequential call. The first request of an instance that finds a change of what `cache` holds makes two.
+    /// One sequential call. The first request of an instance that finds a change since `cache` was filled makes two.
     ///
     /// # Errors
     /// [`PoolError`]: a terminated pool counts as unknown. [`StoreError::Unopened`] where a single value does not open: none is
@@ -87,7 +87,7 @@ impl Store {
             let state = self.secrets_state(pool, reach).await?;
             if state.revision == *revision {
                 match self.open_secrets(pool, sealed.iter()).await {
-                    // They may have been sealed anew, and the key that sealed the kept ones be gone.
+                    // They may have been sealed anew, and the key of the cached copies dropped.
                     Err(StoreError::Unopened { .. }) => {}
                     secrets => return Ok(state.of_today(secrets?)),
                 }
@@ -100,14 +100,14 @@ impl Store {
         let sealed = Box::pin(async { self.sealed_for_skill(pool, skill).await.map_err(PoolError::from) });
         let (state, sealed) = tokio::try_join!(self.secrets_state(pool, reach), sealed)?;
         let secrets = self.open_secrets(pool, sealed.iter()).await?;
-        // The revision of this request may have been read after the secrets, and they be older than it.
+        // This request may have read the revision after the secrets, which may then be older than it.
         let was_known_before = matches!(known, Some(Known::Revision(revision)) if revision == state.revision);
         let known = if was_known_before { Known::at(state.revision, sealed) } else { Known::Revision(state.revision) };
         cache.insert(key, known);
         Ok(state.of_today(secrets))
     }
 
-    /// The pool's shared secrets, then the skill's own: two queries side by side.
+    /// Reads the pool's shared secrets, then the skill's own: two queries side by side.
     async fn sealed_for_skill(&self, pool: &PoolId, skill: &SkillName) -> Result<Vec<SealedSecret>, StoreError> {
         let own = Scope::Skill(skill.clone());
         let (mut sealed, own) =

@@ -1,4 +1,4 @@
-//! How much each scope of a pool holds.
+//! Usage of each scope of a pool.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::{
     row::Row,
 };
 
-/// The sort key of a pool's usage row; no scope's prefix begins so.
+/// Sort key of a pool's usage row; no scope's prefix begins so.
 pub(super) const SORT_KEY: &str = "#usage";
 
-/// The attribute that maps a scope to its names and bytes. [`MAXIMUM_SCOPES`] of about 100 B each stay well under
+/// Attribute that maps a scope to its names and bytes. [`MAXIMUM_SCOPES`] of about 100 B each stay well under
 /// DynamoDB's 400 KB a row.
 const SCOPES: &str = "scopes";
 
@@ -24,7 +24,7 @@ struct Amount {
     bytes: usize,
 }
 
-/// How many names and bytes of values each scope of a pool holds.
+/// Number of names and bytes of values of each scope of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage(BTreeMap<Scope, Amount>);
 
@@ -43,7 +43,7 @@ impl Usage {
         scopes.collect::<Result<_, StoreError>>().map(Self)
     }
 
-    /// The row's attributes beside its key.
+    /// Attributes of the row, without its key.
     pub(super) fn to_item(&self) -> Item {
         let scope = |(scope, amount): (&Scope, &Amount)| {
             let amount = attributes([("names", size(amount.names)), ("bytes", size(amount.bytes))]);
@@ -52,9 +52,9 @@ impl Usage {
         attributes([(SCHEMA, schema()), (SCOPES, AttributeValue::M(self.0.iter().map(scope).collect()))])
     }
 
-    /// One name of `scope` goes from `before` bytes to `after`; `None` where it is not there.
+    /// Changes the size of one name of `scope` from `before` bytes to `after`; `None` for an absent name.
     ///
-    /// `None` where the count says that less is held than is: it was not this version that wrote it.
+    /// Returns `None` where the stored count is too low: another version of this program wrote it.
     #[must_use]
     pub(super) fn change(&mut self, scope: &Scope, before: Option<usize>, after: Option<usize>) -> Option<()> {
         let held = self.0.entry(scope.clone()).or_default();
@@ -66,7 +66,7 @@ impl Usage {
         Some(())
     }
 
-    /// Refuses what is over a limit, unless it is no more than it was `before`: what is over must stay deletable.
+    /// Rejects a scope over a limit, unless it has not grown since `before`: an oversized scope must stay deletable.
     pub(super) fn check(&self, before: &Self) -> Result<(), PutSecretsError> {
         if self.0.len() > MAXIMUM_SCOPES && self.0.len() > before.0.len() {
             return Err(PutSecretsError::TooManyScopes);

@@ -1,4 +1,4 @@
-//! Where a pool's gateway listens.
+//! Addresses of pools' gateways.
 
 use std::{
     fmt,
@@ -6,38 +6,38 @@ use std::{
     str::FromStr,
 };
 
-/// The port of a pool's gateway where none is given.
+/// Default port of a pool's gateway.
 pub const DEFAULT_PORT: u16 = 18789;
 
-/// An IP address and a port. Whether it is one that a pool may have, the caller decides.
+/// An IP address and a port. The caller decides whether a pool may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolAddress(SocketAddr);
 
-/// Not an address. It holds nothing of the text.
+/// Error: not an address. It holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be an IP address, with a port after it or without")]
 pub struct InvalidPoolAddress;
 
 impl PoolAddress {
-    /// The IP address.
+    /// IP address.
     #[must_use]
     pub fn ip(&self) -> IpAddr {
         self.0.ip()
     }
 
-    /// The port, never 0.
+    /// Port, never 0.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.port()
     }
 
-    /// The same machine at another port, which is not 0.
+    /// Same machine at another port, which must not be 0.
     #[must_use]
     pub fn at_port(self, port: u16) -> Self {
         Self(SocketAddr::new(self.0.ip(), port))
     }
 
-    /// Both, to connect to.
+    /// Socket address to connect to.
     #[must_use]
     pub fn socket(&self) -> SocketAddr {
         self.0
@@ -47,13 +47,13 @@ impl PoolAddress {
 impl FromStr for PoolAddress {
     type Err = InvalidPoolAddress;
 
-    /// Takes `ip`, `ip:port` and, for IPv6, `[ip]:port`.
+    /// Parses `ip`, `ip:port` and, for IPv6, `[ip]:port`.
     fn from_str(text: &str) -> Result<Self, InvalidPoolAddress> {
         let address = match text.parse::<IpAddr>() {
             Ok(ip) => SocketAddr::new(ip, DEFAULT_PORT),
             Err(_) => text.parse().map_err(|_| InvalidPoolAddress)?,
         };
-        // A zone means something on one machine alone, and nothing listens on port 0.
+        // A zone is valid on one machine only, and nothing listens on port 0.
         let has_zone = matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0);
         if has_zone || address.port() == 0 { Err(InvalidPoolAddress) } else { Ok(Self(address)) }
     }

@@ -1,4 +1,4 @@
-//! Choosing a pool for a new bot.
+//! Choice of a pool for a new bot.
 
 use jiff::SignedDuration;
 use portcullis_auth::PoolId;
@@ -6,7 +6,7 @@ use portcullis_auth::PoolId;
 use super::{Pool, PoolStatus};
 use crate::{Bot, CreateBotError, MAXIMUM_BOTS, NewBot, Store, StoreError};
 
-/// Age up to which a pool's last heartbeat says that the pool is there.
+/// Age up to which a pool's last heartbeat counts as recent.
 const HEARTBEAT_COUNTS_FOR: SignedDuration = SignedDuration::from_secs(60);
 
 /// Pools that one call of the list reads.
@@ -18,13 +18,13 @@ pub enum PlaceBotError {
     /// No active pool has room.
     #[error("no active pool has room for a further bot")]
     NoPool,
-    /// The bot was not made.
+    /// The bot was not created.
     #[error(transparent)]
     Create(#[from] CreateBotError),
 }
 
 impl Pool {
-    /// Whether a heartbeat has come of late.
+    /// Returns whether the last heartbeat is recent.
     #[must_use]
     pub fn is_alive(&self, now: jiff::Timestamp) -> bool {
         now.duration_since(self.last_seen_at) <= HEARTBEAT_COUNTS_FOR
@@ -36,8 +36,8 @@ impl Pool {
 }
 
 impl Store {
-    /// Makes a bot in the active pool that has the fewest bots. A pool that fills up or ends meanwhile is passed over: the limit
-    /// is a condition of the transaction that adds the bot.
+    /// Creates a bot in the active pool that has the fewest bots. A pool that fills up or ends meanwhile is skipped:
+    /// the limit is a condition of the transaction that adds the bot.
     ///
     /// # Errors
     /// [`PlaceBotError`].
@@ -52,7 +52,7 @@ impl Store {
         Err(PlaceBotError::NoPool)
     }
 
-    /// Active pools that have been heard of lately and have room, the one with the fewest bots first.
+    /// Lists active pools with a recent heartbeat and room, the one with the fewest bots first.
     async fn pools_for_a_bot(&self) -> Result<Vec<PoolId>, StoreError> {
         let now = self.now();
         let (mut pools, mut after) = (Vec::new(), None);

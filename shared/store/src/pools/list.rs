@@ -1,17 +1,17 @@
-//! Listing all pools.
+//! List of all pools.
 
 use super::Pool;
 use crate::{Page, Store, StoreError, Table, page::Scan};
 
 impl Store {
-    /// A page of the pools, terminated ones too. The order is the table's own.
+    /// Returns a page of the pools, terminated ones too, in the table's order.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn list_pools(&self, limit: usize, after: Option<String>) -> Result<Page<Pool>, StoreError> {
         let scan = Scan {
             table: Table::Pools,
-            // Without what is sealed.
+            // All attributes but the sealed ones.
             projection: "#schema, #id, #status, #podIp, #activeSince, #lastSeenAt, #lastSeenVersion, \
                 #openclawVersion, #configVersion, #configRevision, #configGenerator, #secretsRevision, #revision, \
                 #skillGeneration, #runtimeGeneration, #bots, #modelsKeyAliases, #createdAt, #updatedAt",

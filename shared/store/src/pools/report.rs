@@ -19,7 +19,7 @@ pub struct PoolReport {
     pub status: PoolStatus,
     /// Address of the pool's gateway; where absent, the stored address is kept.
     pub address: Option<PoolAddress>,
-    /// The `OpenClaw` that the pool runs; where absent, the stored one is kept.
+    /// `OpenClaw` that the pool runs; where absent, the stored one is kept.
     pub openclaw: Option<OpenClawReport>,
 }
 
@@ -32,14 +32,14 @@ pub struct Heartbeat {
     pub address: Option<PoolAddress>,
     /// Version of the configuration that the pool has; where absent, the stored one is kept.
     pub last_seen_version: Option<u64>,
-    /// The `OpenClaw` that the pool runs; where absent, the stored one is kept.
+    /// `OpenClaw` that the pool runs; where absent, the stored one is kept.
     pub openclaw: Option<OpenClawReport>,
 }
 
-/// The `OpenClaw` that a pool runs.
+/// `OpenClaw` that a pool runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenClawReport {
-    /// Its version.
+    /// `OpenClaw` version.
     pub version: String,
     /// Name of the configuration dialect that it reads. Another name raises the pool's revision.
     pub dialect: &'static str,
@@ -47,8 +47,8 @@ pub struct OpenClawReport {
     pub is_default_dialect: bool,
 }
 
-/// Whether a report changes the pool's dialect. DynamoDB cannot decide that within one update, so that each answer has an
-/// update of its own with the condition that it is right.
+/// Guess whether a report changes the pool's dialect. DynamoDB cannot decide that within one update, so each guess has
+/// its own update, on the condition that the guess is right.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DialectChange {
     Kept,
@@ -113,7 +113,7 @@ impl Store {
             if reach == PoolReach::Any {
                 update.condition = vec!["(attribute_not_exists(#id) OR #schema = :schema)"];
             }
-            // A pool that registers has just started.
+            // A registration means that the pool has just started.
             let active_since = "#activeSince = :now";
             update.report(report.status, report.address, report.openclaw.as_ref(), change, active_since);
             update.set.extend([
@@ -133,8 +133,8 @@ impl Store {
         self.update_reporting_pool(pool, report.status, report.openclaw.as_ref(), &update, reach).await
     }
 
-    /// Takes a pool's heartbeat: one call, and a second one where its dialect has changed. A terminated pool is not known until
-    /// it registers again, so that a late heartbeat does not bring it back without its secrets.
+    /// Records a pool's heartbeat: one call, and a second one where its dialect has changed. A terminated pool is
+    /// unknown until it registers again, so that a late heartbeat does not bring it back without its secrets.
     ///
     /// # Errors
     /// [`PoolError`].
@@ -191,7 +191,7 @@ impl Store {
     }
 }
 
-/// Whether a failed update was for the wrong answer to the question whether the dialect changes.
+/// Returns whether an update failed because of a wrong guess about the dialect.
 fn is_wrong(
     change: DialectChange,
     openclaw: Option<&OpenClawReport>,

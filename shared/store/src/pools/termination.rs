@@ -1,10 +1,10 @@
-//! The end of a pool: it loses its secrets and its configurations, then its tokens. The aliases of its keys to models stay on
-//! its row, since only the caller can end those keys.
+//! Termination of a pool: its secrets and its configurations are deleted, then its tokens revoked. The aliases of its
+//! keys to models stay on its row, since only the caller can revoke those keys.
 //!
-//! Three steps, each of which may be repeated: the row is marked `terminated` and `purging`; the pool's secrets and
-//! snapshots are deleted page by page; the mark `purging` is taken away and both generations are raised. The tokens go last, so that a
-//! pool's own machine can repeat what failed half way. While `purging` stands no secret is written, so one that is
-//! written after a new registration is never deleted by an old termination.
+//! Three steps, each of which can be repeated: the row is marked `terminated` and `purging`; the pool's secrets and
+//! snapshots are deleted page by page; the mark `purging` is removed and both generations are raised. The tokens go
+//! last, so that a pool's own machine can repeat a termination that failed half way. While `purging` stands no secret
+//! is written, so a secret written after a new registration is never deleted by an old termination.
 
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem,
@@ -19,12 +19,12 @@ use crate::{
     store::built,
 };
 
-/// How many rows are deleted at a time: with the condition on the pool's row, a transaction's limit of 100 actions.
+/// Rows deleted at a time: with the condition on the pool's row, a transaction's limit of 100 actions.
 const PAGE: i32 = 99;
 
 impl Store {
-    /// Ends a pool: marks it terminated, deletes its secrets and snapshots, and revokes its tokens. It may be repeated
-    /// where it failed half way. Registering the pool again makes it active anew, without any of them.
+    /// Terminates a pool: marks it terminated, deletes its secrets and snapshots, and revokes its tokens. A termination
+    /// that failed half way can be repeated. Registering the pool again makes it active anew, without any of them.
     ///
     /// # Errors
     /// [`PoolError::NotFound`] and [`PoolError::Store`].
@@ -36,7 +36,7 @@ impl Store {
         self.finish_termination(pool).await
     }
 
-    /// The steps after the mark. Where the mark is gone, another has finished.
+    /// Runs the steps after the mark. If the mark is gone, another caller has finished.
     pub(crate) async fn finish_termination(&self, pool: &PoolId) -> Result<(), PoolError> {
         for (table, key) in [(Table::PoolSecrets, "#pool, #scopeName"), (Table::PoolConfigSnapshots, "#pool, #version")]
         {
@@ -53,7 +53,7 @@ impl Store {
         self.end_purge(pool).await
     }
 
-    /// The keys of some of the pool's rows in a table whose partitions are pools.
+    /// Reads the keys of a page of the pool's rows, in a table whose partitions are pools.
     async fn keys_page(&self, table: Table, projection: &str, pool: &PoolId) -> Result<Vec<Item>, StoreError> {
         let condition = "#pool = :pool";
         let request = self
@@ -69,7 +69,7 @@ impl Store {
         Ok(self.call(|| request.clone().send()).await?.items.unwrap_or_default())
     }
 
-    /// Deletes these rows; `false`, and nothing deleted, where the pool is not being purged any more.
+    /// Deletes these rows; does nothing and returns `false` where the purge has ended.
     async fn delete_while_purging(&self, pool: &PoolId, table: Table, keys: Vec<Item>) -> Result<bool, StoreError> {
         let condition = "attribute_exists(#purging)";
         let check = ConditionCheck::builder()

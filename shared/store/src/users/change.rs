@@ -1,4 +1,4 @@
-//! Changes that a signed-in person makes of the account.
+//! Changes that a signed-in person makes to the account.
 
 use portcullis_auth::{PasswordHash, UserId};
 
@@ -14,16 +14,16 @@ use crate::{
 /// Changes of a profile. An absent field keeps its value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileChange {
-    /// The name.
+    /// New display name.
     pub name: Option<String>,
-    /// The picture.
+    /// Change of the picture.
     pub image: Change<String>,
 }
 
 /// Reason why an account was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
-    /// There is no such account any more, or its password has changed meanwhile.
+    /// No such account, or its password has changed meanwhile.
     #[error("the account is not known")]
     NotFound,
     /// The store failed.
@@ -69,7 +69,8 @@ impl Store {
         }
     }
 
-    /// Sets an account's password, ends all its sessions and opens `session` in their place: one transaction behind one read.
+    /// Sets an account's password, ends all its sessions and opens `session` in their place: one transaction after one
+    /// read.
     ///
     /// # Errors
     /// [`UserError`]; `NotFound` also where the password has changed since `login` was read.
@@ -98,7 +99,7 @@ impl Store {
         }
     }
 
-    /// Replaces a hash of the same password by one of today's kind. That somebody else was first is of no account.
+    /// Replaces an outdated hash of the same password. A lost race is ignored.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! Deleting an account.
+//! Deletion of an account.
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use portcullis_auth::UserId;
@@ -13,8 +13,9 @@ use crate::{
 };
 
 impl Store {
-    /// Deletes an account with its bots, their channels, its memberships, its integrations and its sessions. The bots go first, each in its own transaction, after
-    /// the owner's row was closed: nothing is left that nobody can delete. It may be repeated where it failed half way.
+    /// Deletes an account with its bots, their channels, its memberships, its integrations and its sessions. The bots
+    /// go first, each in its own transaction, after the owner's row was closed: otherwise a bot could be left that
+    /// nobody can delete. A deletion that failed half way can be repeated.
     ///
     /// # Errors
     /// [`UserError`].

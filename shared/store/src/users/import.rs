@@ -1,4 +1,4 @@
-//! Importing an account that another system has.
+//! Import of an account of another system.
 
 use super::{Login, NewUser, User};
 use crate::{
@@ -9,18 +9,18 @@ use crate::{
 /// Outcome of importing an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportedUser {
-    /// The account is there.
+    /// The account was created.
     Made,
-    /// It was there already, under this id and address, and is left as it is.
+    /// The account exists already, under this id and address, and stays as it is.
     AlreadyThere,
-    /// The address is another account's.
+    /// Another account has the address.
     EmailTaken,
-    /// The id is another account's.
+    /// Another account has the id.
     IdTaken,
 }
 
 impl Store {
-    /// Makes an account as it is in another system, unless it is there already: one transaction. It may be repeated.
+    /// Creates an account as it is in another system, unless it exists already: one transaction. Idempotent.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! Making an account.
+//! Creation of an account.
 
 use aws_sdk_dynamodb::types::{
     AttributeValue, Put, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update,
@@ -15,43 +15,44 @@ use crate::{
     store::built,
 };
 
-/// An account to be made.
+/// An account to create.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// Its id.
+    /// Id of the account.
     pub id: UserId,
-    /// Its address.
+    /// E-mail address.
     pub email: Email,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// Its picture.
+    /// URL of the picture, or the picture as a `data:` URL.
     pub image: Option<String>,
-    /// Hash of its password; an imported account may have none.
+    /// Password hash; an imported account may have none.
     pub password: Option<PasswordHash>,
-    /// Whether its address is verified already, as of an imported account.
+    /// Whether the address is verified already, as for an imported account.
     pub email_verified: bool,
-    /// Time at which it signed up, where that is not now.
+    /// Time of the sign-up; `None` means now.
     pub created_at: Option<Timestamp>,
 }
 
 /// Outcome of a sign-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignedUp {
-    /// The account is there, unverified, with what was sent; `credential_revision` is what a mail must name to verify it.
+    /// The account exists, unverified, with the data of this sign-up. A mail that verifies it must carry
+    /// `credential_revision`.
     Made {
-        /// The account.
+        /// The account, as it is stored now.
         user: User,
         /// Its [`Login::credential_revision`].
         credential_revision: u64,
     },
-    /// The address is a verified account's.
+    /// A verified account has the address.
     Taken,
 }
 
 impl Store {
-    /// Makes an account: one call. Where the address has one that is not verified yet, that gets the new name and password and
-    /// what was mailed for it before counts no longer: whoever reads the last mail decides, and never somebody who signed up
-    /// with a stranger's address before.
+    /// Creates an account: one call. If the address has an unverified account, that gets the new name and password, and
+    /// mails sent for it before become invalid: the reader of the last mail decides, not somebody who signed up earlier
+    /// with a stranger's address.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -74,12 +75,12 @@ impl Store {
                 }
                 Err(CallError::Store(error)) => return Err(error),
             }
-            // It was verified, deleted or made between the calls.
+            // The account was verified, deleted or created between the calls.
             self.wait_after_race(&mut backoff).await?;
         }
     }
 
-    /// Replaces the password and the name of an account that is not verified; `None` where it has changed since it was read.
+    /// Replaces the password and the name of an unverified account; `None` where it has changed since it was read.
     async fn sign_up_again(
         &self,
         new: &NewUser,

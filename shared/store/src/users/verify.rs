@@ -14,10 +14,11 @@ use crate::{
 };
 
 impl Store {
-    /// Marks an account's address as verified and uses the code or link up: two calls.
+    /// Marks an account's address as verified and consumes the code or link: two calls.
     ///
     /// # Errors
-    /// [`VerificationError`]; `Invalid` where it was used meanwhile, or the account's password has changed since it was mailed.
+    /// [`VerificationError`]; `Invalid` where it was used meanwhile, or the account's password has changed since it was
+    /// mailed.
     pub async fn verify_email(&self, by: &Verification) -> Result<User, VerificationError> {
         let mut backoff = Backoff::of_race();
         loop {
@@ -47,11 +48,11 @@ impl Store {
         }
     }
 
-    /// Sets a new password by a mailed code or link, which is used up, verifies the address, which received it, and ends all the
-    /// account's sessions: two calls.
+    /// Sets a new password by a mailed code or link, which it consumes, marks the address as verified, since it
+    /// received the mail, and ends all the account's sessions: two calls.
     ///
     /// # Errors
-    /// As of [`Store::verify_email`].
+    /// Same as [`Store::verify_email`].
     pub async fn reset_password(&self, by: &Verification, password: &PasswordHash) -> Result<(), VerificationError> {
         let mut backoff = Backoff::of_race();
         loop {
@@ -73,7 +74,8 @@ impl Store {
         }
     }
 
-    /// The action that sets a password, and the address verified, on the condition of the credential's revision.
+    /// Action that sets a password and marks the address as verified, on the condition that the credential revision is
+    /// unchanged.
     pub(super) fn set_password(
         &self,
         email: &Email,
@@ -110,8 +112,8 @@ impl Store {
         Ok(TransactWriteItem::builder().update(built(update_login.build())?).build())
     }
 
-    /// The action that changes a profile, on the condition that it is as it was read. `change` goes on behind the assignments:
-    /// `, #name = :name REMOVE #image`.
+    /// Action that changes a profile, on the condition that it is as it was read. `change` is appended to the
+    /// assignments: `, #name = :name REMOVE #image`.
     pub(crate) fn update_user(&self, user: &User, change: &str, values: Item) -> Result<TransactWriteItem, StoreError> {
         let update = format!("ADD #revision :one SET #updatedAt = :now{change}");
         let condition = "#schema = :schema AND #revision = :revision";

@@ -1,4 +1,4 @@
-//! Artifacts: which session they are of, and whose a preview's URL is.
+//! Artifacts: their sessions, and the owners of preview URLs.
 
 use portcullis_store::{
     Artifact, ArtifactChange, ArtifactError, ArtifactStatus, BotReach, NewArtifact, NewSession, PutArtifactError,
@@ -98,7 +98,7 @@ async fn a_changed_preview_gives_the_old_one_up() {
     let other = put(&world, key("agent:bot-1:other"), at(URL, "x")).await.unwrap();
     let taken = world.store.change_artifact(BotReach::Any, &made.id, &at(URL, "x")).await;
     assert_eq!(taken, Err(ArtifactError::PreviewTaken));
-    // Its own, spelled otherwise.
+    // The session's own URL, in another spelling.
     assert!(
         world
             .store
@@ -156,7 +156,7 @@ async fn a_look_up_outlives_its_sessions_and_one_past_its_time_finds_nothing() {
     let world = World::with_bot().await;
     let key = "agent:bot-1:slack:channel:c1";
     session(&world, key, Some("C1")).await;
-    // Touched every 80 days, the session lives on, and so does what finds it.
+    // Touched every 80 days, the session and its look-up rows outlive the retention.
     for _ in 0..4 {
         world.clock.advance(hours(80 * 24));
         session(&world, key, None).await;
@@ -164,7 +164,7 @@ async fn a_look_up_outlives_its_sessions_and_one_past_its_time_finds_nothing() {
     }
     world.clock.advance(hours(181 * 24));
     assert_eq!(put(&world, chat("channel:C1", None), titled("x")).await, Err(PutArtifactError::NoSession));
-    // Its row is still there; a new session's key takes the old ones' place.
+    // The expired look-up row still exists; the new session's key replaces its keys.
     session(&world, "agent:bot-1:discord:channel:c1", Some("C1")).await;
     let made = put(&world, chat("channel:C1", None), titled("x")).await.unwrap();
     assert_eq!(made.session_key.as_deref(), Some("agent:bot-1:discord:channel:c1"));

@@ -85,7 +85,7 @@ async fn a_bot_moves_into_no_pool_that_is_unknown_terminated_or_full() {
         Err(UpdateBotError::PoolNotFound)
     );
     assert_eq!(bots_of(&world, &pool()).await, (vec![bot()], 1));
-    // A terminated pool is refused by name, also by a bot that is in it.
+    // Setting a terminated pool fails, even for a bot that is in it.
     world.store.terminate(&pool()).await.unwrap();
     assert_eq!(
         world.store.update_bot(BotReach::Any, &bot(), &move_to(pool())).await,
@@ -273,7 +273,7 @@ async fn what_a_channel_is_put_again_without_stays_as_it_was() {
     assert_eq!(renewed.status, portcullis_store::ChannelStatus::Connected);
 }
 
-/// After a race of a deletion with `other`: either way nothing of the bot is left in a pool, and no credential nor route.
+/// After a race of a deletion with `other`: in either order no pool lists the bot, and no credential or route is left.
 async fn assert_gone(world: &World) {
     assert_eq!(get(world, &bot()).await.status, BotStatus::Deleted);
     for table in [Table::Channels, Table::ChannelCredentials, Table::WebhookRoutes] {

@@ -1,4 +1,4 @@
-//! Bot tokens that end: who replaces them, and what becomes of a replacement that comes too late.
+//! Refresh of bot tokens: the claim, and a replacement that comes too late.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn of_any_number_who_find_a_token_due_one_replaces_it() {
     let after =
         (revisions(&world).await, world.store.pool_configuration(&pool(), PoolReach::Any).await.unwrap().pool.revision);
     assert_eq!((after.0[2] - before.0[2], after.1 - before.1), (1, 1));
-    // Keeping it again, as after a lost answer, changes nothing.
+    // Idempotent: a repetition, as after a lost answer, changes nothing.
     assert!(!world.store.keep_refreshed(&claimed, &issued(&world, "three")).await.unwrap());
     assert_eq!(revisions(&world).await, after.0);
     world.clock.advance(hours(10));

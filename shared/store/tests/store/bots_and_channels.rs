@@ -30,7 +30,7 @@ async fn a_bot_needs_a_pool_that_lives_and_has_room() {
     assert!(world.store.create_bot(new_bot("bot-50")).await.is_ok());
     world.store.terminate(&pool()).await.unwrap();
     assert_eq!(world.store.create_bot(new_bot("bot-51")).await, Err(CreateBotError::PoolNotFound));
-    // Beside the 51 bots, the deleted one among them, lie the slugs of the 50 others and their owner's row.
+    // Rows: 51 bots, the deleted one among them, 50 slug claims of the others and their owner's row.
     assert_eq!(world.count(Table::Bots).await, 102);
 }
 

@@ -10,7 +10,7 @@ use crate::support::{Item, World, bot, hours, item, text};
 
 const KEY: &str = "agent:bot-1:slack:channel:c1";
 
-/// Sees a message of this event under this title.
+/// Records a message of this event under this title.
 async fn see(world: &World, event: &str, title: &str) {
     let bot = bot();
     let message = MessageSeen {

@@ -1,4 +1,4 @@
-//! A pool's configuration: what it is built from, its snapshots, and who publishes them.
+//! A pool's configuration: its records, its snapshots, and their publishers.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use portcullis_crypto::Digest;
@@ -18,7 +18,7 @@ async fn read(store: &Store) -> PoolConfiguration {
     store.pool_configuration(&pool(), PoolReach::Any).await.expect("reads")
 }
 
-/// Nothing but a configuration.
+/// A publication with only a configuration.
 fn publication(config: &[u8]) -> Publication<'static> {
     Publication {
         generator: GENERATOR,
@@ -54,7 +54,7 @@ async fn a_first_snapshot_is_version_1_and_an_unchanged_one_makes_no_version() {
     assert_eq!((now.current(GENERATOR), calls), (Some(&first), 1));
     assert_eq!(world.store.snapshot(&pool(), 1).await, Ok(Some(first.clone())));
 
-    // A change that changes nothing of it.
+    // A change that leaves the configuration equal.
     world.store.set_bot_status(&bot(), BotStatus::Active).await.unwrap();
     let changed = read(&world.store).await;
     assert_eq!((changed.newest.as_ref(), changed.current(GENERATOR)), (Some(&first), None));
@@ -263,7 +263,7 @@ async fn publish_key(store: &Store, read: &PoolConfiguration, config: &str, key:
 
 const MODELS: &str = "https://models.example.com";
 
-/// The key that the pool has to the models there, as its alias and its text.
+/// Alias and text of the pool's key to the models at this address.
 async fn key_at(store: &Store, base_url: &str) -> Option<(String, String)> {
     let key = store.models_key(&read(store).await, base_url).await.unwrap()?;
     Some((key.alias, key.key.expose_secret().to_owned()))
@@ -335,7 +335,7 @@ async fn a_terminated_pool_loses_its_key_and_keeps_the_alias_to_end_it_by() {
     }
     world.register(PoolStatus::Active).await;
     assert_eq!(read(&world.store).await.left_over_models_keys(), ["a-1"]);
-    // Whoever sets a new key has ended what was left over.
+    // The setter of a new key has revoked the left-over ones.
     publish_key(&world.store, &read(&world.store).await, "two", ModelsKeyChange::Set(&models_key("a-2", MODELS))).await;
     assert_eq!(read(&world.store).await.pool.models_key_aliases, ["a-2"]);
 }
@@ -347,7 +347,7 @@ async fn a_key_that_was_ruled_out_is_never_published() {
     let key = models_key("a-1", MODELS);
     assert_eq!(world.store.rule_out_models_key(&pool(), "a-1").await, Ok(true));
     assert_eq!(publish_key(&world.store, &early, "one", ModelsKeyChange::Set(&key)).await, Published::Overtaken);
-    // One that is the pool's is not ruled out.
+    // The pool's current key cannot be ruled out.
     publish_key(&world.store, &read(&world.store).await, "one", ModelsKeyChange::Set(&key)).await;
     assert_eq!(world.store.rule_out_models_key(&pool(), "a-1").await, Ok(false));
     assert_eq!(world.store.rule_out_models_key(&pool(), "a-2").await, Ok(true));

@@ -1,4 +1,4 @@
-//! Leases on events: one owner at a time, and delivered for good.
+//! Leases on events: one owner at a time, and final after the delivery.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ async fn a_message_event_costs_five_write_units() {
     let (_, leases) = counted(lease(&world, owner)).await;
     let ((), sessions) = counted(async { world.store.record_message(&message(10)).await.unwrap() }).await;
     let (_, deliveries) = counted(world.store.mark_delivered(&event(), owner)).await;
-    // Each is one lone write, not a transaction, which would cost twice as much.
+    // Each is a single write, not a transaction, which would cost twice as much.
     assert_eq!((leases, sessions, deliveries), (1, 1, 1));
     let units = |row: &crate::support::Item| size(row).div_ceil(1024);
     let event = units(&world.engine.rows(Table::EventLog).await[0]);

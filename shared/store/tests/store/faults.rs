@@ -13,7 +13,7 @@ use crate::support::{Answer, StandIn, World, patient, pool, set};
 const HEARTBEAT: Heartbeat =
     Heartbeat { status: PoolStatus::Active, address: None, last_seen_version: None, openclaw: None };
 
-/// Short limits, for tests of a time-out alone.
+/// Short limits, only for tests of a time-out.
 fn short() -> ClientOptions {
     ClientOptions {
         connect_timeout: Duration::from_millis(400),
@@ -36,7 +36,7 @@ fn refused(code: &str) -> StoreError {
     StoreError::Refused { code: code.to_owned() }
 }
 
-/// What reading a pool comes to where each request is answered so, and how many requests there were.
+/// Error of reading a pool where each request gets this answer, and the number of requests.
 async fn read(answer: Answer) -> (StoreError, usize) {
     let world = World::with_pool().await;
     let hangs = matches!(answer, Answer::Hang);
@@ -64,7 +64,7 @@ async fn throttling_is_tried_again_and_then_unavailable() {
 async fn a_server_error_is_tried_again_and_then_unavailable() {
     let (error, requests) = read(Answer::Error(500, "InternalServerError")).await;
     let StoreError::Unavailable { reason } = error else { panic!("{error}") };
-    // With the service's own words behind it, such as those of a full disk.
+    // The service's own message follows, such as one about a full disk.
     assert!(reason.starts_with("server error: "), "{reason}");
     assert_eq!(requests, 3);
     assert_eq!(read(Answer::Body(503, "<html>not JSON</html>")).await, (unavailable("server error"), 3));
@@ -101,7 +101,7 @@ async fn a_refused_connection_is_unavailable() {
 async fn what_fails_once_succeeds_on_the_next_attempt() {
     let world = World::with_pool().await;
     for fault in [Answer::Error(400, "ThrottlingException"), Answer::Error(500, "InternalServerError"), Answer::Hang] {
-        // The attempt that hangs must end; the next one has all the time of the operation.
+        // The attempt that hangs must time out; the next one gets the operation's whole time.
         let hangs = matches!(fault, Answer::Hang);
         let patient = tried_thrice();
         let attempt_timeout = if hangs { Duration::from_secs(5) } else { patient.attempt_timeout };

@@ -1,4 +1,4 @@
-//! Feedback is kept for a year, each told apart.
+//! Feedback is kept for a year, and messages of one millisecond stay distinct.
 
 use portcullis_auth::Generation;
 use portcullis_store::{BotAccessError, BotReach, NewFeedback, PoolReach, Table};

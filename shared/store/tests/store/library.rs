@@ -1,4 +1,4 @@
-//! What every pool keeps a copy of: versions, pieces, and what becomes of what was replaced.
+//! Libraries of documents: versions, pieces, and the retention of replaced ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,7 +77,7 @@ async fn what_is_replaced_expires_within_the_hour_and_what_is_named_never() {
     }
     let before = world.store.library(SKILLS).await.unwrap();
     put(&world.store, "a", document("four")).await;
-    // A reader that was overtaken still finds what it had been told of.
+    // An overtaken reader still finds the pieces of the contents that it has read.
     let read = world.store.active_documents(SKILLS, &before).await.unwrap();
     assert!(read[&name("a")].starts_with(b"three"));
 
@@ -148,7 +148,7 @@ async fn writers_and_readers_that_race_see_whole_versions_without_gaps() {
         writers.spawn(async move {
             let mut versions = Vec::new();
             for round in 0..4_u8 {
-                // Two pieces of one letter.
+                // Two pieces of a single letter.
                 let content = vec![b'a' + writer * 3 + round % 3; 400_000];
                 versions.push(put(&store, &format!("skill-{}", writer % 2), document(content)).await);
             }

@@ -1,4 +1,4 @@
-//! What the store promises, against a real DynamoDB engine that the real AWS client talks to over HTTP.
+//! Tests of the store's promises against a real DynamoDB engine, which the real AWS client calls over HTTP.
 
 mod artifacts;
 mod bot_changes;

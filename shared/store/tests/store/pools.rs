@@ -1,4 +1,4 @@
-//! Registering, heartbeats, token generations and the end of a pool.
+//! Registration, heartbeats, token generations and termination of a pool.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use portcullis_auth::Generation;
@@ -43,7 +43,7 @@ async fn a_heartbeat_is_one_call_and_updates_the_row() {
     assert_eq!(world.store.heartbeat(&pool(), silent, PoolReach::Any).await.unwrap().last_seen_version, Some(3));
 }
 
-/// What a pool that runs this version says of it. `old` is the dialect of a pool that names none.
+/// Report of an `OpenClaw`; `old` is the default dialect, that of a pool that names no version.
 fn openclaw(version: &str, dialect: &'static str) -> OpenClawReport {
     OpenClawReport { version: version.to_owned(), dialect, is_default_dialect: dialect == "old" }
 }
@@ -51,7 +51,7 @@ fn openclaw(version: &str, dialect: &'static str) -> OpenClawReport {
 #[tokio::test]
 async fn another_version_raises_the_revision_only_with_another_dialect() {
     let world = World::with_pool().await;
-    // Version and dialect, the revision after the heartbeat, and its calls.
+    // Each case: version and dialect, the revision after the heartbeat, and its calls.
     for (report, revision, calls) in [
         (None, 0, 1),
         (Some(openclaw("1.0.0", "old")), 0, 1),
@@ -103,7 +103,7 @@ async fn reports_of_two_dialects_that_race_each_raise_the_revision_or_change_not
     let mut revisions: Vec<_> = seen.into_iter().map(|pool| pool.unwrap().revision).collect();
     revisions.sort_unstable();
     revisions.dedup();
-    // Each revision from the first to the last was seen by whoever raised it.
+    // Each raiser saw a revision of its own, from the first to the last.
     let last = world.pool().await.revision;
     assert_eq!(revisions, (1..=last).collect::<Vec<_>>());
 }
@@ -168,7 +168,7 @@ async fn raising_one_generation_leaves_the_other() {
 #[tokio::test]
 async fn a_terminated_pool_loses_its_secrets_and_tokens_and_takes_no_new_ones() {
     let world = World::with_pool().await;
-    // More than one page of them.
+    // More than one page of secrets.
     for call in 0..3 {
         let changes: Vec<_> = (0..50).map(|number| set("pool", &format!("N{call}_{number}"), "v")).collect();
         world.store.put_secrets(&pool(), &changes).await.unwrap();
@@ -202,7 +202,7 @@ async fn a_terminated_pool_that_registers_again_is_active_anew_without_its_old_t
 async fn a_termination_that_failed_half_way_ends_before_new_secrets_are_written() {
     let world = World::with_pool().await;
     world.store.put_secrets(&pool(), &[set("pool", "OLD", "v")]).await.unwrap();
-    // As the first step leaves it, and a new registration after that.
+    // State after the first step and a new registration.
     let mut row = world.engine.row(Table::Pools, item([("id", text("pool-1"))])).await.unwrap();
     row.insert("purging".to_owned(), AttributeValue::Bool(true));
     world.engine.put(Table::Pools, row).await;

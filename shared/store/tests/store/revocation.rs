@@ -1,4 +1,4 @@
-//! A token that is revoked while its caller's write is under way writes nothing.
+//! A token that is revoked while its caller's write is in flight writes nothing.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn feedback() -> NewFeedback {
     NewFeedback { bot: None, pool: Some(pool()), content: "good".to_owned(), details: "{}".to_owned() }
 }
 
-/// What becomes of a write of which the token is revoked between its last read and the write itself.
+/// Outcome of a write whose token is revoked between its last read and the write itself.
 async fn revoked_before_the_write<T>(world: &World, reads: usize, write: impl AsyncFnOnce(Store) -> T) -> T {
     let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let held = Answer::ForwardAfter { arrived: Arc::clone(&arrived), go_on: Arc::clone(&go_on) };

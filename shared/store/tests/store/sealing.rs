@@ -36,7 +36,7 @@ async fn overwrite(world: &World, scope_name: &str, value: AttributeValue) {
     world.engine.put(Table::PoolSecrets, row).await;
 }
 
-/// What reading the secrets of skill `maps` comes to where it fails.
+/// Error of reading the secrets of skill `maps`.
 async fn failure(world: &World) -> StoreError {
     let skill = "maps".parse().unwrap();
     let cache = SealedSecrets::default();
@@ -150,7 +150,7 @@ async fn a_key_that_another_instance_rotated_in_is_found_by_looking_again_once()
     assert_eq!(keys.looks.load(Ordering::SeqCst), 1);
 }
 
-/// The keys of some domains alone, as a function has them.
+/// Keys of some domains only, as a function has them.
 struct Held(FixedKeys, &'static [Domain]);
 
 impl KeySource for Held {

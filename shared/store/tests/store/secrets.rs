@@ -15,7 +15,7 @@ fn usage_key() -> Item {
     item([("pool", text("pool-1")), ("scopeName", text("#usage"))])
 }
 
-/// What the usage row says of a scope: names and bytes.
+/// Names and bytes of a scope, from the usage row.
 async fn usage(world: &World, scope: &str) -> Option<(String, String)> {
     let row = world.engine.row(Table::PoolSecrets, usage_key()).await?;
     let held = row["scopes"].as_m().unwrap().get(scope)?.as_m().unwrap();
@@ -46,7 +46,7 @@ async fn a_skill_reads_the_pools_secrets_and_its_own_which_win() {
     assert_eq!(of_pool.keys().map(ToString::to_string).collect::<Vec<_>>(), ["BOTH", "SHARED"]);
 }
 
-/// A reader of the secrets of skill `maps` that remembers, as one instance of a function does.
+/// A reader of the secrets of skill `maps` with a cache, as one instance of a function has.
 struct Instance<'a> {
     world: &'a World,
     cache: SealedSecrets,
@@ -57,7 +57,7 @@ impl<'a> Instance<'a> {
         Self { world, cache: SealedSecrets::default() }
     }
 
-    /// The secrets, and how many sequential calls they took.
+    /// Secrets, and the number of sequential calls.
     async fn read(&self) -> (Vec<(String, String)>, u32) {
         let (pool, skill) = (pool(), "maps".parse().unwrap());
         let (found, calls) =
@@ -100,7 +100,7 @@ async fn each_request_for_known_secrets_reads_the_pools_row_and_no_secret() {
     for _ in 0..2 {
         instance.read().await;
     }
-    // A read of the damaged row would fail.
+    // Damages the row: a read of it would fail.
     world.engine.put(Table::PoolSecrets, item([("pool", text("pool-1")), ("scopeName", text("pool#A"))])).await;
     assert_eq!(instance.read().await, (vec![pair("A", "1")], 1));
 }

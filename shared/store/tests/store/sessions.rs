@@ -1,4 +1,4 @@
-//! What a runtime says of its sessions, and who may.
+//! Sessions that a runtime reports, and the callers that may.
 
 use portcullis_auth::{Clock as _, Generation};
 use portcullis_store::{
@@ -64,7 +64,7 @@ async fn metadata_outlives_messages_and_lies_in_no_row_that_they_write() {
     let metadata = Some(format!("\"{}\"", "x".repeat(64 * 1024 - 2)));
     put(&world, KEY, SessionChange { metadata: metadata.clone(), ..titled("One") }).await;
     let bot = bot();
-    // Beyond the 180 days after which the row would have expired, had messages not kept it.
+    // Past the 180 days after which the metadata's row would have expired, had messages not renewed it.
     for month in 1..=10_u8 {
         world.clock.advance(hours(30 * 24));
         let message = MessageSeen {

@@ -27,11 +27,11 @@ const FRESHNESS: SignedDuration = SignedDuration::from_mins(15);
 /// Reason for refusing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It has no signature.
+    /// The request has no signature.
     Missing,
-    /// It was signed with a key that is not ours.
+    /// The request was signed with an unknown key.
     UnknownKey,
-    /// Its signature is malformed, stale or wrong.
+    /// The signature is malformed, stale or wrong.
     Wrong(&'static str),
 }
 
@@ -50,11 +50,11 @@ impl From<Refusal> for Answer {
     }
 }
 
-/// Signature fields of a request, as it states them.
+/// Signature fields of a request, as the request states them.
 pub(super) struct Claim {
     region: String,
     time: Timestamp,
-    /// The signed headers but those that are signed in any case.
+    /// Signed headers, without those that are always signed.
     headers: Vec<(String, String)>,
     target: String,
     signature: String,
@@ -79,7 +79,7 @@ impl Verifier {
         Self { access_key_id: credentials.access_key_id().to_owned(), identity: credentials.into(), clock }
     }
 
-    /// Parses the signature fields, and refuses what is wrong independently of the body.
+    /// Parses the signature fields, and rejects errors that do not depend on the body.
     pub(super) fn claim(&self, headers: &HeaderMap) -> Result<Claim, Refusal> {
         if !headers.contains_key(header::AUTHORIZATION) {
             return Err(Refusal::Missing);

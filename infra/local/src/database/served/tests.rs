@@ -1,4 +1,5 @@
-//! Requests to the port, as a web page, another user of this machine and a client with the credentials would send them.
+//! Tests with requests to the port, as a web page, another user of this machine and a client with the credentials would
+//! send them.
 
 use std::sync::Mutex;
 
@@ -13,7 +14,7 @@ use crate::{
     template::{TEMPLATE, Template},
 };
 
-/// The machine's clock, put forward or back: the AWS client signs by the machine's.
+/// The machine's clock with an offset: the AWS client signs by the machine's clock.
 #[derive(Default)]
 struct ShiftedClock(Mutex<SignedDuration>);
 
@@ -44,7 +45,7 @@ impl Scene {
         Client::new(&self.served.sdk_config())
     }
 
-    /// Puts a row through this client, and gives the code of the refusal.
+    /// Puts a row with this client, and returns the code of the error.
     async fn refused(&self, client: &Client) -> String {
         let put = client.put_item().table_name("test-pools").item("id", AttributeValue::S("p".to_owned()));
         let error = put.send().await.unwrap_err();
@@ -59,11 +60,11 @@ impl Scene {
         assert_eq!(client.scan().table_name("test-pools").send().await.unwrap().count, 0);
     }
 
-    /// A request that the real client signed to delete a table, as it would go over the wire.
+    /// A signed request of the real client to delete a table, as it goes over the wire.
     async fn signed_delete(&self) -> reqwest::Request {
         let (sent, receiver) = captured();
         let aws = self.served.sdk_config().into_builder().http_client(sent).build();
-        // It gets no answer: what matters is what it would have sent.
+        // It gets no answer: only the request matters.
         let _ = Client::new(&aws).delete_table().table_name("test-pools").send().await;
         receiver.lock().unwrap().take().unwrap()
     }
@@ -74,7 +75,7 @@ impl Scene {
     }
 }
 
-/// A change of a request after it was signed.
+/// Change of a request after it was signed.
 type Change = fn(&mut reqwest::Request);
 type Captured = Arc<Mutex<Option<reqwest::Request>>>;
 
@@ -152,7 +153,7 @@ async fn a_signature_counts_for_15_minutes_to_both_sides() {
 async fn a_request_that_was_changed_after_it_was_signed_is_refused_and_changes_nothing() {
     let scene = Scene::set().await;
     let changes: [(&str, Change, u16); 12] = [
-        // As long as before: its length is signed as well.
+        // Same length as before: the length is signed as well.
         ("body", |request| *request.body_mut() = Some(r#"{"TableName":"test-bots" }"#.into()), 400),
         ("target", |request| set(request, "x-amz-target", "DynamoDB_20120810.Scan"), 400),
         ("date", |request| set(request, "x-amz-date", "20260101T000000Z"), 400),

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use super::Item;
 
-/// What the tables' physical names begin with.
+/// Prefix of the tables' physical names.
 pub const PREFIX: &str = "test-";
 
 /// The tables and their keys, as `infra/template.yaml` has them.
@@ -33,10 +33,10 @@ const TABLES: [(Table, &[&str]); 13] = [
     (Table::EventLog, &["identity"]),
 ];
 
-/// A DynamoDB of a test's own; it ends with the test's runtime.
+/// An embedded DynamoDB for one test; it ends with the test's runtime.
 pub struct Engine {
     pub port: u16,
-    /// To look at rows, and to change them behind the store's back.
+    /// Reads and writes rows behind the store's back.
     direct: Client,
 }
 
@@ -92,8 +92,8 @@ impl Engine {
     }
 }
 
-/// Limits that no test meets, however busy the machine is: the engine is slow with large rows. A test of a time-out has its
-/// own.
+/// Limits that no test meets, however busy the machine is: the engine is slow with large rows. Tests of time-outs have
+/// shorter ones.
 pub fn patient() -> ClientOptions {
     let patience = Duration::from_mins(10);
     ClientOptions {

@@ -55,7 +55,7 @@ impl Randomness for SeededRandomness {
     }
 }
 
-/// Keys that are the first keyring until looked at again, then the second.
+/// Keys that are the first keyring until the source is read again, then the second.
 pub struct RotatingKeys {
     keyrings: [Arc<Keyring>; 2],
     pub looks: AtomicUsize,
@@ -79,7 +79,7 @@ impl KeySource for RotatingKeys {
     }
 }
 
-/// A key that is made of one byte alone.
+/// A key whose bytes are all `byte`.
 pub fn key(byte: u8) -> String {
     hex::encode([byte; 32])
 }
@@ -136,12 +136,12 @@ impl World {
         store(self.engine.client(&engine::patient()), PREFIX, keys, Arc::clone(&self.clock))
     }
 
-    /// A store that reaches the engine by way of a stand-in.
+    /// A store that reaches the engine through a stand-in.
     pub fn through(&self, stand_in: &StandIn, options: &ClientOptions) -> Store {
         store(engine::client(stand_in.port, options), PREFIX, fixed_keys(), Arc::clone(&self.clock))
     }
 
-    /// What a skill may read, in the clear.
+    /// Opened secrets that a skill may read.
     pub async fn skill_secrets(&self, skill: &str) -> Vec<(String, String)> {
         let skill = skill.parse().expect("a skill's name");
         let cache = SealedSecrets::default();
@@ -152,7 +152,7 @@ impl World {
         secrets.into_iter().map(|(name, value)| (name.to_string(), value.expose_secret().to_owned())).collect()
     }
 
-    /// How many rows a table has.
+    /// Number of rows of a table.
     pub async fn count(&self, table: Table) -> usize {
         self.engine.rows(table).await.len()
     }
@@ -201,17 +201,17 @@ pub fn new_channel(id: &str, team: &str) -> NewSlackChannel {
     }
 }
 
-/// What a pool says that lives.
+/// Report of an active pool.
 pub fn report() -> PoolReport {
     PoolReport { status: PoolStatus::Active, address: None, openclaw: None }
 }
 
-/// A secret to be written.
+/// Change that writes a secret.
 pub fn set(scope: &str, name: &str, value: &str) -> SecretChange {
     SecretChange { value: Some(SecretString::from(value)), ..delete(scope, name) }
 }
 
-/// A secret to be deleted.
+/// Change that deletes a secret.
 pub fn delete(scope: &str, name: &str) -> SecretChange {
     SecretChange { scope: scope.parse().expect("a scope"), name: name.parse().expect("a name"), value: None }
 }
@@ -226,7 +226,7 @@ pub fn item<const N: usize>(pairs: [(&str, AttributeValue); N]) -> Item {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The size of an item by which a write is billed, in bytes: names and values.
+/// Billed size of an item of a write, in bytes: names and values.
 ///
 /// Source: DynamoDB, "`DynamoDB` item sizes and formats".
 pub fn size(item: &Item) -> usize {
@@ -251,7 +251,7 @@ pub fn hours(hours: i64) -> jiff::Span {
     hours.hours()
 }
 
-/// The revisions of `channel-1`'s signing secret, delivery secret and bot token.
+/// Revisions of `channel-1`'s signing secret, delivery secret and bot token.
 pub async fn revisions(world: &World) -> [u64; 3] {
     let mut found = [0; 3];
     for (revision, kind) in found.iter_mut().zip(["signing_secret", "delivery_secret", "bot_token"]) {

@@ -1,4 +1,4 @@
-//! Something in DynamoDB's place, or between it and the client, that does as a test says.
+//! A scripted server in DynamoDB's place, or between it and the client.
 
 use std::{
     collections::VecDeque,
@@ -15,14 +15,14 @@ use tokio::{
     sync::Notify,
 };
 
-/// What becomes of a request.
+/// Answer to a request.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// No answer, ever.
     Hang,
     /// The engine's answer.
     Forward,
-    /// The engine's answer, once the test has done something meanwhile: it is told of the request, and says when to go on.
+    /// The engine's answer, after the test was notified of the request by `arrived` and has let it go on by `go_on`.
     ForwardAfter { arrived: Arc<Notify>, go_on: Arc<Notify> },
     /// The engine gets it; its answer is lost with the connection.
     ForwardAndClose,
@@ -53,7 +53,7 @@ impl StandIn {
                         counter.fetch_add(1, Ordering::SeqCst);
                         answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or(then)
                     };
-                    // A client that gave up has closed the connection, which is no one's failure.
+                    // An error here means that a client gave up and closed the connection, which fails no test.
                     let _ = answer_one(stream, engine, next).await;
                 });
             }
@@ -61,18 +61,18 @@ impl StandIn {
         Self { port, requests }
     }
 
-    /// None at all: only its port.
+    /// A stand-in with only a port, on which nothing listens.
     pub fn nowhere(port: u16) -> Self {
         Self { port, requests: Arc::default() }
     }
 
-    /// How many requests came.
+    /// Number of requests that came.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
 
-/// One request a connection.
+/// Answers one request of a connection.
 async fn answer_one(mut stream: TcpStream, engine: u16, next: impl FnOnce() -> Answer) -> io::Result<()> {
     let request = read_message(&mut stream).await?;
     let (status, body) = match next() {
@@ -108,7 +108,7 @@ async fn forward(engine: u16, request: &[u8]) -> io::Result<Vec<u8>> {
     read_message(&mut upstream).await
 }
 
-/// A whole HTTP/1.1 message whose body has a `content-length`.
+/// Reads a whole HTTP/1.1 message whose body has a `content-length`.
 async fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut message = Vec::new();
     loop {
