@@ -21,7 +21,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Failure that an answered write to --data survives: `power-cut`, for
-    /// which each write waits for the disk, or `process-death` alone
+    /// which each write waits for the disk, or the faster
+    /// `process-death`
     #[arg(
         long,
         value_name = "EVENT",

@@ -241,8 +241,7 @@ impl WebhookGate for Word {
 
 #[tokio::test]
 async fn the_slack_tier_verifies_before_anything_and_takes_the_body() {
-    let handler = async |request: Request| {
-        let event = request.extensions().get::<String>().cloned().unwrap_or_default();
+    let handler = async |Verified(event): Verified<String>, request: Request| {
         let body = axum::body::to_bytes(request.into_body(), 10).await.unwrap();
         format!("{event} {}", body.len())
     };
