@@ -139,9 +139,9 @@ pub struct Response {
     post,
     path = "/api/internal/feedback",
     tag = "skill",
-    summary = "Keeps what a user thinks",
+    summary = "Send feedback",
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The number of attachments whose names are kept", body = Response), openapi::Refusals),
     security(("skillToken" = [])),
 )]
 pub async fn handle(

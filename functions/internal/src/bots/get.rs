@@ -13,9 +13,9 @@ use crate::app::App;
     get,
     path = "/api/internal/bots/{botId}",
     tag = "operator",
-    summary = "One bot",
+    summary = "Get a bot",
     params(("botId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The bot", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -86,10 +86,10 @@ impl Request {
     put,
     path = "/api/internal/bots/{botId}",
     tag = "operator",
-    summary = "Makes a bot, changes it, or moves it to another pool",
+    summary = "Create, update or move a bot",
     params(("botId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The bot", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

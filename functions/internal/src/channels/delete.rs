@@ -13,9 +13,9 @@ use crate::app::{App, Deleted};
     delete,
     path = "/api/internal/channels/{channelId}",
     tag = "operator",
-    summary = "Deletes a channel with its credentials",
+    summary = "Delete a channel",
     params(("channelId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Deleted), openapi::Refusals),
+    responses((status = 200, description = "The channel is deleted", body = Deleted), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -53,10 +53,10 @@ enum ChannelType {
     put,
     path = "/api/internal/channels/{channelId}",
     tag = "operator",
-    summary = "Connects a Slack channel to a bot",
+    summary = "Connect a Slack channel",
     params(("channelId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The channel", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

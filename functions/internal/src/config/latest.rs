@@ -16,9 +16,9 @@ const TRIES: usize = 8;
     get,
     path = "/api/internal/pools/{poolId}/config/latest",
     tag = "runtime",
-    summary = "The pool's newest configuration, with its secrets",
+    summary = "Get a pool's newest configuration",
     params(("poolId" = openapi::Id, Path), ("if-none-match" = Option<String>, Header)),
-    responses((status = 200, description = "done", body = Answer), (status = 304, description = "it is the one that if-none-match names"), openapi::Refusals),
+    responses((status = 200, description = "The configuration, its version and the pool's secrets", body = Answer), (status = 304, description = "Not modified: the caller has this version"), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -15,9 +15,9 @@ const TRIES: usize = 8;
     get,
     path = "/api/internal/pools/{poolId}/config",
     tag = "runtime",
-    summary = "The pool's openclaw.json",
+    summary = "Get a pool's openclaw.json",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Object), openapi::Refusals),
+    responses((status = 200, description = "The configuration", body = Object), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

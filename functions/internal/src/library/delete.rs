@@ -31,9 +31,9 @@ impl App {
     delete,
     path = "/api/internal/skills/{name}",
     tag = "operator",
-    summary = "Deletes a skill",
+    summary = "Delete a skill",
     params(("name" = openapi::SkillFolder, Path)),
-    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    responses((status = 200, description = "The version of the skills that this made, or did not change", body = Stored), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn skill(
@@ -48,9 +48,9 @@ pub async fn skill(
     delete,
     path = "/api/internal/workspace-templates/{name}",
     tag = "operator",
-    summary = "Deletes a workspace template",
+    summary = "Delete a workspace template",
     params(("name" = openapi::TemplateName, Path)),
-    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    responses((status = 200, description = "The version of the templates that this made, or did not change", body = Stored), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn template(

@@ -32,9 +32,9 @@ struct Answer {
     get,
     path = "/api/internal/workspace-templates/latest",
     tag = "runtime",
-    summary = "All active workspace templates",
+    summary = "Get all active workspace templates",
     params(("if-none-match" = Option<String>, Header)),
-    responses((status = 200, description = "done", body = Answer), (status = 304, description = "it is the one that if-none-match names"), openapi::Refusals),
+    responses((status = 200, description = "The templates, by file name", body = Answer), (status = 304, description = "Not modified: the caller has this version"), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(State(app): State<Arc<App>>, caller: Runtime, headers: HeaderMap) -> Result<Response, ApiError> {

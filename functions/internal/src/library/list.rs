@@ -57,9 +57,9 @@ impl App {
     get,
     path = "/api/internal/skills",
     tag = "operator",
-    summary = "The skills",
+    summary = "List the skills",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "done", body = PageOf<Listed>), openapi::Refusals),
+    responses((status = 200, description = "A page of the skills", body = PageOf<Listed>), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn skills(
@@ -74,9 +74,9 @@ pub async fn skills(
     get,
     path = "/api/internal/workspace-templates",
     tag = "operator",
-    summary = "The workspace templates",
+    summary = "List the workspace templates",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "done", body = PageOf<Listed>), openapi::Refusals),
+    responses((status = 200, description = "A page of the templates", body = PageOf<Listed>), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn templates(

@@ -42,10 +42,10 @@ pub struct Request {
     put,
     path = "/api/internal/skills/{name}",
     tag = "operator",
-    summary = "Stores a skill with its files",
+    summary = "Store a skill",
     params(("name" = openapi::SkillFolder, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    responses((status = 200, description = "The version of the skills that this made, or did not change", body = Stored), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

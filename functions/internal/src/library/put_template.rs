@@ -49,10 +49,10 @@ struct Template<'a> {
     put,
     path = "/api/internal/workspace-templates/{name}",
     tag = "operator",
-    summary = "Stores a workspace template",
+    summary = "Store a workspace template",
     params(("name" = openapi::TemplateName, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    responses((status = 200, description = "The version of the templates that this made, or did not change", body = Stored), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -72,9 +72,9 @@ struct Connection {
     post,
     path = "/api/internal/pools/{poolId}/check-slack-tokens",
     tag = "runtime",
-    summary = "Disables the channels whose bot token Slack has revoked",
+    summary = "Check a pool's Slack tokens",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The outcome for each channel", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

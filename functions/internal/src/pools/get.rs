@@ -17,9 +17,9 @@ use crate::{
     get,
     path = "/api/internal/pools/{poolId}",
     tag = "operator",
-    summary = "One pool",
+    summary = "Get a pool",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The pool", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -72,9 +72,9 @@ pub struct Response {
     post,
     path = "/api/internal/pools/heartbeat",
     tag = "runtime",
-    summary = "A pool is alive, and learns what has changed",
+    summary = "Send a heartbeat",
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The pool's versions and revisions", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

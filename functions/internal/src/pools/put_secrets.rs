@@ -43,10 +43,10 @@ pub struct Response {
     put,
     path = "/api/internal/pools/{poolId}/secrets",
     tag = "operator",
-    summary = "Sets or deletes up to 50 secrets, all or none",
+    summary = "Set a pool's secrets",
     params(("poolId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The number of names that were written or deleted", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

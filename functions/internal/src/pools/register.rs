@@ -47,9 +47,9 @@ pub struct Response {
     post,
     path = "/api/internal/pools/register",
     tag = "runtime",
-    summary = "A pool makes itself known, or says where it is now",
+    summary = "Register a pool",
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The pool is registered", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -41,10 +41,10 @@ pub struct Request {
     patch,
     path = "/api/internal/sessions/{id}",
     tag = "runtime",
-    summary = "Tells what has changed of a conversation",
+    summary = "Update a session",
     params(("id" = String, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Session), openapi::Refusals),
+    responses((status = 200, description = "The session", body = Session), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

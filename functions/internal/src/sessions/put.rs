@@ -48,9 +48,9 @@ pub struct Request {
     post,
     path = "/api/internal/sessions",
     tag = "runtime",
-    summary = "Keeps what a conversation is about",
+    summary = "Create or update a session",
     request_body = Request,
-    responses((status = 201, description = "done", body = Session), openapi::Refusals),
+    responses((status = 201, description = "The session", body = Session), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -31,10 +31,10 @@ pub struct Request {
     post,
     path = "/api/internal/pools/{poolId}/runtime-tokens",
     tag = "operator",
-    summary = "Issues a token for the pool's machine",
+    summary = "Issue a runtime token",
     params(("poolId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 201, description = "done", body = Issued), openapi::Refusals),
+    responses((status = 201, description = "The token", body = Issued), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn issue(
@@ -53,9 +53,9 @@ pub async fn issue(
     delete,
     path = "/api/internal/pools/{poolId}/runtime-tokens",
     tag = "operator",
-    summary = "Revokes all of the pool's runtime tokens",
+    summary = "Revoke a pool's runtime tokens",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Revoked), openapi::Refusals),
+    responses((status = 200, description = "The tokens are revoked", body = Revoked), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn revoke(

@@ -32,10 +32,10 @@ pub struct Request {
     post,
     path = "/api/internal/pools/{poolId}/skill-tokens",
     tag = "runtime",
-    summary = "Issues a token for skills of the pool",
+    summary = "Issue a skill token",
     params(("poolId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 201, description = "done", body = Issued), openapi::Refusals),
+    responses((status = 201, description = "The token", body = Issued), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn issue(
@@ -62,9 +62,9 @@ pub async fn issue(
     delete,
     path = "/api/internal/pools/{poolId}/skill-tokens",
     tag = "runtime",
-    summary = "Revokes all of the pool's skill tokens",
+    summary = "Revoke a pool's skill tokens",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Revoked), openapi::Refusals),
+    responses((status = 200, description = "The tokens are revoked", body = Revoked), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn revoke(

@@ -56,9 +56,9 @@ pub struct Response {
     post,
     path = "/api/internal/artifacts/check-domain",
     tag = "skill",
-    summary = "Whether a preview's URL is free",
+    summary = "Check whether a preview URL is free",
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The URL is free, or the session's own already", body = Response), openapi::Refusals),
     security(("skillToken" = [])),
 )]
 pub async fn handle(

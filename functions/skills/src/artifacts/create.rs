@@ -70,9 +70,9 @@ pub struct Request {
     post,
     path = "/api/internal/artifacts",
     tag = "skill",
-    summary = "Keeps what was made in a conversation",
+    summary = "Create or update an artifact",
     request_body = Request,
-    responses((status = 201, description = "done", body = Artifact), openapi::Refusals),
+    responses((status = 201, description = "The artifact", body = Artifact), openapi::Refusals),
     security(("skillToken" = [])),
 )]
 pub async fn handle(

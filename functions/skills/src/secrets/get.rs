@@ -25,9 +25,9 @@ impl Serialize for Secrets {
     get,
     path = "/api/internal/secrets/{skillName}",
     tag = "skill",
-    summary = "A skill's own secrets and those of its whole pool",
+    summary = "Get a skill's secrets",
     params(("skillName" = openapi::SkillName, Path), ("poolId" = openapi::Id, Query)),
-    responses((status = 200, description = "done", body = BTreeMap<String, String>), openapi::Refusals),
+    responses((status = 200, description = "The secrets, by name", body = BTreeMap<String, String>), openapi::Refusals),
     security(("skillToken" = [])),
 )]
 pub async fn handle(
