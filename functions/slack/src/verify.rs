@@ -36,8 +36,8 @@ pub enum SlackRequest {
     RateLimited(ChannelId),
     /// An event that ends this channel: its bot token is revoked, or its app is uninstalled.
     Ended(ChannelId, ChannelEnd, Timestamp),
-    /// A verified request without effect: an event of the platform's app in a workspace that is no longer connected, a check
-    /// of the endpoint's certificate, or a revocation of user tokens.
+    /// A verified request without effect: the platform's app in a workspace without a connected channel, a check of the
+    /// endpoint's certificate, or a revocation of user tokens.
     Nothing,
 }
 

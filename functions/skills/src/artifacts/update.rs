@@ -1,4 +1,4 @@
-//! `PATCH /api/internal/artifacts/{id}`: a skill tells what has changed of what its agent made.
+//! `PATCH /api/internal/artifacts/{id}`: updates an artifact.
 
 use std::sync::Arc;
 

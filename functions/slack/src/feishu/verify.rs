@@ -158,10 +158,10 @@ impl FeishuVerifier {
         }
     }
 
-    /// Returns the three signature headers, or `None` if all are absent or empty.
+    /// Returns the three signature headers; `None` if one is absent, or the nonce is empty, too long or not UTF-8.
     ///
     /// # Errors
-    /// 401 if only some of them are present, or one is malformed.
+    /// 401 if a header is repeated, or the timestamp is malformed or outside the replay window.
     fn signature<'a>(&self, headers: &'a HeaderMap) -> Result<Option<FeishuSignature<'a>>, ApiError> {
         let only = |name: &str| {
             let mut values = headers.get_all(name).iter();
