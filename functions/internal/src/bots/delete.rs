@@ -1,4 +1,4 @@
-//! `DELETE /api/internal/bots/{botId}`: a bot goes for good, with its channels and their credentials.
+//! `DELETE /api/internal/bots/{botId}`: deletes a bot for good, with its channels and their credentials.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /api/internal/bots/{botId}`: one bot.
+//! `GET /api/internal/bots/{botId}`: returns a bot.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /api/internal/bots`: the bots, without their prompts.
+//! `GET /api/internal/bots`: lists the bots without their prompts.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /api/internal/pools/{poolId}/config/versions/{version}`: one version of a pool's configuration.
+//! `GET /api/internal/pools/{poolId}/config/versions/{version}`: returns one version of a pool's configuration.
 
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ pub async fn handle(
     let snapshot = snapshot.ok_or_else(|| not_found(&pool, version))?;
     let tag = etag_of(&read.pool, &snapshot);
     let configuration = decode(&snapshot)?;
-    // Whether the pool may have what an old version names is decided by today's rows: a channel may be disconnected, its bot
-    // another pool's, a credential replaced.
+    // Credentials are checked against today's rows, not the version's: since then a channel may have been
+    // disconnected, its bot moved to another pool, or a credential replaced.
     let inputs = app.build_inputs();
     let credentials = Some(app.credentials_of_today(&read, &inputs).await?);
     let mut current = PoolSnapshot { read, snapshot, configuration, credentials };

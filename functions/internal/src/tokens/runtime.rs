@@ -1,4 +1,4 @@
-//! `POST` and `DELETE /api/internal/pools/{poolId}/runtime-tokens`: tokens for a pool's own machine.
+//! `POST` and `DELETE /api/internal/pools/{poolId}/runtime-tokens`: issues or revokes tokens of a pool's own machine.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::{
     pool_path::PoolPath,
 };
 
-/// The longest that a runtime token counts: 365 days, in seconds.
+/// Longest life of a runtime token in seconds: 365 days.
 const MAXIMUM_TTL: u64 = 31_536_000;
 
-/// What is asked for.
+/// Parameters of a runtime token.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = RuntimeTokenRequest)]
