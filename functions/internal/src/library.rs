@@ -56,7 +56,7 @@ pub struct Stored {
 }
 
 impl App {
-    /// Stores `content` under `name`; `bytes` is its size without the JSON around it.
+    /// Stores `content` under `name`; `bytes` is the size that counts towards the library's limits.
     async fn put_in(
         &self,
         library: Library,

@@ -1,4 +1,4 @@
-//! `DELETE /api/internal/channels/{channelId}`: a channel goes, with its credentials and its route.
+//! `DELETE /api/internal/channels/{channelId}`: deletes a channel with its credentials and its route.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /api/internal/channels/{channelId}`: one channel.
+//! `GET /api/internal/channels/{channelId}`: returns a channel.
 
 use std::sync::Arc;
 

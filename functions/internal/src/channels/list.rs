@@ -1,4 +1,4 @@
-//! `GET /api/internal/channels`: the channels of bots that are not deleted.
+//! `GET /api/internal/channels`: lists the channels of bots that are not deleted.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `DELETE /api/internal/skills/{name}` and `DELETE /api/internal/workspace-templates/{name}`.
+//! `DELETE /api/internal/skills/{name}` and `DELETE /api/internal/workspace-templates/{name}`: deletes a document from
+//! all pools.
 
 use std::sync::Arc;
 

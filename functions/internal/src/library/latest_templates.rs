@@ -1,4 +1,4 @@
-//! `GET /api/internal/workspace-templates/latest`: all active templates, or that the caller has them.
+//! `GET /api/internal/workspace-templates/latest`: returns all active templates, or 304 if the caller has them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::created_at;
 use crate::app::App;
 
-/// The active ones by name, each as it is stored.
+/// The active templates by name, each as it is stored.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Templates)]

@@ -1,4 +1,5 @@
-//! `GET /api/internal/skills` and `GET /api/internal/workspace-templates`: what a library holds, inactive documents too.
+//! `GET /api/internal/skills` and `GET /api/internal/workspace-templates`: lists a library's documents, inactive ones
+//! too.
 
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl From<DocumentSummary> for Listed {
 }
 
 impl App {
-    /// A page of a library by name: one call, since one row names all that it holds.
+    /// Returns a page of a library by name, in one call: a single row lists the whole library.
     async fn page_of(&self, library: Library, list: &List, parts: &Parts) -> Result<Json<PageOf<Listed>>, ApiError> {
         let request = list.page(parts)?;
         let contents = self.store.library(library).await?;

@@ -1,4 +1,4 @@
-//! `GET /api/internal/pools`: the pools, terminated ones too.
+//! `GET /api/internal/pools`: lists the pools, terminated ones too.
 
 use std::sync::Arc;
 

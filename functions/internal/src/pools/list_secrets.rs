@@ -1,4 +1,4 @@
-//! `GET /api/internal/pools/{poolId}/secrets`: the names of a pool's secrets, never a value.
+//! `GET /api/internal/pools/{poolId}/secrets`: lists the names of a pool's secrets, never their values.
 
 use std::sync::Arc;
 

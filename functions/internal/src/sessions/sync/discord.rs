@@ -1,4 +1,4 @@
-//! `POST /api/internal/sessions/sync-discord`: one session for each guild of each connected Discord bot.
+//! `POST /api/internal/sessions/sync-discord`: syncs one session for each guild of each connected Discord bot.
 
 use std::sync::Arc;
 

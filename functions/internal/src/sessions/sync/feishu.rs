@@ -1,4 +1,4 @@
-//! `POST /api/internal/sessions/sync-feishu`: one session for each group chat of each connected Feishu app's bot.
+//! `POST /api/internal/sessions/sync-feishu`: syncs one session for each group chat of each connected Feishu bot.
 
 use std::sync::Arc;
 
