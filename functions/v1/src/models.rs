@@ -71,7 +71,7 @@ impl Models {
     /// share one request.
     ///
     /// # Errors
-    /// 502 if `LiteLLM` has never answered.
+    /// 502 if `LiteLLM` does not answer and no list is cached.
     pub(crate) async fn ids(&self, access: &LiteLlmAccess, now: Timestamp) -> Result<Arc<[String]>, ApiError> {
         let Some(models) = &access.0 else { return Ok(Arc::from([])) };
         let mut state = self.state.lock().await;

@@ -28,7 +28,7 @@ pub(crate) struct Response {
     running: bool,
     /// The pool has fetched its current configuration.
     configured: bool,
-    /// The first problem, in words; `null` if there is no problem.
+    /// The first problem, in words; `null` if the channel answers.
     #[schema(required)]
     last_error: Option<&'static str>,
     /// The pool has sent a heartbeat within the last minute.
