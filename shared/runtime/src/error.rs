@@ -156,7 +156,7 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::Refused, ErrorCode::BodyTooLarge, message)
     }
 
-    /// 415: the body is not JSON.
+    /// 415: the content type is not `application/json`.
     #[must_use]
     pub fn not_json() -> Self {
         let message = "The content type must be application/json";
