@@ -38,7 +38,7 @@ pub struct Platform {
     /// Factor of every time-out. It is 1 except in tests that are not about time-outs, which must not fail on a busy
     /// machine.
     pub patience: u32,
-    /// Factor of a delivery's time-outs alone, so that a test of a hanging pool does not shorten other time-outs.
+    /// Factor of a delivery's time-outs alone: a test of a hanging pool keeps it at 1 and extends all others.
     pub delivery_patience: u32,
 }
 
