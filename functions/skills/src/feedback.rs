@@ -141,7 +141,10 @@ pub struct Response {
     tag = "skill",
     summary = "Send feedback",
     request_body = Request,
-    responses((status = 200, description = "The number of attachments whose names are kept", body = Response), openapi::Refusals),
+    responses(
+        (status = 200, description = "The numbers of kept and dropped attachments", body = Response),
+        openapi::Refusals
+    ),
     security(("skillToken" = [])),
 )]
 pub async fn handle(

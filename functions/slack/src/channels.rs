@@ -7,7 +7,7 @@ use portcullis_store::{Channel, Store, StoreError};
 
 use crate::{body::Installation, look_ups::LookUps};
 
-/// A connected channel and the signing secret of its own app; `None` for the platform's app.
+/// A connected channel. `secret` is the signing secret of its own app; `None` for the platform's app.
 #[derive(Debug)]
 pub struct KnownChannel {
     pub channel: Channel,

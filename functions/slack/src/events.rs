@@ -24,7 +24,10 @@ use crate::{app::App, verify::SlackRequest};
         ("x-slack-request-timestamp" = String, Header),
     ),
     request_body = Object,
-    responses((status = 200, description = "The event is queued, or the challenge of a URL verification", body = Object), openapi::Refusals),
+    responses(
+        (status = 200, description = "Confirmation that the event is queued, or the challenge of a URL verification", body = Object),
+        openapi::Refusals
+    ),
     security(("slackSignature" = [])),
 )]
 pub async fn handle(

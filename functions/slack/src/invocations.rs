@@ -20,7 +20,7 @@ use crate::{app::App, verify::SlackRequest};
         ("x-slack-request-timestamp" = String, Header),
     ),
     request_body(content = Object, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "The interaction is queued"), openapi::Refusals),
+    responses((status = 200, description = "Empty: the interaction is queued"), openapi::Refusals),
     security(("slackSignature" = [])),
 )]
 pub async fn handle(

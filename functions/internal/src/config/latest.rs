@@ -19,7 +19,11 @@ const TRIES: usize = 8;
     tag = "runtime",
     summary = "Get a pool's newest configuration",
     params(("poolId" = openapi::Id, Path), ("if-none-match" = Option<String>, Header)),
-    responses((status = 200, description = "The configuration, its version and the pool's secrets", body = Answer), (status = 304, description = "Not modified: the caller has this version"), openapi::Refusals),
+    responses(
+        (status = 200, description = "The configuration, its version and the pool's secrets", body = Answer),
+        (status = 304, description = "Not modified: the caller has this version"),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

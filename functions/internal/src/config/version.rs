@@ -19,8 +19,16 @@ use crate::{app::App, pool_path::PoolPath};
     path = "/api/internal/pools/{poolId}/config/versions/{version}",
     tag = "runtime",
     summary = "Get one version of a pool's configuration",
-    params(("poolId" = openapi::Id, Path), ("version" = u64, Path, maximum = 9_007_199_254_740_991_u64), ("if-none-match" = Option<String>, Header)),
-    responses((status = 200, description = "The configuration of that version and the pool's secrets", body = Answer), (status = 304, description = "Not modified: the caller has this version"), openapi::Refusals),
+    params(
+        ("poolId" = openapi::Id, Path),
+        ("version" = u64, Path, maximum = 9_007_199_254_740_991_u64),
+        ("if-none-match" = Option<String>, Header)
+    ),
+    responses(
+        (status = 200, description = "The configuration of that version and the pool's secrets", body = Answer),
+        (status = 304, description = "Not modified: the caller has this version"),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

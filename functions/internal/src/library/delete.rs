@@ -34,7 +34,10 @@ impl App {
     tag = "operator",
     summary = "Delete a skill",
     params(("name" = openapi::SkillFolder, Path)),
-    responses((status = 200, description = "The version of the skills that this made, or did not change", body = Stored), openapi::Refusals),
+    responses(
+        (status = 200, description = "The document's name, and the current version of the skills", body = Stored),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn skill(
@@ -51,7 +54,10 @@ pub async fn skill(
     tag = "operator",
     summary = "Delete a workspace template",
     params(("name" = openapi::TemplateName, Path)),
-    responses((status = 200, description = "The version of the templates that this made, or did not change", body = Stored), openapi::Refusals),
+    responses(
+        (status = 200, description = "The document's name, and the current version of the templates", body = Stored),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn template(

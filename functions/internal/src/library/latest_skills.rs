@@ -34,7 +34,11 @@ struct Answer {
     tag = "runtime",
     summary = "Get all active skills",
     params(("if-none-match" = Option<String>, Header)),
-    responses((status = 200, description = "The skills, by name and path", body = Answer), (status = 304, description = "Not modified: the caller has this version"), openapi::Refusals),
+    responses(
+        (status = 200, description = "The skills, by name and path", body = Answer),
+        (status = 304, description = "Not modified: the caller has this version"),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(State(app): State<Arc<App>>, caller: Runtime, headers: HeaderMap) -> Result<Response, ApiError> {

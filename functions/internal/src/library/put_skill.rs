@@ -45,7 +45,10 @@ pub struct Request {
     summary = "Store a skill",
     params(("name" = openapi::SkillFolder, Path)),
     request_body = Request,
-    responses((status = 200, description = "The version of the skills that this made, or did not change", body = Stored), openapi::Refusals),
+    responses(
+        (status = 200, description = "The document's name, and the current version of the skills", body = Stored),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

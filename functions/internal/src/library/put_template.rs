@@ -53,7 +53,10 @@ struct Template<'a> {
     summary = "Store a workspace template",
     params(("name" = openapi::TemplateName, Path)),
     request_body = Request,
-    responses((status = 200, description = "The version of the templates that this made, or did not change", body = Stored), openapi::Refusals),
+    responses(
+        (status = 200, description = "The document's name, and the current version of the templates", body = Stored),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

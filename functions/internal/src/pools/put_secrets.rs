@@ -46,7 +46,10 @@ pub struct Response {
     summary = "Set a pool's secrets",
     params(("poolId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 200, description = "The number of names that were written or deleted", body = Response), openapi::Refusals),
+    responses(
+        (status = 200, description = "The number of written or deleted names", body = Response),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

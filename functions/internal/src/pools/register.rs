@@ -49,7 +49,7 @@ pub struct Response {
     tag = "runtime",
     summary = "Register a pool",
     request_body = Request,
-    responses((status = 200, description = "The pool is registered", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The registered pool", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -58,7 +58,10 @@ pub struct Response {
     tag = "skill",
     summary = "Check whether a preview URL is free",
     request_body = Request,
-    responses((status = 200, description = "The URL is free, or the session's own already", body = Response), openapi::Refusals),
+    responses(
+        (status = 200, description = "The selected session, and its artifact that already has the URL", body = Response),
+        openapi::Refusals
+    ),
     security(("skillToken" = [])),
 )]
 pub async fn handle(

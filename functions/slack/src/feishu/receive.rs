@@ -22,7 +22,10 @@ use crate::app::App;
         ("x-lark-request-nonce" = Option<String>, Header),
     ),
     request_body = Object,
-    responses((status = 200, description = "The event is queued, or the challenge of a URL check", body = Object), openapi::Refusals),
+    responses(
+        (status = 200, description = "An empty object, or the challenge of a URL verification", body = Object),
+        openapi::Refusals
+    ),
     security(("feishuSignature" = [])),
 )]
 pub async fn handle(

@@ -91,7 +91,7 @@ impl Runtime {
     }
 }
 
-/// Mounts routes for a pool's runtime: [`Runtime`] is the caller. Under [`TokenMode::Bound`] the static token is refused.
+/// Mounts routes for a pool's runtime: [`Runtime`] is the caller. [`TokenMode::Bound`] refuses the static token.
 pub fn internal<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
         let caller = gate.authenticate(request.headers()).await.and_then(|caller| match caller {

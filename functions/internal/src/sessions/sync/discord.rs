@@ -17,7 +17,10 @@ use crate::app::App;
     tag = "runtime",
     summary = "Sync Discord sessions",
     request_body = Request,
-    responses((status = 200, description = "The number of sessions that were synced", body = Response), openapi::Refusals),
+    responses(
+        (status = 200, description = "The number of sessions that were synced", body = Response),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(
