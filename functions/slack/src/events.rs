@@ -25,7 +25,7 @@ use crate::{app::App, verify::SlackRequest};
     ),
     request_body = Object,
     responses(
-        (status = 200, description = "Confirmation that the event is queued, or the challenge of a URL verification", body = Object),
+        (status = 200, description = "Confirmation, or the challenge of a URL verification", body = Object),
         openapi::Refusals
     ),
     security(("slackSignature" = [])),
