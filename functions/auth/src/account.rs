@@ -7,14 +7,14 @@ pub(crate) mod update;
 use portcullis_runtime::openapi;
 use serde::Serialize;
 
-/// Answer of `GET /api/auth/ok`.
+/// Response of `GET /api/auth/ok`.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = AuthOk)]
 pub(crate) struct Ok {
     ok: bool,
 }
 
-/// `GET /api/auth/ok`: answers that the function runs.
+/// `GET /api/auth/ok`: confirms that the function runs.
 #[utoipa::path(
     get,
     path = "/api/auth/ok",

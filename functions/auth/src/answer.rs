@@ -1,4 +1,4 @@
-//! Accounts and sessions as better-auth's clients know them.
+//! Accounts and sessions in better-auth's wire format.
 
 use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
 use portcullis_auth::{SessionId, UserId};
@@ -36,8 +36,8 @@ impl From<store::User> for User {
     }
 }
 
-/// A session. Its `token` is the session's id: it names the session where one is to be revoked, and opens nothing. The token
-/// that opens it is in the cookie alone.
+/// A session. `token` is only the session's id, with which it can be revoked; the secret token that authenticates is
+/// in the cookie alone.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuthSession)]
@@ -96,7 +96,7 @@ impl Success {
     }
 }
 
-/// The header that gives or takes the session cookie.
+/// Returns the header that sets or clears the session cookie.
 pub(crate) fn set_cookie(cookie: &str) -> Result<HeaderMap, ApiError> {
     let mut value = HeaderValue::from_str(cookie).map_err(|_| ApiError::internal("the cookie is no header's value"))?;
     value.set_sensitive(true);

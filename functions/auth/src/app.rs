@@ -1,4 +1,4 @@
-//! State that all endpoints share, with the throttles and mails of all of them.
+//! State that all endpoints share: the store, throttles and mails.
 
 use crate::{error, hasher::Hasher};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -35,10 +35,10 @@ impl App {
         self.clock.now()
     }
 
-    /// Hands a mail over.
+    /// Sends a mail.
     ///
     /// # Errors
-    /// 503 where it was not taken.
+    /// 503 if the mail service did not accept it.
     pub async fn send(&self, message: Message) -> Result<(), ApiError> {
         self.mailer.send(&message).await.map_err(|error| {
             self.metrics.count(Metric::MailFailed);
@@ -46,13 +46,13 @@ impl App {
         })
     }
 
-    /// Takes one of the mails that an address may get. Returns how long to wait where it has had them all.
+    /// Takes one mail from an address's limit. Returns the time to wait if the limit is used up.
     pub async fn take_mail(&self, email: &Email) -> Result<Option<Duration>, ApiError> {
         let subject = ThrottleSubject::new("mail", email.as_str());
         Ok(self.store.take_from_budget(&subject, MAIL_LIMIT, MAIL_WINDOW).await?)
     }
 
-    /// A new token of a mailed link, and the digest by which it is found.
+    /// Generates the token of a mailed link, and the digest under which it is stored.
     pub fn link_token(&self, purpose: &str) -> (Zeroizing<String>, Digest) {
         let mut bytes = Zeroizing::new([0; LINK_TOKEN_BYTES]);
         self.randomness.fill(&mut *bytes);
@@ -61,7 +61,7 @@ impl App {
         (token, digest)
     }
 
-    /// The URL of one of this API's own pages, with a query.
+    /// Returns the URL of one of this API's own pages, with a query.
     pub fn own_url(&self, path: &str, query: &[(&str, &str)]) -> Result<Url, ApiError> {
         let url = self.origins.api().url().join(path);
         let mut url = url.map_err(|_| ApiError::internal("a path of ours is no URL"))?;
@@ -69,17 +69,17 @@ impl App {
         Ok(url)
     }
 
-    /// Where a browser may be sent, by what a request says.
+    /// Parses a request's callback URL, to which a browser is redirected.
     ///
     /// # Errors
-    /// 403 for an address that is not trusted.
+    /// 403 for an origin that is not trusted (open redirect).
     pub fn callback(&self, text: Option<&str>) -> Result<Option<Url>, ApiError> {
         let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
         self.origins.redirect_target(text).map(Some).ok_or_else(error::invalid_callback_url)
     }
 }
 
-/// Throttle subjects of a sign-in: the e-mail address, whether it has an account or not, and the client's address.
+/// Throttle subjects of a sign-in: the e-mail address, whether or not it has an account, and the client's address.
 pub struct SignInSubjects {
     pub account: ThrottleSubject,
     pub address: ThrottleSubject,
@@ -95,7 +95,7 @@ impl SignInSubjects {
     }
 }
 
-/// Address that stands for a client: of IPv6 the /64 that a customer has whole.
+/// Returns the address that stands for a client. For IPv6 it is the /64, all of which a single customer controls.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
@@ -103,15 +103,15 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Digest by which a mailed link is found.
+/// Returns the digest under which a mailed link is stored.
 pub fn link_digest(purpose: &str, token: &str) -> Digest {
     Digest::of_parts(&[b"link", purpose.as_bytes(), token.as_bytes()])
 }
 
-/// Mails that an address gets within [`MAIL_WINDOW`]: more would make us a tool for filling a stranger's mailbox.
+/// Limit of the mails that an address gets within [`MAIL_WINDOW`]: without it, a stranger's mailbox could be flooded.
 pub const MAIL_LIMIT: u32 = 10;
 
 pub const MAIL_WINDOW: Duration = Duration::from_hours(1);
 
-/// Random bytes of a mailed link's token.
+/// Length of a mailed link's token in bytes, before encoding.
 pub const LINK_TOKEN_BYTES: usize = 32;

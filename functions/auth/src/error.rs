@@ -1,4 +1,4 @@
-//! Errors in better-auth's codes and words.
+//! Errors with better-auth's codes and messages.
 //!
 //! Source: npm `better-auth` 1.7, `BASE_ERROR_CODES` and `EMAIL_OTP_ERROR_CODES`.
 
@@ -6,12 +6,12 @@ use portcullis_auth::PasswordError;
 use portcullis_runtime::{ApiError, ErrorCode};
 use portcullis_store::{UserError, VerificationError};
 
-/// 400 for a text that is no e-mail address.
+/// Returns a 400 for a text that is not an e-mail address.
 pub(crate) fn invalid_email() -> ApiError {
     ApiError::bad_request(ErrorCode::InvalidEmail, "Invalid email")
 }
 
-/// 400 for a password that is not taken.
+/// Returns a 400 for a password that breaks the rules.
 pub(crate) fn refuse_password(error: PasswordError) -> ApiError {
     match error {
         PasswordError::TooShort => ApiError::bad_request(ErrorCode::PasswordTooShort, "Password too short"),
@@ -23,22 +23,23 @@ pub(crate) fn refuse_password(error: PasswordError) -> ApiError {
     }
 }
 
-/// 400 for another password than the account's.
+/// Returns a 400 for a wrong password.
 pub(crate) fn invalid_password() -> ApiError {
     ApiError::bad_request(ErrorCode::InvalidPassword, "Invalid password")
 }
 
-/// 401 for any reason that a sign-in fails for: which one is not told.
+/// Returns a 401 for a failed sign-in. It is the same for every reason, so that it does not reveal which addresses
+/// have accounts.
 pub(crate) fn invalid_email_or_password() -> ApiError {
     ApiError::unauthenticated_as(ErrorCode::InvalidEmailOrPassword, "Invalid email or password")
 }
 
-/// 403 for an address that a browser must not be sent to.
+/// Returns a 403 for a callback URL whose origin is not trusted.
 pub(crate) fn invalid_callback_url() -> ApiError {
     ApiError::forbidden_as(ErrorCode::InvalidCallbackUrl, "Invalid callbackURL")
 }
 
-/// 401 for an account that is gone.
+/// Returns a 401 for an account that no longer exists.
 pub(crate) fn refuse_user(error: UserError) -> ApiError {
     match error {
         UserError::NotFound => ApiError::unauthenticated("Unauthorized"),
@@ -46,7 +47,7 @@ pub(crate) fn refuse_user(error: UserError) -> ApiError {
     }
 }
 
-/// Refusal of a mailed code.
+/// Converts the refusal of a mailed code.
 pub(crate) fn refuse_code(error: VerificationError) -> ApiError {
     match error {
         VerificationError::Invalid => ApiError::bad_request(ErrorCode::InvalidOtp, "Invalid OTP"),

@@ -1,4 +1,4 @@
-//! Computing passwords' hashes beside the requests' own thread, as many at once as there are cores.
+//! A pool of blocking threads that hashes passwords, limited to the number of cores.
 
 use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
@@ -16,19 +16,20 @@ use portcullis_runtime::{
 };
 use tokio::sync::Semaphore;
 
-/// Longest wait for a free core. A person would try again after longer, and make the queue worse.
+/// Longest wait for a free slot. After a longer one, a person would retry and lengthen the queue.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Hash that no password has, with the parameters of new ones: comparing with it costs what a real comparison costs.
+/// Hash that matches no password, with the parameters of new hashes: comparing with it takes as long as a real
+/// comparison.
 static NOBODYS: LazyLock<Option<PasswordHash>> = LazyLock::new(|| {
     PasswordHash::parse(&format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", "A".repeat(22), "A".repeat(43))).ok()
 });
 
-/// Hashes and compares passwords. Each computation holds 19 MiB and a core, so that a storm of sign-ins waits here and delays
-/// no other request.
+/// Hashes and compares passwords. Each computation takes 19 MiB and a core, so a storm of sign-ins queues here and
+/// does not delay other requests.
 pub(crate) struct Hasher {
     slots: Arc<Semaphore>,
-    /// Memory that no computation uses now; at most one for each slot.
+    /// Free memory blocks for reuse, at most one per slot.
     memories: Arc<Mutex<Vec<HashMemory>>>,
     randomness: Arc<dyn Randomness>,
     metrics: Metrics,
@@ -47,13 +48,14 @@ impl Hasher {
         }
     }
 
-    /// Hashes a password that is to be kept.
+    /// Hashes a password for storage.
     pub(crate) async fn hash(&self, password: Password) -> Result<PasswordHash, ApiError> {
         let randomness = Arc::clone(&self.randomness);
         self.compute(move |memory| PasswordHash::of(&password, &*randomness, memory)).await
     }
 
-    /// Compares a password with a hash. Without one the outcome is [`Verdict::Wrong`], after the same work.
+    /// Compares a password with a hash. Without a hash the outcome is [`Verdict::Wrong`] after the same work (constant
+    /// work).
     pub(crate) async fn verify(&self, hash: Option<PasswordHash>, password: Password) -> Result<Verdict, ApiError> {
         let hash = hash.or_else(|| NOBODYS.clone()).ok_or_else(|| ApiError::internal("no hash to compare with"))?;
         self.compute(move |memory| hash.verify(&password, memory)).await
@@ -69,7 +71,7 @@ impl Hasher {
             .map_err(|_| ApiError::internal("the hasher has ended"))?;
         self.metrics.count(Metric::PasswordHashed);
         let memories = Arc::clone(&self.memories);
-        // The slot goes with the computation, which goes on where whoever waits for it gives up.
+        // The computation owns its slot: it goes on when the waiting request is cancelled.
         let computed = tokio::task::spawn_blocking(move || {
             let free = || memories.lock().unwrap_or_else(PoisonError::into_inner);
             let mut memory = free().pop().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Accounts and session cookies: `/api/auth/*`, in better-auth's wire format.
 //!
-//! One folder a resource, one file an endpoint. This function alone reads and computes hashes of passwords. It holds no
-//! encryption key and no token: what it keeps it can only compare.
+//! One folder per resource, one file per endpoint. Only this function reads and computes password hashes. It holds no
+//! encryption key and no token: it can compare the secrets that it stores, but not recover them.
 
 mod account;
 mod answer;
@@ -29,11 +29,10 @@ use portcullis_store::Table;
 use app::App;
 use hasher::Hasher;
 
-/// How long an answer may take: longer than the store's and SES's own time-outs and retries take together, shorter than API
-/// Gateway's 30 s.
+/// Deadline of a response: above the store's and SES's time-outs with retries together, below API Gateway's 30 s.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Reads the settings, opens the connection to the store, and makes the function's router.
+/// Reads the settings, opens the connection to the store, and builds the function's router.
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
@@ -103,7 +102,7 @@ fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
     [tier::browser(gate, Arc::clone(&app), browser), tier::user(gate, app, user)]
 }
 
-/// Part of the `OpenAPI` document that describes this function.
+/// This function's part of the `OpenAPI` document.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(

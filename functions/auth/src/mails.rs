@@ -1,20 +1,19 @@
-//! Words of the mails, as plain text and as HTML. No picture, no link but the one that is needed, nothing that tells that a mail
-//! was read.
+//! Texts of the mails, as plain text and HTML. They contain no images, no tracking, and no link but the necessary one.
 
 use std::time::Duration;
 
 use portcullis_auth::Email;
 use portcullis_runtime::mail::Message;
 
-/// Life of a code in minutes, as mails say it.
+/// Life of a code in minutes, for the mails' texts.
 pub(crate) const CODE_MINUTES: u64 = 10;
-/// Life of a link in minutes, as mails say it.
+/// Life of a link in minutes, for the mails' texts.
 pub(crate) const LINK_MINUTES: u64 = 60;
 
 /// Life of a mailed link.
 pub(crate) const LINK_LIFETIME: Duration = Duration::from_mins(LINK_MINUTES);
 
-/// Mail that verifies an address, by a code or by a link.
+/// Builds the mail that verifies an address by a code or a link.
 pub(crate) fn verification(to: Email, code: &str, link: &str) -> Message {
     message(
         to,
@@ -30,7 +29,7 @@ pub(crate) fn verification(to: Email, code: &str, link: &str) -> Message {
     )
 }
 
-/// Mail with a code alone.
+/// Builds the mail with a code alone.
 pub(crate) fn code(to: Email, code: &str) -> Message {
     message(
         to,
@@ -43,7 +42,7 @@ pub(crate) fn code(to: Email, code: &str) -> Message {
     )
 }
 
-/// Mail to the owner of an address that somebody signed up with again.
+/// Builds the mail to the owner of an address with which somebody has signed up again.
 pub(crate) fn already_signed_up(to: Email, sign_in: &str) -> Message {
     message(
         to,
@@ -56,7 +55,7 @@ pub(crate) fn already_signed_up(to: Email, sign_in: &str) -> Message {
     )
 }
 
-/// Mail with a link that sets a new password.
+/// Builds the mail with a link that sets a new password.
 pub(crate) fn password_reset(to: Email, link: &str) -> Message {
     message(
         to,
@@ -69,7 +68,7 @@ pub(crate) fn password_reset(to: Email, link: &str) -> Message {
     )
 }
 
-/// Mail after a password has changed.
+/// Builds the mail that reports a changed password.
 pub(crate) fn password_changed(to: Email, reset: &str) -> Message {
     message(
         to,

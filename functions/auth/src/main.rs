@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-// Hashing passwords has threads of its own; the rest needs one.
+// Password hashing has threads of its own; the rest needs a single one.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     portcullis_runtime::lambda::run(async |platform| auth::start(platform).await).await

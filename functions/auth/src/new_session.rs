@@ -1,4 +1,4 @@
-//! Starting a session: its token, its row and its cookie.
+//! Start of a session: its token, its row and its cookie.
 
 use portcullis_auth::{SessionToken, UserId};
 use portcullis_runtime::tier::Browser;
@@ -7,8 +7,8 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::app::App;
 
-/// A session for this browser, with a new token: a token that was planted in the browser before (session fixation) is worthless
-/// afterwards.
+/// Creates a session for this browser with a new token: a token planted in the browser before the sign-in never
+/// authenticates (session fixation).
 pub(crate) fn new(app: &App, user: &UserId, browser: &Browser, is_remembered: bool) -> (SessionToken, NewAuthSession) {
     let token = SessionToken::generate(&*app.randomness);
     let session = NewAuthSession {
@@ -21,7 +21,7 @@ pub(crate) fn new(app: &App, user: &UserId, browser: &Browser, is_remembered: bo
     (token, session)
 }
 
-/// The `set-cookie` value that gives the browser a token.
+/// Returns the `set-cookie` value that gives the browser a token.
 pub(crate) fn cookie(app: &App, token: &SessionToken, is_remembered: bool) -> Zeroizing<String> {
     let maximum_age = u32::try_from(SESSION_LIFETIME.as_secs()).ok().filter(|_| is_remembered);
     app.cookie.issue(token, &app.secret.get(), maximum_age)

@@ -1,4 +1,4 @@
-//! Passwords of accounts: changing one, and setting a new one by a mailed link.
+//! Passwords of accounts: changing one, and resetting one by a mailed link.
 
 pub(crate) mod change;
 pub(crate) mod request_reset;

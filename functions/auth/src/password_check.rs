@@ -1,4 +1,4 @@
-//! Checking passwords within the limits of tries.
+//! Password checks within the limits on tries.
 
 use std::net::IpAddr;
 
@@ -12,11 +12,11 @@ use crate::{
     error,
 };
 
-/// Checks the password of a signed-in person, who is held to the same tries as somebody who signs in: a stolen session must not
-/// be a way to guess it.
+/// Checks the password of a signed-in person under the same throttle as a sign-in: otherwise a stolen session could
+/// guess the password.
 ///
 /// # Errors
-/// 400 for another password, 429 after too many.
+/// 400 for a wrong password, 429 after too many.
 pub(crate) async fn check(
     app: &App,
     user: &UserId,
@@ -38,7 +38,7 @@ pub(crate) async fn check(
     }
 }
 
-/// Counts a failure for the account and for the client's address. Returns the 429 where either had no try left.
+/// Counts a failure for the account and for the client's address. Returns a 429 if either has used up its tries.
 pub(crate) async fn count_failure(app: &App, subjects: &SignInSubjects) -> Result<Option<ApiError>, ApiError> {
     let counted =
         tokio::try_join!(app.store.record_failure(&subjects.account), app.store.record_failure(&subjects.address),);

@@ -17,30 +17,30 @@ pub(crate) const VERIFY: &str = "verify-email";
 /// Life of a mailed code.
 const CODE_LIFETIME: Duration = Duration::from_mins(mails::CODE_MINUTES);
 
-/// Digest by which the code for an address is found: there is one at a time.
+/// Returns the digest under which an address's code is stored. An address has one code at a time.
 pub(crate) fn code_id(email: &Email) -> Digest {
     Digest::of_parts(&[b"code", VERIFY.as_bytes(), email.as_str().as_bytes()])
 }
 
-/// Keyed digest of a code. Without the key, six digits could be found from it at once.
+/// Returns the keyed digest of a code. Without the key, all six-digit codes could be tried against the digest at once.
 pub(crate) fn code_digest(app: &App, email: &Email, code: &str) -> Digest {
     app.secret.get().keyed_digest("e-mail code", &[email.as_str().as_bytes(), code.as_bytes()])
 }
 
-/// Six digits, each number as likely as any other.
+/// Returns six digits, all values with equal probability.
 fn six_digits(randomness: &dyn Randomness) -> Zeroizing<String> {
     loop {
         let mut bytes = [0; 4];
         randomness.fill(&mut bytes);
         let number = u32::from_be_bytes(bytes);
-        // The numbers above the last whole million would come up once more than others.
+        // Rejection sampling: numbers above the last whole million would favour some codes.
         if number < u32::MAX - u32::MAX % 1_000_000 {
             return Zeroizing::new(format!("{:06}", number % 1_000_000));
         }
     }
 }
 
-/// Records a new code for an address, in the place of the one before.
+/// Stores a new code for an address, which replaces the previous one.
 pub(crate) async fn new_code(
     app: &App,
     user: &UserId,

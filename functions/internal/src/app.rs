@@ -1,4 +1,4 @@
-//! State that all endpoints share, and answers that several of them give.
+//! State that all endpoints share, and responses that several of them give.
 
 use std::sync::Arc;
 
@@ -38,18 +38,18 @@ pub struct App {
 }
 
 impl App {
-    /// Inputs of a configuration besides the pool's records, of the settings as they are now.
+    /// Returns the inputs of a configuration besides the pool's records, from the current settings.
     pub fn build_inputs(&self) -> BuildInputs {
         BuildInputs::new(&self.lite_llm.get(), &self.configuration_keys.get(), self.pool_state_dir.clone())
     }
 
-    /// The time.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 }
 
-/// The answer to a change of `pool` that the store refused.
+/// Converts the store's refusal of a change of `pool`.
 pub fn to_api_error(error: PoolError, pool: &PoolId) -> ApiError {
     match error {
         PoolError::NotFound => pool_not_found(pool),
@@ -58,12 +58,12 @@ pub fn to_api_error(error: PoolError, pool: &PoolId) -> ApiError {
     }
 }
 
-/// 404 that names the pool.
+/// Returns a 404 that names the pool.
 pub fn pool_not_found(pool: &PoolId) -> ApiError {
     ApiError::not_found(format!("Pool {pool} not found"))
 }
 
-/// Answer to a deletion.
+/// Response to a deletion.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 pub struct Deleted {
     pub ok: bool,

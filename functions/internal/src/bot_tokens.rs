@@ -1,4 +1,4 @@
-//! Bot tokens that end: they are replaced in time by the poll that finds one due.
+//! Rotation of expiring bot tokens: a configuration poll that finds a token due replaces it.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use portcullis_upstream::{SlackClient, SlackError};
 
 use crate::{app::App, budget::Budget};
 
-/// How many tokens are replaced at once.
+/// Number of tokens that are replaced concurrently.
 const AT_ONCE: usize = 10;
 
-/// How long replacements are begun. A poll may wait so long, and for the calls of the last one; what is left is due again at a
-/// later poll.
+/// Time within which replacements are started. It bounds a poll's delay, together with the calls of the last
+/// replacement; tokens left over are due again at a later poll.
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// Slack's word for a refresh token that does not count any more.
+/// Slack's error code for an expired or revoked refresh token.
 const INVALID_REFRESH_TOKEN: &str = "invalid_refresh_token";
 
-/// Slack's words for a client id or a client secret that is not the app's.
+/// Slack's error codes for a wrong client id or client secret.
 ///
 /// Source: Slack, `oauth.v2.access`, "Errors".
 const CLIENT_UNKNOWN: [&str; 2] = ["bad_client_secret", "invalid_client_id"];
 
-/// When the first of the bot tokens of these records is to be replaced.
+/// Returns the time at which the first bot token of these records is due for replacement.
 pub fn due_at(records: &[BotRecords]) -> Option<Timestamp> {
     let channels = records.iter().flat_map(|bot| &bot.channels);
     channels.flat_map(|channel| &channel.credentials).filter_map(|(_, credential)| credential.refresh_at).min()
 }
 
 impl App {
-    /// Replaces the bot tokens of a pool that are due and that nobody else is replacing. What Slack does not do now is tried
-    /// again later: each token has two hours until it ends.
+    /// Replaces the pool's due bot tokens that no other request has claimed. A failure at Slack is retried at a later
+    /// poll: a due token stays valid for two more hours.
     pub async fn replace_due_tokens(&self, pool: &Pool) -> Result<(), ApiError> {
         let due = self.store.due_tokens(pool).await?;
         if due.is_empty() {
@@ -58,7 +58,7 @@ impl App {
         let asked_at = self.now();
         let mut answer = self.slack.refresh_token(client, &claimed.refresh_token).await;
         if matches!(&answer, Err(error) if CLIENT_UNKNOWN.contains(&error.code())) {
-            // The client secret may have been rotated.
+            // The client secret may have been rotated, so look it up again.
             self.slack_client.look_again().await;
             if let Some(client) = self.slack_client() {
                 answer = self.slack.refresh_token(&client, &claimed.refresh_token).await;
@@ -67,7 +67,7 @@ impl App {
         match answer {
             Ok(issued) => {
                 let token = BotToken::issued(issued.value, issued.rotation, asked_at);
-                // A second try: what is lost here is asked for again with the old refresh token.
+                // One retry: if the new token is lost, a later poll asks Slack again with the old refresh token.
                 let kept = match self.store.keep_refreshed(&claimed, &token).await {
                     Err(StoreError::Unavailable { .. }) => self.store.keep_refreshed(&claimed, &token).await,
                     kept => kept,
@@ -87,7 +87,7 @@ impl App {
         Ok(())
     }
 
-    /// Tells in the status of a channel whose token has ended, and which gets no other, that it must be connected anew.
+    /// Marks the channel of an expired, irreplaceable token as invalid, so that its status asks for a reconnection.
     async fn end_channel_of(&self, ended: &DueToken) -> Result<(), ApiError> {
         match self.store.invalidate_channel(&ended.channel, ended.revision).await {
             Ok(_) | Err(ChannelError::NotFound) => Ok(()),
@@ -95,8 +95,8 @@ impl App {
         }
     }
 
-    /// Marks a channel as broken because its platform does not accept its credential any more, unless it has another by now.
-    /// Returns whether it did.
+    /// Marks a channel as broken because its platform rejects the credential of this revision. A newer credential is
+    /// left alone. Returns whether the channel was marked.
     pub async fn invalidate(&self, channel: &ChannelId, revision: u64) -> Result<bool, ApiError> {
         match self.store.invalidate_channel(channel, revision).await {
             Ok(invalidated) => Ok(invalidated),

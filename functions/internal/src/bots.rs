@@ -1,4 +1,4 @@
-//! Bots, as the operator keeps them.
+//! `/api/internal/bots`: the operator's view of bots.
 
 pub mod delete;
 pub mod get;
@@ -12,7 +12,7 @@ use portcullis_runtime::{ApiError, openapi, params};
 use portcullis_store::{Bot, BotStatus};
 use serde::Serialize;
 
-/// The `{botId}` of the path.
+/// The bot id of the path.
 pub struct BotPath(BotId);
 
 impl<S: Sync> FromRequestParts<S> for BotPath {
@@ -23,7 +23,7 @@ impl<S: Sync> FromRequestParts<S> for BotPath {
     }
 }
 
-/// A bot without its prompt, which is long.
+/// A bot without its prompt, which is too long for a list.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ListedBot)]

@@ -1,4 +1,4 @@
-//! Everything besides a pool's records that decides what its configuration is.
+//! Inputs of a pool's configuration besides the pool's own records.
 
 use portcullis_crypto::{Digest, Keyring};
 use portcullis_openclaw::{Configuration, Dialect, GENERATOR_VERSION, LiteLlm, PoolRecords, StateDir, build};
@@ -6,28 +6,29 @@ use portcullis_runtime::secrets::{LiteLlmAccess, LiteLlmKey};
 use portcullis_store::ModelsKey;
 use secrecy::{ExposeSecret, SecretString};
 
-/// Label that the fingerprint of a shared key is derived with.
+/// Derivation label of the key that fingerprints a shared `LiteLLM` key.
 const PURPOSE: &str = "portcullis litellm key fingerprint";
 
-/// Everything besides a pool's records that decides what its configuration is.
+/// Inputs of a configuration besides the pool's records: the models and the state folder.
 pub struct BuildInputs {
     models: Models,
     state_dir: StateDir,
 }
 
-/// Where models are, and whose key to them a configuration names.
+/// Source of the models and the kind of key that a configuration names.
 enum Models {
     None,
-    /// All pools have this key.
+    /// One key that all pools share.
     Shared(LiteLlm, SecretString),
-    /// Each pool has a key of its own.
+    /// A key for each pool, made with the master key.
     OfEachPool {
         base_url: String,
     },
 }
 
 impl BuildInputs {
-    /// The inputs of these settings. A shared key's fingerprint is keyed, so that it tells nothing of the key to who reads the tables.
+    /// Reads the inputs from the settings. A shared key's fingerprint is a keyed MAC, so that it reveals nothing about
+    /// the key to a reader of the tables.
     pub fn new(access: &LiteLlmAccess, keyring: &Keyring, state_dir: StateDir) -> Self {
         let models = access.0.as_ref().map_or(Models::None, |models| {
             let base_url = models.base_url.clone();
@@ -43,8 +44,9 @@ impl BuildInputs {
         Self { models, state_dir }
     }
 
-    /// Name of the generator for pools of this dialect. A snapshot of another name is built anew: another builder's version,
-    /// dialect, state folder or models may make something else of the same records.
+    /// Returns the generator's name for pools of this dialect. It identifies everything that affects a build besides
+    /// the records: the builder's version, the dialect, the state folder and the models. A snapshot with another
+    /// generator name is rebuilt.
     pub fn generator_name(&self, dialect: Dialect) -> String {
         let mut name = format!("{GENERATOR_VERSION}-{}", dialect.name());
         let mut settings: Vec<&[u8]> = Vec::new();
@@ -58,7 +60,8 @@ impl BuildInputs {
                 key_revision = models.key_revision.to_be_bytes();
                 settings.extend([models.base_url.as_bytes(), key_revision.as_slice()]);
             }
-            // Neither the master key nor any pool's: a pool's key changes with its configuration alone.
+            // Without any key: the master key is not in a configuration, and a new key of the pool changes its
+            // configuration anyway.
             Models::OfEachPool { base_url } => settings.extend([base_url.as_bytes(), b"a key of each pool"]),
         }
         if !settings.is_empty() {
@@ -68,12 +71,12 @@ impl BuildInputs {
         name
     }
 
-    /// Builds a configuration of these records.
+    /// Builds a configuration from these records.
     pub fn build(&self, records: &PoolRecords, dialect: Dialect) -> Configuration {
         build(records, dialect, &self.state_dir)
     }
 
-    /// The models' address, where each pool is to have a key of its own to them.
+    /// Returns the models' address if each pool has a key of its own.
     pub fn models_of_each_pool(&self) -> Option<&str> {
         match &self.models {
             Models::OfEachPool { base_url } => Some(base_url),
@@ -81,7 +84,7 @@ impl BuildInputs {
         }
     }
 
-    /// The models that a configuration names, with the pool's own key where each pool has one.
+    /// Returns the models that a configuration names, with the pool's own key where each pool has one.
     pub fn lite_llm(&self, own_key: Option<&ModelsKey>) -> Option<LiteLlm> {
         match &self.models {
             Models::None => None,
@@ -92,7 +95,7 @@ impl BuildInputs {
         }
     }
 
-    /// The key that all pools have, where its fingerprint is this.
+    /// Returns the shared key if `revision` is its fingerprint.
     pub fn shared_key(&self, revision: u64) -> Option<&str> {
         match &self.models {
             Models::Shared(models, key) if models.key_revision == revision => Some(key.expose_secret()),
@@ -101,7 +104,8 @@ impl BuildInputs {
     }
 }
 
-/// Number that stands for this key in a snapshot. The alias is random, so another key makes another configuration.
+/// Returns the number that identifies this key in a snapshot. The alias is random, so a new key changes the
+/// configuration.
 pub fn revision_of(key: &ModelsKey) -> u64 {
     let digest = Digest::of(key.alias.as_bytes());
     digest.as_bytes().iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))

@@ -1,4 +1,4 @@
-//! Connected channels, as the operator keeps them.
+//! `/api/internal/channels`: the operator's view of connected channels.
 
 pub mod delete;
 pub mod get;
@@ -12,7 +12,7 @@ use portcullis_runtime::{ApiError, openapi, params};
 use portcullis_store::{Channel, ChannelStatus, ChatPlatform, ConnectionMode, PlatformId};
 use serde::Serialize;
 
-/// The `{channelId}` of the path.
+/// The channel id of the path.
 pub struct ChannelPath(ChannelId);
 
 impl<S: Sync> FromRequestParts<S> for ChannelPath {
@@ -23,7 +23,7 @@ impl<S: Sync> FromRequestParts<S> for ChannelPath {
     }
 }
 
-/// A channel, without its credentials: those are written and never read.
+/// A channel without its credentials, which are write-only.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Channel)]

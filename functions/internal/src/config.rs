@@ -1,7 +1,7 @@
-//! A pool's configuration: loaded or built, resolved to credentials, answered.
+//! A pool's configuration: loaded or built, filled with credentials, and sent.
 //!
-//! [`load_or_build`] finds the newest snapshot or builds it, [`resolve`] puts credentials in the places of their references, and
-//! [`translate`] turns rows of the store into records that a configuration is built from.
+//! [`load_or_build`] finds the newest snapshot or builds one, [`resolve`] replaces a snapshot's references by
+//! credentials, and [`translate`] converts the store's rows to the builder's records.
 
 mod answer;
 pub mod latest;
@@ -18,19 +18,19 @@ use portcullis_runtime::ApiError;
 use portcullis_store::{PoolConfiguration, SecretName, Snapshot};
 use secrecy::SecretString;
 
-/// A snapshot of a pool's configuration, with the pool's row that it was read beside.
+/// A config snapshot with the pool row that it was read beside.
 struct PoolSnapshot {
     /// The pool's row.
     read: PoolConfiguration,
-    /// One version of the configuration, with references in the places of credentials.
+    /// One version of the configuration, with references instead of credentials.
     snapshot: Snapshot,
     /// The snapshot's content.
     configuration: Configuration,
-    /// Credentials and secrets, where they were read already.
+    /// Credentials and secrets, if the build has read them already.
     credentials: Option<ResolvedCredentials>,
 }
 
-/// Credentials by reference, and the pool's secrets that are answered beside the configuration.
+/// Credentials by reference, and the pool's secrets that are sent beside the configuration.
 struct ResolvedCredentials {
     by_reference: BTreeMap<Reference, SecretString>,
     secrets: BTreeMap<SecretName, SecretString>,
@@ -39,7 +39,7 @@ struct ResolvedCredentials {
 /// Decodes a snapshot's content.
 ///
 /// # Errors
-/// 500 where it cannot be decoded.
+/// 500 if it cannot be decoded.
 fn decode(snapshot: &Snapshot) -> Result<Configuration, ApiError> {
     Configuration::from_bytes(&snapshot.config).map_err(|error| ApiError::internal(error.to_string()))
 }

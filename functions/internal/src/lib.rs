@@ -1,10 +1,11 @@
 //! The API of pools' runtimes and of the operator: `/api/internal/*` behind the internal token.
 //!
-//! One file an endpoint. This function seals secrets and issues bound tokens, and opens what a pool's configuration holds:
-//! the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool, and no code of it opens a skill's secret.
-//! It seals the signing secrets of customers' Slack apps for the operator, and no code of it opens one. Where `LiteLLM` has a
-//! master key, this function makes keys with it; `v1` lists models with it. Bot tokens that end are replaced here, with the
-//! client secret of the platform's own Slack app, which `v1` installs it with.
+//! One file per endpoint. This function seals secrets and issues bound tokens. It opens only the secrets of a pool's
+//! configuration: the pool's own secrets, its channels' bot tokens and delivery secrets. It reaches no pool, and no
+//! code of it opens a skill's secret. It seals the signing secrets of customers' Slack apps for the operator, and no
+//! code of it opens one. With `LITELLM_MASTER_KEY` it makes the pools' keys to the models; `v1` uses the same key to
+//! list models. It replaces expiring bot tokens with the client secret of the platform's own Slack app, which `v1`
+//! uses to install the app.
 
 mod app;
 mod bot_tokens;
@@ -41,16 +42,16 @@ use portcullis_upstream::{BaseUrl, Discord, Feishu, LiteLlm, Slack};
 
 use crate::{app::App, library_versions::LibraryVersions};
 
-/// How long an answer may take: longer than the store's own time-outs and retries take, shorter than API Gateway's 30 s.
+/// Deadline of a response: above the store's time-outs with retries, below API Gateway's 30 s.
 pub const DEADLINE: Duration = Duration::from_secs(15);
 
-/// The API's description: of all functions, and served by this one.
+/// The `OpenAPI` document of all functions, which this function serves.
 const OPENAPI: &str = include_str!("../../../openapi.json");
 
-/// Slack's Web API, where `SLACK_API_URL` names no other.
+/// Base URL of Slack's Web API unless `SLACK_API_URL` is set.
 const SLACK_API_URL: &str = "https://slack.com/api/";
 
-/// Reads the settings, opens the connection to the store, and makes the function's router.
+/// Reads the settings, opens the connection to the store, and builds the function's router.
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.

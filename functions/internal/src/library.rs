@@ -1,4 +1,4 @@
-//! Skills and workspace templates: what the operator stores once and every pool copies.
+//! The library: skills and workspace templates that the operator stores once and every pool copies.
 
 pub mod delete;
 mod front_matter;
@@ -24,14 +24,14 @@ use serde_json::value::RawValue;
 
 use crate::app::{self, App};
 
-/// The largest request, in bytes: a skill of 1 MiB as JSON, under what Lambda takes.
+/// Limit of a request's body in bytes: a skill of 1 MiB as JSON, below Lambda's own limit.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// The most bytes of one document as it is stored, which is as JSON: a transaction with it and with what it replaces stays
-/// under DynamoDB's 4 MB.
+/// Limit of a stored document in bytes of JSON: a transaction with the new and the replaced document stays below
+/// DynamoDB's 4 MB.
 const MAXIMUM_STORED_BYTES: usize = 1024 * 1024 + 512 * 1024;
 
-/// Whether pools are to have a document.
+/// Status of a document: pools copy active documents only.
 #[derive(Clone, Copy, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[schema(as = LibraryStatus)]
 #[serde(rename_all = "lowercase")]
@@ -41,7 +41,7 @@ pub enum Status {
     Inactive,
 }
 
-/// What was stored, and the version that it made, or did not change.
+/// The stored or deleted document's name, and the library's version, which an unchanged document leaves as it is.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Stored)]
 pub struct Stored {
@@ -50,13 +50,13 @@ pub struct Stored {
     name: LibraryName,
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     version: u64,
-    /// Reasons why OpenClaw would pass the document over, for the operator.
+    /// Reasons for which OpenClaw would ignore the document.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
 impl App {
-    /// Stores `content`, of which `bytes` count, under the name that the path holds.
+    /// Stores `content` under `name`; `bytes` is the size that counts towards the library's limits.
     async fn put_in(
         &self,
         library: Library,
@@ -78,7 +78,7 @@ impl App {
         Ok(Json(Stored { ok: true, name, version, warnings: Vec::new() }))
     }
 
-    /// What a library holds, for a caller whose token, where it is a pool's, has not been revoked.
+    /// Reads the contents of a library. A pool's token must not be revoked.
     async fn contents(&self, library: Library, caller: &Runtime) -> Result<Contents, ApiError> {
         let admitted = async {
             let Runtime::Bound(grant) = caller else { return Ok(()) };
@@ -90,7 +90,8 @@ impl App {
         Ok(contents)
     }
 
-    /// The documents of the newest version, or that the caller has them: `answer` is made of the version and of them.
+    /// Returns the active documents of the newest version, or 304 if the caller has that version. `answer` builds the
+    /// response.
     async fn latest<A: Serialize>(
         &self,
         library: Library,
@@ -110,7 +111,7 @@ impl App {
     }
 }
 
-/// The `{name}` of the path.
+/// The document name of the path.
 pub struct NamePath<T>(T);
 
 impl<S: Sync, T: FromStr<Err: Display>> FromRequestParts<S> for NamePath<T> {
@@ -130,7 +131,7 @@ fn raw(bytes: Vec<u8>) -> Result<Box<RawValue>, ApiError> {
     RawValue::from_string(json).map_err(|_| ApiError::internal("a stored document is not JSON"))
 }
 
-/// How long JSON is in a string of JSON.
+/// Returns the length of JSON once escaped in a JSON string.
 fn length_within_json(json: &[u8]) -> usize {
     json.len() + json.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count()
 }

@@ -1,4 +1,4 @@
-//! The versions of the active skills and templates, which every heartbeat tells.
+//! Versions of the active skills and templates, which every heartbeat returns.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use portcullis_runtime::{ApiError, cache::Cache};
 
 use crate::app::App;
 
-/// How long an instance tells of versions without reading them again: less than a pool waits between two heartbeats.
+/// TTL of the cached versions: shorter than a pool's interval between heartbeats.
 const LIFETIME: Duration = Duration::from_secs(5);
 
-/// A bounded cache of the versions, of one entry.
+/// A cache of one entry for both versions.
 pub struct LibraryVersions(Cache<(), (u64, u64)>);
 
 impl Default for LibraryVersions {
@@ -19,14 +19,14 @@ impl Default for LibraryVersions {
 }
 
 impl LibraryVersions {
-    /// Forgets them after a change that this instance has made. Other instances tell of it [`LIFETIME`] later at the latest.
+    /// Clears the cache after a change by this instance. Other instances see the change within [`LIFETIME`].
     pub fn forget(&self) {
         self.0.clear();
     }
 }
 
 impl App {
-    /// The versions of the active skills and of the active templates, at most [`LIFETIME`] old.
+    /// Returns the versions of the active skills and of the active templates, at most [`LIFETIME`] old.
     pub async fn library_versions(&self) -> Result<(u64, u64), ApiError> {
         let now = self.now();
         if let Some(versions) = self.library_versions.0.get(&(), now) {

@@ -1,8 +1,9 @@
 //! A pool's own key to the models: made at `LiteLLM` by the poll that builds a configuration, ended with the pool.
 //!
-//! Without `LITELLM_MASTER_KEY` no pool has one. A key is ended by its alias, always at the `LITELLM_BASE_URL` of now: the master
-//! key of now must not go to any other address. So a key that was made at another `LiteLLM` than today's is not ended by us; nor
-//! is one whose maker was killed between `LiteLLM`'s answer and the publication, but its text is then known to nobody.
+//! Without `LITELLM_MASTER_KEY` pools have no keys of their own. A key is ended by its alias, always at the current
+//! `LITELLM_BASE_URL`, since the current master key must not be sent to any other address. Two kinds of keys are
+//! therefore never ended here: a key that was made at another `LiteLLM`, and a key whose maker was killed between
+//! `LiteLLM`'s response and the publication. Nobody knows the text of the latter.
 
 use std::sync::Arc;
 
@@ -21,13 +22,14 @@ use crate::{
     build_inputs::{BuildInputs, revision_of},
 };
 
-/// How much of a pool's id stands in an alias, in characters: `LiteLLM` may be set to take no more than 255 in all.
+/// Longest part of a pool's id in an alias, in characters: `LiteLLM` may be configured to refuse aliases of more than
+/// 255.
 const MAXIMUM_NAME_LENGTH: usize = 96;
 
-/// A key that was made and is not (yet) published.
+/// A key that was made but is not published yet.
 pub struct Unpublished {
     key: ModelsKey,
-    /// Whether it is in a publication whose outcome is not known.
+    /// Whether the key is in a publication with an unknown outcome.
     is_in_doubt: bool,
 }
 
@@ -36,8 +38,8 @@ impl Unpublished {
         &self.key
     }
 
-    /// Notes what became of its publication. One that lost a race may have lost it to its own first attempt, whose answer was
-    /// lost.
+    /// Records the outcome of the key's publication. A publication that lost a race is in doubt: it may have lost to
+    /// its own first attempt, whose response was lost.
     pub fn came_out(&mut self, published: &Result<Published, PublishError>) {
         self.is_in_doubt = match published {
             Ok(Published::Overtaken) => true,
@@ -46,28 +48,28 @@ impl Unpublished {
         };
     }
 
-    /// The same without a doubt; `None` where it is the pool's after all.
+    /// Clears the doubt after a read of the pool; `None` if the key turns out to be published.
     pub fn unless_of(self, read: &PoolConfiguration) -> Option<Self> {
         let is_the_pools = read.models_key_alias() == Some(&self.key.alias);
         (!is_the_pools).then_some(Self { is_in_doubt: false, ..self })
     }
 }
 
-/// Why a key was neither made nor ended.
+/// Reason for which a key was neither made nor ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
-    /// No master key is set any more, or one for another address.
+    /// The master key is not set any more, or is for another address.
     NoMasterKey,
     LiteLlm(LiteLlmError),
 }
 
-/// The reference that stands for this key in a snapshot.
+/// Returns the reference that replaces this key in a snapshot.
 pub fn reference_to(key: &ModelsKey) -> Reference {
     Reference::LiteLlm { revision: revision_of(key) }
 }
 
 impl App {
-    /// Reads the pool's own key to the models at the address of now.
+    /// Reads the pool's own key to the models at the current address.
     pub async fn own_models_key(
         &self,
         read: &PoolConfiguration,
@@ -79,8 +81,8 @@ impl App {
         }
     }
 
-    /// A key for a pool that has none at this address: the one that was made and not published, or a new one. Keys left over
-    /// from the pool's earlier lives are ended first.
+    /// Returns a key for a pool without one at this address: the unpublished key if there is one, else a new one.
+    /// First ends keys left over from earlier publications.
     pub async fn new_models_key(
         &self,
         read: &PoolConfiguration,
@@ -100,7 +102,7 @@ impl App {
             }
             Err(failure) => {
                 if let Failure::LiteLlm(LiteLlmError::Unanswered(_)) = failure {
-                    // It may have been made all the same.
+                    // `LiteLLM` may have made the key despite the lost response.
                     self.end_or_warn(pool, &[alias]).await;
                 }
                 Err(not_made(failure))
@@ -108,13 +110,13 @@ impl App {
         }
     }
 
-    /// Ends a key that did not become the pool's.
+    /// Ends a key that was not published.
     pub async fn end_unpublished(&self, pool: &PoolId, unpublished: Unpublished) {
         let alias = unpublished.key.alias;
         if unpublished.is_in_doubt {
             match self.store.rule_out_models_key(pool, &alias).await {
                 Ok(true) => {}
-                // It has become the pool's after all.
+                // The key turned out to be published.
                 Ok(false) => return,
                 Err(error) => {
                     tracing::warn!(%pool, alias, %error, "whether a new key to models was stored is not known: it is not ended");
@@ -125,8 +127,8 @@ impl App {
         self.end_or_warn(pool, &[alias]).await;
     }
 
-    /// Ends keys that the pool does not use any more. What fails is tried again when the pool's next key is made, or when it
-    /// is terminated.
+    /// Ends keys that the pool does not use any more. A failure is retried when the pool's next key is made, or when
+    /// the pool is terminated.
     pub async fn end_replaced(&self, pool: &PoolId, aliases: &[String]) {
         if !aliases.is_empty()
             && self.end_or_warn(pool, aliases).await
@@ -136,16 +138,16 @@ impl App {
         }
     }
 
-    /// Ends the keys of a pool that has been terminated.
+    /// Ends the keys of a terminated pool.
     ///
     /// # Errors
-    /// 502 where `LiteLLM` did not end them, 503 where that could not be stored: the termination is to be repeated.
+    /// 502 if `LiteLLM` did not end them, 503 if the store did not record it. The caller must repeat the termination.
     pub async fn end_keys_of_terminated(&self, pool: &Pool) -> Result<(), ApiError> {
         let aliases = &pool.models_key_aliases;
         match self.end_keys(aliases).await {
             Ok(()) => Ok(self.store.forget_models_keys(&pool.id, aliases).await?),
             Err(Failure::NoMasterKey) => {
-                // Nobody who repeats the termination could do more.
+                // Not an error: a repeated termination could not end them either.
                 warn_of(&pool.id, aliases, Failure::NoMasterKey);
                 Ok(())
             }
@@ -156,7 +158,7 @@ impl App {
         }
     }
 
-    /// Whether they have ended.
+    /// Ends keys, or logs a warning. Returns whether they have ended.
     async fn end_or_warn(&self, pool: &PoolId, aliases: &[String]) -> bool {
         let ended = self.end_keys(aliases).await;
         if let Err(failure) = ended {
@@ -189,15 +191,15 @@ impl App {
         ended.map_err(Failure::LiteLlm)
     }
 
-    /// The access after another look, where `LiteLLM` does not know the master key and the look found a new one.
+    /// Returns rotated access if `LiteLLM` rejected the master key and a new look-up found another one.
     async fn rotated(&self, access: &Arc<LiteLlmAccess>, error: Option<&LiteLlmError>) -> Option<Arc<LiteLlmAccess>> {
         let Some(LiteLlmError::Unauthorized(_)) = error else { return None };
         let again = self.lite_llm.look_again().await;
         (!Arc::ptr_eq(access, &again)).then_some(again)
     }
 
-    /// An alias that no other key has. It names the installation and the pool to who looks through `LiteLLM`'s keys, in the
-    /// characters that `LiteLLM` may be set to insist on.
+    /// Returns a unique alias, which names the installation and the pool for a reader of `LiteLLM`'s list of keys. It
+    /// uses only characters that every configuration of `LiteLLM` accepts.
     fn new_alias(&self, pool: &PoolId) -> String {
         let mut random = [0; 16];
         self.randomness.fill(&mut random);
@@ -213,7 +215,7 @@ fn admin(access: &LiteLlmAccess, base_url: Option<&str>) -> Result<LiteLlmAdmin,
     let models = models.ok_or(Failure::NoMasterKey)?;
     match &models.key {
         LiteLlmKey::Shared(_) => Err(Failure::NoMasterKey),
-        // A URL that is none was refused where it was read.
+        // The settings reject a malformed URL, so the error cannot occur here.
         LiteLlmKey::Master(key) => LiteLlmAdmin::new(&models.base_url, key.clone()).map_err(|_| Failure::NoMasterKey),
     }
 }

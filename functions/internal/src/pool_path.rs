@@ -5,7 +5,7 @@ use http::request::Parts;
 use portcullis_auth::PoolId;
 use portcullis_runtime::{ApiError, params};
 
-/// The `{poolId}` of the path.
+/// The pool id of the path.
 pub struct PoolPath(pub PoolId);
 
 impl<S: Sync> FromRequestParts<S> for PoolPath {

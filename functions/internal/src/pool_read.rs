@@ -1,4 +1,4 @@
-//! Reading a pool on behalf of a caller that may reach it.
+//! Reads of a pool on behalf of a caller that may reach it.
 
 use portcullis_auth::PoolId;
 use portcullis_runtime::ApiError;
@@ -7,10 +7,10 @@ use portcullis_store::{PoolConfiguration, PoolReach};
 use crate::app::{App, to_api_error};
 
 impl App {
-    /// Reads a pool with its newest snapshot: one call. Bot tokens of the pool that are due are replaced first.
+    /// Reads a pool with its newest snapshot in one call, after replacing the pool's due bot tokens.
     ///
     /// # Errors
-    /// 404 where there is no such pool, 401 where the caller's token is revoked, and those of the store.
+    /// 404 if the pool does not exist, 401 if the caller's token is revoked, and the store's errors.
     pub async fn read_fresh_pool(&self, pool: &PoolId, reach: PoolReach) -> Result<PoolConfiguration, ApiError> {
         let read = self.read_pool(pool, reach).await?;
         if !read.pool.has_due_tokens(self.now()) || !self.store.claim_due_tokens(&read.pool).await? {
@@ -20,10 +20,10 @@ impl App {
         self.read_pool(pool, reach).await
     }
 
-    /// Reads a pool with its newest snapshot: one call.
+    /// Reads a pool with its newest snapshot in one call.
     ///
     /// # Errors
-    /// As [`App::read_fresh_pool`].
+    /// Those of [`App::read_fresh_pool`].
     pub async fn read_pool(&self, pool: &PoolId, reach: PoolReach) -> Result<PoolConfiguration, ApiError> {
         self.store.pool_configuration(pool, reach).await.map_err(|error| to_api_error(error, pool))
     }

@@ -1,4 +1,4 @@
-//! Pools, as the operator sees them.
+//! `/api/internal/pools`: the operator's view of pools.
 
 pub mod check_slack_tokens;
 pub mod get;
@@ -15,7 +15,7 @@ use serde::{Deserializer, Serialize, de};
 
 use crate::{build_inputs::BuildInputs, openclaw_version::dialect_of};
 
-/// A pool, without its secrets.
+/// A pool without its secrets.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Pool)]
@@ -42,7 +42,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The pool as an operator is told of it, whose next configuration is built with `inputs`.
+    /// Converts a pool; `inputs` decide whether its next poll builds a new configuration version.
     fn new(pool: Pool, inputs: &BuildInputs) -> Result<Self, ApiError> {
         let generator = inputs.generator_name(dialect_of(&pool)?);
         Ok(Self {
@@ -61,10 +61,10 @@ impl Response {
     }
 }
 
-/// An address as text: `ip` or `ip:port`.
+/// Deserializes an optional address, `ip` or `ip:port`.
 ///
 /// # Errors
-/// The deserializer's, which says what an address must be.
+/// The deserializer's, with the expected form of an address.
 pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PoolAddress>, D::Error> {
     let text: Option<String> = optional(deserializer)?;
     text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
@@ -75,8 +75,8 @@ pub fn default_status() -> PoolStatus {
     PoolStatus::Active
 }
 
-/// The status that a report of this caller sets. Only the operator ends a pool, and with it the pool's secrets: what a machine
-/// says of its own end is that it takes nothing more.
+/// Returns the status that a caller's report sets. Only the operator terminates a pool and with it the pool's secrets,
+/// so a pool's own report of `terminated` becomes `draining`.
 pub fn reported_status(caller: &Runtime, status: PoolStatus) -> PoolStatus {
     match (caller, status) {
         (Runtime::Bound(_), PoolStatus::Terminated) => PoolStatus::Draining,
@@ -84,7 +84,8 @@ pub fn reported_status(caller: &Runtime, status: PoolStatus) -> PoolStatus {
     }
 }
 
-/// A pool may not have us post to where no pool lives: the relay looks again before it does.
+/// Rejects an address outside the pools' networks, to which a pool could otherwise direct posts (SSRF). The relay
+/// checks again before each post.
 ///
 /// # Errors
 /// 400.

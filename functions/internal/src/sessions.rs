@@ -1,4 +1,4 @@
-//! Conversations, as pools' runtimes report them.
+//! `/api/internal/sessions`: conversations that pools' runtimes report.
 
 pub mod patch;
 pub mod put;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-/// A new token. It is answered once and not stored.
+/// A new token, which is returned once and not stored.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = IssuedToken)]
@@ -18,14 +18,14 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// The answer with `token`.
+    /// Builds the response with `token`.
     #[expect(clippy::needless_pass_by_value, reason = "the answer is the last that sees the token")]
     fn new(token: SecretString, expires_at: Timestamp) -> Self {
         Self { token: token.expose_secret().to_owned(), expires_at: format!("{expires_at:.3}") }
     }
 }
 
-/// Answer after all of the pool's tokens of this kind were revoked.
+/// Response after all of the pool's tokens of this kind were revoked.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Revoked)]
 pub struct Revoked {

@@ -1,4 +1,4 @@
-//! Toolkits of people's accounts, and what each pool may use of them, as the operator decides.
+//! Toolkits of people's accounts, and the operator's policy for their use by each pool.
 
 pub mod delete_toolkit;
 pub mod get_policy;
@@ -12,7 +12,7 @@ use portcullis_runtime::{ApiError, openapi, params};
 use portcullis_toolkits::{AuthField, AuthScheme, FieldType, Rule, ToolPolicy, Toolkit, ToolkitSlug};
 use serde::{Deserialize, Serialize};
 
-/// The `{slug}` of the path.
+/// The toolkit slug of the path.
 pub struct ToolkitPath(ToolkitSlug);
 
 impl<S: Sync> FromRequestParts<S> for ToolkitPath {
@@ -23,7 +23,7 @@ impl<S: Sync> FromRequestParts<S> for ToolkitPath {
     }
 }
 
-/// A credential that a person gives for a toolkit of `api_key_user`.
+/// A credential that a person enters for a toolkit of `api_key_user`.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = ToolkitAuthField)]
 pub struct AuthFieldBody {
@@ -84,8 +84,8 @@ impl From<Toolkit> for ToolkitBody {
     }
 }
 
-/// Toolkits and actions that a pool may use: toolkits (`gmail`, `gmail:*`) and actions (`GITHUB_CREATE_ISSUE`). Without `allow` it may use all, with an
-/// empty one nothing; what both lists name is denied. Each has at most 200 rules.
+/// Toolkits (`gmail`, `gmail:*`) and actions (`GITHUB_CREATE_ISSUE`) that a pool may use. An absent `allow` allows
+/// all, an empty one nothing; an entry of both lists is denied. Each list has at most 200 rules.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = ToolPolicy)]
 pub struct PolicyBody {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// The wait after the first failure.
+/// Delay after the first failure.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest wait.
+/// Upper bound of the delay.
 const LONGEST: Duration = Duration::from_mins(2);
 
-/// The wait before the next try of a message that has been received `receive_count` times: 1 s, doubling to 2 min, so that
-/// a conversation goes on at most 2 min after an outage ends.
+/// Returns the delay before the next try of a message that was received `receive_count` times: 1 s, doubling up to 2
+/// min. A conversation therefore goes on at most 2 min after an outage ends.
 pub fn delay(receive_count: u32) -> Duration {
     let doublings = receive_count.saturating_sub(1).min(16);
     (FIRST * 2_u32.pow(doublings)).min(LONGEST)

@@ -1,4 +1,4 @@
-//! The life of one event: look up, lease, record the conversation, post, mark delivered.
+//! Delivery of one event: look up the pool, lease the event, record the conversation, post, mark as delivered.
 
 use std::time::Duration;
 
@@ -20,35 +20,35 @@ use crate::{
     session,
 };
 
-/// How old a pool's last heartbeat may be. The address of a pool that is gone may be another tenant's by now.
+/// Maximum age of a pool's last heartbeat. The address of a pool that is gone may belong to another tenant by now.
 const FRESH_HEARTBEAT: Duration = Duration::from_mins(1);
 
-/// How long a pool must have been active before its 4xx count as refusals: OpenClaw answers 404 and 503 in the first
-/// seconds of a start.
+/// Time for which a pool must have been active before its 4xx responses count as refusals: OpenClaw answers 404 and
+/// 503 in the first seconds after it starts.
 const SETTLED_AFTER: Duration = Duration::from_mins(1);
 
-/// The 4xx answer that is final. A pool that will never take an event must not hold back the conversation behind it.
+/// Number of 4xx responses after which an event is a poison message: it must not block the conversation behind it.
 const FINAL_REFUSAL: u32 = 8;
 
-/// How long nothing is posted to a pool that did not answer in time.
+/// Pause of all posts to a pool after it timed out.
 const STALL_PAUSE: Duration = Duration::from_secs(10);
 
-/// The outcome of a try.
+/// Outcome of a try.
 #[derive(Debug)]
 pub enum Outcome {
     /// The pool has the event.
     Delivered,
-    /// The pool had the event before.
+    /// The event was delivered before.
     Duplicate,
-    /// There is nobody left to deliver the event to.
+    /// The event's bot or channel is inactive or no longer exists.
     Dropped(&'static str),
-    /// Try again.
+    /// A later try may succeed.
     Failed(String),
     /// No further try can succeed.
     Undeliverable(String),
 }
 
-/// Why a try ends before it succeeds.
+/// Reason for which a try ends before the post succeeds.
 type Stop = Outcome;
 
 impl Relay {
@@ -72,7 +72,7 @@ impl Relay {
         let (channel, secret) = connected(target.channel)?;
         let bot = active(target.bot)?;
         let now = self.clock.now();
-        // Before the lease: an absent pool costs one read and nothing more.
+        // Before the lease, so that an absent pool costs a single read.
         let (pool, address) = reachable(&bot, target.pool, now)?;
         let address = listener(&channel, &bot, &pool, address);
         if !self.networks.allow(address.socket()) {
@@ -84,7 +84,7 @@ impl Relay {
         if let Some(stall) = target.stall {
             self.claim_probe(&pool, stall, now).await?;
         }
-        // The message's own id holds the lease: a message that comes back may go on with what it began.
+        // The message's id holds the lease, so that a redelivery of the message can resume under its own lease.
         let refusals = match self.store.lease(&event.identity, &message.id, LEASE).await {
             Ok(Lease::Taken { refusals }) => refusals,
             Ok(Lease::AlreadyDelivered) => return Ok(Outcome::Duplicate),
@@ -103,13 +103,14 @@ impl Relay {
             Err(error) => return Err(Stop::Failed(error.to_string())),
         }
         if let Err(error) = self.store.mark_delivered(&event.identity, &message.id).await {
-            // The message itself is removed all the same, so the pool gets it a second time only if Slack repeats it.
+            // Not an error: the message is removed from the queue, so the pool gets the event again only if Slack
+            // repeats it.
             tracing::error!(%error, "the delivery was not recorded");
         }
         Ok(Outcome::Delivered)
     }
 
-    /// Lets one delivery at a time through to a pool that did not answer in time.
+    /// Lets one delivery at a time probe a pool that timed out (half-open circuit).
     async fn claim_probe(&self, pool: &Pool, stall: Stall, now: Timestamp) -> Result<(), Stop> {
         let waits = || Stop::Failed("the pool did not answer in time lately; its events wait".to_owned());
         if now < stall.until {
@@ -133,7 +134,7 @@ impl Relay {
             Ok(())
         };
         if let Err(error) = kept {
-            // The next delivery to the pool finds out by itself.
+            // Not an error: the next delivery to the pool discovers the state itself.
             tracing::warn!(%error, pool = %pool.id, "the pool's circuit was not recorded");
         }
     }
@@ -178,7 +179,7 @@ impl Relay {
         if matches!(error, StoreError::Unopened { .. }) {
             self.metrics.count(Metric::SealedValueUnopened);
         }
-        // Not tried for a day: a retry of a call that DynamoDB does not understand is refused in the same way.
+        // A final error is not retried for a day: DynamoDB would refuse the same call again.
         if error.is_final() { Stop::Undeliverable(error.to_string()) } else { Stop::Failed(error.to_string()) }
     }
 }
@@ -199,8 +200,8 @@ fn active(bot: Option<Bot>) -> Result<Bot, Stop> {
     }
 }
 
-/// Returns the bot's pool and its address, if the pool may be posted to. A bot without a pool, or a pool without an address,
-/// may get one: its events wait.
+/// Returns the bot's pool and its address, if the pool may be posted to. A bot without a pool and a pool without an
+/// address fail the try: they may get one later, so their events wait.
 fn reachable(bot: &Bot, pool: Option<Pool>, now: Timestamp) -> Result<(Pool, PoolAddress), Stop> {
     let waits = |reason: &str| Stop::Failed(reason.to_owned());
     if bot.pool.is_none() {
@@ -217,7 +218,8 @@ fn reachable(bot: &Bot, pool: Option<Pool>, now: Timestamp) -> Result<(Pool, Poo
     Ok((pool, address))
 }
 
-/// Address at which the pool's `OpenClaw` takes the channel's events: the gateway's, or of Feishu that of the channel's own server.
+/// Returns the address that receives the channel's events: the gateway's, or for Feishu the channel's own webhook
+/// server.
 fn listener(channel: &Channel, bot: &Bot, pool: &Pool, gateway: PoolAddress) -> PoolAddress {
     match channel.platform {
         ChatPlatform::Slack | ChatPlatform::Discord => gateway,

@@ -1,7 +1,7 @@
 //! Takes accepted events off the queue and delivers them to their bots' pools.
 //!
-//! At least once, in order within a conversation, for 24 hours. This function is the only one that reaches pools; it has no
-//! route, and never sees the platforms' own signing secrets: what it signs with is a channel's delivery secret.
+//! Delivery is at least once, in order within a conversation, for up to 24 hours. Only this function reaches pools. It
+//! has no route and never sees the platforms' signing secrets: it signs with a channel's delivery secret.
 
 mod backoff;
 mod deliver;
@@ -27,32 +27,32 @@ use tracing::Instrument;
 
 use crate::{deliver::Outcome, post::Poster, slow_pools::SlowPools};
 
-/// How long an event is tried before it is moved to the dead-letter queue.
+/// Age at which an event is moved to the dead-letter queue.
 pub const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 
-/// How long an interaction or a slash command is tried: its `trigger_id` has expired after 3 s, and its `response_url`, the
-/// last means to answer the user, after this time.
+/// Age at which an interaction or a slash command is dropped. Its `trigger_id` expires after 3 s; its `response_url`,
+/// the last means to answer the user, after this time.
 ///
 /// Source: Slack, "Handling user interaction", "Message responses": "up to 5 times within 30 minutes".
 pub const INVOCATION_LIFETIME: Duration = Duration::from_mins(30);
 
-/// How long one try may take: less than the function's time-out of 30 s by what it takes to defer the message after it.
+/// Deadline of one try: below the function's time-out of 30 s by the time that deferring the message takes.
 pub const DEADLINE: Duration = Duration::from_secs(25);
 
-/// How long an event is leased to one delivery: longer than the function's time-out of 30 s, so that a live delivery is
-/// never doubled.
+/// Duration of a delivery's lease: above the function's time-out of 30 s, so that no second delivery starts beside a
+/// live one.
 pub const LEASE: Duration = Duration::from_mins(1);
 
-/// What is to become of a message in the queue.
+/// Next step for a message of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is done with: remove it.
+    /// Remove the message: it is settled.
     Remove,
-    /// It has been deferred: leave it.
+    /// Leave the message: it is deferred, and comes back when its visibility time-out ends.
     Leave,
 }
 
-/// Delivers events.
+/// Delivers queued events to pools.
 pub struct Relay {
     store: Store,
     queue: Arc<dyn EventQueue>,
@@ -99,11 +99,11 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Tries to deliver one message, and settles it: defers it where it is to be tried again, moves it to the dead letters
-    /// where it is too old or unreadable.
+    /// Tries to deliver one message and settles it: a failed message is deferred, a message that is too old or
+    /// unreadable goes to the dead-letter queue.
     ///
-    /// `on_slow` is called where the pool leaves the post unanswered for longer than a pool should: the caller may then
-    /// begin another delivery beside this one.
+    /// Calls `on_slow` when a pool leaves the post unanswered for longer than it should, so that the caller can start
+    /// another delivery in parallel.
     pub async fn process(&self, message: &ReceivedMessage, on_slow: &mut (dyn FnMut() + Send)) -> Settlement {
         let event = QueuedEvent::from_message(&message.body, &message.payload);
         let request_id = event.as_ref().map_or("-", |event| event.request_id.as_str());
@@ -121,7 +121,7 @@ impl Relay {
             tracing::error!(message = message.id, "a message in the queue is not an event");
             return self.dead_letter(message).await;
         };
-        // Before another try: a pool that hangs would else keep an old event going for ever.
+        // Checked before another try: otherwise a hanging pool would keep an expired event alive for ever.
         if event.kind == EventKind::Invocation && is_older_than(INVOCATION_LIFETIME, message, self.clock.now()) {
             let reason = "the interaction or slash command can't be answered any more";
             return self.drop(event, reason);
@@ -132,7 +132,7 @@ impl Relay {
         }
         let started = self.clock.now();
         let delivered = tokio::time::timeout(self.deadline, self.deliver(message, event, on_slow)).await;
-        // The message holds its lease, and goes on with what it began.
+        // A timed-out message keeps its lease and resumes under it.
         match delivered.unwrap_or_else(|_elapsed| Outcome::Failed("the try took too long".to_owned())) {
             Outcome::Delivered => {
                 self.metrics.count(Metric::EventDelivered);
@@ -168,7 +168,7 @@ impl Relay {
     async fn defer(&self, message: &ReceivedMessage) -> Settlement {
         let delay = backoff::delay(message.receive_count);
         if let Err(error) = self.queue.defer(message, delay).await {
-            // It comes back all the same, when its visibility ends.
+            // Not an error: the message comes back when its visibility time-out ends.
             report(&error, "the message was not deferred");
         }
         Settlement::Leave

@@ -1,4 +1,4 @@
-//! Posting an event to a pool, in its platform's own scheme.
+//! Posts an event to a pool in its platform's own scheme.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,27 +13,28 @@ use portcullis_store::{Channel, ChatPlatform, PoolAddress};
 use reqwest::{Client, RequestBuilder, Url, redirect::Policy};
 use serde_json::json;
 
-/// A pool is in the same network: a connection that takes longer is to a machine that is not there.
+/// Connect time-out. Pools are in the same network: a slower connection goes to a machine that is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest that a pool may take to answer.
+/// Time-out of a post, up to the pool's response.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// What of an answer is read, so that its connection can be used again, in bytes. A larger answer costs the connection.
+/// Longest response body, in bytes, that is read so that its connection can be reused. A longer body closes the
+/// connection.
 const READ_LIMIT: u64 = 16 * 1024;
 
-/// Why a pool did not take an event. No variant holds anything of the event or of the answer.
+/// Reason for which a pool did not take an event. No variant holds any part of the event or of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PostError {
-    /// It answered with a 4xx that another try is unlikely to change.
+    /// The pool answered with a 4xx that another try is unlikely to change.
     Refused(u16),
-    /// It answered with another status that is not 2xx.
+    /// The pool answered with another status that is not 2xx.
     Answered(u16),
-    /// It did not answer within [`TIMEOUT`].
+    /// The pool did not answer within [`TIMEOUT`].
     TimedOut,
-    /// Nothing listens at its address.
+    /// Nothing listens at the pool's address.
     Unreachable,
-    /// The connection ended before the answer.
+    /// The connection ended before the response.
     Broken,
-    /// The pool's address makes no URL.
+    /// The pool's address does not form a URL.
     NoUrl,
 }
 
@@ -60,9 +61,9 @@ impl PostError {
         }
     }
 
-    /// reqwest's own text would name the URL, and with it the account.
+    /// Classifies a transport error. reqwest's own text would reveal the URL, and with it the account.
     fn of(error: &reqwest::Error) -> Self {
-        // A connection that is not made in time is a machine that is not there, not one that hangs.
+        // A connect time-out means that the machine is gone, not that it hangs.
         if error.is_connect() {
             Self::Unreachable
         } else if error.is_timeout() {
@@ -73,7 +74,7 @@ impl PostError {
     }
 }
 
-/// Random bytes of a nonce; it is written in hex.
+/// Length of a nonce in bytes, before hex encoding.
 const NONCE_BYTES: usize = 16;
 
 /// Sends events to pools.
@@ -83,7 +84,7 @@ pub struct Poster {
     randomness: Arc<dyn Randomness>,
 }
 
-/// One event and where it goes.
+/// One event and its destination.
 pub struct Delivery<'a> {
     pub address: PoolAddress,
     pub channel: &'a Channel,
@@ -93,10 +94,10 @@ pub struct Delivery<'a> {
 
 impl Poster {
     pub fn new(clock: Arc<dyn Clock>, randomness: Arc<dyn Randomness>, patience: u32) -> Self {
-        // No proxy and no redirect: the address was checked, and the request goes there and nowhere else.
+        // No proxy and no redirects: only the checked address may receive the request.
         let client = Client::builder()
             .no_proxy()
-            // Pools are spoken to in the clear, inside their network: there are no roots to load.
+            // Pools are reached over plain HTTP inside their network, so no root certificates are loaded.
             .tls_certs_only([])
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT * patience)
@@ -106,10 +107,10 @@ impl Poster {
         Self { client, clock, randomness }
     }
 
-    /// Posts an event; a 2xx is success.
+    /// Posts an event. Any 2xx is success.
     pub async fn post(&self, delivery: Delivery<'_>) -> Result<(), PostError> {
         let request = match delivery.channel.platform {
-            // Discord's pools open the connection themselves: nothing of it is ever queued.
+            // Discord's pools open the connection to Discord themselves, so no Discord event is ever queued.
             ChatPlatform::Slack | ChatPlatform::Discord => self.for_slack(&delivery)?,
             ChatPlatform::Feishu => self.for_feishu(&delivery)?,
         };
@@ -118,7 +119,7 @@ impl Poster {
         let response = request.send().await.map_err(|error| PostError::of(&error))?;
         let status = response.status();
         if response.content_length().is_some_and(|length| length <= READ_LIMIT) {
-            // What the pool says is of no interest, and neither is a failure to say it.
+            // The body is drained only to reuse the connection; its content and a read error do not matter.
             drop(response.bytes().await);
         }
         if status.is_success() { Ok(()) } else { Err(PostError::of_status(status)) }
@@ -126,7 +127,7 @@ impl Poster {
 }
 
 impl Poster {
-    /// Slack's raw body, signed anew.
+    /// Builds the request for Slack's raw body, with a new signature.
     fn for_slack(&self, delivery: &Delivery<'_>) -> Result<RequestBuilder, PostError> {
         let Delivery { address, channel, secret, event } = delivery;
         let timestamp = self.clock.now().as_second().to_string();
@@ -140,8 +141,9 @@ impl Poster {
         Ok(request.body(event.body.clone()))
     }
 
-    /// Feishu's event, encrypted and signed anew. It is encrypted although the network is the pools' own: an older `OpenClaw`
-    /// checks the signature over the body as it writes it again, which of an encrypted one is the same to the byte.
+    /// Builds the request for a Feishu event, encrypted and signed anew. Encryption is needed even inside the pools'
+    /// network: an older `OpenClaw` checks the signature over its own re-serialization of the body, and only an
+    /// encrypted body re-serializes to the same bytes.
     fn for_feishu(&self, delivery: &Delivery<'_>) -> Result<RequestBuilder, PostError> {
         let Delivery { address, channel, secret, event } = delivery;
         let (mut iv, mut nonce) = ([0; feishu::IV_LENGTH], [0; NONCE_BYTES]);

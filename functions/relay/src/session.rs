@@ -1,17 +1,17 @@
-//! The session key of a message, as OpenClaw makes it of the same event.
+//! The session key of a message, identical to the key that OpenClaw derives from the same event.
 
 use portcullis_auth::BotId;
 use portcullis_runtime::queue::{ConversationKind, MessageFacts};
 use portcullis_store::ChatPlatform;
 
-/// `agent:{agent}:slack:channel:{channel}`, `…:group:{channel}` for a group direct message, each with `:thread:{thread}` in a
-/// thread, or `…:direct:{user}`; lower case. `{agent}` is the bot's name in the pool's configuration. Feishu's groups and direct
-/// messages have the same form under `feishu`, and no thread.
+/// Returns the session key in lower case: `agent:{agent}:slack:channel:{channel}`, `…:group:{channel}` for a group
+/// direct message, each with `:thread:{thread}` in a thread, or `…:direct:{user}`. `{agent}` is the bot's name in the
+/// pool's configuration. Feishu's groups and direct messages have the same form under `feishu`, without a thread.
 pub fn key(platform: ChatPlatform, bot: &BotId, pool: &[BotId], facts: &MessageFacts) -> String {
     let agent = bot.agent_id(pool);
     let chat = &facts.chat;
     let mut key = match &facts.kind {
-        // A direct message is one conversation, its threads included.
+        // A direct message and its threads are one conversation.
         ConversationKind::Direct { user } => return format!("agent:{agent}:{platform}:direct:{user}").to_lowercase(),
         ConversationKind::Channel => format!("agent:{agent}:{platform}:channel:{chat}"),
         ConversationKind::Group => format!("agent:{agent}:{platform}:group:{chat}"),

@@ -1,4 +1,4 @@
-//! Pools that have an unanswered post for more than a second, as this process sees them.
+//! Tracks pools with a post unanswered for more than a second, within this process.
 
 use std::{
     collections::HashMap,
@@ -11,22 +11,23 @@ use std::{
 use portcullis_auth::PoolId;
 use tokio::time::timeout;
 
-/// How long a post may take before its pool counts as slow. A pool acknowledges an event before it works on it.
+/// Duration after which an unanswered post makes its pool slow. A pool acknowledges an event before it works on it.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
 
-/// The posts that have been unanswered for longer than [`SLOW_AFTER`], by pool.
+/// Number of slow posts per pool.
 #[derive(Debug, Default)]
 pub struct SlowPools {
     posts: Mutex<HashMap<PoolId, usize>>,
 }
 
 impl SlowPools {
-    /// Whether a post to this pool has been unanswered for longer than [`SLOW_AFTER`].
+    /// Returns whether a post to this pool has been unanswered for longer than [`SLOW_AFTER`].
     pub fn contains(&self, pool: &PoolId) -> bool {
         self.lock().contains_key(pool)
     }
 
-    /// Runs a post, and counts its pool as slow from [`SLOW_AFTER`] until the post ends; `on_slow` is called once it does.
+    /// Runs a post and counts its pool as slow from [`SLOW_AFTER`] until the post ends. Calls `on_slow` when the pool
+    /// becomes slow.
     pub async fn watch<T>(
         &self,
         pool: &PoolId,
@@ -43,12 +44,12 @@ impl SlowPools {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PoolId, usize>> {
-        // A count is changed in one step, so a panic leaves it whole.
+        // A poisoned lock is safe to use: each count changes in one step.
         self.posts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A slow post, also where its future is dropped.
+/// Guard of a slow post: uncounts the post when dropped, also if its future is cancelled.
 struct SlowPost<'a> {
     pools: &'a SlowPools,
     pool: &'a PoolId,

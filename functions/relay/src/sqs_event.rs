@@ -1,4 +1,4 @@
-//! What Lambda's event source mapping hands over, and what it takes back.
+//! Batches of Lambda's event source mapping and the response that lists the failed messages.
 //!
 //! Source: AWS Lambda, "Using Lambda with Amazon SQS", "Reporting batch item failures".
 
@@ -8,7 +8,8 @@ use portcullis_runtime::queue::{PAYLOAD_ATTRIBUTE, ReceivedMessage};
 
 use crate::{Relay, Settlement};
 
-/// Processes a batch. Messages that are left come back; those behind a left one of their group were not looked at.
+/// Processes a batch in order. Failed messages come back. Messages behind a failed one of their group are not tried
+/// and come back too, which keeps the group's order.
 pub async fn handle(relay: &Relay, event: SqsEvent) -> SqsBatchResponse {
     let mut failures = Vec::new();
     let mut left_groups = Vec::new();

@@ -8,8 +8,8 @@ use portcullis_store::{SealedSecrets, Store};
 use portcullis_upstream::Composio;
 use std::{sync::Arc, time::Duration};
 
-/// How long an answer may take: longer than the store's own time-outs and retries take, and than an action of a third party,
-/// shorter than API Gateway's 30 s.
+/// Deadline of a response: above the store's time-outs with retries and the time-out of a third party's action, below
+/// API Gateway's 30 s.
 pub const DEADLINE: Duration = Duration::from_secs(28);
 
 /// Dependencies of the handlers.
@@ -25,7 +25,8 @@ pub struct App {
 }
 
 impl App {
-    /// A refusal, unless the caller is to be told first that the bot is none of its own.
+    /// Returns the bot's access error if the caller does not reach the bot, or else `refusal`: access errors take
+    /// precedence.
     pub async fn unless_bot_is_refused(&self, caller: &Skill, bot: &BotId, refusal: ApiError) -> ApiError {
         self.store.check_bot(caller.bots(), bot).await.map_or_else(Skill::refuse_bot, |()| refusal)
     }

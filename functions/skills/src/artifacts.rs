@@ -1,4 +1,4 @@
-//! Artifacts: results of an agent's work, as a skill reports them.
+//! `/api/internal/artifacts`: results of an agent's work that a skill reports.
 
 pub mod check_domain;
 pub mod create;
@@ -8,7 +8,7 @@ pub mod update;
 use portcullis_runtime::{ApiError, tier::Skill};
 use portcullis_store::PutArtifactError;
 
-/// The answer for an artifact that was not written.
+/// Converts the store's refusal of an artifact.
 fn to_api_error(error: PutArtifactError) -> ApiError {
     match error {
         PutArtifactError::Bot(error) => Skill::refuse_bot(error),
@@ -18,7 +18,7 @@ fn to_api_error(error: PutArtifactError) -> ApiError {
     }
 }
 
-/// 409, which does not name the session that has the URL.
+/// Returns a 409 that does not name the session that has the URL.
 fn preview_taken() -> ApiError {
     ApiError::conflict("previewUrl is already in use by another session")
 }

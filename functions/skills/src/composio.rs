@@ -1,6 +1,6 @@
-//! `/api/internal/composio/*`: people's accounts at third parties, used by skills.
+//! `/api/internal/composio/*`: skills use people's accounts at third parties through Composio.
 //!
-//! The bot's owner decides whose account is used; a skill never sees a credential of it. Whether the pool may do it at all is decided
+//! The account is always the bot's owner's; a skill never sees its credentials. The pool's tool policy is checked
 //! before Composio is called.
 
 pub(crate) mod disconnect;
@@ -14,11 +14,11 @@ use portcullis_upstream::{ComposioError, ComposioKey};
 
 use crate::app::App;
 
-/// Wait that a caller is asked for where Composio limits calls and does not say for how long.
+/// `Retry-After` when Composio limits calls without a wait of its own.
 const DEFAULT_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl App {
-    /// A bot that the caller reaches.
+    /// Reads a bot that the caller reaches.
     async fn composio_bot(&self, caller: &Skill, bot: &BotId) -> Result<Bot, ApiError> {
         self.store.bot_within(caller.bots(), bot).await.map_err(|error| match error {
             BotAccessError::NotFound => ApiError::not_found("Bot not found"),
@@ -26,10 +26,10 @@ impl App {
         })
     }
 
-    /// The project at Composio.
+    /// Returns the key of the installation's project at Composio.
     ///
     /// # Errors
-    /// 503 where this installation has none.
+    /// 503 if this installation has no project.
     fn composio_key(&self) -> Result<ComposioKey, ApiError> {
         match &self.composio_access.get().0 {
             Some(key) => Ok(ComposioKey(key.clone())),
@@ -38,10 +38,10 @@ impl App {
     }
 }
 
-/// The person whose accounts a bot uses.
+/// Returns the bot's owner, whose accounts it uses.
 ///
 /// # Errors
-/// 403 where it has no owner.
+/// 403 if the bot has no owner.
 fn owner(bot: &Bot) -> Result<&UserId, ApiError> {
     let nobody = "This bot belongs to nobody whose accounts it could use";
     bot.user.as_ref().ok_or_else(|| ApiError::forbidden_as(ErrorCode::NotConnected, nobody))

@@ -1,4 +1,4 @@
-//! `POST /api/internal/feedback`: a user tells something through a skill.
+//! `POST /api/internal/feedback`: keeps a user's feedback that a skill sends.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 
-/// The most bytes of feedback in all: 5 MiB, under what Lambda takes.
+/// Limit of a request's body in bytes: 5 MiB, below Lambda's own limit.
 const LIMIT: usize = 5 * 1024 * 1024;
 
-/// Feedback of a user.
+/// A user's feedback.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Feedback)]
@@ -47,8 +47,8 @@ pub struct Request {
     file_data: Option<AtMost<File, 5>>,
 }
 
-/// The parts of feedback that are kept beside its text. Of attachments these are the names alone: a row holds 400 KB, and
-/// their contents are for a mail.
+/// Details that are stored beside the feedback's text. Attachments are reduced to their names: a row holds at most 400
+/// KB, and contents would go into a mail.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Details<'a> {
@@ -61,7 +61,7 @@ struct Details<'a> {
     files: Vec<&'a Label>,
 }
 
-/// An image.
+/// An attached image.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = FeedbackImage)]
@@ -72,7 +72,7 @@ struct Image {
     mime_type: Label,
 }
 
-/// A file.
+/// An attached file.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = FeedbackFile)]
@@ -97,7 +97,7 @@ impl<const MAXIMUM: usize> TryFrom<String> for Text<MAXIMUM> {
     }
 }
 
-/// A list of at most `MAXIMUM`.
+/// A list of at most `MAXIMUM` elements.
 #[derive(Deserialize, Serialize)]
 #[serde(try_from = "Vec<T>", bound(deserialize = "T: Deserialize<'de>"))]
 struct AtMost<T, const MAXIMUM: usize>(Vec<T>);
@@ -110,7 +110,7 @@ impl<T, const MAXIMUM: usize> TryFrom<Vec<T>> for AtMost<T, MAXIMUM> {
     }
 }
 
-/// Bytes in base64 (RFC 4648 §4). They are checked and not kept.
+/// Base64 text (RFC 4648 §4), which is validated and discarded.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct Base64;
@@ -123,15 +123,15 @@ impl TryFrom<String> for Base64 {
     }
 }
 
-/// The text was kept; attachments may not have been.
+/// The outcome: the text is stored; attachments may be dropped.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = FeedbackAnswer)]
 pub struct Response {
     ok: bool,
-    /// Attachments whose contents went out with a mail.
+    /// Number of attachments whose contents went out by mail.
     attachments_kept: usize,
-    /// Attachments of which only the names were kept.
+    /// Number of attachments reduced to their names.
     attachments_dropped: usize,
 }
 
@@ -139,9 +139,12 @@ pub struct Response {
     post,
     path = "/api/internal/feedback",
     tag = "skill",
-    summary = "Keeps what a user thinks",
+    summary = "Send feedback",
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses(
+        (status = 200, description = "The numbers of kept and dropped attachments", body = Response),
+        openapi::Refusals
+    ),
     security(("skillToken" = [])),
 )]
 pub async fn handle(
@@ -152,7 +155,7 @@ pub async fn handle(
     let images: Vec<_> = request.image_data.iter().flat_map(|images| &images.0).map(|image| &image.mime_type).collect();
     let files: Vec<_> = request.file_data.iter().flat_map(|files| &files.0).map(|file| &file.file_name).collect();
     let attachments = images.len() + files.len();
-    // An agent that is no bot of the caller's is kept as text: the user's words are not lost to a wrong id.
+    // A malformed id is kept as text in the details: a wrong id must not lose the user's words.
     let bot = request.agent_id.as_ref().and_then(|agent| agent.0.parse::<BotId>().ok());
     let details = Details {
         agent_id: request.agent_id.as_ref(),
@@ -167,6 +170,6 @@ pub async fn handle(
         serde_json::to_string(&details).map_err(|error| ApiError::internal(format!("feedback is no JSON: {error}")))?;
     let feedback = NewFeedback { bot, pool: caller.pool().cloned(), content: request.content.0, details };
     app.store.keep_feedback(caller.bots(), &feedback).await.map_err(Skill::refuse_bot)?;
-    // No mail is sent yet, and so no attachment's contents are kept.
+    // Mail is not sent yet, so no attachment's contents are kept.
     Ok(axum::Json(Response { ok: true, attachments_kept: 0, attachments_dropped: attachments }))
 }

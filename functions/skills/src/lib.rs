@@ -1,7 +1,7 @@
-//! What a skill does: the skill rows of `/api/internal/*`, behind the skill token.
+//! The endpoints that skills call: part of `/api/internal/*`, behind the skill token.
 //!
-//! A hole here is a hole in what skills can call, and in nothing else: this function can read pools' secrets, and can write
-//! none, nor anything of a pool. What it writes are artifacts and feedback.
+//! A breach of this function is limited to what skills can call: it can read pools' secrets but not write them, cannot
+//! change pools, and writes artifacts, feedback and the state of connected accounts.
 
 mod app;
 mod artifacts;
@@ -27,10 +27,10 @@ pub use app::DEADLINE;
 use app::App;
 use toolkit_versions::ToolkitVersions;
 
-/// Composio, where `COMPOSIO_API_URL` names no other.
+/// Base URL of Composio unless `COMPOSIO_API_URL` is set.
 const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
 
-/// Reads the settings, opens the connection to the store, and makes the function's router.
+/// Reads the settings, opens the connection to the store, and builds the function's router.
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
@@ -88,7 +88,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     Ok(front::serve("skills", platform, commit_hash.as_deref(), DEADLINE, mounted))
 }
 
-/// What the `OpenAPI` document says of this function.
+/// This function's part of the `OpenAPI` document.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(
     secrets::get::handle,

@@ -1,13 +1,13 @@
-//! The versions with which actions are executed.
+//! Cached versions of toolkits' actions.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use jiff::Timestamp;
 
-/// Time for which a version that was looked up is used: a newer one is found within that time.
+/// TTL of a cached version: a newer one is used after at most this time.
 const KEPT_FOR: Duration = Duration::from_hours(1);
 
-/// Most actions whose versions are kept.
+/// Capacity of the cache, in actions.
 const MAXIMUM_ENTRIES: usize = 1_000;
 
 /// A bounded cache of versions, with a fixed TTL.
@@ -15,14 +15,14 @@ const MAXIMUM_ENTRIES: usize = 1_000;
 pub(crate) struct ToolkitVersions(Mutex<HashMap<String, (String, Timestamp)>>);
 
 impl ToolkitVersions {
-    /// The version of an action, where it was looked up within the TTL.
+    /// Returns an action's version, if it was cached within the TTL.
     pub(super) fn get(&self, action: &str, now: Timestamp) -> Option<String> {
         let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (version, looked) = known.get(action)?;
         (now.duration_since(*looked).unsigned_abs() < KEPT_FOR).then(|| version.clone())
     }
 
-    /// Keeps the version of an action. Where the cache is full it begins anew: what it holds is looked up in one call each.
+    /// Caches an action's version. A full cache is emptied: each entry costs one call to look up again.
     pub(super) fn keep(&self, action: String, version: String, now: Timestamp) {
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.len() >= MAXIMUM_ENTRIES && !known.contains_key(&action) {

@@ -1,4 +1,4 @@
-//! State that all endpoints share, and queueing a verified event.
+//! State that all endpoints share, and the queueing of a verified event.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use portcullis_store::Store;
 
 use crate::queued::Queued;
 
-/// Idempotency keys that are remembered at most.
+/// Capacity of the cache of idempotency keys.
 pub const QUEUED_CAPACITY: usize = 10_000;
 
 /// Dependencies of the handlers.
@@ -22,8 +22,8 @@ pub struct App {
     pub queue: Arc<dyn EventQueue>,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
-    /// Idempotency keys of the events that this instance queued within the queue's deduplication window. A hit is logged and
-    /// decides nothing: the queue deduplicates.
+    /// Idempotency keys of the events that this instance queued within the queue's deduplication window. A hit is only
+    /// logged and counted: the queue itself deduplicates.
     pub queued: Cache<[u8; 32], ()>,
 }
 
@@ -31,7 +31,7 @@ impl App {
     /// Queues an event durably.
     ///
     /// # Errors
-    /// 503 where the queue cannot be reached or refuses the message: the platform sends the event again.
+    /// 503 if the queue cannot be reached or refuses the message: the platform sends the event again.
     pub async fn queue_event(&self, queued: Queued) -> Result<(), ApiError> {
         let Queued { event, conversation } = queued;
         let (body, payload) = event.to_message().map_err(|error| ApiError::internal(error.to_string()))?;

@@ -1,8 +1,7 @@
-//! The parts of a Slack request that are read: those that find the channel, and those that name the event and its
-//! conversation. Everything else goes on unread.
+//! Parser of a Slack event's body. It reads the fields that find the channel and those that name the event and its
+//! conversation; all others are passed on unread.
 //!
-//! Source: Slack, "The Events API", "Event callback" and "Authorizations",
-//! <https://docs.slack.dev/apis/events-api/>.
+//! Source: Slack, "The Events API", "Event callback" and "Authorizations", <https://docs.slack.dev/apis/events-api/>.
 
 use jiff::Timestamp;
 use portcullis_store::{ChannelEnd, PlatformId};
@@ -10,7 +9,7 @@ use serde::Deserialize;
 
 use crate::lenient::{Object, Text, are_bounded, has_elements, is_true, object, objects, string, whole_number};
 
-/// The outer event. A key that is read and stands there twice makes the body malformed.
+/// The outer event. A repeated key among the fields below makes the body malformed.
 #[derive(Debug, Deserialize)]
 pub struct Body<'a> {
     #[serde(borrow, rename = "type", default, deserialize_with = "string")]
@@ -82,21 +81,21 @@ pub struct Event<'a> {
     tokens: Option<RevokedTokens>,
 }
 
-/// The tokens that `tokens_revoked` is about, by their type. Each is a list of ids of users.
+/// Token types that a `tokens_revoked` event lists. Each holds a list of user ids.
 #[derive(Debug, Deserialize)]
 struct RevokedTokens {
     #[serde(default, deserialize_with = "has_elements")]
     bot: bool,
 }
 
-/// When a message was last edited.
+/// The last edit of a message.
 #[derive(Debug, Deserialize)]
 struct Edited<'a> {
     #[serde(borrow, default, deserialize_with = "string")]
     ts: Text<'a>,
 }
 
-/// The thing that a reaction or a pin is about.
+/// The subject of a reaction or a pin.
 #[derive(Debug, Deserialize)]
 struct Item<'a> {
     #[serde(borrow, default, deserialize_with = "string")]
@@ -120,7 +119,7 @@ struct Nested<'a> {
     edited: Option<Edited<'a>>,
 }
 
-/// The installation that an event is for.
+/// The team and the app that an event is addressed to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Installation {
     /// The workspace, or the organisation of an org-wide install.
@@ -129,15 +128,15 @@ pub struct Installation {
 }
 
 impl<'a> Body<'a> {
-    /// Reads a body; `None` where it is not the JSON object that Slack sends.
+    /// Parses a body; `None` if it is not the JSON object that Slack sends.
     pub fn parse(body: &'a str) -> Option<Self> {
-        // A single pass, since a body is read before anybody knows whose it is; serde's derive refuses a key that is read
-        // twice, so that nobody can show one team to us and another to the pool.
+        // A single pass, since the body is parsed before its sender is verified. serde's derive refuses a repeated
+        // key, so nobody can show one team to this function and another to the pool.
         let Object(body) = serde_json::from_str(body).ok()?;
         Some(body)
     }
 
-    /// The inner event.
+    /// Returns the inner event.
     pub fn event(&self) -> Option<&Event<'a>> {
         self.event.as_ref().map(|Object(event)| event)
     }
@@ -146,24 +145,24 @@ impl<'a> Body<'a> {
         self.kind.as_deref() == Some("url_verification")
     }
 
-    /// Whether Slack tells that it holds events back because there were too many.
+    /// Returns whether the body is Slack's notice that it holds events back because the app exceeded its rate limit.
     pub fn is_rate_limit_notice(&self) -> bool {
         self.kind.as_deref() == Some("app_rate_limited")
     }
 
-    /// When the event happened.
+    /// Returns the time of the event.
     pub fn happened_at(&self) -> Option<Timestamp> {
         Timestamp::from_second(self.event_time?).ok()
     }
 
-    /// Whether the body names the workspace and the app that it comes from.
+    /// Returns whether the body names the workspace and the app that it comes from.
     pub fn names_its_origin(&self) -> bool {
         self.team_id.is_some() && self.api_app_id.is_some()
     }
 
-    /// The installations that the event may be for, the likeliest first and each once. In a shared channel Slack names
-    /// one of the installed workspaces in `authorizations`, which need not be one that is connected here. An id that Slack
-    /// would not make names none.
+    /// Returns the installations that the event may be for, the likeliest first, without repeats. In a shared channel,
+    /// Slack names one of the installed workspaces in `authorizations`, which need not be one that is connected here.
+    /// Malformed ids are skipped.
     pub fn installations(&self) -> Vec<Installation> {
         let authorized = match self.authorizations.first() {
             Some(one) if one.is_enterprise_install => one.enterprise_id.as_deref(),
@@ -182,7 +181,7 @@ impl<'a> Body<'a> {
         installations
     }
 
-    /// Whether every id is short enough for the store.
+    /// Returns whether every id is short enough for the store.
     pub fn has_bounded_ids(&self) -> bool {
         let own = [&self.kind, &self.team_id, &self.context_team_id, &self.api_app_id, &self.event_id];
         let mut ids: Vec<&Text<'a>> = own.to_vec();
@@ -195,13 +194,14 @@ impl<'a> Body<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// Whether the event tells of the app's tokens or of its installation, which the control plane keeps: a pool has no use
-    /// for it.
+    /// Returns whether the event concerns the app's tokens or its installation. The control plane handles such events;
+    /// pools do not get them.
     pub fn is_about_the_installation(&self) -> bool {
         matches!(self.kind.as_deref(), Some("app_uninstalled" | "tokens_revoked"))
     }
 
-    /// How the channel ends with this event. Tokens of users (`oauth`) are none of ours.
+    /// Returns how the channel ends with this event; `None` if it goes on. Only bot tokens matter: this system holds
+    /// no user tokens (`oauth`).
     pub fn channel_end(&self) -> Option<ChannelEnd> {
         match self.kind.as_deref()? {
             "app_uninstalled" => Some(ChannelEnd::Uninstalled),
@@ -236,39 +236,41 @@ impl<'a> Event<'a> {
         ids
     }
 
-    /// The Slack channel that the event happened in.
+    /// Returns the Slack channel in which the event happened.
     pub fn slack_channel(&self) -> Option<&str> {
         let of_item = || self.item.as_ref().and_then(|item| item.channel.as_deref());
         self.channel.as_deref().or_else(of_item).or(self.channel_id.as_deref())
     }
 
-    /// The thread that the event belongs to; an edit or a deletion names it in the message within.
+    /// Returns the thread of the event; an edit or a deletion names it in the nested message.
     pub fn thread(&self) -> Option<&str> {
         self.thread_ts.as_deref().or_else(|| self.nested().find_map(|nested| nested.thread_ts.as_deref()))
     }
 
-    /// The thread that the message is a reply in. The first message of a thread names itself as its thread.
+    /// Returns the thread that the message replies in; `None` for the first message of a thread, which names itself as
+    /// its thread.
     pub fn replied_thread(&self) -> Option<&str> {
         let own = reply(&self.ts, &self.thread_ts, &self.parent_user_id);
         own.or_else(|| self.nested().find_map(|it| reply(&it.ts, &it.thread_ts, &it.parent_user_id)))
     }
 
-    /// The author of the message; an edit or a deletion names them in the message within.
+    /// Returns the author of the message; an edit or a deletion names the author in the nested message.
     pub fn author(&self) -> Option<&str> {
         self.user.as_deref().or_else(|| self.nested().find_map(|nested| nested.user.as_deref()))
     }
 
-    /// Whether the event happened in a direct message. OpenClaw goes by the id's letter first, and so does this.
+    /// Returns whether the event happened in a direct message. Like OpenClaw, looks at the first letter of the
+    /// channel's id before its type.
     pub fn is_direct(&self) -> bool {
         self.slack_channel().is_some_and(|id| id.starts_with('D')) || self.channel_type.as_deref() == Some("im")
     }
 
-    /// Whether a bot wrote the message.
+    /// Returns whether a bot wrote the message.
     pub fn is_by_a_bot(&self) -> bool {
         self.bot_id.is_some() || self.nested().any(|nested| nested.bot_id.is_some())
     }
 
-    /// When the message was last edited: each edited state of a message is an event of its own.
+    /// Returns the time of the message's last edit: each edit is an event of its own.
     pub fn edited_at(&self) -> Option<&str> {
         let own = self.edited.as_ref();
         own.or_else(|| self.nested().find_map(|nested| nested.edited.as_ref())).and_then(|edited| edited.ts.as_deref())
@@ -283,7 +285,7 @@ fn reply<'b>(ts: &Text<'_>, thread_ts: &'b Text<'_>, parent_user_id: &Text<'_>) 
 mod tests {
     use super::*;
 
-    /// `team:app` of each candidate, joined by spaces.
+    /// Returns `team:app` of each candidate, joined by spaces.
     fn installations(json: &str) -> String {
         let found = Body::parse(json).map(|body| body.installations()).unwrap_or_default();
         found.iter().map(|found| format!("{}:{}", found.team, found.app)).collect::<Vec<_>>().join(" ")

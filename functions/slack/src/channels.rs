@@ -1,4 +1,4 @@
-//! Finding the channel that a request claims to come from.
+//! Finds the channel that a Slack request claims to come from.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use portcullis_store::{Channel, Store, StoreError};
 
 use crate::{body::Installation, look_ups::LookUps};
 
-/// A connected channel, and the secret that its own app's requests are signed with; none for the platform's app.
+/// A connected channel. `secret` is the signing secret of its own app; `None` for the platform's app.
 #[derive(Debug)]
 pub struct KnownChannel {
     pub channel: Channel,
     pub secret: Option<SigningSecret>,
 }
 
-/// What a channel is looked up by.
+/// Cache key of a channel look-up: a channel's id from the path, or an installation from the body.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Id(ChannelId),
     Installation(Installation),
 }
 
-/// Slack's channels, with what was lately looked up.
+/// Slack's channels, with a cache of recent look-ups.
 pub struct Channels {
     store: Store,
     clock: Arc<dyn Clock>,
@@ -33,13 +33,13 @@ impl Channels {
         Self { store, clock, look_ups: LookUps::new() }
     }
 
-    /// The channel of this id.
+    /// Finds the channel with this id.
     pub async fn by_id(&self, id: ChannelId) -> Result<Option<Arc<KnownChannel>>, StoreError> {
         let read = async || self.read(&id).await;
         self.look_ups.find(Key::Id(id.clone()), self.clock.now(), read).await
     }
 
-    /// The channel of the first of these installations that is connected.
+    /// Finds the channel of the first of these installations that is connected.
     pub async fn by_first_installation(
         &self,
         installations: &[Installation],

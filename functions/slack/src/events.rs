@@ -1,4 +1,4 @@
-//! `POST /api/slack/events` and `POST /api/slack/events/{channelId}`: an event is queued before Slack gets its 200.
+//! `POST /api/slack/events` and `POST /api/slack/events/{channelId}`: queues an event before Slack gets its 200.
 
 use std::sync::Arc;
 
@@ -18,13 +18,16 @@ use crate::{app::App, verify::SlackRequest};
     post,
     path = "/api/slack/events",
     tag = "slack",
-    summary = "An event of the platform's own Slack app, or of any app whose team and app are connected",
+    summary = "Receive a Slack event",
     params(
         ("x-slack-signature" = String, Header),
         ("x-slack-request-timestamp" = String, Header),
     ),
     request_body = Object,
-    responses((status = 200, description = "accepted", body = Object), openapi::Refusals),
+    responses(
+        (status = 200, description = "Confirmation, or the challenge of a URL verification", body = Object),
+        openapi::Refusals
+    ),
     security(("slackSignature" = [])),
 )]
 pub async fn handle(
@@ -38,7 +41,7 @@ pub async fn handle(
             app.metrics.count(Metric::AppRateLimited);
             tracing::warn!(%channel, "Slack holds back events: the app exceeded its rate limit");
             if let Err(error) = app.store.record_rate_limit(&channel).await {
-                // Slack repeats the notice each minute, and the metric has counted this one.
+                // Not an error: Slack repeats the notice each minute, and the metric has counted this one.
                 tracing::warn!(%error, %channel, "the channel's status does not show its rate limit yet");
             }
         }

@@ -1,7 +1,8 @@
-//! Feishu's webhooks come in: `/api/feishu/events` and `/api/feishu/card-action`, each also with a channel's id.
+//! Feishu's webhooks: `/api/feishu/events` and `/api/feishu/card-action`, each also with a channel's id.
 //!
-//! As with Slack's, a request is read once, its channel is found, it is verified, and only then is it acted on, for that channel
-//! alone. An encrypted body does not name its app, so an app with an encrypt key posts to its channel's own path.
+//! As with Slack, a request is parsed once, its channel is found, and it is verified before anything acts on it, and
+//! then for that channel alone. An encrypted body does not name its app, so an app with an encrypt key posts to its
+//! channel's own path.
 
 mod body;
 mod channels;

@@ -1,26 +1,27 @@
-//! A form as Slack sends it, `application/x-www-form-urlencoded`.
+//! A parser of Slack's forms, `application/x-www-form-urlencoded`.
 //!
-//! Stricter than the URL Standard's parser, which takes any bytes: text that our parser and the pool's would read
+//! Stricter than the URL Standard's parser, which accepts any bytes: text that this parser and the pool's would read
 //! differently is refused.
 //!
-//! Source: WHATWG, "URL", "application/x-www-form-urlencoded parsing", <https://url.spec.whatwg.org/#urlencoded-parsing>.
+//! Source: WHATWG, "URL", "application/x-www-form-urlencoded parsing",
+//! <https://url.spec.whatwg.org/#urlencoded-parsing>.
 
 use std::{borrow::Cow, collections::HashMap};
 
-/// The most fields of a form. The pool's parser reads no further than this. Slack sends some 15.
+/// Limit of a form's fields: the pool's parser ignores all further ones. Slack sends about 15.
 ///
 /// Source: Node.js, "Query string", `maxKeys` of `querystring.parse`.
 const MAXIMUM_FIELDS: usize = 1000;
 
-/// The fields of a form, decoded, each name once.
+/// The decoded fields of a form; each name is unique.
 #[derive(Debug, Default)]
 pub struct Form<'a> {
     fields: HashMap<Cow<'a, str>, Cow<'a, str>>,
 }
 
 impl<'a> Form<'a> {
-    /// Reads a form; `None` where a name stands twice, a name or a value is not UTF-8, an escape is cut short, or there are
-    /// more than [`MAXIMUM_FIELDS`].
+    /// Parses a form; `None` if a name is repeated, a name or a value is not UTF-8, an escape is truncated, or there
+    /// are more than [`MAXIMUM_FIELDS`].
     pub fn parse(body: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
         let mut fields = HashMap::new();
@@ -55,7 +56,7 @@ fn decoded(text: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
-/// The value of a hexadecimal digit.
+/// Returns the value of a hexadecimal digit.
 fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }

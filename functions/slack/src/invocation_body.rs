@@ -1,5 +1,5 @@
-//! An invocation of an app by a user: an interaction (a button, a modal, a shortcut) or a slash command. Slack sends both
-//! as forms; an interaction's only field is JSON.
+//! Parser of an app's invocation by a user: an interaction (a button, a modal, a shortcut) or a slash command. Slack
+//! sends both as forms; an interaction's only field is JSON.
 //!
 //! Source: Slack, "Handling user interaction", <https://docs.slack.dev/interactivity/handling-user-interaction>, and
 //! "Implementing slash commands", <https://docs.slack.dev/interactivity/implementing-slash-commands>.
@@ -16,10 +16,10 @@ use crate::{
     lenient::{Object, Text, are_bounded, is_true, object, string},
 };
 
-/// The part of an invocation that is read; everything else goes on unread.
+/// The fields of an invocation that this function reads; all others are passed on unread.
 #[derive(Debug)]
 pub struct Invocation {
-    /// The teams and enterprises that the app may be installed in, the likeliest first.
+    /// Teams and enterprises that the app may be installed in, the likeliest first.
     teams: Vec<String>,
     app: Option<String>,
     slack_channel: Option<String>,
@@ -27,19 +27,19 @@ pub struct Invocation {
     trigger: Option<String>,
 }
 
-/// A form that was read.
+/// The outcome of parsing a form.
 #[derive(Debug)]
 pub enum FormBody {
-    /// Slack looks whether the endpoint's certificate is good. It names no team and wants nothing.
+    /// Slack's check of the endpoint's certificate, which names no team and needs no action.
     SslCheck,
-    /// A user's invocation of an app.
+    /// An interaction or a slash command.
     Invocation(Invocation),
-    /// Not a form that Slack sends.
+    /// A body that is not a form of Slack's.
     Malformed,
 }
 
 impl FormBody {
-    /// Reads the form of an interaction, whose field `payload` is JSON.
+    /// Parses the form of an interaction, whose field `payload` is JSON.
     pub fn of_interaction(raw: &[u8]) -> Self {
         Self::read(raw, |form| {
             let payload = text::readable(form.get("payload")?.as_bytes())?.into_owned();
@@ -47,7 +47,7 @@ impl FormBody {
         })
     }
 
-    /// Reads the form of a slash command.
+    /// Parses the form of a slash command.
     pub fn of_command(raw: &[u8]) -> Self {
         Self::read(raw, |form| form.get("command").map(|_| of_command(form)))
     }
@@ -60,7 +60,7 @@ impl FormBody {
         invocation(&form).map_or(Self::Malformed, Self::Invocation)
     }
 
-    /// The installations that the invocation may be of, the likeliest first.
+    /// Returns the installations that the invocation may belong to, the likeliest first.
     pub fn installations(&self) -> Vec<Installation> {
         match self {
             Self::Invocation(invocation) => invocation.installations(),
@@ -82,34 +82,34 @@ impl Invocation {
         installations
     }
 
-    /// Whether the invocation names the app and a team.
+    /// Returns whether the invocation names the app and a team.
     pub fn names_its_origin(&self) -> bool {
         self.app.is_some() && !self.teams.is_empty()
     }
 
-    /// Whether the invocation is of the app and the team of a channel that it was signed for. Slack names no app in the
-    /// payloads of shortcuts.
+    /// Returns whether the invocation belongs to the channel's app and team. Slack names no app in the payloads of
+    /// shortcuts, so a missing app passes.
     pub fn is_of(&self, channel: &Channel) -> bool {
         let is_app = self.app.as_deref().is_none_or(|app| app == channel.app_id.as_str());
         is_app && self.teams.iter().any(|team| channel.team_id.as_ref().is_some_and(|own| team == own.as_str()))
     }
 
-    /// The Slack channel that the invocation was made in.
+    /// Returns the Slack channel in which the invocation happened.
     pub fn slack_channel(&self) -> Option<&str> {
         self.slack_channel.as_deref()
     }
 
-    /// The thread that the invocation was made in.
+    /// Returns the thread in which the invocation happened.
     pub fn thread(&self) -> Option<&str> {
         self.thread.as_deref()
     }
 
-    /// Slack's id of the invocation, each time another.
+    /// Returns Slack's id of the invocation, unique for each.
     pub fn trigger(&self) -> Option<&str> {
         self.trigger.as_deref()
     }
 
-    /// Whether every id is short enough for the store.
+    /// Returns whether every id is short enough for the store.
     pub fn has_bounded_ids(&self) -> bool {
         let own = [&self.app, &self.slack_channel, &self.thread, &self.trigger].map(|id| id.as_deref());
         are_bounded(own.into_iter().chain(self.teams.iter().map(|team| Some(team.as_str()))))
@@ -117,7 +117,7 @@ impl Invocation {
 }
 
 fn of_command(form: &Form<'_>) -> Invocation {
-    // A field that has no value is there and empty.
+    // Slack sends an absent field as an empty one.
     let field = |name: &str| form.get(name).filter(|value| !value.is_empty()).map(ToOwned::to_owned);
     let is_org_wide = form.get("is_enterprise_install") == Some("true");
     let enterprise = field("enterprise_id").filter(|_| is_org_wide);
@@ -130,7 +130,7 @@ fn of_command(form: &Form<'_>) -> Invocation {
     }
 }
 
-/// The JSON of an interaction. A key that is read and stands there twice makes it malformed.
+/// The JSON of an interaction. A repeated key among the fields below makes it malformed.
 #[derive(Debug, Deserialize)]
 struct Payload<'a> {
     #[serde(borrow, default, deserialize_with = "string")]
@@ -169,7 +169,7 @@ struct User<'a> {
     team_id: Text<'a>,
 }
 
-/// The surface that the interactive element stands in.
+/// The surface that holds the interactive element.
 #[derive(Debug, Deserialize)]
 struct Container<'a> {
     #[serde(borrow, default, deserialize_with = "string")]
@@ -178,24 +178,24 @@ struct Container<'a> {
     thread_ts: Text<'a>,
 }
 
-/// The message that the interactive element stands in.
+/// The message that holds the interactive element.
 #[derive(Debug, Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default, deserialize_with = "string")]
     thread_ts: Text<'a>,
 }
 
-/// The modal or the home tab that the interactive element stands in.
+/// The modal or home tab that holds the interactive element.
 #[derive(Debug, Deserialize)]
 struct View<'a> {
-    /// The team that the app is installed in, where the modal was opened in another one of a shared channel.
+    /// The team in which the app is installed, if the modal was opened in another team of a shared channel.
     #[serde(borrow, default, deserialize_with = "string")]
     app_installed_team_id: Text<'a>,
 }
 
 impl<'a> Payload<'a> {
-    /// Reads a payload; `None` where it is not one JSON object, or where an object in it has a key twice: the pool may read
-    /// the other one.
+    /// Parses a payload; `None` if it is not a single JSON object, or if any object in it has a repeated key, since
+    /// the pool may read the other value.
     fn parse(payload: &'a str) -> Option<Self> {
         let Object(read) = serde_json::from_str(payload).ok()?;
         if text::has_duplicate_key(payload) { None } else { Some(read) }
@@ -203,8 +203,8 @@ impl<'a> Payload<'a> {
 
     fn into_invocation(self) -> Invocation {
         let enterprise = self.enterprise.filter(|_| self.is_enterprise_install).and_then(|enterprise| enterprise.id);
-        // The team is null where the app is installed org-wide. The user's own counts only then: in a shared channel it may
-        // be another tenant's.
+        // The team is null if the app is installed org-wide. The user's own team counts only then: in a shared channel
+        // it may be another tenant's.
         let team = self.team.and_then(|team| team.id).or_else(|| self.user.and_then(|user| user.team_id));
         let teams = [enterprise, self.view.and_then(|view| view.app_installed_team_id), team];
         let (container_channel, container_thread) =
@@ -234,7 +234,7 @@ mod tests {
         FormBody::of_command(form.as_bytes())
     }
 
-    /// `team:app` of each candidate, joined by spaces.
+    /// Returns `team:app` of each candidate, joined by spaces.
     fn installations(body: &FormBody) -> String {
         let found = body.installations();
         found.iter().map(|found| format!("{}:{}", found.team, found.app)).collect::<Vec<_>>().join(" ")

@@ -1,5 +1,5 @@
-//! `POST /api/slack/interactions` and `POST /api/slack/commands`, and both with a channel's id: what a user does to an app is
-//! queued before Slack gets its 200.
+//! `POST /api/slack/interactions`, `POST /api/slack/commands`, and both with a channel's id: queues an interaction or
+//! a slash command before Slack gets its 200.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use portcullis_runtime::{ApiError, openapi, tier::Verified};
 
 use crate::{app::App, verify::SlackRequest};
 
-/// The body of the 200 is empty: Slack would show any other to the user as the command's answer.
+/// The body of the 200 is empty: Slack would show any other body to the user as the command's response.
 #[utoipa::path(
     post,
     path = "/api/slack/interactions",
     tag = "slack",
-    summary = "An interaction of a user with a Slack app",
+    summary = "Receive a Slack interaction",
     params(
         ("x-slack-signature" = String, Header),
         ("x-slack-request-timestamp" = String, Header),
     ),
     request_body(content = Object, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "accepted"), openapi::Refusals),
+    responses((status = 200, description = "Empty: the interaction is queued"), openapi::Refusals),
     security(("slackSignature" = [])),
 )]
 pub async fn handle(

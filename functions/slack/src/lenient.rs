@@ -1,5 +1,5 @@
-//! Reading the JSON that Slack sends: a key that is read and stands there twice is malformed, and a value of another type
-//! than the one that is read counts as absent.
+//! Lenient readers for the platforms' JSON: a repeated key among those that are read makes the body malformed; a value
+//! of an unexpected type counts as absent.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -10,19 +10,20 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The longest id that is taken, in characters. Slack's own have some 20; a longer one than this would be refused by the
-/// store behind the queue, at each try.
+/// Longest accepted id, in characters. Slack's ids have about 20. The store behind the queue would refuse a longer id
+/// at each try.
 const LONGEST_ID: usize = 255;
 
-/// A string of the body. Values of other types count as absent: some event types have objects where others have ids.
+/// An optional string of the body. A value of another type counts as absent: some event types have objects where
+/// others have ids.
 pub type Text<'a> = Option<Cow<'a, str>>;
 
-/// Whether each of these ids is short enough for the store.
+/// Returns whether each id is short enough for the store.
 pub fn are_bounded<'b>(ids: impl IntoIterator<Item = Option<&'b str>>) -> bool {
     ids.into_iter().flatten().all(|id| id.chars().nth(LONGEST_ID).is_none())
 }
 
-/// A JSON object, and nothing else: serde's derive alone would take an array for a struct, by the order of its fields.
+/// A JSON object and no other value: serde's derive alone would read an array as a struct, by the order of its fields.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -46,7 +47,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Reads a string; a value of another type counts as absent, whatever is in it.
+/// Reads a string; a value of another type counts as absent, whatever it holds.
 pub fn string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
     let literal = <&RawValue>::deserialize(deserializer)?.get();
     Ok(literal.starts_with('"').then(|| text::unescaped(literal)))
@@ -69,12 +70,12 @@ pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
     objects.map(|element| serde_json::from_str(element).map_err(de::Error::custom)).collect()
 }
 
-/// Whether a value is `true`; anything else counts as `false`.
+/// Returns whether a value is `true`; anything else counts as `false`.
 pub fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(<&RawValue>::deserialize(deserializer)?.get() == "true")
 }
 
-/// Whether a value is a list that is not empty; anything else counts as empty.
+/// Returns whether a value is a list that is not empty; anything else counts as empty.
 pub fn has_elements<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let literal = <&RawValue>::deserialize(deserializer)?.get();
     Ok(serde_json::from_str::<Vec<de::IgnoredAny>>(literal).is_ok_and(|elements| !elements.is_empty()))

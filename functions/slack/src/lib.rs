@@ -1,9 +1,10 @@
-//! Chat platforms' webhooks come in: Slack's at `/api/slack/events`, `/api/slack/interactions` and `/api/slack/commands`, Feishu's
-//! at `/api/feishu/events` and `/api/feishu/card-action`, each also with a channel's id.
+//! Receives the chat platforms' webhooks: Slack's at `/api/slack/events`, `/api/slack/interactions` and
+//! `/api/slack/commands`, Feishu's at `/api/feishu/events` and `/api/feishu/card-action`. Each path also exists with a
+//! channel's id.
 //!
-//! A request is read once, its channel is found, its signature verified over the raw bytes, and only then is it acted on,
-//! for that channel alone. What is accepted lies durably in the queue before the platform gets its 200. This function reaches no
-//! pool; it is the only one that reads the platforms' signing secrets.
+//! A request is parsed once, its channel is found, and its signature is verified over the raw bytes before anything
+//! acts on it, and then for that channel alone. An accepted event is durably queued before the platform gets its 200.
+//! This function reaches no pool; only this function reads the platforms' signing secrets.
 
 mod app;
 mod body;
@@ -40,10 +41,11 @@ use crate::{
     verify::{Door, Gate, Verifier},
 };
 
-/// How long an answer may take. Slack gives up after 3 s; the whole answer takes at most 2.5 s, so this leaves room for the way back.
+/// Deadline of a response. Slack gives up after 3 s; the whole response takes at most 2.5 s, which leaves room for the
+/// way back.
 pub const DEADLINE: Duration = Duration::from_millis(2300);
 
-/// Reads the settings, opens the connections to the store and the queue, and makes the function's router.
+/// Reads the settings, opens the connections to the store and the queue, and builds the function's router.
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.

@@ -1,4 +1,4 @@
-//! Channels that were lately looked up.
+//! A cache of channel look-ups.
 
 use std::{hash::Hash, sync::Arc, time::Duration};
 
@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use portcullis_runtime::cache::Cache;
 use portcullis_store::StoreError;
 
-/// How long a channel is remembered: how long a change of it may take to be seen.
+/// TTL of a channel that was found: a change of the channel takes up to this long to be seen.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
-/// How long it is remembered that there is no such channel: short, since somebody may be connecting it now.
+/// TTL of a channel that was not found: short, since a customer may be connecting it now.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
-/// The most of each that is remembered.
+/// Capacity of each of the two caches.
 const CAPACITY: usize = 10_000;
 
-/// Channels that were lately looked up, found or not.
+/// Two bounded caches with fixed TTLs: look-ups that found a channel, and look-ups that found nothing.
 pub struct LookUps<K, V> {
     known: Cache<K, Arc<V>>,
     unknown: Cache<K, ()>,
@@ -24,7 +24,7 @@ impl<K: Eq + Hash, V> LookUps<K, V> {
         Self { known: Cache::new(CAPACITY, KNOWN_FOR), unknown: Cache::new(CAPACITY, UNKNOWN_FOR) }
     }
 
-    /// The value of a key: what is remembered, else what `read` finds.
+    /// Returns the cached outcome for a key, or else reads it and caches it. An error is not cached.
     pub async fn find(
         &self,
         key: K,

@@ -1,4 +1,5 @@
-//! A verified event as it is queued: its idempotency key, and the conversation in which its order counts.
+//! Conversion of a verified Slack request to a queue message: its idempotency key, and the conversation within which
+//! order is kept.
 
 use bytes::Bytes;
 use portcullis_crypto::Digest;
@@ -10,19 +11,19 @@ use crate::{
     invocation_body::Invocation,
 };
 
-/// The content type of every interaction and slash command: the pool's parser goes by it.
+/// Content type of every interaction and slash command, which the pool's parser depends on.
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// An event that is ready to be queued.
 #[derive(Clone)]
 pub struct Queued {
     pub event: QueuedEvent,
-    /// Events of one conversation are delivered in order.
+    /// Message group of the queue: events of one conversation are delivered in order.
     pub conversation: Digest,
 }
 
 impl Queued {
-    /// An event of Slack's, with the id of the request that brought it.
+    /// Converts a Slack event. `request_id` is the id of the HTTP request that brought it.
     pub fn event(channel: &Channel, body: &Body<'_>, raw: Bytes, content_type: &str, request_id: String) -> Self {
         let (ours, event) = (channel.id.as_str(), body.event());
         let identity = body.identity(ours, &raw);
@@ -42,7 +43,7 @@ impl Queued {
         }
     }
 
-    /// An interaction or a slash command, with the id of the request that brought it.
+    /// Converts an interaction or a slash command. `request_id` is the id of the HTTP request that brought it.
     pub fn invocation(channel: &Channel, invocation: &Invocation, raw: Bytes, request_id: String) -> Self {
         let ours = channel.id.as_str();
         let identity = invocation.identity(ours, &raw);
@@ -64,8 +65,8 @@ impl Queued {
 }
 
 impl Body<'_> {
-    /// Idempotency key of the event within our channel `ours`, so that another of our channels in the same Slack channel gets
-    /// its own copy.
+    /// Idempotency key of the event within our channel `ours`: each of our channels in one Slack channel gets its own
+    /// copy of the event.
     fn identity(&self, ours: &str, raw: &Bytes) -> Digest {
         let occurrence = self.event().and_then(|event| occurrence(ours, event));
         let id = || self.event_id.as_deref().map(|id| digest("event_id", &[ours, id]));
@@ -81,22 +82,23 @@ impl Invocation {
     }
 }
 
-/// Identity of an event that has no id of its own.
+/// Idempotency key of an event without an id: a digest of its raw body.
 pub fn of_raw_body(ours: &str, raw: &Bytes) -> Digest {
     Digest::of_parts(&[b"body", ours.as_bytes(), raw])
 }
 
-/// The conversation of a Slack channel and a thread in it.
+/// Message group of a Slack channel and a thread in it.
 fn conversation(ours: &str, place: Option<(&str, Option<&str>)>, identity: Digest) -> Digest {
     match place {
         Some((slack_channel, thread)) => digest("conversation", &[ours, slack_channel, thread.unwrap_or_default()]),
-        // A conversation of its own: a shared one would have every event without a Slack channel wait behind the first
-        // that the pool refuses.
+        // A group of its own: a shared one would suffer head-of-line blocking behind the first event that the pool
+        // refuses.
         None => identity,
     }
 }
 
-/// The digest of what happened: Slack may report it twice under two ids, and an edited message under one `event_ts`.
+/// Digest of an occurrence: Slack may report one occurrence under two event ids, and edits of a message under one
+/// `event_ts`.
 fn occurrence(ours: &str, event: &Event<'_>) -> Option<Digest> {
     let (slack_channel, at) = (event.slack_channel()?, event.event_ts.as_deref()?);
     let or_empty = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -113,7 +115,7 @@ fn message_facts(ours: &str, event: &Event<'_>) -> Option<MessageFacts> {
     }
     let slack_channel = event.slack_channel()?;
     let kind = match event.channel_type.as_deref() {
-        // The session of a direct message is named after the person; the author of the bot's own messages is the bot.
+        // A direct message's session is named after the person, but the author of the bot's own messages is the bot.
         _ if event.is_direct() && event.is_by_a_bot() => return None,
         _ if event.is_direct() => ConversationKind::Direct { user: event.author()?.to_owned() },
         Some("mpim") => ConversationKind::Group,
@@ -127,8 +129,8 @@ fn message_facts(ours: &str, event: &Event<'_>) -> Option<MessageFacts> {
     })
 }
 
-/// The digest of a message that is new, the same for `message` and `app_mention`; `None` for an edit, a deletion or a
-/// notice of the channel's.
+/// Digest of a new message, the same for `message` and `app_mention`; `None` for an edit, a deletion or a notice of
+/// the Slack channel.
 fn new_message(ours: &str, slack_channel: &str, event: &Event<'_>) -> Option<Digest> {
     let is_new = matches!(
         event.subtype.as_deref(),
@@ -138,7 +140,7 @@ fn new_message(ours: &str, slack_channel: &str, event: &Event<'_>) -> Option<Dig
     is_new.then(|| digest("message", &[ours, slack_channel, ts]))
 }
 
-/// Digest of parts of one kind.
+/// Digest of a kind and its parts: digests of different kinds never collide.
 pub fn digest(kind: &str, parts: &[&str]) -> Digest {
     let parts: Vec<&[u8]> = std::iter::once(kind).chain(parts.iter().copied()).map(str::as_bytes).collect();
     Digest::of_parts(&parts)
@@ -160,7 +162,7 @@ mod tests {
         occurrence("ours", body.event().unwrap())
     }
 
-    /// A message in a channel of this type, with further fields.
+    /// Returns a message in a Slack channel of this type, with further fields.
     fn message(channel_type: &str, more: &str) -> String {
         format!(
             r#"{{"type":"message","channel":"C1","channel_type":"{channel_type}","user":"U1","ts":"1.1","event_ts":"1.1"{more}}}"#

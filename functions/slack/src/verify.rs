@@ -1,4 +1,5 @@
-//! Deciding whose a request is. The order is fixed: headers, one parse, the channel, the signature; only then is it acted on.
+//! Verification of Slack requests. The order is fixed: headers, one parse, the channel look-up, the signature; only a
+//! verified request is acted on.
 
 use std::sync::Arc;
 
@@ -23,24 +24,24 @@ use crate::{
     queued::Queued,
 };
 
-/// A request that Slack has signed.
+/// A request with a valid Slack signature.
 #[derive(Clone)]
 pub enum SlackRequest {
-    /// Slack asks whether we are there: this is to be sent back.
+    /// A URL verification: the text is echoed to Slack.
     Challenge(String),
     /// An event, an interaction or a slash command for one of our channels, ready to be queued.
     Event(Box<Queued>),
-    /// Slack holds back events of this channel's app because there were too many. The notice is for the control plane:
-    /// a pool has no use for it.
+    /// A notice that Slack holds back events of this channel's app because it exceeded its rate limit. The control
+    /// plane handles it; pools do not get it.
     RateLimited(ChannelId),
-    /// Slack tells that this channel's bot token or its app is gone.
+    /// An event that ends this channel: its bot token is revoked, or its app is uninstalled.
     Ended(ChannelId, ChannelEnd, Timestamp),
-    /// Genuine, and nothing is to be done: the platform's app in a workspace that is no longer connected, a look at the
-    /// endpoint's certificate, or a notice of users' tokens.
+    /// A verified request without effect: the platform's app in a workspace without a connected channel, a check of the
+    /// endpoint's certificate, or a revocation of user tokens.
     Nothing,
 }
 
-/// A path's kind of body.
+/// Kind of body that a path takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Door {
     Events,
@@ -74,13 +75,13 @@ impl WebhookGate for Gate {
     }
 }
 
-/// Verifies requests against channels' secrets and the platform's own.
+/// Verifies requests against the channels' signing secrets and the platform's own.
 pub struct Verifier {
     channels: Channels,
     slack_app: Rotating<SlackApp>,
     clock: Arc<dyn Clock>,
-    /// A secret that nobody has: a request that no customer's app can have signed is verified with it, so that its refusal
-    /// takes as long as any.
+    /// Random signing secret for constant work: a request for an unknown channel or the platform's app is verified
+    /// with it too, so that response time does not reveal whose app it is.
     nobodys: SigningSecret,
 }
 
@@ -96,21 +97,21 @@ impl Verifier {
         Self { channels, slack_app, clock, nobodys: SigningSecret::new(hex::encode(nobodys).into()) }
     }
 
-    /// Whether a request is genuine: signed with the channel's own secret, or, for the platform's app and for what names no
-    /// channel of ours, with the platform's.
+    /// Returns whether a request is genuine. A request for a customer's app must be signed with the channel's own
+    /// secret; a request for the platform's app, or for no known channel, with the platform's.
     async fn is_genuine(&self, known: Option<&KnownChannel>, signed: &SignedHeaders<'_>, raw: &Bytes) -> bool {
         let own = known.and_then(|known| known.secret.as_ref());
         let is_own = signed.verify(own.unwrap_or(&self.nobodys), raw).is_ok();
         if own.is_some() && is_own {
             return true;
         }
-        // Tried for a customer's app as well, and its outcome thrown away: else the time that a refusal takes would tell
-        // the two apart.
+        // Constant work: verify with the platform's secret for customer apps too, so that response time does not
+        // reveal whose app it is.
         let is_platforms = self.is_signed_by_platform(signed, raw).await;
         own.is_none() && is_platforms
     }
 
-    /// The channel that a request claims to come from: that of its path, else that of its body.
+    /// Finds the channel that a request claims to come from: the channel of its path, or else of its body.
     async fn find(
         &self,
         named: Option<&str>,
@@ -162,7 +163,7 @@ impl Verifier {
         }
         if let Some(event) = body.event().filter(|event| event.is_about_the_installation()) {
             let Some(end) = event.channel_end() else { return Ok(SlackRequest::Nothing) };
-            // Without its time, an event from before the channel was connected anew would end it.
+            // The time is required: otherwise an event from before a reconnection would end the new connection.
             let happened_at = body.happened_at();
             let happened_at =
                 happened_at.ok_or_else(|| ApiError::bad_request(ErrorCode::MalformedJson, "event_time is required"))?;
@@ -226,8 +227,8 @@ fn signed_headers<'a>(headers: &'a HeaderMap, clock: &dyn Clock) -> Result<Signe
     SignedHeaders::parse(timestamp, signature, clock.now()).map_err(|_| unauthorized())
 }
 
-/// Returns the body of a request whose signature was verified. A body in which an object has a key twice is refused, since
-/// the pool may read the other one; so is one with an id that the store would not take.
+/// Returns the body of a request whose signature was verified. Refuses a body with a repeated key in any object, since
+/// the pool may read the other value, and one with an id that the store would refuse.
 fn genuine<'a>(body: Option<Body<'a>>, text: Option<&str>) -> Result<Body<'a>, ApiError> {
     let (Some(body), Some(text)) = (body, text) else { return Err(malformed()) };
     if text::has_duplicate_key(text) {

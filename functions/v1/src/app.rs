@@ -1,4 +1,4 @@
-//! State that all endpoints share, and answers that several of them give.
+//! State that all endpoints share, and responses that several of them give.
 
 use crate::{models::Models, policies::PolicyCache};
 use jiff::Timestamp;
@@ -38,12 +38,12 @@ impl App {
         self.clock.now()
     }
 
-    /// A new id of something that is stored.
+    /// Returns a new random id for a stored item.
     pub fn new_id(&self) -> String {
         front::new_request_id(&*self.randomness)
     }
 
-    /// Random bytes in hex.
+    /// Returns random bytes in hex.
     pub fn random_hex<const BYTES: usize>(&self) -> String {
         let mut bytes = [0; BYTES];
         self.randomness.fill(&mut bytes);
@@ -52,10 +52,10 @@ impl App {
 }
 
 impl App {
-    /// Whether a bot is the person's own.
+    /// Checks that a bot belongs to the person.
     ///
     /// # Errors
-    /// 404 where it is not.
+    /// 404 if it does not.
     pub async fn check_bot(&self, user: &UserId, bot: &BotId) -> Result<(), ApiError> {
         self.store.check_bot(BotReach::Owner(user), bot).await.map_err(refuse_bot)
     }
@@ -74,7 +74,7 @@ impl Deleted {
     }
 }
 
-/// 404 for a bot that is not there, or not the caller's.
+/// Returns the 404 for a bot that does not exist or belongs to another person.
 pub fn bot_not_found() -> ApiError {
     ApiError::not_found("Bot not found")
 }

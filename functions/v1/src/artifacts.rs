@@ -1,4 +1,4 @@
-//! Artifacts of the caller's own bots.
+//! `/v1/artifacts`: artifacts of the caller's own bots.
 
 pub(crate) mod delete;
 pub(crate) mod get;

@@ -1,4 +1,4 @@
-//! The caller's own bots.
+//! `/v1/bots`: the caller's own bots.
 
 pub(crate) mod create;
 pub(crate) mod delete;
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::app::bot_not_found;
 
-/// The `{id}` of the path.
+/// The bot id of the path.
 pub(crate) struct BotPath(BotId);
 
 impl<S: Sync> FromRequestParts<S> for BotPath {

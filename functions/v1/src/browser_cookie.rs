@@ -1,4 +1,4 @@
-//! The cookies that bind an install, or the connection of an account, to the browser that began it.
+//! Cookies that bind an install or a connection of an account to the browser that began it (protection against CSRF).
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use portcullis_crypto::{Digest, Randomness};
@@ -6,10 +6,10 @@ use portcullis_runtime::ApiError;
 use portcullis_store::OAUTH_STATE_LIFETIME;
 use secrecy::{ExposeSecret, SecretString};
 
-/// Random bytes of the secret; it is written in hex.
+/// Length of a cookie's secret in bytes, before hex encoding.
 const SECRET_BYTES: usize = 32;
 
-/// Kinds of flows that a browser begins.
+/// Kind of flow that a browser begins.
 #[derive(Clone, Copy)]
 pub(crate) enum Begun {
     /// Installs of the Slack app.
@@ -18,15 +18,16 @@ pub(crate) enum Begun {
     Connections,
 }
 
-/// Cookie of what a browser has begun. All of one kind that are under way share one secret, so that two tabs do not end each
-/// other's.
+/// Cookie of the flows that a browser has begun. Concurrent flows of one kind share a secret, so that two tabs do not
+/// invalidate each other.
 pub(crate) struct BrowserCookie {
     is_secure: bool,
     begun: Begun,
 }
 
 impl BrowserCookie {
-    /// The cookie of an API that browsers reach over https, or not: the prefix `__Host-` needs https.
+    /// Creates the cookie; `is_secure` tells whether browsers reach the API over https, which the prefix `__Host-`
+    /// needs.
     pub(crate) fn new(is_secure: bool, begun: Begun) -> Self {
         Self { is_secure, begun }
     }
@@ -40,7 +41,7 @@ impl BrowserCookie {
         }
     }
 
-    /// The digest under which a browser's secret is kept.
+    /// Returns the digest under which a browser's secret is stored.
     pub(crate) fn digest(&self, secret: &SecretString) -> Digest {
         let label: &[u8] = match self.begun {
             Begun::Installs => b"slack-install-browser",
@@ -49,12 +50,12 @@ impl BrowserCookie {
         Digest::of_parts(&[label, secret.expose_secret().as_bytes()])
     }
 
-    /// The secret that a request carries, else a new one.
+    /// Returns the secret of a request's cookie, or else a new one.
     pub(crate) fn read_or_new(&self, headers: &HeaderMap, randomness: &dyn Randomness) -> SecretString {
         self.read(headers).unwrap_or_else(|| Self::new_secret(randomness))
     }
 
-    /// The secret that a request carries; `None` where it carries none, a malformed one, or two that differ.
+    /// Returns the secret of a request's cookie; `None` if it is absent or malformed, or if two cookies differ.
     pub(crate) fn read(&self, headers: &HeaderMap) -> Option<SecretString> {
         let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -65,14 +66,14 @@ impl BrowserCookie {
         (is_one && is_secret).then(|| first.into())
     }
 
-    /// A new secret.
+    /// Generates a secret.
     fn new_secret(randomness: &dyn Randomness) -> SecretString {
         let mut bytes = [0; SECRET_BYTES];
         randomness.fill(&mut bytes);
         hex::encode(bytes).into()
     }
 
-    /// The header that gives the browser its secret.
+    /// Returns the `set-cookie` value that gives the browser its secret.
     pub(crate) fn set(&self, secret: &SecretString) -> Result<HeaderValue, ApiError> {
         let (name, life) = (self.name(), OAUTH_STATE_LIFETIME.as_secs());
         let secure = if self.is_secure { "; Secure" } else { "" };

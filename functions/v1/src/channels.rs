@@ -1,4 +1,4 @@
-//! The channels of the caller's own bots.
+//! `/v1/channels`: the channels of the caller's own bots.
 
 mod connecting;
 pub(crate) mod delete;
@@ -16,7 +16,7 @@ use portcullis_runtime::{ApiError, openapi, params};
 use portcullis_store::{self as store, ChannelStatus, ChatPlatform, ConnectionMode, PlatformId};
 use serde::Serialize;
 
-/// The `{id}` of the path.
+/// The channel id of the path.
 pub(crate) struct ChannelPath(ChannelId);
 
 impl<S: Sync> FromRequestParts<S> for ChannelPath {
@@ -27,7 +27,7 @@ impl<S: Sync> FromRequestParts<S> for ChannelPath {
     }
 }
 
-/// A channel, without its credentials: those are written and never read.
+/// A channel without its credentials, which are write-only.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = OwnChannel)]

@@ -1,4 +1,4 @@
-//! The web console: a page and the files that it loads, compiled in.
+//! The web console: a page and the files that it loads, compiled into the binary.
 
 use portcullis_runtime::pages::{File, Pages};
 
@@ -35,8 +35,8 @@ const FILES: [(&str, &str); 22] = [
     file!("words.js"),
 ];
 
-/// The console. It is answered at `/`, and where an install of the Slack app or the connection of an account ends; the rest of its
-/// addresses are behind a `#`.
+/// Returns the console. It is served at `/` and at the pages where installs of the Slack app and connections of
+/// accounts end; its other addresses are behind a `#`.
 pub(crate) fn pages() -> Pages {
     let (name, text) = file!("index.html");
     Pages {

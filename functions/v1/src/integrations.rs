@@ -1,4 +1,4 @@
-//! The caller's accounts at third parties.
+//! `/v1/integrations`: the caller's accounts at third parties.
 
 pub(crate) mod connect;
 pub(crate) mod delete;
@@ -21,18 +21,18 @@ use url::Url;
 
 use crate::app::App;
 
-/// Page of the front end that a person comes back to from Composio.
+/// Page of the front end to which a person returns from Composio.
 const OUTCOME_PAGE: &str = "/workspace/integrations/callback";
 
-/// Random bytes of a state; it is written in hex.
+/// Length of a state in bytes, before hex encoding.
 const STATE_BYTES: usize = 32;
 
-/// The digest under which a state is kept.
+/// Returns the digest under which a state is stored.
 fn state_digest(state: &str) -> Digest {
     Digest::of_parts(&[b"connection-state", state.as_bytes()])
 }
 
-/// The `{id}` of the path.
+/// The integration id of the path.
 pub(crate) struct IntegrationPath(String);
 
 impl<S: Sync> FromRequestParts<S> for IntegrationPath {
@@ -43,7 +43,7 @@ impl<S: Sync> FromRequestParts<S> for IntegrationPath {
     }
 }
 
-/// A toolkit, with what a person has to do to connect it.
+/// A toolkit and the way in which a person connects it.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = IntegrationToolkit)]
@@ -57,12 +57,12 @@ pub(crate) struct ToolkitView {
     category: String,
     #[schema(value_type = openapi::AuthScheme)]
     auth_scheme: AuthScheme,
-    /// For `api_key_user` alone.
+    /// Credentials to enter, for `api_key_user` alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     auth_fields: Vec<AuthFieldView>,
 }
 
-/// A credential that a person gives.
+/// A credential that a person enters.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = IntegrationAuthField)]
 pub(crate) struct AuthFieldView {
@@ -75,7 +75,8 @@ pub(crate) struct AuthFieldView {
     placeholder: Option<String>,
 }
 
-/// A toolkit with the caller's account there. Without an account it is `pending`; a toolkit that needs none is `active`.
+/// A toolkit with the caller's account there. A toolkit without an account is `pending`; one that needs no account is
+/// `active`.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Integration)]
@@ -95,7 +96,7 @@ pub(crate) struct Integration {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<openapi::IntegrationSource>)]
     source: Option<IntegrationSource>,
-    /// Absent where the caller's bots may use all of it, and in answers that are about one integration.
+    /// Absent if the caller's bots may use the whole toolkit, and in responses about a single integration.
     #[serde(skip_serializing_if = "Option::is_none")]
     operator_allows: Option<OperatorAllows>,
 }
@@ -104,7 +105,7 @@ pub(crate) struct Integration {
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OperatorAllows {
-    /// Some of its actions, or all of them to some bots.
+    /// Some actions for all bots, or all actions for some bots.
     Some,
     /// Nothing.
     Nothing,
@@ -154,7 +155,7 @@ impl Integration {
         }
     }
 
-    /// The integration with what the operator lets the caller's bots use of it.
+    /// Adds the operator's permission to an integration.
     fn permitted(mut self, permission: Permission) -> Self {
         self.operator_allows = match permission {
             Permission::All => None,
@@ -164,7 +165,7 @@ impl Integration {
         self
     }
 
-    /// An integration whose toolkit may have left the catalogue since.
+    /// Converts a stored integration, whose toolkit may have left the catalogue since.
     fn of_known(catalogue: &Catalogue, known: &store::Integration) -> Self {
         match catalogue.get(&known.toolkit) {
             Some(toolkit) => Self::new(toolkit, Some(known)),
@@ -174,10 +175,10 @@ impl Integration {
 }
 
 impl App {
-    /// The project at Composio.
+    /// Returns the key of the installation's project at Composio.
     ///
     /// # Errors
-    /// 503 where this installation has none.
+    /// 503 if this installation has no project.
     fn composio_key(&self) -> Result<ComposioKey, ApiError> {
         match &self.composio_access.get().0 {
             Some(key) => Ok(ComposioKey(key.clone())),
@@ -185,15 +186,15 @@ impl App {
         }
     }
 
-    /// One of the caller's integrations, with the catalogue.
+    /// Returns one of the caller's integrations, with the catalogue.
     async fn integration_of(&self, user: &UserId, id: &str) -> Result<(Catalogue, store::Integration), ApiError> {
         let (catalogue, all) = tokio::try_join!(self.store.catalogue(), self.store.integrations_of(user))?;
         let known = all.into_iter().find(|known| known.id == id);
         Ok((catalogue, known.ok_or_else(not_found)?))
     }
 
-    /// Begins a connection at Composio, and keeps what proves the browser that began it. Returns the page at which the person
-    /// consents, and the integration.
+    /// Begins a connection at Composio, and stores the proofs of the browser that began it. Returns the consent page
+    /// and the integration.
     async fn begin_connection(&self, begun: Begin<'_>) -> Result<(Url, store::Integration), ApiError> {
         let key = self.composio_key()?;
         let mut callback = self.origins.web().url().clone();
@@ -213,7 +214,7 @@ impl App {
             return_to: begun.return_to,
         };
         let (integration, replaced) = self.store.begin_connection(&new).await.map_err(refuse)?;
-        // No row names it any more: without this it would stay at Composio for good.
+        // The replaced account is in no row any more: unless it is ended now, it would stay at Composio for good.
         if let Some(account) = replaced
             && let Err(error) = self.composio.end_account(&key, &account).await
         {
@@ -252,5 +253,5 @@ fn refuse_composio(error: ComposioError) -> ApiError {
     }
 }
 
-/// Wait that a caller is asked for where Composio limits calls and does not say for how long.
+/// `Retry-After` when Composio limits calls without a wait of its own.
 const DEFAULT_WAIT: std::time::Duration = std::time::Duration::from_secs(5);

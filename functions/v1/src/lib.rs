@@ -1,8 +1,9 @@
 //! The API of signed-in people: `/v1/*`, and the same routes under their older prefix `/api/v1/*`.
 //!
-//! One folder a resource, one file an endpoint. Each call reaches what belongs to its person and nothing else: the store decides
-//! that in the call that does the work, and another person's thing is not there. This function seals what people connect their
-//! bots with. It holds no token that a pool, a skill or an operator calls with, and no key to make one.
+//! One folder per resource, one file per endpoint. A call reaches only the person's own data: the store checks
+//! ownership in the call that does the work, and another person's data looks absent. This function seals the
+//! credentials with which people connect their bots. It holds no token of a pool, a skill or an operator, and no key
+//! to make one.
 
 mod app;
 mod artifacts;
@@ -34,17 +35,16 @@ use channels::slack::CALLBACK_PATH;
 use models::Models;
 use policies::policy_cache;
 
-/// How long an answer may take: longer than the store's own time-outs and retries and two calls to Slack take, shorter than API
-/// Gateway's 30 s.
+/// Deadline of a response: above the store's time-outs with retries and two calls to Slack, below API Gateway's 30 s.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Slack's Web API, where `SLACK_API_URL` names no other.
+/// Base URL of Slack's Web API unless `SLACK_API_URL` is set.
 const SLACK_API_URL: &str = "https://slack.com/api/";
 
-/// Composio, where `COMPOSIO_API_URL` names no other.
+/// Base URL of Composio unless `COMPOSIO_API_URL` is set.
 const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
 
-/// Reads the settings, opens the connection to the store, and makes the function's router.
+/// Reads the settings, opens the connection to the store, and builds the function's router.
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
@@ -114,7 +114,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     Ok(front::serve_with("v1", platform, commit_hash.as_deref(), DEADLINE, mounted, extras))
 }
 
-/// Adds each route under both of its prefixes.
+/// Mounts each route under both prefixes.
 macro_rules! under_both_prefixes {
     ($($path:literal => $methods:expr),+ $(,)?) => {
         Routes::new()$(.at(concat!("/v1", $path), $methods).at(concat!("/api/v1", $path), $methods))+
@@ -158,7 +158,7 @@ fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {
     [tier::browser(gate, Arc::clone(&app), pages), tier::user(gate, app, routes)]
 }
 
-/// Part of the `OpenAPI` document that describes this function.
+/// This function's part of the `OpenAPI` document.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(

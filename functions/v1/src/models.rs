@@ -1,6 +1,7 @@
-//! `GET /v1/models`: the models that a bot can speak with.
+//! `GET /v1/models`: lists the models that a bot can use.
 //!
-//! The list is `LiteLLM`'s and kept in memory for 5 minutes. While `LiteLLM` does not answer, the last list counts on.
+//! The list comes from `LiteLLM` and is cached for 5 minutes. While `LiteLLM` does not answer, the last list is served
+//! (stale if error).
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,10 +18,10 @@ use tokio::sync::Mutex;
 
 use crate::app::App;
 
-/// Time for which a list counts as fresh.
+/// TTL of a cached list.
 const FRESH_FOR: Duration = Duration::from_mins(5);
 
-/// Time for which `LiteLLM` is left alone after it has not answered: those who wait must not each wait for a time-out of their own.
+/// Pause after `LiteLLM` did not answer, so that waiting callers do not each wait for a time-out of their own.
 const LEFT_ALONE_FOR: Duration = Duration::from_secs(10);
 
 /// Models of `LiteLLM`, with a cache.
@@ -29,14 +30,14 @@ pub(crate) struct Models {
     state: Mutex<Memory>,
 }
 
-/// Memory of `LiteLLM`'s last answers.
+/// The cache's state: the last list and the last failure.
 #[derive(Default)]
 struct Memory {
     known: Option<Known>,
     failed_at: Option<Timestamp>,
 }
 
-/// A list as it was read.
+/// A cached list with its source and age.
 struct Known {
     base_url: String,
     ids: Arc<[String]>,
@@ -66,11 +67,11 @@ impl Models {
         Self { client, state: Mutex::default() }
     }
 
-    /// Ids of the models, in `LiteLLM`'s order; none where no `LiteLLM` is set. One caller asks `LiteLLM`, the others wait for
-    /// its answer.
+    /// Returns the ids of the models, in `LiteLLM`'s order; empty if no `LiteLLM` is configured. Concurrent callers
+    /// share one request.
     ///
     /// # Errors
-    /// 502 where `LiteLLM` has not answered yet.
+    /// 502 if `LiteLLM` does not answer and no list is cached.
     pub(crate) async fn ids(&self, access: &LiteLlmAccess, now: Timestamp) -> Result<Arc<[String]>, ApiError> {
         let Some(models) = &access.0 else { return Ok(Arc::from([])) };
         let mut state = self.state.lock().await;
@@ -107,7 +108,7 @@ fn not_listed(detail: &str) -> ApiError {
 }
 
 impl Model {
-    /// A model, by an id such as `anthropic/claude`; the first of the list is the default.
+    /// Describes the model of an id such as `anthropic/claude`.
     fn new(id: &str, is_default: bool) -> Self {
         let (provider, name) = id.split_once('/').unwrap_or(("litellm", id));
         Self { id: id.to_owned(), name: name.to_owned(), provider: provider.to_owned(), is_default }

@@ -1,4 +1,4 @@
-//! Policies of the pools that the caller's bots live in: which toolkits the operator allows.
+//! Tool policies of the pools of the caller's bots: which toolkits the operator allows.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,13 +9,13 @@ use portcullis_toolkits::{Catalogue, Permission, ToolPolicy, ToolkitSlug};
 
 use crate::app::App;
 
-/// Time for which a policy is remembered. What a bot may do is decided anew at each action; this is only shown.
+/// TTL of a cached policy. A stale policy is harmless: it is only displayed, and each action is checked anew.
 const FRESH_FOR: Duration = Duration::from_mins(1);
 
-/// The most pools that are remembered.
+/// Capacity of the cache, in pools.
 const CAPACITY: usize = 1_000;
 
-/// Policies that were lately read.
+/// A bounded cache of policies with a fixed TTL.
 pub(crate) type PolicyCache = Cache<PoolId, ToolPolicy>;
 
 pub(crate) fn policy_cache() -> PolicyCache {
@@ -23,7 +23,7 @@ pub(crate) fn policy_cache() -> PolicyCache {
 }
 
 impl App {
-    /// Policies of the pools of these bots: no call where each is remembered, else one.
+    /// Returns the policies of these bots' pools, with one call unless all are cached.
     pub(crate) async fn policies_of(&self, bots: &[Bot]) -> Result<Vec<ToolPolicy>, StoreError> {
         let now = self.now();
         let pools: BTreeSet<_> = bots.iter().filter_map(|bot| bot.pool.as_ref()).collect();
@@ -44,7 +44,8 @@ impl App {
     }
 }
 
-/// How much of a toolkit bots with these policies may use: all or nothing only where that holds for each of them.
+/// Returns the part of a toolkit that bots with these policies may use: all or nothing only if that holds for each
+/// bot.
 pub(crate) fn permission(policies: &[ToolPolicy], toolkit: &ToolkitSlug, catalogue: &Catalogue) -> Permission {
     let mut each = policies.iter().map(|policy| policy.permission(toolkit, catalogue));
     let first = each.next().unwrap_or(Permission::All);

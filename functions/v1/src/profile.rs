@@ -1,4 +1,4 @@
-//! The caller's own profile.
+//! `/v1/me`: the caller's own profile.
 
 pub(crate) mod get;
 pub(crate) mod update;
@@ -25,14 +25,14 @@ pub(crate) struct Profile {
     auth_source: AuthSource,
 }
 
-/// Plan of an account. There is one.
+/// Plan of an account. There is only one plan.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Plan {
     Free,
 }
 
-/// Way in which an account proves itself. There is one.
+/// Way in which an account authenticates. There is only one way.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum AuthSource {
@@ -40,8 +40,8 @@ enum AuthSource {
 }
 
 impl Profile {
-    /// A profile. Nobody needs an invitation, so that each account counts as invited; the onboarding is complete once a bot of
-    /// the person's has a channel.
+    /// Builds a profile. Invitations do not exist, so each account counts as invited. The onboarding is complete once
+    /// a bot of the person has a channel.
     fn new(user: User, has_channel: bool) -> Self {
         Self {
             id: user.id,

@@ -1,11 +1,12 @@
-//! Paths of the front end that a browser returns to.
+//! Validation of the paths of the front end to which a browser returns.
 
 use portcullis_runtime::origins::Origins;
 
-/// Longest path to return to, in characters.
+/// Longest path to return to, in bytes.
 const MAXIMUM_PATH_LENGTH: usize = 2048;
 
-/// A path of the front end, as browsers read it; `None` for whatever leads elsewhere.
+/// Returns a path of the front end, normalized as browsers read it; `None` for any text that leads elsewhere (open
+/// redirect).
 pub(crate) fn front_end_path(origins: &Origins, text: &str) -> Option<String> {
     if !text.starts_with('/') || text.len() > MAXIMUM_PATH_LENGTH {
         return None;

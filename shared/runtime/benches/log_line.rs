@@ -1,4 +1,4 @@
-//! Times the line that each request writes to the log. Run: `cargo bench -p portcullis-runtime`.
+//! Benchmarks the log line of a request. Run: `cargo bench -p portcullis-runtime`.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to go on with")]
 
@@ -7,7 +7,7 @@ use std::{fs::File, io::Write, sync::Arc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_runtime::logging::{self, Format, LineSink};
 
-/// The log goes to the system, which drops it: the cost of a write without that of a disk.
+/// A log on the system's null device: measures the write without a disk.
 struct Null(File);
 
 impl LineSink for Null {

@@ -1,8 +1,8 @@
-//! Where AWS is, who we are there, and whom we trust to be it.
+//! AWS client configuration: region, credentials, endpoints and trusted TLS roots.
 //!
-//! Lambda hands a function its region and credentials in its environment, so that is all that is read. The chain of other
-//! sources that `aws-config` knows (profiles, STS, SSO, an instance's metadata) would be a good part of a function's size
-//! and start, and a way to act as somebody else by mistake.
+//! Lambda passes a function its region and credentials in the environment, so nothing else is read. `aws-config`'s
+//! chain of other sources (profiles, STS, SSO, instance metadata) would add much to a function's size and start time,
+//! and could pick up another identity by mistake.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -19,15 +19,15 @@ use aws_types::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// The roots of Amazon Trust Services.
+/// Root certificates of Amazon Trust Services.
 const AMAZON_ROOTS: &str = include_str!("aws/amazon-trust-services.pem");
 
-/// The variables that OpenSSL and its like take other roots from.
+/// Variables from which OpenSSL and similar libraries take other root certificates.
 const OTHER_ROOTS: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// What AWS clients are made of, from the variables that Lambda sets: `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
-/// `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`; and for a stand-in of AWS `AWS_ENDPOINT_URL` or
-/// `AWS_ENDPOINT_URL_<SERVICE>`. What is missing stays unset: [`missing`] names it.
+/// Builds the configuration of AWS clients from the variables that Lambda sets: `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
+/// `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`; and for a substitute of AWS `AWS_ENDPOINT_URL` or
+/// `AWS_ENDPOINT_URL_<SERVICE>`. A missing variable leaves its part unset; [`missing`] names it.
 ///
 /// Source: AWS Lambda, "Using Lambda environment variables"; AWS SDKs and Tools, "Service-specific endpoints".
 #[must_use]
@@ -52,17 +52,17 @@ const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
 
-/// The variables without which no call to AWS can be made.
+/// Returns the names of missing variables without which every call to AWS fails.
 pub(crate) fn missing(config: &SdkConfig) -> impl Iterator<Item = &'static str> {
     let region = config.region().is_none().then_some(REGION);
     let credentials = config.credentials_provider().is_none().then_some("AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY");
     region.into_iter().chain(credentials)
 }
 
-/// A client that takes no one for AWS but whom Amazon's own roots vouch for; where other roots are named in the
-/// environment, whom these do: a partition of AWS with roots of its own, or a proxy that looks into TLS.
+/// Builds an HTTPS client that trusts Amazon's own root certificates only, or those that the environment names
+/// instead: for an AWS partition with its own roots, or a proxy that inspects TLS.
 ///
-/// Reading the machine's hundred and more roots takes longer than all else of a start together.
+/// Loading the system's more than a hundred roots would take longer than the rest of the start.
 fn https_client(environment: &BTreeMap<String, SecretString>) -> SharedHttpClient {
     let builder = Builder::new().tls_provider(Provider::rustls(CryptoMode::AwsLc));
     if OTHER_ROOTS.iter().any(|name| environment.contains_key(*name)) {
@@ -71,17 +71,17 @@ fn https_client(environment: &BTreeMap<String, SecretString>) -> SharedHttpClien
     let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS.as_bytes());
     match TlsContext::builder().with_trust_store(roots).build() {
         Ok(context) => builder.tls_context(context).build_https(),
-        // A context holds nothing yet that could be wrong.
+        // A context of root certificates alone cannot be invalid.
         Err(_) => unreachable!("a context of roots alone is whole"),
     }
 }
 
-/// The endpoints of single services, by variable.
+/// Endpoints of single services, by variable.
 struct Endpoints(BTreeMap<String, String>);
 
 impl fmt::Debug for Endpoints {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A URL can hold a password.
+        // Names only: a URL can contain a password.
         formatter.debug_set().entries(self.0.keys()).finish()
     }
 }

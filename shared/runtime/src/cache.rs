@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::Hash, sync::Mutex, time::Duration};
 
 use jiff::Timestamp;
 
-/// A bounded map whose entries expire. Strangers choose some of the keys, so it must not grow with what they send.
+/// A bounded map whose entries expire. Clients choose some of the keys, so its size must not depend on their requests.
 pub struct Cache<K, V> {
     entries: Mutex<HashMap<K, (V, Timestamp)>>,
     capacity: usize,
@@ -12,20 +12,20 @@ pub struct Cache<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// An empty cache of at most `capacity` entries, each of which lives for `lifetime`.
+    /// Creates an empty cache of at most `capacity` entries with a TTL of `lifetime`.
     #[must_use]
     pub fn new(capacity: usize, lifetime: Duration) -> Self {
         Self { entries: Mutex::new(HashMap::new()), capacity, lifetime }
     }
 
-    /// The value of a key, unless it has expired.
+    /// Returns the value of a key, unless it has expired.
     pub fn get(&self, key: &K, now: Timestamp) -> Option<V> {
         let entries = self.lock();
         entries.get(key).filter(|(_, ends)| now < *ends).map(|(value, _)| value.clone())
     }
 
-    /// Keeps a value. A full cache drops its expired entries, or all entries where none has expired: a flood of keys costs
-    /// look-ups, never memory.
+    /// Stores a value. A full cache drops its expired entries, or all entries if none has expired: a flood of keys
+    /// costs look-ups, never memory.
     pub fn insert(&self, key: K, value: V, now: Timestamp) {
         let mut entries = self.lock();
         if entries.len() >= self.capacity && !entries.contains_key(&key) {
@@ -37,13 +37,13 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         entries.insert(key, (value, now + self.lifetime));
     }
 
-    /// Forgets everything.
+    /// Removes all entries.
     pub fn clear(&self) {
         self.lock().clear();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, (V, Timestamp)>> {
-        // No code that can panic runs under the lock, and a cache has no invariant that a panic could break.
+        // A poisoned lock is safe to use: no code under it can panic, and a cache has no invariant to break.
         self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,9 +1,9 @@
-//! An error with its causes, for a person who reads a log.
+//! Text of an error with its causes, for the log.
 
 use std::{error::Error, fmt::Write as _};
 
-/// Returns the text of an error and of each of its causes, separated by colons. A cause that its parent's text already
-/// ends with is not repeated. Nothing of it is `Debug` output.
+/// Returns the texts of an error and of its causes, separated by colons. A cause that its parent's text already ends
+/// with is not repeated. The text contains no `Debug` output.
 #[must_use]
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -11,7 +11,7 @@ pub fn causes(error: &(dyn Error + 'static)) -> String {
     while let Some(error) = cause {
         let next = error.to_string();
         if !text.ends_with(&next) {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(text, ": {next}");
         }
         cause = error.source();

@@ -10,10 +10,10 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{front::REQUEST_ID_HEADER, origins::Origins};
 
-/// How long a browser may keep the answer to a preflight.
+/// Time for which a browser may cache the response to a preflight.
 const PREFLIGHT_IS_KEPT_FOR: Duration = Duration::from_mins(10);
 
-/// Layer that lets pages of trusted origins call with credentials, and answers their preflights.
+/// Returns the layer that lets pages of trusted origins call with credentials, and answers their preflights.
 pub(crate) fn layer(origins: Arc<Origins>) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| origins.trusts(origin)))

@@ -1,4 +1,5 @@
-//! The API's description: the `OpenAPI` document, and a page that shows it without a script and without the internet.
+//! The API's documentation: the `OpenAPI` document, and an HTML page of it that works without scripts and without
+//! other servers.
 
 use std::sync::OnceLock;
 
@@ -8,35 +9,35 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use portcullis_crypto::Digest;
 use serde_json::Value;
 
-/// How the page looks.
+/// Style sheet of the page.
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#1b1b1f;background:#fff}code,pre{font:14px/1.4 ui-monospace,monospace}pre{background:#f4f4f6;padding:.8rem;\
 overflow:auto;border-radius:.4rem}summary{cursor:pointer;padding:.4rem 0}details{border-bottom:1px solid #e4e4e8}\
 b{display:inline-block;min-width:4.5rem}h2{margin-top:2rem}td{padding:.1rem .8rem .1rem 0;vertical-align:top}\
 @media(prefers-color-scheme:dark){body{color:#e6e6ea;background:#18181b}pre{background:#26262b}details{border-color:#333}}";
 
-/// The document and its page.
+/// The `OpenAPI` document and its HTML page.
 #[derive(Debug)]
 pub struct Documents {
     document: &'static str,
-    /// Made when it is first asked for: no start waits for it.
+    /// Rendered on first use, so that the start does not wait for it.
     page: OnceLock<String>,
 }
 
 impl Documents {
-    /// Describes the API by this `OpenAPI` document.
+    /// Documents the API with this `OpenAPI` document.
     #[must_use]
     pub fn new(document: &'static str) -> Self {
         Self { document, page: OnceLock::new() }
     }
 
-    /// The document.
+    /// Returns the document.
     #[must_use]
     pub fn document(&self) -> Response {
         ([(CONTENT_TYPE, "application/json")], self.document).into_response()
     }
 
-    /// The page.
+    /// Returns the page.
     #[must_use]
     pub fn page(&self) -> Response {
         let page = self.page.get_or_init(|| page(&serde_json::from_str(self.document).unwrap_or_default()));
@@ -73,7 +74,7 @@ fn page(document: &Value) -> String {
     page
 }
 
-/// One operation.
+/// Renders one operation.
 fn one(document: &Value, path: &str, method: &str, operation: &Value) -> String {
     let (method, path) = (method.to_uppercase(), escaped(path));
     let summary = escaped(operation["summary"].as_str().unwrap_or_default());
@@ -108,7 +109,7 @@ fn one(document: &Value, path: &str, method: &str, operation: &Value) -> String 
     html + "</details>"
 }
 
-/// A line for a shell that makes the call, with the example of its body. `$api` is the server's address.
+/// Returns a shell command that makes the call, with the example of its body. `$api` is the server's address.
 fn curl(method: &str, path: &str, operation: &Value) -> String {
     let mut line = "curl".to_owned();
     if method != "GET" {
@@ -130,10 +131,10 @@ fn curl(method: &str, path: &str, operation: &Value) -> String {
     line
 }
 
-/// How deep schemas are followed into each other: ours are not deeper.
+/// Limit of nested schemas; the API's own are not deeper.
 const DEPTH: usize = 8;
 
-/// A schema with what it refers to in the references' places.
+/// Returns a schema with its references replaced by their targets.
 fn resolved(document: &Value, schema: &Value, depth: usize) -> Value {
     if depth > DEPTH {
         return schema.clone();

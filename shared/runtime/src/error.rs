@@ -1,4 +1,4 @@
-//! The one shape of an error, and the one table from what went wrong to what the caller is told.
+//! The single form of an error response, and the single mapping from failures to it.
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
@@ -10,15 +10,15 @@ use serde_json::{Map, Value};
 
 use crate::ErrorCode;
 
-/// How long a caller is asked to wait after a 503, in seconds: longer than the store's own retries take.
+/// `Retry-After` of a 503, in seconds: longer than the store's own retries take.
 pub const RETRY_AFTER_SECONDS: u16 = 5;
 
-/// How much of a field's path is told, in characters.
+/// Longest path of a field in an error, in characters.
 const MAXIMUM_PATH_LENGTH: usize = 200;
 
-/// What a caller is told, and beside it what only the log is told.
+/// An error response, with a detail for the log alone.
 ///
-/// `message` is for a person and holds nothing secret, no table's name and no other tenant's id; `code` is stable.
+/// `message` is for a person and contains no secret, no table's name and no other tenant's id; `code` is stable.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
@@ -31,22 +31,22 @@ pub struct ApiError {
     retry_after: Option<u64>,
 }
 
-/// What the front counts and logs an error as.
+/// Category under which the front counts and logs an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The caller's doing.
+    /// The caller's fault.
     Refused,
     /// No credential, or a wrong one.
     Unauthenticated,
-    /// Something that we depend on did not answer.
+    /// A dependency did not answer.
     Unavailable,
-    /// A sealed value did not open.
+    /// A sealed value could not be opened.
     Unopened,
-    /// Ours.
+    /// A defect of this server.
     Broken,
 }
 
-/// What an error's response carries to the front, which makes the body.
+/// Content of an error, passed from a handler to the front, which writes the body.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     pub code: ErrorCode,
@@ -57,7 +57,7 @@ pub(crate) struct Refusal {
     pub kind: Kind,
 }
 
-/// The body of an error.
+/// Body of an error response.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ErrorBody<'a> {
@@ -81,16 +81,16 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, Kind::Refused, code, message)
     }
 
-    /// 400: a field does not validate. `path` is where it stands in the request, `why` what it must be.
+    /// 400: a field is invalid. `path` is its place in the request, `why` the rule that it breaks.
     pub fn invalid_field(path: impl Into<String>, why: impl Into<String>) -> Self {
         let mut error = Self::bad_request(ErrorCode::ValidationFailed, "The request does not validate");
-        // A path holds the names that the caller sent, and one of those can be as long as the body.
+        // A path contains names that the caller sent, which can be as long as the whole body.
         let path = path.into().chars().take(MAXIMUM_PATH_LENGTH).collect();
         error.fields.insert(path, why.into());
         error
     }
 
-    /// 400: several fields do not validate.
+    /// 400: several fields are invalid.
     pub fn invalid_fields(fields: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut error = Self::bad_request(ErrorCode::ValidationFailed, "The request does not validate");
         let cut = |path: String| path.chars().take(MAXIMUM_PATH_LENGTH).collect();
@@ -98,7 +98,7 @@ impl ApiError {
         error
     }
 
-    /// 401, with the tier's own words.
+    /// 401 with a message of the tier.
     #[must_use]
     pub fn unauthenticated(message: &'static str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Kind::Unauthenticated, ErrorCode::Unauthorized, message)
@@ -110,13 +110,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, Kind::Refused, ErrorCode::Forbidden, message)
     }
 
-    /// 403 with a code of its own.
+    /// 403 with a specific code.
     #[must_use]
     pub fn forbidden_as(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, Kind::Refused, code, message)
     }
 
-    /// 401 with a code of its own.
+    /// 401 with a specific code.
     #[must_use]
     pub fn unauthenticated_as(code: ErrorCode, message: &'static str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Kind::Unauthenticated, code, message)
@@ -127,17 +127,17 @@ impl ApiError {
     pub fn too_many_requests(wait: Duration) -> Self {
         let message = "Too many requests. Please try again later.";
         let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, Kind::Refused, ErrorCode::TooManyRequests, message);
-        // Whole seconds, so that a caller who waits as long as told is not early.
+        // Rounded up, so that a caller who waits as long as requested is not early.
         error.retry_after = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         error
     }
 
-    /// 404: not there, or not the caller's.
+    /// 404: the resource does not exist, or is not the caller's.
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, Kind::Refused, ErrorCode::NotFound, message)
     }
 
-    /// 409: what is asked for is another's, or has changed.
+    /// 409: the resource is another's, or has changed.
     #[must_use]
     pub fn conflict(message: &'static str) -> Self {
         Self::new(StatusCode::CONFLICT, Kind::Refused, ErrorCode::Conflict, message)
@@ -156,39 +156,39 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::Refused, ErrorCode::BodyTooLarge, message)
     }
 
-    /// 415.
+    /// 415: the content type is not `application/json`.
     #[must_use]
     pub fn not_json() -> Self {
         let message = "The content type must be application/json";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Kind::Refused, ErrorCode::UnsupportedMediaType, message)
     }
 
-    /// 503: this server does not offer what was asked for. No dependency failed.
+    /// 503: this installation does not offer the feature. No dependency failed.
     #[must_use]
     pub fn not_available(message: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Refused, ErrorCode::NotAvailable, message)
     }
 
-    /// 502: a service that we call for the caller failed. `detail` is for the log alone.
+    /// 502: an upstream service failed. `detail` is for the log alone.
     pub fn bad_gateway(message: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, Kind::Unavailable, ErrorCode::UpstreamFailed, message).with_detail(detail)
     }
 
-    /// 503: something that we depend on did not answer in time. `detail` is for the log alone.
+    /// 503: a dependency did not answer in time. `detail` is for the log alone.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let message = "Temporarily unavailable; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Unavailable, ErrorCode::Unavailable, message)
             .with_detail(detail)
     }
 
-    /// 500: our own fault. `detail` is for the log alone; the caller gets one constant text.
+    /// 500: a defect of this server. `detail` is for the log alone; the caller gets a constant text.
     pub fn internal(detail: impl Into<String>) -> Self {
         let message = "Internal error";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Broken, ErrorCode::InternalError, message)
             .with_detail(detail)
     }
 
-    /// The same, with a further field of the body for the endpoint's own clients.
+    /// Adds a field to the body, for the endpoint's own clients.
     #[must_use]
     pub fn with(mut self, field: &'static str, value: impl Into<Value>) -> Self {
         self.extra.insert(field.to_owned(), value.into());
@@ -228,7 +228,7 @@ impl IntoResponse for ApiError {
         }
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-            // better-auth's own name of the header.
+            // better-auth's own name of `Retry-After`.
             response.headers_mut().insert("x-retry-after", HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Refusal {

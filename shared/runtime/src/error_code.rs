@@ -1,6 +1,6 @@
-//! Codes of errors: a closed set, which clients may rely on.
+//! Error codes: a closed set that clients may rely on.
 
-/// Defines the codes, each with the text that stands in an answer.
+/// Defines the codes with their texts in responses.
 macro_rules! codes {
     ($($variant:ident = $text:literal),+ $(,)?) => {
         /// Code of an error.
@@ -16,7 +16,7 @@ macro_rules! codes {
             /// All codes.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The code as it is written.
+            /// Returns the code's text.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -56,7 +56,8 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type",
     UpstreamFailed = "upstream_failed",
     ValidationFailed = "validation_failed",
-    // In better-auth's own form. Source: npm `better-auth` 1.7, `BASE_ERROR_CODES` and `EMAIL_OTP_ERROR_CODES`.
+    // Codes of better-auth, in its own form. Source: npm `better-auth` 1.7, `BASE_ERROR_CODES` and
+    // `EMAIL_OTP_ERROR_CODES`.
     EmailCanNotBeUpdated = "EMAIL_CAN_NOT_BE_UPDATED",
     EmailNotVerified = "EMAIL_NOT_VERIFIED",
     InvalidCallbackUrl = "INVALID_CALLBACK_URL",
@@ -81,7 +82,7 @@ codes! {
 }
 
 impl ErrorCode {
-    /// Whether better-auth's clients know the code, which is written in capitals then.
+    /// Returns whether better-auth's clients know the code; it is then written in capitals.
     #[must_use]
     pub fn is_of_accounts(self) -> bool {
         self.as_str().bytes().all(|byte| !byte.is_ascii_lowercase())

@@ -1,4 +1,4 @@
-//! Entity tags: a caller that has what it would be sent is told so instead.
+//! Entity tags and conditional requests: a caller that has the current version gets a 304 instead of a body.
 //!
 //! Source: RFC 9110, §8.8.3 (`ETag`) and §13.1.2 (`If-None-Match`).
 
@@ -10,21 +10,20 @@ use http::{
 
 use crate::ApiError;
 
-/// What a request's `if-none-match` names: nothing, some tags, or `*`.
+/// The entity tags of a request's `if-none-match`.
 ///
-/// A header that is not as RFC 9110 writes it counts up to where it goes wrong: its caller then gets a whole answer, which is
-/// never wrong.
+/// A malformed header counts up to its first fault: its caller may get a full response, which is never wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IfNoneMatch {
-    /// `*`: whatever there is.
+    /// `*`: any current version.
     Any,
-    /// These tags, each without its quotes and its `W/`: `if-none-match` compares weakly. Empty where there is no header.
+    /// These tags, each without quotes and `W/`, since `if-none-match` compares weakly. Empty without a header.
     Tags(Vec<String>),
 }
 
 impl From<&HeaderMap> for IfNoneMatch {
     fn from(headers: &HeaderMap) -> Self {
-        // Several headers are one list (RFC 9110 §5.3).
+        // Several headers form a single list (RFC 9110 §5.3).
         let values = || headers.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
         if values().count() == 1 && values().all(|value| value.trim_ascii() == b"*") {
             return Self::Any;
@@ -34,7 +33,7 @@ impl From<&HeaderMap> for IfNoneMatch {
 }
 
 impl IfNoneMatch {
-    /// Whether the caller has what is tagged with `etag`, which is what stands between an entity tag's quotes.
+    /// Returns whether the caller has the version of `etag`, a tag without its quotes.
     #[must_use]
     pub fn matches(&self, etag: &str) -> bool {
         match self {
@@ -44,15 +43,15 @@ impl IfNoneMatch {
     }
 }
 
-/// The tags of one header, up to where it stops being a list of them.
+/// Returns the tags of one header, up to its first fault.
 fn tags(mut rest: &[u8]) -> Vec<String> {
     let mut tags = Vec::new();
     loop {
-        // Empty elements are to be passed over (RFC 9110 §5.6.1).
+        // Empty list elements are skipped (RFC 9110 §5.6.1).
         rest = skip(rest, |byte| matches!(byte, b' ' | b'\t' | b','));
         let quoted = rest.strip_prefix(b"W/").unwrap_or(rest).strip_prefix(b"\"");
         let Some((tag, after)) = quoted.and_then(|quoted| split_at_quote(quoted)) else { return tags };
-        // Ours are ASCII; a tag of other bytes is a tag of somebody else's.
+        // Tags that are not UTF-8 are skipped: this server's own tags are ASCII.
         tags.extend(str::from_utf8(tag).map(str::to_owned));
         rest = skip(after, |byte| matches!(byte, b' ' | b'\t'));
         if !matches!(rest.first(), None | Some(b',')) {
@@ -66,33 +65,33 @@ fn skip(bytes: &[u8], skipped: fn(u8) -> bool) -> &[u8] {
     bytes.get(start..).unwrap_or_default()
 }
 
-/// What stands before the next quote, and what stands behind it. A tag has no escapes.
+/// Splits at the next quote. A tag has no escapes.
 fn split_at_quote(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'"')?;
     let (tag, rest) = bytes.split_at_checked(end)?;
     Some((tag, rest.strip_prefix(b"\"")?))
 }
 
-/// Whether `if-none-match` names the entity tag `etag`, so that 304 is the answer.
+/// Returns whether `if-none-match` contains `etag`, so that the response is a 304.
 #[must_use]
 pub fn matches(headers: &HeaderMap, etag: &str) -> bool {
     IfNoneMatch::from(headers).matches(etag)
 }
 
-/// The header of an answer that is tagged with `etag`, which is what stands between its quotes.
+/// Returns the `ETag` header for `etag`, a tag without its quotes.
 ///
 /// # Errors
-/// 500 where it holds a quote, or what cannot stand in a header: a mistake of ours.
+/// 500 if the tag contains a quote or a character that no header may contain, which is a defect.
 pub fn header(etag: &str) -> Result<(HeaderName, HeaderValue), ApiError> {
     let is_tag = etag.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
     let value = is_tag.then(|| HeaderValue::from_str(&format!("\"{etag}\"")).ok()).flatten();
     value.map(|value| (ETAG, value)).ok_or_else(|| ApiError::internal("an etag is not one"))
 }
 
-/// The answer to a caller that has what is tagged with `etag`: 304, with no body.
+/// Returns the 304 for a caller that has the version of `etag`.
 ///
 /// # Errors
-/// As [`header`].
+/// Those of [`header`].
 pub fn not_modified(etag: &str) -> Result<Response, ApiError> {
     Ok((StatusCode::NOT_MODIFIED, [header(etag)?]).into_response())
 }

@@ -1,4 +1,4 @@
-//! Fields that several endpoints take, each checked once, where it is read.
+//! Fields that several endpoints take, each validated once when it is parsed.
 
 pub mod artifact;
 pub mod bot;
@@ -17,13 +17,13 @@ use serde_json::value::RawValue;
 
 use crate::json;
 
-/// Why a text is not what its field takes. It holds nothing of the text.
+/// The rule that an invalid field breaks. It contains no part of the field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be {0}")]
 pub struct InvalidField(&'static str);
 
 impl InvalidField {
-    /// A field that must be `rule`.
+    /// Creates the error of a field that must be `rule`.
     #[must_use]
     pub fn new(rule: &'static str) -> Self {
         Self(rule)
@@ -42,7 +42,7 @@ pub fn optional<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D)
     serde_json::from_str(raw.get()).map(Some).map_err(|error| de::Error::custom(json::without_position(&error)))
 }
 
-/// Reads a field that can be removed: `null` removes it, the empty text counts as absent.
+/// Reads a removable field: `null` removes it, the empty text counts as absent.
 ///
 /// # Errors
 /// Those of `T`.
@@ -57,7 +57,7 @@ pub fn change<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -
     }
 }
 
-/// A time of RFC 3339.
+/// A time in the format of RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Time(pub Timestamp);
@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// A JSON object, as it was sent.
+/// A JSON object in its original text.
 #[derive(Clone, Debug)]
 pub struct Object(pub Box<RawValue>);
 
@@ -102,7 +102,7 @@ fn is_text(text: &str, maximum: usize) -> bool {
     (1..=maximum).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
-/// A title: 1–500 characters, none of them a control character.
+/// A title: 1–500 characters without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]
@@ -117,7 +117,7 @@ impl TryFrom<String> for Title {
     }
 }
 
-/// A word or an id of another system: 1–256 characters, none of them a control character.
+/// A word or an id of another system: 1–256 characters without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]
@@ -140,7 +140,7 @@ impl std::str::FromStr for Label {
     }
 }
 
-/// A session's key, trimmed and in lower case: 1–512 characters, none of them a control character.
+/// A session's key, trimmed and in lower case: 1–512 characters without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]
@@ -157,14 +157,15 @@ impl TryFrom<String> for SessionKey {
 }
 
 impl SessionKey {
-    /// Whether it is a key of this bot's: `agent:<bot>:…`, where `<bot>` may be any name of the bot as an agent.
+    /// Returns whether the key belongs to this bot: `agent:<bot>:…`, where `<bot>` may be any of the bot's names as an
+    /// agent.
     #[must_use]
     pub fn is_of(&self, bot: &BotId) -> bool {
         bot.agent_ids().iter().any(|agent| self.0.starts_with(&format!("agent:{agent}:")))
     }
 }
 
-/// The JSON that a caller keeps with a row, at most 64 KiB of it. It is kept as it was written: nothing here reads it.
+/// JSON metadata of a row, up to 64 KiB. It is stored verbatim and never interpreted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata(pub String);
 
@@ -180,7 +181,7 @@ impl<'de> Deserialize<'de> for Metadata {
 }
 
 impl Metadata {
-    /// Returns stored metadata as JSON again; `null` where there is none.
+    /// Returns stored metadata as JSON; `null` for absent metadata.
     #[must_use]
     pub fn answered(stored: Option<&str>) -> Box<RawValue> {
         let kept = stored.and_then(|text| RawValue::from_string(text.to_owned()).ok());

@@ -1,4 +1,4 @@
-//! The router that Lambda and this machine serve alike, and what holds for each of its answers.
+//! The router that Lambda and the local gateway both serve, and the rules for all of its responses.
 
 use std::{borrow::Cow, collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -34,13 +34,13 @@ use crate::{
     tier::Mounted,
 };
 
-/// Names a request from our first answer to the delivery in a pool.
+/// Header with the request's id, which is the same from the first response to the delivery in a pool.
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest request id that is taken from a caller, in characters.
+/// Longest request id that is accepted from a caller, in characters.
 const MAXIMUM_REQUEST_ID_LENGTH: usize = 64;
 
-/// The id of a request: the caller's where that is well-formed, else our own.
+/// Id of a request: the caller's if it is well-formed, else a new one.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub Arc<str>);
 
@@ -54,9 +54,9 @@ struct Front {
     has_codes_in_capitals: bool,
 }
 
-/// Makes a function's router of its mounted routes, with `GET /health` and `GET /health/{function}` as its public ones.
+/// Builds a function's router from its mounted routes, and adds the public `GET /health` and `GET /health/{function}`.
 ///
-/// An answer that takes longer than `deadline` is a 503 instead, whatever it waits for.
+/// A response that takes longer than `deadline` becomes a 503.
 pub fn serve(
     function: &'static str,
     platform: &Platform,
@@ -70,17 +70,17 @@ pub fn serve(
 /// Options of a function's router.
 #[derive(Default)]
 pub struct Extras {
-    /// The API's description, as public routes: `GET /openapi.json` and `GET /docs`.
+    /// The API's documentation, as public routes: `GET /openapi.json` and `GET /docs`.
     pub documents: Option<Documents>,
     /// Static pages, as public routes.
     pub pages: Option<Pages>,
-    /// Origins whose pages may call, with credentials.
+    /// Origins whose pages may call with credentials (CORS).
     pub origins: Option<Arc<Origins>>,
-    /// Whether codes of errors are written in capitals, as better-auth's clients know them.
+    /// Whether error codes are written in capitals, as better-auth's clients expect.
     pub has_codes_in_capitals: bool,
 }
 
-/// As [`serve`], with extras.
+/// Builds a router as [`serve`] does, with extras.
 pub fn serve_with(
     function: &'static str,
     platform: &Platform,
@@ -108,7 +108,7 @@ pub fn serve_with(
     for mounted in mounted {
         behind_tiers = behind_tiers.merge(mounted.router);
     }
-    // Around the tiers' routes alone: nothing else answers a preflight.
+    // Applied to the tiers' routes alone: no other route answers a preflight.
     if let Some(origins) = extras.origins {
         behind_tiers = behind_tiers.layer(cors::layer(origins));
     }
@@ -118,7 +118,7 @@ pub fn serve_with(
     router.layer(middleware::from_fn_with_state(front, answer))
 }
 
-/// The routes that need no credential, by name. They touch no store.
+/// Returns the public health routes. They touch no store.
 fn public(function: &str, commit_hash: Option<&str>) -> Router {
     let health = axum::Json(json!({ "status": "ok", "metadata": { "commitHash": commit_hash } }));
     let methods = || {
@@ -129,7 +129,7 @@ fn public(function: &str, commit_hash: Option<&str>) -> Router {
     Router::new().route("/health", methods()).route(&format!("/health/{function}"), methods())
 }
 
-/// The routes that describe the API, to anybody.
+/// Returns the public routes of the documentation.
 fn described(documents: Arc<Documents>) -> Router {
     let page = Arc::clone(&documents);
     let refused = async || ApiError::method_not_allowed();
@@ -139,7 +139,7 @@ fn described(documents: Arc<Documents>) -> Router {
         .route("/docs", routing::get(async move || page.page()).fallback(refused))
 }
 
-/// The routes of static pages, to anybody.
+/// Returns the public routes of static pages.
 fn shown(pages: Arc<Pages>) -> Router {
     let refused = async || ApiError::method_not_allowed();
     let of_page = Arc::clone(&pages);
@@ -152,13 +152,13 @@ fn shown(pages: Arc<Pages>) -> Router {
     paths.iter().fold(router, |router, path| router.route(path, page.clone()))
 }
 
-/// Gives the request its id, runs it, and makes of its outcome an answer, a log line and counts.
+/// Gives the request its id and runs it. Produces the response, the log line and the counts.
 async fn answer(State(front): State<Front>, mut request: Request, next: Next) -> Response {
     let started = front.clock.now();
     let id = request_id(request.headers(), &*front.randomness);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let method = request.method().clone();
-    // The pattern, not the path: a path can hold anything, and names pools.
+    // The route's pattern, not the path: a path is arbitrary text, and contains pools' names.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
 
     let span = tracing::info_span!("request", requestId = &*id);
@@ -196,7 +196,7 @@ async fn answer(State(front): State<Front>, mut request: Request, next: Next) ->
             )
         };
     }
-    // A level is a constant of its call, and somebody must look at a 5xx.
+    // A constant level per call, as `tracing` requires; 5xx are errors that somebody must look at.
     if status.is_server_error() {
         line!(warn);
     } else {
@@ -216,10 +216,10 @@ impl Front {
     }
 }
 
-/// Gives an answer its headers, and an error its body.
+/// Adds the common headers to a response, and a body to an error.
 fn finish(response: Response, refusal: Option<Refusal>, id: &str, has_codes_in_capitals: bool) -> Response {
     let (mut parts, mut body) = response.into_parts();
-    // What is no refusal of ours but an error all the same is a rejection of the framework's, in plain text.
+    // An error without a [`Refusal`] is a rejection by the framework, in plain text.
     let refusal = refusal.or_else(|| {
         (parts.status.is_client_error() || parts.status.is_server_error()).then(|| Refusal {
             code: ErrorCode::Refused,
@@ -243,13 +243,13 @@ fn finish(response: Response, refusal: Option<Refusal>, id: &str, has_codes_in_c
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains"));
-    // A page of ours says what it needs.
+    // Pages set their own policy.
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID_HEADER, id);
     }
-    // A HEAD's answer has no body, and neither has a 204 or 304.
+    // A response to HEAD has no body, and neither has a 204 or 304.
     if matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         body = Body::empty();
     }
@@ -264,7 +264,7 @@ fn request_id(headers: &HeaderMap, randomness: &dyn Randomness) -> Arc<str> {
     callers.map_or_else(|| new_request_id(randomness).into(), Into::into)
 }
 
-/// A new request id: a version 4 UUID (RFC 9562 §5.4).
+/// Returns a new request id: a version 4 UUID (RFC 9562 §5.4).
 #[must_use]
 pub fn new_request_id(randomness: &dyn Randomness) -> String {
     let mut bytes = [0; 16];

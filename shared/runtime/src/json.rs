@@ -1,4 +1,4 @@
-//! Reading a JSON body, strictly.
+//! Strict reader of JSON bodies.
 
 pub mod text;
 
@@ -11,10 +11,10 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::{ApiError, ErrorCode};
 
-/// The largest body that is read, in bytes, where an endpoint does not say otherwise.
+/// Default limit of a body, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A JSON body of at most `LIMIT` bytes that parsed, with no key twice in any object. Unknown fields are ignored.
+/// A parsed JSON body of at most `LIMIT` bytes without a repeated key in any object. Unknown fields are ignored.
 #[derive(Debug)]
 pub struct Json<T, const LIMIT: usize = BODY_LIMIT>(pub T);
 
@@ -33,7 +33,7 @@ impl<S: Sync, T: DeserializeOwned, const LIMIT: usize> FromRequest<S> for Json<T
 /// Reads a whole body of at most `limit` bytes.
 ///
 /// # Errors
-/// 413 where it is longer, 400 where it breaks off.
+/// 413 if the body is longer, 400 if it is incomplete.
 pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
@@ -49,7 +49,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         || (essence.len() > "+json".len() && essence.to_ascii_lowercase().ends_with("+json"))
 }
 
-/// Parses a body: well-formed first, with no key twice, then as what it should be.
+/// Parses a body: first as well-formed JSON without repeated keys, then as a `T`.
 ///
 /// # Errors
 /// 400 `malformed_json`, or `validation_failed` that names the field.
@@ -58,7 +58,7 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     if text::has_duplicate_key(&text) {
         return Err(ApiError::bad_request(ErrorCode::MalformedJson, "The body has an object with the same key twice"));
     }
-    // serde's derive would take an array for a struct, by the order of its fields.
+    // serde's derive alone would read an array as a struct, by the order of its fields.
     if !text.trim_start().starts_with('{') {
         return Err(ApiError::bad_request(ErrorCode::ValidationFailed, "The body must be a JSON object"));
     }
@@ -69,8 +69,8 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     })
 }
 
-/// Where a field stands; a dot for the root. It ends before a key that could not be one of ours: such a key is the
-/// caller's, and may be a secret in the wrong place.
+/// Returns a field's path; a dot for the root. The path ends before a key that cannot be a name of this API: such a
+/// key is the caller's, and may be a misplaced secret.
 fn path(path: &Path) -> String {
     let mut text = String::new();
     for segment in path {
@@ -83,14 +83,15 @@ fn path(path: &Path) -> String {
     if text.is_empty() { ".".to_owned() } else { text }
 }
 
-/// Whether a key looks like a field's or a secret's name.
+/// Returns whether a key has the form of a field's or a secret's name.
 fn is_name(key: &str) -> bool {
     (1..=128).contains(&key.len())
         && !key.starts_with(|first: char| first.is_ascii_digit())
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A field that does not validate: the rule in the API's words, never what was sent or a library's own text.
+/// Converts serde's error to a 400 with the rule in the API's own words. It never contains the value or serde's own
+/// text.
 fn invalid(path: &str, error: &serde_json::Error) -> ApiError {
     let text = without_position(error);
     if let Some(field) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
@@ -101,22 +102,22 @@ fn invalid(path: &str, error: &serde_json::Error) -> ApiError {
     ApiError::invalid_field(path, rule(&text))
 }
 
-/// The text of an error without the position that `serde_json` appends.
+/// Returns an error's text without the position that `serde_json` appends.
 pub(crate) fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned()
 }
 
-/// The rule that a value broke, translated from serde's text of it.
+/// Translates serde's text of an error to the rule that the value broke.
 fn rule(text: &str) -> String {
-    // The types of this API write their own rules, all of which begin so, some after the name of the thing.
+    // The API's own types write their rules in this form, some after their name.
     if text.starts_with("must ") {
         return text.to_owned();
     }
     if let Some((_, rule)) = text.split_once(" must be ") {
         return format!("must be {rule}");
     }
-    // serde_json's words for a number, a list or an object in the place of an enumerated word.
+    // `serde_json`'s text for a number, a list or an object instead of an enum's word.
     if text == "expected value" {
         return "must be text".to_owned();
     }
@@ -164,7 +165,7 @@ mod tests {
         count: u8,
     }
 
-    /// The code, and each field with what is wrong with it.
+    /// Returns the code, and each field with its fault.
     fn refusal(body: &str) -> (&'static str, Vec<(String, String)>) {
         let response = parse::<Outer>(body.as_bytes()).expect_err(body).into_response();
         let refusal = response.extensions().get::<Refusal>().expect("an error is a refusal");

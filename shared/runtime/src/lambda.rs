@@ -1,4 +1,4 @@
-//! How a function's binary starts: wire, warm up, serve; or say what is wrong and stop.
+//! Start of a function's binary: wire, warm up and serve; or report invalid settings and stop.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use portcullis_store::{Store, Table};
 
 use crate::{Platform, settings::SettingsError};
 
-/// Starts the function that `start` makes and serves it until Lambda ends the process.
+/// Starts the function that `start` builds and serves it until Lambda ends the process.
 pub async fn run(start: impl AsyncFnOnce(&Platform) -> Result<Router, SettingsError>) -> ExitCode {
     let platform = Platform::from_process();
     match start(&platform).await {
@@ -23,15 +23,15 @@ pub async fn run(start: impl AsyncFnOnce(&Platform) -> Result<Router, SettingsEr
     }
 }
 
-/// Opens the connection to the store, so that the first request doesn't wait for it: during start the CPU is not throttled.
-/// A store that is away is left to that request.
+/// Opens the connection to the store during the start, when the CPU is not throttled, so that the first request does
+/// not wait for it. A failure is left to that request.
 pub async fn warm_up(store: &Store, table: Table) {
     if let Err(error) = store.warm_up(table).await {
         tracing::warn!(%error, "the store could not be reached at start");
     }
 }
 
-/// Logs each setting that is wrong, by name, and gives the exit code for it.
+/// Logs each invalid setting by name, and returns the exit code.
 #[must_use]
 pub fn refuse_to_start(error: &SettingsError) -> ExitCode {
     for problem in error.problems() {

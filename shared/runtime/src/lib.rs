@@ -1,10 +1,10 @@
-//! What a function needs to start and to answer.
+//! Runtime of the functions: start, settings, tiers, routing, logging and metrics.
 //!
-//! A [`Platform`] is what a function is started on: the process's environment, the AWS configuration, a clock, randomness,
-//! metrics. [`settings`] reads it into typed settings or names everything that is wrong; [`rotating`] keeps secrets fresh;
-//! [`tier`] is the only way to mount a route, and puts the authenticated caller where a handler takes it; [`front`] makes
-//! the router that Lambda and this machine serve alike. This crate knows no endpoint and no table: those are the
-//! functions' and the store's.
+//! A function starts on a [`Platform`]: the process's environment, the AWS configuration, a clock, randomness and
+//! metrics. [`settings`] reads it into typed settings, or names every invalid one. [`rotating`] keeps secrets fresh.
+//! [`tier`] is the only way to mount a route, and passes the authenticated caller to the handler. [`front`] builds the
+//! router that Lambda and the local gateway both serve. This crate knows no endpoint and no table: those belong to the
+//! functions and the store.
 
 #![warn(missing_docs)]
 

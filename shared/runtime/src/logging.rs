@@ -1,7 +1,7 @@
-//! One line a thing that happened: JSON for machines, or short text for a terminal.
+//! Structured log, one line per event: JSON for machines, or short text for a terminal.
 //!
-//! A line holds names, ids, statuses and durations; never a body, a header's value or a secret. Secrets cannot get here by
-//! accident, since the `secrecy` types print nothing.
+//! A line contains names, ids, statuses and durations; never a body, a header's value or a secret. The `secrecy` types
+//! print nothing, so a secret cannot be logged by accident.
 
 use std::{
     io::{self, Write},
@@ -17,37 +17,38 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Where lines go.
+/// Destination of log lines.
 pub trait LineSink: Send + Sync {
-    /// Writes one line; `line` holds no line break.
+    /// Writes one line; `line` contains no line break.
     fn write_line(&self, line: &str);
 }
 
-/// Standard output, which Lambda keeps as the function's log.
+/// Standard output, which Lambda stores as the function's log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StandardOutput;
 
 impl LineSink for StandardOutput {
     fn write_line(&self, line: &str) {
-        // A log that cannot be written must not end the request that it is about.
+        // A log that cannot be written must not fail the request.
         let _ = writeln!(io::stdout().lock(), "{line}");
     }
 }
 
-/// How lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For a person at a terminal.
+    /// Short text for a terminal.
     Text,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise: our own lines, and of libraries only what went wrong.
+/// Default of `RUST_LOG`: this repository's own lines from `INFO` on, libraries' warnings and errors.
 const DEFAULT_FILTER: &str = "warn,dynoxide=error,portcullis_runtime=info,portcullis_store=info,auth=info,v1=info,slack=info,\
     internal=info,skills=info,relay=info,local=info";
 
-/// Whose finest lines may be logged: what is written in this repository, where a secret is of a type that prints nothing.
+/// Targets whose `DEBUG` and `TRACE` lines may be logged: this repository's own crates, which keep secrets in types
+/// that print nothing.
 const OURS: [&str; 11] = [
     "portcullis_auth",
     "portcullis_crypto",
@@ -62,15 +63,17 @@ const OURS: [&str; 11] = [
     "local",
 ];
 
-/// Libraries print whole requests and headers at their finer levels: those stay out whatever `RUST_LOG` says.
+/// Returns whether an event may be logged. Libraries print whole requests and headers at finer levels, which are
+/// dropped whatever `RUST_LOG` says.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let origin = metadata.target().split("::").next().unwrap_or_default();
     *metadata.level() <= Level::INFO || OURS.contains(&origin)
 }
 
-/// Sends this process's log to `sink`. The first call in a process counts; later ones change nothing.
+/// Sends this process's log to `sink`. Only the first call in a process has an effect.
 ///
-/// `filter` is in the form of `RUST_LOG`: levels by target. It cannot ask for what libraries say below `INFO`: secrets pass through them.
+/// `filter` has the form of `RUST_LOG`: levels by target. It cannot enable libraries' lines below `INFO`, which may
+/// contain secrets.
 pub fn start(format: Format, sink: Arc<dyn LineSink>, filter: Option<&str>) {
     let (targets, is_malformed) = targets(filter);
     let writer = SinkWriter { sink, is_json: format == Format::Json };
@@ -90,10 +93,9 @@ pub fn start(format: Format, sink: Arc<dyn LineSink>, filter: Option<&str>) {
     }
 }
 
-/// What is to be logged, and whether that is the default because `filter` cannot be read.
+/// Returns the levels by target, and whether they are the default because `filter` is malformed.
 ///
-/// Levels by target are all that is taken: filtering by spans and fields would bring a regular-expression engine into each
-/// function.
+/// Filters by spans and fields are not supported: they would add a regular-expression engine to each function.
 fn targets(filter: Option<&str>) -> (Targets, bool) {
     let read = |filter: &str| filter.parse::<Targets>().ok();
     let asked_for = filter.map(read);
@@ -105,7 +107,7 @@ fn targets(filter: Option<&str>) -> (Targets, bool) {
     }
 }
 
-/// Makes a panic one line of the log that says where it was, without its message: that could hold anything.
+/// Logs a panic as one line with its location but without its message, which could contain anything.
 pub fn hide_panics() {
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -127,8 +129,8 @@ impl<'a> MakeWriter<'a> for SinkWriter {
     }
 }
 
-/// Returns a line of JSON with the fields of its span beside its own, so that a request's id stands at one place in every
-/// line; `None` where it has no span. A field of the line's own wins.
+/// Returns a line of JSON with the fields of its span merged in, so that a request's id has the same place in every
+/// line; `None` for a line without a span. The line's own fields take precedence.
 fn with_spans_fields(line: &str) -> Option<String> {
     let (event, span) = line.rsplit_once(r#","span":{"#)?;
     let span = format!("{{{}", span.strip_suffix('}')?);
@@ -147,7 +149,7 @@ fn with_spans_fields(line: &str) -> Option<String> {
     Some(flat)
 }
 
-/// `fmt` writes each event with one call of `write_all`, line break included.
+/// Writer of one line per event: `fmt` makes one call of `write_all` for each, line break included.
 struct LineWriter(SinkWriter);
 
 impl Write for LineWriter {

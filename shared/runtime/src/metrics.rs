@@ -1,7 +1,7 @@
-//! Counters, written in CloudWatch's embedded metric format.
+//! Counters in CloudWatch's embedded metric format: a line on standard output is a metric, so a request waits for no
+//! API call.
 //!
-//! Source: Amazon CloudWatch, "Specification: Embedded metric format". A line on standard output is a metric, with no
-//! call to any API on the way of a request.
+//! Source: Amazon CloudWatch, "Specification: Embedded metric format".
 
 use std::sync::{
     Arc,
@@ -13,39 +13,40 @@ use serde_json::json;
 
 use crate::logging::LineSink;
 
-/// The namespace that the template's alarms watch.
+/// Namespace that the template's alarms watch.
 pub const NAMESPACE: &str = "Portcullis";
 
-/// What is counted.
+/// A counted event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// A sealed value did not open: an unknown key, a moved or damaged cell. Any is an alarm.
+    /// A sealed value did not open: its key is unknown, or its cell was moved or damaged. Any count raises an alarm.
     SealedValueUnopened,
-    /// The store or the queue throttled, timed out or could not be reached, and a request was answered 503.
+    /// The store or the queue throttled, timed out or could not be reached, and a request got a 503.
     DependencyUnavailable,
     /// A credential was refused.
     Unauthenticated,
-    /// A Slack event was accepted and durably queued.
+    /// An event was accepted and durably queued.
     EventAccepted,
-    /// Slack sent an event again that was accepted within the queue's memory, and the queue dropped it.
+    /// The queue dropped a repeated event within its deduplication window.
     EventRepeated,
-    /// Slack told that it holds back events of an app that exceeded its rate limit.
+    /// Slack reported that it holds back events of an app that exceeded its rate limit.
     AppRateLimited,
-    /// A Slack event reached its pool.
+    /// An event reached its pool.
     EventDelivered,
-    /// A Slack event was delivered before and was not delivered again.
+    /// An event was delivered before and was not delivered again.
     EventDuplicate,
-    /// A queued event was dropped, because its bot, channel or pool is no more.
+    /// A queued event was dropped, because its bot or channel is inactive or no longer exists, or it is an expired
+    /// interaction.
     EventsDropped,
     /// A delivery failed and will be tried again.
     DeliveryFailed,
     /// An event was moved to the dead-letter queue.
     EventDeadLettered,
-    /// A secret could not be looked up again; the last good value serves on.
+    /// A secret could not be looked up again; the last good value stays in use.
     SecretLookupFailed,
-    /// A password was hashed, to be kept or to be compared.
+    /// A password was hashed, to store it or to compare it.
     PasswordHashed,
-    /// A mail was not taken for delivery.
+    /// The mail service did not accept a mail.
     MailFailed,
     /// A handler panicked.
     Panic,
@@ -70,7 +71,7 @@ impl Metric {
         Self::Panic,
     ];
 
-    /// The metric's name in CloudWatch.
+    /// Returns the metric's name in CloudWatch.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -93,7 +94,7 @@ impl Metric {
     }
 }
 
-/// Counts, and writes each count where the function's log goes.
+/// Counters that write each count to the function's log.
 #[derive(Clone)]
 pub struct Metrics {
     sink: Option<Arc<dyn LineSink>>,
@@ -103,13 +104,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counters of this function that write each count to `sink`, or that only add up where there is none.
+    /// Creates the counters of this function. They write each count to `sink`; without a sink they only add up.
     #[must_use]
     pub fn new(function: &str, clock: Arc<dyn Clock>, sink: Option<Arc<dyn LineSink>>) -> Self {
         Self { sink, clock, function: function.into(), totals: Arc::default() }
     }
 
-    /// Counts one.
+    /// Adds one to a counter.
     pub fn count(&self, metric: Metric) {
         self.totals[metric as usize].fetch_add(1, Ordering::Relaxed);
         let Some(sink) = &self.sink else { return };
@@ -128,7 +129,7 @@ impl Metrics {
         sink.write_line(&line.to_string());
     }
 
-    /// How often this has been counted since the start.
+    /// Returns the count since the start.
     #[must_use]
     pub fn total(&self, metric: Metric) -> u64 {
         self.totals[metric as usize].load(Ordering::Relaxed)

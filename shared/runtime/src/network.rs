@@ -1,4 +1,4 @@
-//! Where pools may live: what keeps a delivery from being sent to a metadata service or to ourselves.
+//! Networks of the pools: prevents deliveries to a metadata service or to this system itself (SSRF).
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -7,24 +7,24 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The lowest port that a pool may listen on. Those below are where a system's own services are.
+/// Lowest port of a pool. Lower ports belong to system services.
 const LOWEST_PORT: u16 = 1024;
 
-/// Where no pool lives, whatever `POOL_CIDRS` says.
+/// Networks in which a pool never lies, whatever `POOL_CIDRS` contains.
 ///
 /// Source: IANA's special-purpose address registries of both families.
 const NEVER_V4: [Ipv4Net; 3] = [
-    // This network, and what stands for the machine itself.
+    // "This network", whose addresses stand for the machine itself.
     v4([0, 0, 0, 0], 8),
-    // Link-local, with the metadata services of AWS at 169.254.169.254 and 169.254.170.2.
+    // Link-local, with AWS's metadata services at 169.254.169.254 and 169.254.170.2.
     v4([169, 254, 0, 0], 16),
     // Reserved, and the broadcast address.
     v4([240, 0, 0, 0], 4),
 ];
 
 const NEVER_V6: [Ipv6Net; 8] = [
-    // Ways to write an IPv4 address, each of which would reach one that was never looked at: compatible, mapped, translated,
-    // NAT64's two, Teredo and 6to4.
+    // Encodings of IPv4 addresses, which would bypass the IPv4 rules: compatible, mapped, translated, NAT64's two,
+    // Teredo and 6to4.
     v6(0, 96),
     v6(0xffff << 32, 96),
     v6(0xffff << 48, 96),
@@ -67,16 +67,16 @@ impl FromStr for PoolNetworks {
 }
 
 impl PoolNetworks {
-    /// The same networks, where loopback addresses in them count: on a developer's machine, never on AWS.
+    /// Permits loopback addresses in these networks: on a developer's machine, never on AWS.
     #[must_use]
     pub fn with_loopback(self) -> Self {
         Self { allow_loopback: true, ..self }
     }
 
-    /// Whether a pool may live at `address`: in one of the networks, on a port from 1024 on.
+    /// Returns whether a pool may have `address`: in one of the networks, on a port from 1024 on.
     ///
-    /// Loopback, link-local (AWS's metadata services of both families among them), multicast, reserved addresses and IPv6's ways
-    /// to write an IPv4 address are out even where a network holds them.
+    /// Loopback, link-local (AWS's metadata services of both families included), multicast and reserved addresses and
+    /// IPv6 encodings of IPv4 addresses are refused even inside one of the networks.
     #[must_use]
     pub fn allow(&self, address: SocketAddr) -> bool {
         let ip = address.ip();

@@ -1,7 +1,6 @@
-//! What the `OpenAPI` document says of types that are not described where they are defined, and of what every route can answer.
+//! Schemas of the `OpenAPI` document for types of other crates, and the error responses of every route.
 //!
-//! The document is made of the handlers' own annotations; `openapi.json` is what it was when it was last committed, and what
-//! is served.
+//! The document is generated from the handlers' annotations; the committed `openapi.json` is what is served.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +9,7 @@ use utoipa::{
     openapi::{Content, RefOr, Response, ResponseBuilder, schema},
 };
 
-/// The id of a pool, a bot or a channel: 1 to 128 characters, none of them a control character.
+/// Id of a pool, a bot or a channel: 1 to 128 characters without control characters.
 #[derive(ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "pool-1")]
 pub struct Id(pub String);
@@ -25,22 +24,22 @@ pub struct Id(pub String);
 )]
 pub struct OpenClawVersion(pub String);
 
-/// The name of a skill, where its secrets are read: 1 to 64 of a-z, 0-9, - and _.
+/// Name of a skill that reads its secrets: 1 to 64 characters of a-z, 0-9, - and _.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[a-z0-9_-]{1,64}$", example = "maps")]
 pub struct SkillName(pub String);
 
-/// The name of a skill's folder: 1 to 64 of a-z, 0-9 and -, the first of them not -.
+/// Name of a skill's folder: 1 to 64 characters of a-z, 0-9 and -, not beginning with -.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9-]{0,63}$", example = "maps")]
 pub struct SkillFolder(pub String);
 
-/// The name of a workspace template, which is its file's.
+/// Name of a workspace template, which is its file's name.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = r"^[A-Z][A-Z0-9_-]{0,59}\.md$", example = "AGENTS.md")]
 pub struct TemplateName(pub String);
 
-/// A time: ISO-8601.
+/// A time in ISO 8601.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-01-02T03:04:05.678Z")]
 pub struct Time(pub String);
@@ -50,12 +49,12 @@ pub struct Time(pub String);
 #[schema(value_type = String, max_length = 2048, pattern = "^https?://", example = "https://example.com/")]
 pub struct WebUrl(pub String);
 
-/// A SHA-256 as 64 hex digits.
+/// A SHA-256 digest as 64 hex digits.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
 pub struct Sha256(pub String);
 
-/// How a pool is.
+/// Status of a pool.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -68,7 +67,7 @@ pub enum PoolStatus {
     Terminated,
 }
 
-/// Whether a bot answers.
+/// Status of a bot.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -78,7 +77,7 @@ pub enum BotStatus {
     Deleted,
 }
 
-/// Whether a channel works.
+/// Status of a channel.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -89,12 +88,12 @@ pub enum ChannelStatus {
     Error,
 }
 
-/// A toolkit.
+/// Slug of a toolkit.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", example = "gmail")]
 pub struct ToolkitSlug(pub String);
 
-/// How a toolkit's calls are authorized.
+/// Authorization scheme of a toolkit's calls.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -104,7 +103,7 @@ pub enum AuthScheme {
     ApiKeyUser,
 }
 
-/// Whether a form shows what is typed.
+/// Whether a form shows the entered text.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -113,7 +112,7 @@ pub enum FieldType {
     Secret,
 }
 
-/// How far the connection of an account is.
+/// Status of an account's connection.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -126,7 +125,7 @@ pub enum IntegrationStatus {
     Disconnected,
 }
 
-/// Where a connection was begun.
+/// Place where a connection was begun.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -145,7 +144,7 @@ pub enum ChatPlatform {
     Feishu,
 }
 
-/// The way in which a channel's events reach its bot: the platform posts them here, or the bot's pool opens a connection.
+/// Connection mode of a channel: the platform posts events to a webhook, or the bot's pool opens a connection.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -154,12 +153,12 @@ pub enum ConnectionMode {
     Websocket,
 }
 
-/// An id that a chat platform gave out.
+/// An id issued by a chat platform.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "T0123456789")]
 pub struct PlatformId(pub String);
 
-/// Whether a conversation goes on.
+/// Status of a conversation.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -168,7 +167,7 @@ pub enum SessionStatus {
     Ended,
 }
 
-/// What kind of thing was made.
+/// Type of an artifact.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -178,7 +177,7 @@ pub enum ArtifactType {
     Deployment,
 }
 
-/// How a thing was made.
+/// Source of an artifact.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -187,7 +186,7 @@ pub enum ArtifactSource {
     Content,
 }
 
-/// How a thing is.
+/// Status of an artifact.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are the contract's")]
@@ -198,7 +197,7 @@ pub enum ArtifactStatus {
     Stopped,
 }
 
-/// What a secret's name is set to.
+/// New value of a secret.
 #[derive(ToSchema)]
 #[schema(no_recursion)]
 #[serde(untagged)]
@@ -216,32 +215,32 @@ pub enum SecretSetting {
     },
 }
 
-/// A workspace template as it is read.
+/// A stored workspace template.
 #[derive(ToSchema)]
 #[schema(as = StoredTemplate, rename_all = "camelCase")]
 pub struct Template {
-    /// Its text.
+    /// The template's text.
     pub content: String,
     /// `seed` or `inject`.
     #[schema(pattern = "^(seed|inject)$")]
     pub write_mode: String,
 }
 
-/// An error.
+/// Body of an error response.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct Error {
-    /// What is wrong, for people.
+    /// Message for people.
     pub message: String,
-    /// What is wrong, for programs.
+    /// Stable code for programs.
     pub code: String,
-    /// Where one does not validate: each field's path, and what it must be.
+    /// Rule that each invalid field breaks, by the field's path.
     pub fields: Option<BTreeMap<String, String>>,
-    /// The request, as in the log.
+    /// Id of the request, as in the log.
     pub request_id: String,
 }
 
-/// What every route can answer beside its own.
+/// Error responses that every route can give.
 pub struct Refusals;
 
 impl IntoResponses for Refusals {

@@ -1,11 +1,11 @@
-//! Origins whose pages may use a session cookie, and addresses that a browser may be sent to.
+//! Origins whose pages may use the session cookie, and validation of redirect targets.
 
 use std::{collections::BTreeSet, str::FromStr};
 
 use http::HeaderValue;
 use url::{Origin, Url};
 
-/// A text that is no origin of a web page.
+/// The text is not the origin of a web page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be an http or https URL without a path, such as https://app.example.com")]
 pub struct InvalidOrigin;
@@ -15,19 +15,19 @@ pub struct InvalidOrigin;
 pub struct BaseOrigin(Url);
 
 impl BaseOrigin {
-    /// The URL, which ends with `/`.
+    /// Returns the URL, which ends with `/`.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.0
     }
 
-    /// Origin as browsers send it: no path, no default port.
+    /// Returns the origin in the form that browsers send: without a path and a default port.
     #[must_use]
     pub fn serialized(&self) -> String {
         self.0.origin().ascii_serialization()
     }
 
-    /// Whether browsers reach it over https.
+    /// Returns whether browsers reach the service over https.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.0.scheme() == "https"
@@ -67,33 +67,34 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// The API's origin, the front end's, and further ones.
+    /// Creates the set of the API's origin, the front end's and further ones.
     #[must_use]
     pub fn new(api: BaseOrigin, web: BaseOrigin, others: &OriginList) -> Self {
         let trusted = [&api, &web].into_iter().chain(&others.0).map(BaseOrigin::serialized).collect();
         Self { api, web, trusted }
     }
 
-    /// Where the API answers.
+    /// Returns the API's base URL.
     #[must_use]
     pub fn api(&self) -> &BaseOrigin {
         &self.api
     }
 
-    /// Where the front end is.
+    /// Returns the front end's base URL.
     #[must_use]
     pub fn web(&self) -> &BaseOrigin {
         &self.web
     }
 
-    /// Whether an `origin` header names a trusted origin. The comparison is exact: what only begins or ends like one is another.
+    /// Returns whether an `origin` header names a trusted origin. The comparison is exact: a common prefix or suffix
+    /// does not count.
     #[must_use]
     pub fn trusts(&self, origin: &HeaderValue) -> bool {
         origin.to_str().is_ok_and(|origin| self.trusted.contains(origin))
     }
 
-    /// Returns where a browser may be sent: a path of the front end, or a URL of a trusted origin. The text is read as browsers
-    /// read it, so that `//evil.test` and `/\evil.test` are the other hosts that they are for them.
+    /// Returns the target of a redirect: a path of the front end, or a URL of a trusted origin. The text is parsed as
+    /// browsers parse it: `//evil.test` and `/\evil.test` are other hosts for them.
     #[must_use]
     pub fn redirect_target(&self, text: &str) -> Option<Url> {
         let url = self.web.0.join(text).ok()?;

@@ -1,4 +1,5 @@
-//! Static pages of a function: files that are compiled in and sent as they are, compressed where the browser takes it.
+//! Static pages of a function: files that are compiled into the binary, and sent compressed if the browser accepts
+//! gzip.
 
 use std::{io::Write, sync::OnceLock};
 
@@ -11,34 +12,34 @@ use http::{
 
 use crate::ApiError;
 
-/// Content security policy of the pages. They load their own files, call their own API and show pictures; no script, style or
-/// event handler stands in a page itself.
+/// Content security policy of the pages. They load their own files, call their own API and show pictures; a page
+/// contains no inline script, style or event handler.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data: https:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// A file.
+/// A static file.
 pub struct File {
     name: &'static str,
     text: &'static str,
-    /// Made when it is first asked for: no start waits for it.
+    /// Compressed on first use, so that the start does not wait for it.
     compressed: OnceLock<Vec<u8>>,
 }
 
 /// A page and the files that it loads.
 pub struct Pages {
-    /// The page.
+    /// The HTML page.
     pub page: File,
-    /// Paths at which the page is answered.
+    /// Paths at which the page is served.
     pub page_paths: &'static [&'static str],
-    /// The files.
+    /// Files that the page loads.
     pub files: Vec<File>,
-    /// Route of the files, with their name as `{file}`.
+    /// Route of the files, with `{file}` for their name.
     pub files_route: &'static str,
 }
 
 impl File {
-    /// A file, whose name says what it is.
+    /// Creates a file; the extension of `name` determines its content type.
     #[must_use]
     pub fn new(name: &'static str, text: &'static str) -> Self {
         Self { name, text, compressed: OnceLock::new() }
@@ -85,7 +86,7 @@ impl Pages {
     }
 }
 
-/// Whether a browser takes gzip. Source: RFC 9110 §12.5.3; a weight of 0 refuses it.
+/// Returns whether a browser accepts gzip. Source: RFC 9110 §12.5.3; a weight of 0 refuses it.
 fn takes_gzip(request: &HeaderMap) -> bool {
     let values = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| {

@@ -1,8 +1,8 @@
-//! Pages of lists: how many items are asked for, and where the page begins.
+//! Pages of lists: their size, and the cursor at which a page begins.
 //!
-//! A cursor is opaque to callers. It holds the row that its page begins after and a tag of the list that it came from, so
-//! that one of another list, or of the same list of another pool, is refused. It gives access to nothing: whoever may read
-//! the list may read all of it.
+//! A cursor is opaque to callers. It holds the row after which its page begins and a tag of its list, so that a cursor
+//! of another list, or of another pool's list, is refused. A cursor grants no access: a caller that may read a list
+//! may read all of it.
 
 use std::str::FromStr;
 
@@ -14,44 +14,44 @@ use serde::Serialize;
 
 use crate::{ApiError, fields::InvalidField, params};
 
-/// How many bytes of a cursor say which list it is of.
+/// Length of the tag that identifies a cursor's list, in bytes.
 const TAG_BYTES: usize = 8;
 
-/// The longest cursor, in characters: a row's key is at most 2 KiB.
+/// Longest cursor, in characters: a row's key has at most 2 KiB.
 const MAXIMUM_CURSOR_LENGTH: usize = 3 * 1024;
 
-/// How many items a page has where the request does not say.
+/// Default number of items of a page.
 const DEFAULT_LIMIT: usize = 20;
 
-/// The most items of a page.
+/// Largest number of items of a page.
 const MAXIMUM_LIMIT: usize = 100;
 
-/// A list, by what tells it from every other.
+/// Identity of a list: a digest of its name and its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List([u8; TAG_BYTES]);
 
-/// Where a page begins.
+/// Start of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     list: List,
     after: String,
 }
 
-/// How many items a page may have.
+/// Number of items that a page may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit(usize);
 
-/// Largest number of items that a list is asked to pass over.
+/// Largest number of items that a request may skip.
 const MAXIMUM_OFFSET: usize = 100_000;
 
-/// Number of items that a list passes over.
+/// Number of items that a request skips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Offset(usize);
 
 /// Reads `limit` and `offset`.
 ///
 /// # Errors
-/// 400 that names the parameter.
+/// 400 that names the invalid parameter.
 pub fn window(parts: &Parts) -> Result<Window, ApiError> {
     let limit = params::query::<Limit>(parts, "limit")?.map_or(DEFAULT_LIMIT, |limit| limit.0);
     let offset = params::query::<Offset>(parts, "offset")?.map_or(0, |offset| offset.0);
@@ -61,9 +61,9 @@ pub fn window(parts: &Parts) -> Result<Window, ApiError> {
 /// The page that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many items it may have.
+    /// Largest number of items of the page.
     pub limit: usize,
-    /// The row that it begins after.
+    /// Row after which the page begins; `None` for the first page.
     pub after: Option<String>,
 }
 
@@ -72,13 +72,13 @@ pub struct PageRequest {
 pub struct PageOf<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Where the next page begins; `null` at the end.
+    /// Cursor of the next page; `null` at the end.
     #[schema(required)]
     pub cursor: Option<String>,
 }
 
 impl List {
-    /// The list of this name, of what `of` names.
+    /// Creates the list `name` of its owner `of`, such as a pool's id.
     #[must_use]
     pub fn new(name: &str, of: &[&str]) -> Self {
         let parts: Vec<&[u8]> = std::iter::once(&name).chain(of).map(|part| part.as_bytes()).collect();
@@ -90,7 +90,7 @@ impl List {
     /// Reads `limit` and `cursor`.
     ///
     /// # Errors
-    /// 400 that names the parameter.
+    /// 400 that names the invalid parameter.
     pub fn page(&self, parts: &Parts) -> Result<PageRequest, ApiError> {
         let limit = params::query::<Limit>(parts, "limit")?.map_or(DEFAULT_LIMIT, |limit| limit.0);
         let cursor = params::query::<String>(parts, "cursor")?.filter(|cursor| !cursor.is_empty());
@@ -102,7 +102,7 @@ impl List {
         }
     }
 
-    /// The page that is answered.
+    /// Builds the response with a page of `items`; the next page begins after the row `after`.
     #[must_use]
     pub fn answer<T>(&self, items: Vec<T>, after: Option<String>) -> PageOf<T> {
         PageOf { items, cursor: after.map(|after| Cursor { list: self.clone(), after }.to_text()) }

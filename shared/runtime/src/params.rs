@@ -1,4 +1,4 @@
-//! Reading what stands in a path or a query.
+//! Parameters of the path and the query.
 
 use std::str::FromStr;
 
@@ -7,10 +7,10 @@ use http::request::Parts;
 
 use crate::ApiError;
 
-/// One segment of the path as a checked name.
+/// Reads a segment of the path as a checked name.
 ///
 /// # Errors
-/// 400 that names the parameter where it does not parse.
+/// 400 that names the malformed parameter.
 pub async fn path<T>(parts: &mut Parts, name: &'static str) -> Result<T, ApiError>
 where
     T: FromStr<Err: std::fmt::Display>,
@@ -23,10 +23,10 @@ where
     value.parse().map_err(|error: T::Err| ApiError::invalid_field(name, error.to_string()))
 }
 
-/// One parameter of the query as a checked name; `None` where it is not there.
+/// Reads a parameter of the query as a checked name; `None` if it is absent.
 ///
 /// # Errors
-/// 400 that names the parameter where it does not parse or is there twice.
+/// 400 that names the parameter if it is malformed or repeated.
 pub fn query<T>(parts: &Parts, name: &'static str) -> Result<Option<T>, ApiError>
 where
     T: FromStr<Err: std::fmt::Display>,

@@ -1,4 +1,4 @@
-//! What a function is started on.
+//! The platform of a function: every dependency on the outside, passed in explicitly.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,34 +16,35 @@ use crate::{
     secrets::SecretSource,
 };
 
-/// What a function is started on: nothing that it uses is global.
+/// The dependencies that a function is started with. Nothing is read from globals.
 #[derive(Clone)]
 pub struct Platform {
-    /// The settings by name.
+    /// Settings by name.
     pub environment: BTreeMap<String, SecretString>,
-    /// Where AWS is and who we are there.
+    /// Configuration of the AWS clients: region, credentials and endpoints.
     pub aws: SdkConfig,
-    /// Where secrets are looked up.
+    /// Source of the secrets.
     pub secrets: Arc<SecretSource>,
-    /// The queue of accepted events; `None`: SQS, as `EVENT_QUEUE_URL` says.
+    /// Queue of accepted events; `None` selects SQS at `EVENT_QUEUE_URL`.
     pub queue: Option<Arc<dyn EventQueue>>,
     /// Mailer; `None` selects SES with the sender `MAIL_FROM`.
     pub mailer: Option<Arc<dyn Mailer>>,
-    /// The clock.
+    /// Clock of all decisions.
     pub clock: Arc<dyn Clock>,
-    /// The random generator.
+    /// Random generator of keys, nonces and ids.
     pub randomness: Arc<dyn Randomness>,
-    /// The counters.
+    /// Counters of the function.
     pub metrics: Metrics,
-    /// A factor of every time-out: 1 but in tests that are not about time-outs, which must not fail on a busy machine.
+    /// Factor of every time-out. It is 1 except in tests that are not about time-outs, which must not fail on a busy
+    /// machine.
     pub patience: u32,
-    /// The same for a delivery to a pool alone, so that a test of a pool that hangs leaves all else unhurried.
+    /// Factor of a delivery's time-outs alone: a test of a hanging pool keeps it at 1 and extends all others.
     pub delivery_patience: u32,
 }
 
 impl Platform {
-    /// The platform that Lambda gives, or `cargo lambda watch` in its place: this process's environment, and Secrets
-    /// Manager where `SECRETS_PREFIX` is set. Starts the log.
+    /// Creates the platform of Lambda or `cargo lambda watch`: this process's environment, and Secrets Manager if
+    /// `SECRETS_PREFIX` is set. Starts the log.
     #[must_use]
     pub fn from_process() -> Self {
         let sink = Arc::new(StandardOutput);
@@ -74,7 +75,8 @@ impl Platform {
         }
     }
 
-    /// Whether this runs on AWS, where secrets come from Secrets Manager and no pool lives on loopback.
+    /// Returns whether this runs on AWS, where secrets come from Secrets Manager and loopback addresses of pools are
+    /// refused.
     #[must_use]
     pub fn is_on_aws(&self) -> bool {
         self.environment.contains_key(SECRETS_PREFIX)
@@ -83,8 +85,8 @@ impl Platform {
 
 const SECRETS_PREFIX: &str = "SECRETS_PREFIX";
 
-/// Every variable of the process as a secret, since nobody knows which are, without the white space at its ends. A value that
-/// is not UTF-8 is none of ours.
+/// Reads every variable of the process as a secret, since any may be one, without white space at its ends. Skips
+/// values that are not UTF-8.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment that is passed on is read")]
 fn process_environment() -> BTreeMap<String, SecretString> {
     std::env::vars_os()

@@ -1,7 +1,7 @@
-//! The queue between accepting a Slack event and delivering it.
+//! The queue between the acceptance of an event and its delivery.
 //!
-//! First in, first out within a group; a group whose first message waits holds up no other group. It is SQS FIFO on AWS
-//! ([`SqsQueue`]) and a SQLite file on this machine; the same tests hold for both.
+//! Order is first in, first out within a group; groups do not block each other. On AWS it is SQS FIFO ([`SqsQueue`]),
+//! on a developer's machine a SQLite file; the same tests cover both.
 
 mod event;
 mod sqs;
@@ -15,64 +15,64 @@ use portcullis_crypto::Digest;
 pub use event::{ConversationKind, EventKind, MessageFacts, QueuedEvent, UnreadableEvent};
 pub use sqs::{PAYLOAD_ATTRIBUTE, SqsQueue};
 
-/// How long a queue remembers a deduplication id. Source: Amazon SQS, "Exactly-once processing in Amazon SQS".
+/// Time for which a queue remembers a deduplication id. Source: Amazon SQS, "Exactly-once processing in Amazon SQS".
 pub const DEDUPLICATION_WINDOW: Duration = Duration::from_mins(5);
 
-/// How long a received message stays invisible unless it is deferred: 6 × the relay's time-out of 30 s, as AWS advises
-/// for an event source mapping.
+/// Visibility time-out of a received message: 6 × the relay's time-out of 30 s, as AWS advises for an event source
+/// mapping.
 pub const VISIBILITY: Duration = Duration::from_mins(3);
 
-/// The future that a queue's operation returns.
+/// Future of a queue's operation.
 pub type QueueFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>> + Send + 'a>>;
 
-/// A message to be sent.
+/// A message to send.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
-    /// Messages of one group are delivered in the order in which they were sent.
+    /// Message group: its messages are delivered in the order in which they were sent.
     pub group: Digest,
-    /// A second message with the same id within [`DEDUPLICATION_WINDOW`] is accepted and dropped.
+    /// Deduplication id: a second message with the same id within [`DEDUPLICATION_WINDOW`] is accepted and dropped.
     pub deduplication: Digest,
     /// Text of characters that XML allows (<https://www.w3.org/TR/REC-xml/#charsets>), not empty.
     pub body: String,
-    /// Bytes that travel beside the text; both together up to 1 MiB.
+    /// Bytes beside the text; both together up to 1 MiB.
     pub payload: Bytes,
 }
 
-/// A message that was received and is now invisible to others.
+/// A received message, which is now invisible to other receivers.
 #[derive(Clone, Debug)]
 pub struct ReceivedMessage {
-    /// The message's own id: the same at each receipt.
+    /// Id of the message, the same at each receipt.
     pub id: String,
-    /// What names this receipt.
+    /// Handle of this receipt.
     pub receipt: String,
-    /// The group, as hex.
+    /// Message group, in hex.
     pub group: String,
-    /// The deduplication id, as hex.
+    /// Deduplication id, in hex.
     pub deduplication: String,
-    /// The text that was sent.
+    /// Text of the message.
     pub body: String,
-    /// The bytes that were sent.
+    /// Bytes beside the text.
     pub payload: Bytes,
-    /// When it was sent.
+    /// Time at which the message was sent.
     pub sent_at: Timestamp,
-    /// How often it has been received, this time included.
+    /// Number of receipts, including this one.
     pub receive_count: u32,
 }
 
-/// Why the queue did not do what it was asked. No variant holds anything of a message.
+/// Reason for which a queue's operation failed. No variant contains any part of a message.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// It could not be reached, was slow, or throttled: worth another try.
+    /// The queue could not be reached, was slow, or throttled: a retry may succeed.
     #[error("the queue is unavailable: {0}")]
     Unavailable(String),
-    /// It refused: the same call would be refused again.
+    /// The queue refused the call: a retry would fail again.
     #[error("the queue refused: {0}")]
     Refused(String),
 }
 
-/// A first-in-first-out queue by groups.
+/// A queue that is first in, first out within a group.
 pub trait EventQueue: Send + Sync {
-    /// Opens the connection, so that the first message doesn't wait for it. A failure is left to the first call.
+    /// Opens the connection, so that the first message does not wait for it. A failure is left to the first call.
     fn warm_up(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
     }
@@ -80,16 +80,16 @@ pub trait EventQueue: Send + Sync {
     /// Stores a message. Once this returns, the message survives the death of this process.
     fn send<'a>(&'a self, message: &'a NewMessage) -> QueueFuture<'a, ()>;
 
-    /// Up to `limit` (1–10) messages that are due, at most one a group here unless the queue hands out more; waits up to
+    /// Returns up to `limit` (1–10) due messages, at most one per group unless the queue hands out more. Waits up to
     /// `wait` for the first.
     fn receive(&self, limit: usize, wait: Duration) -> QueueFuture<'_, Vec<ReceivedMessage>>;
 
-    /// Makes a received message due again after `delay`; its group waits for it.
+    /// Makes a received message due again after `delay`. The messages behind it in its group wait.
     fn defer<'a>(&'a self, message: &'a ReceivedMessage, delay: Duration) -> QueueFuture<'a, ()>;
 
-    /// Removes a received message for good.
+    /// Removes a received message.
     fn acknowledge<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()>;
 
-    /// Copies a received message into the dead-letter queue. It is then still to be acknowledged.
+    /// Copies a received message to the dead-letter queue. The caller must still acknowledge it.
     fn dead_letter<'a>(&'a self, message: &'a ReceivedMessage) -> QueueFuture<'a, ()>;
 }

@@ -1,4 +1,4 @@
-//! Resources that several functions answer, as the contract has them.
+//! Response types of resources that several functions return, in the contract's form.
 
 use portcullis_auth::BotId;
 use portcullis_store::{self as store, ArtifactSource, ArtifactStatus, ArtifactType, SessionStatus};
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{fields::Metadata, openapi};
 
-/// A conversation, as the contract has it.
+/// A conversation in the contract's form.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "the fields' names are the contract's")]
@@ -49,7 +49,7 @@ impl From<store::Session> for Session {
     }
 }
 
-/// An artifact, as the contract has it.
+/// An artifact in the contract's form.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "the fields' names are the contract's")]

@@ -1,4 +1,4 @@
-//! A secret that is kept fresh while requests go on.
+//! A secret that is refreshed in the background while requests use it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,18 +14,18 @@ use crate::{
     secrets::{FromSecret, SecretId, SecretSource},
 };
 
-/// How old a value may grow before it is looked up again, with no request waiting for it.
+/// Age after which a value is looked up again in the background.
 pub const REFRESH_AFTER: Duration = Duration::from_mins(5);
 
-/// How young a value must be for a credential that does not match it to be refused without another look. It bounds what
-/// a stranger who sends wrong credentials can make us look up.
+/// Minimum age for a look-up because of a credential that does not match. It bounds the look-ups that a stranger with
+/// wrong credentials can cause.
 pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
-/// How old a value may be that decides who is let in: an instance that was frozen over a rotation looks before it answers,
-/// or a value that has ended would count once more.
+/// Longest age of a value that authenticates callers. An instance that was frozen over a rotation looks up the value
+/// before it responds; otherwise an expired value would count once more.
 pub const TRUSTED_FOR: Duration = Duration::from_hours(1);
 
-/// A secret's value as it was last found. The last good value serves for as long as no new one can be had.
+/// A secret's last known value. The last good value stays in use while look-ups fail.
 pub struct Rotating<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
@@ -34,7 +34,7 @@ struct Inner<T> {
     id: SecretId,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    /// Held while looking, so that however many requests want a look, one is under way.
+    /// Held during a look-up, so that concurrent requests share a single one.
     looking: Arc<Mutex<()>>,
 }
 
@@ -53,7 +53,7 @@ impl<T: FromSecret> Rotating<T> {
     /// Looks the secret up for the first time.
     ///
     /// # Errors
-    /// Which secret is wrong and how, with nothing of its value.
+    /// The name of the invalid secret and its fault, without any part of its value.
     pub(crate) async fn start(
         source: Arc<SecretSource>,
         id: SecretId,
@@ -65,7 +65,7 @@ impl<T: FromSecret> Rotating<T> {
         Ok(Self(Arc::new(Inner { known, source, id, clock, metrics, looking: Arc::default() })))
     }
 
-    /// The value as it is known. Where that is older than [`REFRESH_AFTER`], a look is started that nobody waits for.
+    /// Returns the known value. If it is older than [`REFRESH_AFTER`], starts a look-up in the background.
     #[must_use]
     pub fn get(&self) -> Arc<T> {
         let known = self.0.known.load();
@@ -78,7 +78,7 @@ impl<T: FromSecret> Rotating<T> {
         Arc::clone(&known.value)
     }
 
-    /// The value as it is known, where that is not older than [`TRUSTED_FOR`]; else after another look.
+    /// Returns the known value if it is at most [`TRUSTED_FOR`] old, else the value after another look-up.
     pub async fn trusted(&self) -> Arc<T> {
         if self.0.is_older_than(&self.0.known.load(), TRUSTED_FOR) {
             return self.look_again().await;
@@ -86,10 +86,10 @@ impl<T: FromSecret> Rotating<T> {
         self.get()
     }
 
-    /// The value after another look, where the one that is known is older than [`LOOK_AGAIN_AFTER`]; else that.
+    /// Looks the secret up again if the known value is older than [`LOOK_AGAIN_AFTER`], and returns the latest value.
     ///
-    /// The look goes on where whoever waits for it gives up: its outcome is recorded, or each request of a slow hour would
-    /// begin one of its own and none would ever end.
+    /// The look-up runs in its own task: it completes and its outcome is recorded even if the waiting request is
+    /// cancelled. Otherwise, while look-ups are slow, each request would start one and none would ever end.
     pub async fn look_again(&self) -> Arc<T> {
         if self.0.is_older_than(&self.0.known.load(), LOOK_AGAIN_AFTER) {
             let rotating = self.clone();
@@ -113,7 +113,7 @@ impl<T: FromSecret> Inner<T> {
 
     async fn refresh(&self, _looking: &OwnedMutexGuard<()>, age: Duration) {
         let known = self.known.load_full();
-        // Whoever held the lock before us may have looked.
+        // The lock's previous holder may have refreshed the value.
         if !self.is_older_than(&known, age) {
             return;
         }
@@ -125,12 +125,12 @@ impl<T: FromSecret> Inner<T> {
                 Arc::clone(&known.value)
             }
         };
-        // After a failed look as well: each request would wait for another otherwise.
+        // Recorded after a failure too: otherwise each request would wait for another look-up.
         self.known.store(Arc::new(Known { value, looked_at: self.clock.now() }));
     }
 }
 
-/// The keyrings that a function's store works with, by their domains.
+/// Keyrings of a function's store, by domain.
 pub struct StoreKeys(BTreeMap<Domain, Rotating<Keyring>>);
 
 impl StoreKeys {

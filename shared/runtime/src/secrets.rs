@@ -1,4 +1,4 @@
-//! The secrets that a function is started with: where each comes from, and what it is read as.
+//! The secrets of a function: their names, and the parsing of their values.
 
 mod source;
 
@@ -12,32 +12,32 @@ use serde::Deserialize;
 
 pub use source::{FetchError, SecretSource};
 
-/// How long a token's previous value counts after its current one was made.
+/// Time for which a token's previous value stays valid after a rotation.
 pub const PREVIOUS_VALUE_COUNTS_FOR: Duration = Duration::from_hours(24);
 
-/// A secret by the name that an operator knows it by.
+/// A secret, by the name that operators use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SecretId {
-    /// The keys of a domain.
+    /// Encryption keys of a domain.
     Keys(Domain),
-    /// The operator's token.
+    /// The operator's static token.
     InternalToken,
-    /// The shared skill token.
+    /// The shared static skill token.
     SkillToken,
-    /// The platform's own Slack app.
+    /// The platform's own Slack app: its signing secret.
     Slack,
-    /// The platform's own Slack app as an OAuth client; it may be missing.
+    /// The platform's own Slack app as an OAuth client; optional.
     SlackClient,
-    /// The models that pools speak through; it may be missing.
+    /// Access to the pools' models; optional.
     LiteLlm,
-    /// The project at Composio; it may be missing.
+    /// The project at Composio; optional.
     Composio,
-    /// Secret that signs session cookies.
+    /// The secret that signs session cookies.
     Session,
 }
 
 impl SecretId {
-    /// The secret's name in Secrets Manager, behind the prefix.
+    /// Returns the secret's name in Secrets Manager, without the prefix.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -58,33 +58,33 @@ impl SecretId {
         }
     }
 
-    /// Whether the value before the last rotation counts for a while.
+    /// Returns whether the value before the last rotation stays valid for some time.
     fn has_previous(self) -> bool {
         matches!(self, Self::InternalToken | Self::SkillToken | Self::Slack | Self::Session)
     }
 }
 
-/// A secret's values as they were found.
+/// The values of a secret that a look-up found.
 pub struct SecretVersions {
     /// The current value.
     pub current: SecretString,
-    /// The domain whose keys are still to be derived from this value; `None` where it is what it is looked up as.
+    /// Domain whose keys are derived from this value; `None` if the value is used as it is.
     pub derive: Option<Domain>,
-    /// The value before the last rotation, and until when it counts (`None`: until it is taken away).
+    /// Value before the last rotation, and the end of its validity (`None`: valid until it is removed).
     pub previous: Option<(SecretString, Option<Timestamp>)>,
 }
 
-/// What a secret's values are read as.
+/// A type that is parsed from a secret's values.
 pub trait FromSecret: Sized + Send + Sync + 'static {
-    /// Reads the values.
+    /// Parses the values.
     ///
     /// # Errors
-    /// What the value must be, with nothing of the value in it.
+    /// The rule that a value breaks, without any part of the value.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String>;
 }
 
 impl FromSecret for Keyring {
-    /// One key as 64 hex digits, or a keyring as JSON.
+    /// Parses one key of 64 hex digits, or a keyring in JSON.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
         let text = versions.current.expose_secret();
         let keyring = if text.starts_with('{') { Self::from_json(text) } else { Self::from_single_key(text) };
@@ -105,7 +105,8 @@ impl FromSecret for StaticToken {
         });
         match both {
             Ok(both) => Ok(both),
-            // Secrets Manager keeps whatever was there before: a mistake that has been mended must not lock anybody out.
+            // Secrets Manager keeps the previous value whatever it was: a corrected mistake must not lock everybody
+            // out.
             Err(error) if valid_until.is_some() => {
                 tracing::warn!(%error, "a token's previous value is none and does not count");
                 Ok(token)
@@ -124,7 +125,7 @@ impl FromSecret for SessionSecret {
         });
         match both {
             Ok(both) => Ok(both),
-            // As of a token's previous value.
+            // As for a token's previous value.
             Err(error) if valid_until.is_some() => {
                 tracing::warn!(%error, "the session secret's previous value is malformed and does not count");
                 Ok(secret)
@@ -134,14 +135,14 @@ impl FromSecret for SessionSecret {
     }
 }
 
-/// Returns a token or a secret that has no white space inside: such a one was pasted wrongly, and would be refused by
-/// everybody who has the right one.
+/// Returns a token or secret without white space inside. White space is a paste error: with it, the correct token
+/// would be refused.
 fn one_word(value: &SecretString) -> Result<&str, String> {
     let value = value.expose_secret();
     if value.chars().any(char::is_whitespace) { Err("must hold no white space".to_owned()) } else { Ok(value) }
 }
 
-/// A text in a secret's JSON, without the white space at its ends.
+/// A text in a secret's JSON, trimmed.
 struct Field(SecretString);
 
 impl<'de> Deserialize<'de> for Field {
@@ -151,16 +152,16 @@ impl<'de> Deserialize<'de> for Field {
     }
 }
 
-/// The platform's own Slack app.
+/// The signing secrets of the platform's own Slack app.
 #[derive(Debug)]
 pub struct SlackApp {
     signing_secret: SigningSecret,
-    /// The secret before the last rotation, and until when it counts (`None`: until it is taken away).
+    /// Secret before the last rotation, and the end of its validity (`None`: valid until it is removed).
     previous: Option<(SigningSecret, Option<Timestamp>)>,
 }
 
 impl SlackApp {
-    /// Whether Slack signed this body for this app: with the current secret, or with the one before while that counts.
+    /// Returns whether Slack signed this body for this app, with the current secret or the still valid previous one.
     #[must_use]
     pub fn has_signed(&self, signed: &SignedHeaders<'_>, body: &[u8], now: Timestamp) -> bool {
         let counts = |(_, end): &&(SigningSecret, Option<Timestamp>)| end.is_none_or(|end| now < end);
@@ -170,21 +171,21 @@ impl SlackApp {
     }
 }
 
-/// The platform's own Slack app as an OAuth client; `None` where this installation has none.
+/// The platform's own Slack app as an OAuth client; `None` if this installation has no app.
 #[derive(Debug)]
 pub struct SlackClientAccess(pub Option<SlackClientCredentials>);
 
-/// Credentials with which the platform's own Slack app exchanges codes.
+/// Credentials with which codes are exchanged for the platform's own Slack app.
 #[derive(Debug)]
 pub struct SlackClientCredentials {
-    /// The client id, which is no secret.
+    /// The client id, which is public.
     pub id: String,
     /// The client secret.
     pub secret: SecretString,
 }
 
 impl FromSecret for SlackClientAccess {
-    /// JSON `{"SLACK_CLIENT_ID": "…", "SLACK_CLIENT_SECRET": "…"}`; `{}` for none.
+    /// Parses JSON `{"SLACK_CLIENT_ID": "…", "SLACK_CLIENT_SECRET": "…"}`; `{}` for an installation without an app.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Fields {
@@ -210,11 +211,11 @@ impl FromSecret for SlackClientAccess {
     }
 }
 
-/// A Slack signing secret is 32 hex digits; a shorter one is surely a mistake.
+/// A Slack signing secret has 32 hex digits; a text below this length is certainly a mistake.
 const MINIMUM_SIGNING_SECRET_LENGTH: usize = 16;
 
 impl FromSecret for SlackApp {
-    /// JSON `{"SLACK_SIGNING_SECRET": "…"}`; other fields are for other functions.
+    /// Parses JSON `{"SLACK_SIGNING_SECRET": "…"}`; other fields are for other functions.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
         let signing_secret = slack_signing_secret(&versions.current)?;
         let Some((previous, valid_until)) = &versions.previous else {
@@ -222,7 +223,7 @@ impl FromSecret for SlackApp {
         };
         let previous = match slack_signing_secret(previous) {
             Ok(previous) => Some((previous, *valid_until)),
-            // As of a token's previous value.
+            // As for a token's previous value.
             Err(error) if valid_until.is_some() => {
                 tracing::warn!(%error, "the Slack app's previous value is none and does not count");
                 None
@@ -250,12 +251,12 @@ fn slack_signing_secret(json: &SecretString) -> Result<SigningSecret, String> {
     Ok(SigningSecret::new(secret))
 }
 
-/// The project at Composio; `None` where this installation has none.
+/// The project at Composio; `None` if this installation has no project.
 #[derive(Debug)]
 pub struct ComposioAccess(pub Option<SecretString>);
 
 impl FromSecret for ComposioAccess {
-    /// JSON `{"COMPOSIO_API_KEY": "…"}`; `{}` for none.
+    /// Parses JSON `{"COMPOSIO_API_KEY": "…"}`; `{}` for an installation without a project.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Fields {
@@ -276,31 +277,31 @@ impl FromSecret for ComposioAccess {
     }
 }
 
-/// The models that pools speak through; `None` where none are set.
+/// Access to the pools' models; `None` if no models are configured.
 #[derive(Debug)]
 pub struct LiteLlmAccess(pub Option<LiteLlmModels>);
 
-/// Where models are, and the key to them.
+/// Address of the models and the key to them.
 #[derive(Debug)]
 pub struct LiteLlmModels {
-    /// An http or https URL; with a master key an https URL, or an http one to this machine.
+    /// Base URL. With a master key it must be https, or http to this machine; else http or https.
     pub base_url: String,
-    /// The key.
+    /// Key to the models.
     pub key: LiteLlmKey,
 }
 
-/// The key to models. `Debug` shows neither.
+/// Key to the models. `Debug` does not print it.
 #[derive(Debug)]
 pub enum LiteLlmKey {
-    /// `LITELLM_API_KEY`: all pools are given this one.
+    /// `LITELLM_API_KEY`: the one key that all pools get.
     Shared(SecretString),
-    /// `LITELLM_MASTER_KEY`: each pool is given a virtual key of its own, made with this one, which no pool is given.
+    /// `LITELLM_MASTER_KEY`: makes a virtual key for each pool, and is given to no pool.
     Master(SecretString),
 }
 
 impl FromSecret for LiteLlmAccess {
-    /// JSON `{"LITELLM_BASE_URL": "https://…", "LITELLM_MASTER_KEY": "…"}`, or with `LITELLM_API_KEY`, which does not count
-    /// beside a master key; `{}` for none.
+    /// Parses JSON `{"LITELLM_BASE_URL": "https://…", "LITELLM_MASTER_KEY": "…"}`, or with `LITELLM_API_KEY`, which a
+    /// master key overrides; `{}` for an installation without models.
     fn from_secret(versions: &SecretVersions) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Fields {
@@ -340,7 +341,7 @@ impl FromSecret for LiteLlmAccess {
     }
 }
 
-/// Refuses what is no key to models: an empty text, or one that no HTTP header can carry.
+/// Rejects an invalid key to models: an empty text, or a text that an HTTP header cannot carry.
 fn models_key(name: &str, key: &SecretString) -> Result<(), String> {
     let text = one_word(key).map_err(|problem| format!("{name} {problem}"))?;
     match text {
@@ -350,7 +351,7 @@ fn models_key(name: &str, key: &SecretString) -> Result<(), String> {
     }
 }
 
-/// Whether what is sent to this URL stays secret on its way, and the URL is of a form that another path can be put to.
+/// Returns whether a secret sent to this URL is protected on its way, and the URL accepts another path.
 fn keeps_a_secret(url: &str) -> bool {
     let Ok(uri) = url.parse::<http::Uri>() else { return false };
     let is_plain = !url.contains(['@', '?', '#']);

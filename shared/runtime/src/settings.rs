@@ -1,7 +1,7 @@
 //! Typed settings, read once at start.
 //!
-//! Each reading either gives a value or notes what is wrong and goes on, so that an operator learns of everything that is
-//! missing or malformed at once. A function never starts half configured, and no default is a secret.
+//! A faulty setting is noted and reading goes on, so that an operator learns about every missing or malformed setting
+//! at once. A function never starts with partial settings, and no default is a secret.
 
 #![expect(clippy::missing_errors_doc, reason = "each reading's error is `Noted`, which says what it means")]
 
@@ -23,7 +23,7 @@ use crate::{
     tier::TokenMode,
 };
 
-/// Why a function does not start: every setting that is missing or malformed, none of their values.
+/// Settings that keep a function from starting: all that are missing or malformed, without their values.
 #[derive(Debug, thiserror::Error)]
 pub struct SettingsError {
     problems: Vec<String>,
@@ -36,7 +36,7 @@ impl fmt::Display for SettingsError {
 }
 
 impl SettingsError {
-    /// What several functions lack, each problem told once.
+    /// Merges the errors of several functions, without repeating a problem.
     #[must_use]
     pub fn of_all(errors: impl IntoIterator<Item = Self>) -> Self {
         let mut problems = Vec::new();
@@ -48,34 +48,34 @@ impl SettingsError {
         Self { problems }
     }
 
-    /// One line a setting.
+    /// Returns one line per faulty setting.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
 }
 
-/// A setting that could not be read; what is wrong with it has been noted.
+/// A setting that could not be read; its problem has been noted.
 #[derive(Clone, Copy, Debug)]
 pub struct Noted;
 
-/// Reads settings and notes what is wrong with them.
+/// Reads settings and collects their problems.
 pub struct SettingsReader<'a> {
     platform: &'a Platform,
     problems: Vec<String>,
 }
 
 impl<'a> SettingsReader<'a> {
-    /// Reads the settings of this platform.
+    /// Creates a reader of this platform's settings.
     #[must_use]
     pub fn new(platform: &'a Platform) -> Self {
         Self { platform, problems: Vec::new() }
     }
 
-    /// Ends the reading: what `build` makes of the values, or everything that was noted.
+    /// Finishes the reading and returns the result of `build`.
     ///
     /// # Errors
-    /// [`SettingsError`] where anything was noted.
+    /// [`SettingsError`] with all problems, if any was noted.
     pub fn finish<T>(self, build: impl FnOnce() -> Result<T, Noted>) -> Result<T, SettingsError> {
         match build() {
             Ok(value) if self.problems.is_empty() => Ok(value),
@@ -104,14 +104,14 @@ impl<'a> SettingsReader<'a> {
 
     async fn secret<T: FromSecret>(platform: &Platform, id: SecretId) -> Result<Rotating<T>, String> {
         let source = Arc::clone(&platform.secrets);
-        // Boxed: the AWS client's future is large, and a function starts with several.
+        // Boxed: the AWS client's future is large, and a function starts with several of them.
         Box::pin(Rotating::start(source, id, Arc::clone(&platform.clock), platform.metrics.clone())).await
     }
 
     /// Notes the outcome of a secret's look-up.
     pub fn secret_outcome<T>(&mut self, outcome: Result<T, String>) -> Result<T, Noted> {
         outcome.map_err(|problem| {
-            // Keys of several domains may come from one setting.
+            // Keys of several domains may come from a single setting.
             if !self.problems.contains(&problem) {
                 self.problems.push(problem);
             }
@@ -119,47 +119,47 @@ impl<'a> SettingsReader<'a> {
         })
     }
 
-    /// The keys of a domain.
+    /// Looks up the encryption keys of a domain.
     pub fn keyring(&self, domain: Domain) -> impl Future<Output = Result<Rotating<Keyring>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::Keys(domain))
     }
 
-    /// The operator's token.
+    /// Looks up the operator's static token.
     pub fn internal_token(&self) -> impl Future<Output = Result<Rotating<StaticToken>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::InternalToken)
     }
 
-    /// The shared skill token.
+    /// Looks up the shared skill token.
     pub fn skill_token(&self) -> impl Future<Output = Result<Rotating<StaticToken>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::SkillToken)
     }
 
-    /// The platform's own Slack app.
+    /// Looks up the signing secret of the platform's own Slack app.
     pub fn slack_app(&self) -> impl Future<Output = Result<Rotating<SlackApp>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::Slack)
     }
 
-    /// The platform's own Slack app as an OAuth client, where it is set.
+    /// Looks up the platform's own Slack app as an OAuth client, if it is configured.
     pub fn slack_client(&self) -> impl Future<Output = Result<Rotating<SlackClientAccess>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::SlackClient)
     }
 
-    /// The models that pools speak through, where they are set.
+    /// Looks up the access to the pools' models, if it is configured.
     pub fn lite_llm(&self) -> impl Future<Output = Result<Rotating<LiteLlmAccess>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::LiteLlm)
     }
 
-    /// The project at Composio, where it is set.
+    /// Looks up the project at Composio, if it is configured.
     pub fn composio(&self) -> impl Future<Output = Result<Rotating<ComposioAccess>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::Composio)
     }
 
-    /// Secret that signs session cookies.
+    /// Looks up the secret that signs session cookies.
     pub fn session_secret(&self) -> impl Future<Output = Result<Rotating<SessionSecret>, String>> + use<'a> {
         Self::secret(self.platform, SecretId::Session)
     }
 
-    /// Origins whose pages may use the session cookie: `BETTER_AUTH_URL`, `WEB_URL` (the same where it is not set) and
+    /// Reads the origins whose pages may use the session cookie: `BETTER_AUTH_URL`, `WEB_URL` (default: the same) and
     /// `TRUSTED_ORIGINS`.
     pub fn origins(&mut self) -> Result<Arc<Origins>, Noted> {
         let api: Result<BaseOrigin, Noted> = self.required("BETTER_AUTH_URL");
@@ -173,7 +173,8 @@ impl<'a> SettingsReader<'a> {
         Ok(Arc::new(Origins::new(api, web, &others?.unwrap_or_default())))
     }
 
-    /// The session cookie of the API at `origins`; `COOKIE_DOMAIN` shares it with the domain's other hosts.
+    /// Builds the session cookie of the API at `origins`; `COOKIE_DOMAIN` shares the cookie with the domain's other
+    /// hosts.
     pub fn session_cookie(&mut self, origins: &Result<Arc<Origins>, Noted>) -> Result<SessionCookie, Noted> {
         let domain: Option<String> = self.optional("COOKIE_DOMAIN")?;
         let api = origins.as_ref().map_err(|noted| *noted)?.api();
@@ -187,7 +188,7 @@ impl<'a> SettingsReader<'a> {
         Ok(SessionCookie::new(api.is_secure(), domain))
     }
 
-    /// Mailer: the platform's own, else SES with the sender `MAIL_FROM`.
+    /// Returns the platform's mailer, or else SES with the sender `MAIL_FROM`.
     pub fn mailer(&mut self) -> Result<Arc<dyn Mailer>, Noted> {
         if let Some(mailer) = &self.platform.mailer {
             return Ok(Arc::clone(mailer));
@@ -196,7 +197,7 @@ impl<'a> SettingsReader<'a> {
         Ok(Arc::new(SesMailer::new(&self.platform.aws, from)))
     }
 
-    /// Notes where two tiers share a token: a skill could then do what the operator does.
+    /// Notes a problem if two tiers share a token: a skill could then act as the operator.
     pub fn tokens_must_differ(
         &mut self,
         internal: &Result<Rotating<StaticToken>, Noted>,
@@ -209,7 +210,7 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// The store, whose tables' names begin with `TABLE_PREFIX`, with the keys of the domains that this function works with.
+    /// Builds the store on the tables with the prefix `TABLE_PREFIX`, with the keys of this function's domains.
     pub fn store<'k>(
         &mut self,
         keyrings: impl IntoIterator<Item = (Domain, &'k Result<Rotating<Keyring>, Noted>)>,
@@ -224,7 +225,8 @@ impl<'a> SettingsReader<'a> {
         Ok(Store::new(client, prefix?, Arc::new(keys), clock, randomness))
     }
 
-    /// The store with the keys of every domain: for what stands in for all functions, and never for one of them.
+    /// Builds the store with the keys of every domain. Only for programs that replace all functions, never for a
+    /// function.
     pub async fn store_with_all_keys(&mut self) -> Result<Store, Noted> {
         let mut keyrings = Vec::new();
         for domain in Domain::ALL {
@@ -234,8 +236,7 @@ impl<'a> SettingsReader<'a> {
         self.store(keyrings.iter().map(|(domain, keyring)| (*domain, keyring)))
     }
 
-    /// The queue of accepted events: the platform's own, else SQS at `EVENT_QUEUE_URL` with dead letters at
-    /// `DEAD_LETTER_QUEUE_URL`.
+    /// Returns the platform's queue, or else SQS at `EVENT_QUEUE_URL` with dead letters at `DEAD_LETTER_QUEUE_URL`.
     pub fn queue(&mut self) -> Result<Arc<dyn EventQueue>, Noted> {
         if let Some(queue) = &self.platform.queue {
             return Ok(Arc::clone(queue));
@@ -245,19 +246,19 @@ impl<'a> SettingsReader<'a> {
         Ok(Arc::new(SqsQueue::new(&self.platform.aws, url?, dead_letters?)))
     }
 
-    /// Where pools may live (`POOL_CIDRS`).
+    /// Reads the networks in which pools may live (`POOL_CIDRS`).
     pub fn pool_networks(&mut self) -> Result<PoolNetworks, Noted> {
         let networks: PoolNetworks = self.required("POOL_CIDRS")?;
         Ok(if self.platform.is_on_aws() { networks } else { networks.with_loopback() })
     }
 
-    /// Where an `OpenClaw` that takes a workspace's path literally keeps its state on a pool's machine (`POOL_STATE_DIR`), in
-    /// the function's own type.
+    /// Reads the state folder of an `OpenClaw` that takes a workspace's path literally (`POOL_STATE_DIR`), on a pool's
+    /// machine, as the function's own type.
     pub fn pool_state_dir<T: FromStr<Err: fmt::Display>>(&mut self) -> Result<Option<T>, Noted> {
         self.optional("POOL_STATE_DIR")
     }
 
-    /// Where an upstream is, as `name` says, else at `default`.
+    /// Reads an upstream's base URL from the setting `name`, with a default.
     pub fn upstream<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, default: &str) -> Result<T, Noted> {
         match self.optional(name)? {
             Some(base) => Ok(base),
@@ -265,17 +266,17 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// What the static internal token is good for (`INTERNAL_TOKEN_MODE`).
+    /// Reads the mode of the static internal token (`INTERNAL_TOKEN_MODE`).
     pub fn internal_token_mode(&mut self) -> Result<TokenMode, Noted> {
         self.optional("INTERNAL_TOKEN_MODE").map(Option::unwrap_or_default)
     }
 
-    /// Whether the static skill token is good for anything (`SKILL_TOKEN_MODE`).
+    /// Reads the mode of the static skill token (`SKILL_TOKEN_MODE`).
     pub fn skill_token_mode(&mut self) -> Result<TokenMode, Noted> {
         self.optional("SKILL_TOKEN_MODE").map(Option::unwrap_or_default)
     }
 
-    /// The commit that this was built from (`COMMIT_HASH`), where it is known.
+    /// Reads the commit that the binary was built from (`COMMIT_HASH`), if it is set.
     pub fn commit_hash(&mut self) -> Result<Option<String>, Noted> {
         self.optional("COMMIT_HASH")
     }

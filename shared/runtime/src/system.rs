@@ -1,4 +1,4 @@
-//! The machine's own clock and random generator: the one place where they are read.
+//! The machine's clock and random generator. No other code reads them.
 
 use jiff::Timestamp;
 use portcullis_auth::Clock;
@@ -16,15 +16,16 @@ impl Clock for SystemClock {
     }
 }
 
-/// The length from which bytes are a key or a token in their own right, and come straight from the operating system, so that no
-/// copy of the generator's state in this process's memory gives them away.
+/// Length from which bytes are a key or a token by themselves. They come straight from the operating system, so that a
+/// copy of the generator's state in this process's memory does not reveal them.
 const KEY_LENGTH: usize = 32;
 
 /// The machine's random generator.
 ///
-/// Nonces and ids come from one generator a thread (`ChaCha12`, seeded by the operating system and again after each 64 KiB) and so
-/// cost no system call. It must not run in a process that is forked or restored from a snapshot: two copies would draw the same
-/// nonces. Lambda restores snapshots of managed runtimes alone (`SnapStart`), and a function of ours brings its own.
+/// Nonces and ids come from one generator per thread (`ChaCha12`, seeded by the operating system and again after each
+/// 64 KiB), which costs no system call. It must not run in a process that is forked or restored from a snapshot: two
+/// copies would draw the same nonces. Lambda restores snapshots of managed runtimes alone (`SnapStart`), and these
+/// functions bring a runtime of their own.
 ///
 /// Source: `rand`, "`ThreadRng`", "Security"; AWS Lambda, "Supported features and limitations" of `SnapStart`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,10 +35,10 @@ impl Randomness for SystemRandomness {
     #[expect(clippy::disallowed_methods, reason = "this is where the randomness that is injected comes from")]
     fn fill(&self, destination: &mut [u8]) {
         if destination.len() < KEY_LENGTH {
-            // It panics rather than return bytes that are not random.
+            // Panics rather than return bytes that are not random.
             rand::rng().fill_bytes(destination);
         } else {
-            // Linux's generator cannot fail once the machine has started; going on without it would reuse nonces.
+            // Linux's generator cannot fail after the machine's start; continuing without it would reuse nonces.
             getrandom::fill(destination).expect("the operating system gives random bytes");
         }
     }

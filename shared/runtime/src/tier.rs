@@ -1,8 +1,8 @@
 //! Tiers: the only way to mount a route.
 //!
-//! A tier authenticates before anything else reads the request, and puts a typed caller where the handler takes it as an
-//! argument. [`Routes`] cannot be served; only a tier turns them into [`Mounted`] ones, and only those can be handed to
-//! [`crate::front::serve`]. `clippy.toml` forbids axum's own ways of mounting everywhere else.
+//! A tier authenticates before any other code reads the request, and passes a typed caller to the handler as an
+//! argument. [`Routes`] cannot be served: only a tier converts them to [`Mounted`] ones, and only those are accepted
+//! by [`crate::front::serve`]. `clippy.toml` forbids axum's own ways of mounting everywhere else.
 
 mod bearer;
 mod browser;
@@ -28,17 +28,17 @@ pub use internal::{InternalGate, Operator, Runtime, internal, operator, registra
 pub use skill::{Skill, SkillGate, skill};
 pub use webhook::{SignedRequest, Verified, WebhookGate, webhook};
 
-/// What a static token is good for.
+/// Permissions of a static token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenMode {
-    /// For everything of its tier.
+    /// All operations of the tier.
     #[default]
     Any,
-    /// Only for what cannot be done with a bound token.
+    /// Only operations that have no bound token.
     Bound,
 }
 
-/// A token mode is one of two words.
+/// The text is not a token mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be any or bound")]
 pub struct InvalidTokenMode;
@@ -55,7 +55,7 @@ impl FromStr for TokenMode {
     }
 }
 
-/// Routes that nobody can reach yet.
+/// Routes without authentication, which cannot be served yet.
 pub struct Routes<S> {
     routes: Vec<(&'static str, MethodRouter<S>)>,
 }
@@ -67,20 +67,20 @@ impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// No routes.
+    /// Creates an empty set of routes.
     #[must_use]
     pub fn new() -> Self {
         Self { routes: Vec::new() }
     }
 
-    /// Adds a path with its methods; any other method is our 405, behind the tier's authentication.
+    /// Adds a path with its methods. Any other method is a 405, after the tier's authentication.
     #[must_use]
     pub fn at(mut self, path: &'static str, methods: MethodRouter<S>) -> Self {
         self.routes.push((path, methods.fallback(async || ApiError::method_not_allowed())));
         self
     }
 
-    /// Puts each route behind `layer`, one by one: a layer over a whole router would cover its 404 as well.
+    /// Puts each route behind `layer`, one by one: a layer over the whole router would also cover its 404.
     fn behind<L>(self, tier: &'static str, state: S, layer: &L) -> Mounted
     where
         L: Layer<axum::routing::Route> + Clone + Send + Sync + 'static,
@@ -101,29 +101,29 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 }
 
-/// Routes behind a tier.
+/// Routes behind a tier, which can be served.
 pub struct Mounted {
     pub(crate) router: Router,
     pub(crate) paths: Vec<(&'static str, &'static str)>,
 }
 
 impl Mounted {
-    /// Each path with the name of its tier.
+    /// Returns each path with the name of its tier.
     #[must_use]
     pub fn paths(&self) -> &[(&'static str, &'static str)] {
         &self.paths
     }
 }
 
-/// Takes the caller that a tier has put into the request.
+/// Returns the caller that the tier has put into the request.
 ///
 /// # Errors
-/// 500 where the route is not mounted under that tier: a mistake of ours that must not let anyone in.
+/// 500 if the route is not mounted under that tier: a defect that must not let anyone in.
 fn caller<C: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<C, ApiError> {
     parts.extensions.get::<C>().cloned().ok_or_else(|| ApiError::internal("the route is not behind its tier"))
 }
 
-/// Lets a type be taken by a handler as the caller that its tier has authenticated.
+/// Makes a type the handler's argument for the caller that its tier has authenticated.
 macro_rules! taken_as_caller {
     ($type:ty) => {
         impl<S: Sync> FromRequestParts<S> for $type {
@@ -142,7 +142,7 @@ taken_as_caller!(Skill);
 taken_as_caller!(Browser);
 taken_as_caller!(User);
 
-/// Passes a request on with its caller, or answers the refusal.
+/// Passes a request on with its caller, or responds with the refusal.
 async fn admit<C: Clone + Send + Sync + 'static>(
     outcome: Result<C, ApiError>,
     mut request: Request,

@@ -1,4 +1,4 @@
-//! `POST /api/auth/delete-user`: deletes the account, with its sessions.
+//! `POST /api/auth/delete-user`: deletes the account with its sessions.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{answer, app::App, error, password_check};
 /// Age up to which a session may delete the account without the password. Source: better-auth, `session.freshAge`.
 const FRESH_FOR: Duration = Duration::from_hours(24);
 
-/// Proof that it is the account's owner; a session of less than a day needs none.
+/// Proof of ownership: the password. A session younger than a day needs no proof.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = DeleteUser)]
 pub(crate) struct Request {
@@ -26,7 +26,7 @@ pub(crate) struct Request {
     password: Option<SecretString>,
 }
 
-/// Words of better-auth.
+/// Response with better-auth's message.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = DeleteUserAnswer)]
 pub(crate) struct Response {

@@ -1,4 +1,4 @@
-//! `POST /api/auth/sign-up/email`: makes an account that is to be verified.
+//! `POST /api/auth/sign-up/email`: creates an unverified account.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{answer, app::App, error, mails, verification_mail};
 
-/// A person who signs up.
+/// A new account's name, address and password.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SignUp)]
@@ -37,7 +37,7 @@ pub(crate) struct Request {
     callback_url: Option<String>,
 }
 
-/// The account. There is no session until the address is verified.
+/// The new account. A session needs a sign-in after the address is verified.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = SignUpAnswer)]
 pub(crate) struct Response {
@@ -69,8 +69,8 @@ pub(crate) async fn handle(
         email_verified: false,
         created_at: None,
     };
-    // The mails of an address are bounded. A sign-up that could not be told of changes nothing, or it would make worthless what
-    // was mailed before; its answer is the same, so that a stranger learns nothing.
+    // Mails per address are limited. A sign-up without a mail left changes nothing, since it would invalidate the
+    // codes and links mailed before. The response is the same, so that a stranger learns nothing.
     if app.take_mail(&email).await?.is_some() {
         tracing::warn!("a sign-up was left alone: its address has had its mails of this hour");
         return Ok(axum::Json(Response { token: None, user: User::unsaved(new, app.now()).into() }));

@@ -1,4 +1,5 @@
-//! `POST /api/auth/change-password`: sets another password and ends all sessions but the one that asks, which gets a new token.
+//! `POST /api/auth/change-password`: changes the password and ends all sessions. The caller's session gets a new
+//! token.
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{answer, app::App, error, mails, new_session, password_check};
 
-/// The password that is and the one that shall be. `revokeOtherSessions` is taken and decides nothing: they always end, since
-/// a password is most often changed when somebody else knows it.
+/// The current and the new password. `revokeOtherSessions` is accepted and ignored: other sessions always end, since
+/// people mostly change a password that somebody else knows.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ChangePassword)]

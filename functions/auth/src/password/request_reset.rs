@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::RESET;
 use crate::{app::App, error, mails};
 
-/// Address of the account, and the page that asks for the new password.
+/// Address of the account, and the page on which the new password is entered.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = RequestPasswordReset)]
@@ -20,7 +20,7 @@ pub(crate) struct Request {
     redirect_to: Option<String>,
 }
 
-/// The same for an address that has no account.
+/// Response, the same for an address without an account.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = RequestPasswordResetAnswer)]
 pub(crate) struct Response {

@@ -16,7 +16,7 @@ use crate::{
     error,
 };
 
-/// The link's token and the password that shall be.
+/// The link's token and the new password.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ResetPassword)]
@@ -39,14 +39,14 @@ pub(crate) async fn handle(
     Json(request): Json<Request>,
 ) -> Result<axum::Json<Status>, ApiError> {
     let password = Password::chosen(request.new_password.expose_secret()).map_err(error::refuse_password)?;
-    // Before the hash: a stranger's token costs no computation.
+    // The link is checked before the hash is computed, so that a stranger's token costs no computation.
     let link = app.store.find_link(link_digest(RESET, request.token.expose_secret())).await.map_err(refuse)?;
     let hash = app.hasher.hash(password).await?;
     app.store.reset_password(&link, &hash).await.map_err(refuse)?;
     Ok(Status::done())
 }
 
-/// Gives every reason the same answer: a link tells a stranger nothing of an account.
+/// Converts every reason to the same response, which reveals nothing about an account.
 fn refuse(error: VerificationError) -> ApiError {
     match error {
         VerificationError::Store(error) => error.into(),

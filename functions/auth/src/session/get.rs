@@ -1,4 +1,4 @@
-//! `GET /api/auth/get-session`: the browser's session with its account, or `null`.
+//! `GET /api/auth/get-session`: returns the browser's session with its account, or `null`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /api/auth/list-sessions`: the account's signed-in browsers, the newest first.
+//! `GET /api/auth/list-sessions`: lists the account's sessions, newest first.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `POST /api/auth/revoke-session`, `revoke-sessions` and `revoke-other-sessions`: end sessions of the account at once.
+//! `POST /api/auth/revoke-session`, `revoke-sessions` and `revoke-other-sessions`: end sessions of the account at
+//! once.
 
 use std::sync::Arc;
 
@@ -9,14 +10,15 @@ use serde::Deserialize;
 
 use crate::{answer::Status, app::App, error};
 
-/// A session by its id, as `list-sessions` tells it.
+/// Id of a session, as `list-sessions` returns it.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = RevokeSession)]
 pub(crate) struct Request {
     token: String,
 }
 
-/// Ends one session. One that is not the account's is no error, as in better-auth: it would tell which ids there are.
+/// Ends one session. An id of another account's session succeeds without effect, as in better-auth: an error would
+/// reveal which ids exist.
 #[utoipa::path(
     post,
     path = "/api/auth/revoke-session",

@@ -79,7 +79,7 @@ pub(crate) async fn handle(
     let (opened, user) = tokio::join!(open, app.store.user(&login.user));
     match opened {
         Ok(()) => {}
-        // The password was right, and others used the tries up meanwhile.
+        // The password was right, but concurrent tries have used up the limit.
         Err(OpenSessionError::Locked) => return Err(ApiError::too_many_requests(portcullis_store::FIRST_WAIT)),
         Err(OpenSessionError::Changed) => return Err(error::invalid_email_or_password()),
         Err(OpenSessionError::Store(error)) => return Err(error.into()),
@@ -94,7 +94,7 @@ pub(crate) async fn handle(
     Ok((answer::set_cookie(&cookie)?, axum::Json(response)))
 }
 
-/// Replaces a hash that better-auth made, or one with weaker parameters. The sign-in does not depend on it.
+/// Replaces a hash that better-auth made, or one with weaker parameters. A failure does not fail the sign-in.
 async fn upgrade(app: &App, email: &Email, login: &Login, password: Password) {
     let hash = match app.hasher.hash(password).await {
         Ok(hash) => hash,

@@ -1,4 +1,4 @@
-//! `POST /api/auth/sign-out`: ends the browser's session and takes the cookie away.
+//! `POST /api/auth/sign-out`: ends the browser's session and clears the cookie.
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{answer::Success, app::App, error, mails, verification_mail::new_code};
 
-/// The address and what the code is for.
+/// The address and the purpose of the code.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = SendVerificationCode)]
 pub(crate) struct Request {

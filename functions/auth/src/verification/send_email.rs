@@ -1,4 +1,4 @@
-//! `POST /api/auth/send-verification-email`: mails a new code and link for an address that is not verified.
+//! `POST /api/auth/send-verification-email`: mails a new code and link to an unverified address.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{answer::Status, app::App, error, verification_mail};
 
-/// The address, and where the link leads on to.
+/// The address, and the page to which the link leads on.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = SendVerificationEmail)]
 pub(crate) struct Request {
@@ -34,7 +34,7 @@ pub(crate) async fn handle(
     if let Some(wait) = app.take_mail(&email).await? {
         return Err(ApiError::too_many_requests(wait));
     }
-    // The answer is the same where there is nothing to verify: it does not tell who has an account.
+    // The response is the same if no mail is sent, so that it does not reveal who has an account.
     if let Some(login) = app.store.login(&email).await?.filter(|login| !login.email_verified) {
         verification_mail::send(&app, &login.user, &email, login.credential_revision, callback.as_ref()).await?;
     }

@@ -1,4 +1,4 @@
-//! `POST /api/auth/email-otp/verify-email`: verifies an address by a mailed code, which has three tries.
+//! `POST /api/auth/email-otp/verify-email`: verifies an address by a mailed code, which allows three tries.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct Request {
     otp: SecretString,
 }
 
-/// The verified account. There is no session: signing in needs the password.
+/// The verified account. A session needs a sign-in with the password.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = VerifyEmailAnswer)]
 pub(crate) struct Response {

@@ -1,4 +1,5 @@
-//! `GET /api/auth/verify-email`: verifies an address by a mailed link, which works once, and leads on to the front end.
+//! `GET /api/auth/verify-email`: verifies an address by a mailed link, which works once, and redirects to the front
+//! end.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::{
     verification_mail::VERIFY,
 };
 
-/// Answer where no page is named that is to be shown.
+/// Response if the link names no page to redirect to.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = VerifyEmailLink)]
 struct Verified {

@@ -1,4 +1,4 @@
-//! `DELETE /api/internal/bots/{botId}`: a bot goes for good, with its channels and their credentials.
+//! `DELETE /api/internal/bots/{botId}`: deletes a bot for good, with its channels and their credentials.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::app::{App, Deleted};
     delete,
     path = "/api/internal/bots/{botId}",
     tag = "operator",
-    summary = "Deletes a bot with its channels",
+    summary = "Delete a bot",
     params(("botId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Deleted), openapi::Refusals),
+    responses((status = 200, description = "The bot is deleted", body = Deleted), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

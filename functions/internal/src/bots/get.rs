@@ -1,4 +1,4 @@
-//! `GET /api/internal/bots/{botId}`: one bot.
+//! `GET /api/internal/bots/{botId}`: returns a bot.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::app::App;
     get,
     path = "/api/internal/bots/{botId}",
     tag = "operator",
-    summary = "One bot",
+    summary = "Get a bot",
     params(("botId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The bot", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -1,4 +1,4 @@
-//! `GET /api/internal/bots`: the bots, without their prompts.
+//! `GET /api/internal/bots`: lists the bots without their prompts.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::app::App;
     get,
     path = "/api/internal/bots",
     tag = "operator",
-    summary = "The bots",
+    summary = "List the bots",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "done", body = PageOf<Listed>), openapi::Refusals),
+    responses((status = 200, description = "A page of the bots", body = PageOf<Listed>), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

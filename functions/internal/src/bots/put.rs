@@ -1,4 +1,4 @@
-//! `PUT /api/internal/bots/{botId}`: the operator makes a bot, changes it, or moves it to another pool.
+//! `PUT /api/internal/bots/{botId}`: creates a bot, changes it, or moves it to another pool.
 
 use std::sync::Arc;
 
@@ -20,10 +20,11 @@ use serde::Deserialize;
 use super::{BotPath, Response};
 use crate::app::{App, pool_not_found};
 
-/// How often a bot is looked for: a second time where another makes it meanwhile. A bot's row is never taken away.
+/// Tries of the update-or-create: a second one if another request creates the bot in between. A bot's row is never
+/// removed.
 const TRIES: usize = 2;
 
-/// A bot as it is to be. What is absent keeps its value.
+/// Settings of a bot. An absent field keeps its value.
 #[derive(Clone, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = BotSettings)]
@@ -45,7 +46,7 @@ pub struct Request {
     owner_id: Change<UserId>,
 }
 
-/// Whether the bot is to answer. It is deleted by `DELETE` alone.
+/// Status that the operator may set. `DELETE` alone deletes a bot.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = SettableBotStatus)]
@@ -86,10 +87,10 @@ impl Request {
     put,
     path = "/api/internal/bots/{botId}",
     tag = "operator",
-    summary = "Makes a bot, changes it, or moves it to another pool",
+    summary = "Create, update or move a bot",
     params(("botId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The bot", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -1,4 +1,4 @@
-//! `DELETE /api/internal/channels/{channelId}`: a channel goes, with its credentials and its route.
+//! `DELETE /api/internal/channels/{channelId}`: deletes a channel with its credentials and its route.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::app::{App, Deleted};
     delete,
     path = "/api/internal/channels/{channelId}",
     tag = "operator",
-    summary = "Deletes a channel with its credentials",
+    summary = "Delete a channel",
     params(("channelId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Deleted), openapi::Refusals),
+    responses((status = 200, description = "The channel is deleted", body = Deleted), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

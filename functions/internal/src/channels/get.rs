@@ -1,4 +1,4 @@
-//! `GET /api/internal/channels/{channelId}`: one channel.
+//! `GET /api/internal/channels/{channelId}`: returns a channel.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::app::App;
     get,
     path = "/api/internal/channels/{channelId}",
     tag = "operator",
-    summary = "One channel",
+    summary = "Get a channel",
     params(("channelId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The channel", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

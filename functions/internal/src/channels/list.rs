@@ -1,4 +1,4 @@
-//! `GET /api/internal/channels`: the channels of bots that are not deleted.
+//! `GET /api/internal/channels`: lists the channels of bots that are not deleted.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::app::App;
     get,
     path = "/api/internal/channels",
     tag = "operator",
-    summary = "The channels",
+    summary = "List the channels",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "done", body = PageOf<Response>), openapi::Refusals),
+    responses((status = 200, description = "A page of the channels", body = PageOf<Response>), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

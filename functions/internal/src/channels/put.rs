@@ -1,4 +1,4 @@
-//! `PUT /api/internal/channels/{channelId}`: the operator connects a Slack channel to a bot, or gives it other credentials.
+//! `PUT /api/internal/channels/{channelId}`: connects a Slack channel to a bot, or replaces its credentials.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::{ChannelPath, Response};
 use crate::app::App;
 
-/// A channel as it is to be. What is absent keeps its value.
+/// Settings of a channel. An absent field keeps its value.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ChannelSettings)]
@@ -42,7 +42,7 @@ pub struct Request {
     team_name: Option<Name>,
 }
 
-/// The platforms that the operator connects.
+/// Platforms whose channels the operator can connect.
 #[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum ChannelType {
@@ -53,10 +53,10 @@ enum ChannelType {
     put,
     path = "/api/internal/channels/{channelId}",
     tag = "operator",
-    summary = "Connects a Slack channel to a bot",
+    summary = "Connect a Slack channel",
     params(("channelId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The channel", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(
@@ -74,7 +74,7 @@ pub async fn handle(
         bot_user_id: None,
         bot_token: request.bot_token.map(|token| token.0.into()),
         signing: request.signing_secret.map_or(SigningSource::Stored, |secret| SigningSource::Own(secret.0)),
-        // Made by the store when the channel is first connected.
+        // The store generates it when the channel is first connected.
         delivery_secret: None,
     };
     Ok(axum::Json(app.store.connect_channel(BotReach::Any, new).await.map_err(to_api_error)?.into()))

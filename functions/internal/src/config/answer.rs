@@ -1,4 +1,4 @@
-//! What a pool is answered.
+//! The response with a pool's configuration.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::PoolSnapshot;
 
-/// A version of a pool's configuration, with what its runtime needs beside it.
+/// A version of a pool's configuration, with its agents and secrets.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Configuration)]
@@ -37,7 +37,7 @@ pub struct Answer {
     created_at: String,
 }
 
-/// Whose an agent is.
+/// The bot behind an agent.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AgentMeta)]
@@ -46,7 +46,7 @@ struct AgentMeta {
     bot_id: BotId,
 }
 
-/// Secrets of the pool as an answer shows them, names and values.
+/// The pool's secrets by name, exposed only by their serialization.
 struct PoolSecrets(BTreeMap<SecretName, SecretString>);
 
 impl Serialize for PoolSecrets {
@@ -71,18 +71,19 @@ impl Answer {
         }
     }
 
-    /// The answer with its entity tag.
+    /// Returns the response with its `ETag`.
     pub fn tagged(self, etag: &str) -> Result<Response, ApiError> {
         Ok(([etag::header(etag)?], Json(self)).into_response())
     }
 }
 
-/// Tells of the pool's secrets whether they have changed, and nothing of any.
+/// Returns a hash that changes when the pool's secrets change and reveals nothing about them: it covers their revision
+/// alone.
 fn secrets_hash(pool: &Pool) -> Digest {
     Digest::of_parts(&[b"secrets", pool.id.as_str().as_bytes(), &pool.secrets_revision.to_be_bytes()])
 }
 
-/// What a version's answer is known by: it covers the configuration and the secrets.
+/// Returns the response's entity tag, which covers the configuration and the secrets' revision.
 pub fn etag_of(pool: &Pool, snapshot: &Snapshot) -> String {
     let (version, secrets) = (snapshot.version.to_be_bytes(), secrets_hash(pool));
     Digest::of_parts(&[&version, snapshot.hash.as_bytes(), secrets.as_bytes()]).to_hex()

@@ -1,4 +1,5 @@
-//! `GET /api/internal/pools/{poolId}/config/latest`: a pool's newest configuration, or that it has it already.
+//! `GET /api/internal/pools/{poolId}/config/latest`: returns a pool's newest configuration, or 304 if the caller has
+//! it.
 
 use std::sync::Arc;
 
@@ -9,16 +10,20 @@ use portcullis_runtime::{ApiError, etag, openapi, tier::Runtime};
 use super::answer::{Answer, etag_of};
 use crate::{app::App, openclaw_version::dialect_of, pool_path::PoolPath};
 
-/// How often a poll reads again because a credential was replaced while it read.
+/// Tries of a poll: it starts again if a credential is replaced while it reads.
 const TRIES: usize = 8;
 
 #[utoipa::path(
     get,
     path = "/api/internal/pools/{poolId}/config/latest",
     tag = "runtime",
-    summary = "The pool's newest configuration, with its secrets",
+    summary = "Get a pool's newest configuration",
     params(("poolId" = openapi::Id, Path), ("if-none-match" = Option<String>, Header)),
-    responses((status = 200, description = "done", body = Answer), (status = 304, description = "it is the one that if-none-match names"), openapi::Refusals),
+    responses(
+        (status = 200, description = "The configuration, its version and the pool's secrets", body = Answer),
+        (status = 304, description = "Not modified: the caller has this version"),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -1,4 +1,4 @@
-//! The newest configuration of a pool: stored, or built and published by the poll that finds it out of date.
+//! Loads a pool's newest configuration, or builds and publishes it if the stored one is out of date.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_openclaw::Reference;
@@ -20,21 +20,22 @@ use crate::{
     openclaw_version::dialect_of,
 };
 
-/// Attempts of a poll that lost the publication to another. One of the racing polls publishes each round, and the others find
-/// its snapshot unless the pool has changed meanwhile.
+/// Tries of a poll that loses the race for the publication (optimistic lock). One of the racing polls wins each round,
+/// and the others find its snapshot unless the pool has changed in the meantime.
 const TRIES: usize = 32;
 
-/// Random bytes in a gateway's token.
+/// Length of a gateway's token in bytes, before base64.
 const GATEWAY_TOKEN_BYTES: usize = 32;
 
 impl App {
-    /// Returns the newest configuration of a pool: the stored snapshot where it is current, else a new one, in three calls.
+    /// Returns the newest configuration of a pool: the stored snapshot if it is current, else a new one, in three
+    /// calls.
     ///
-    /// A pool without a key of its own to the models is given one, which takes calls to `LiteLLM` besides. A new key that is not
-    /// published is ended.
+    /// A pool without its own key to the models gets one, which takes additional calls to `LiteLLM`. A new key that is
+    /// not published is ended.
     ///
     /// # Errors
-    /// 503 where the pool changes faster than its configuration is built, and those of the store and of `LiteLLM`.
+    /// 503 if the pool changes faster than its configuration is built, and the errors of the store and of `LiteLLM`.
     pub(super) async fn load_or_build(
         &self,
         read: PoolConfiguration,
@@ -73,7 +74,8 @@ impl App {
             )?;
             let tokens_due_at = due_at(&records);
             if !has_replaced && tokens_due_at.is_some_and(|due_at| due_at <= self.now()) {
-                // The token of a bot that was paused, or in another pool, when it was due.
+                // A token became due while its bot was paused or in another pool, so the poll before has not replaced
+                // it.
                 has_replaced = true;
                 self.replace_due_tokens(&read.pool).await?;
                 read = self.read_pool(&pool, reach).await?;
@@ -81,7 +83,7 @@ impl App {
             }
             let mut built_of = pool_records(&read.pool, &records);
             let new_token = if kept_token.is_none() { Some(self.new_gateway_token()) } else { None };
-            // Last, when nothing but the publication can fail any more.
+            // The key is made last: only the publication can fail after this.
             if let Some(base_url) = inputs.models_of_each_pool().filter(|_| kept_key.is_none()) {
                 *unpublished = Some(self.new_models_key(&read, base_url, unpublished.take()).await?);
             }
@@ -128,7 +130,7 @@ impl App {
     }
 }
 
-/// What a publication makes of the pool's own key to the models, and the aliases of keys that are to be ended after it.
+/// Returns the publication's change to the pool's own key to the models, and the aliases of keys to end after it.
 fn models_key_change<'a>(
     read: &PoolConfiguration,
     inputs: &BuildInputs,
@@ -137,12 +139,12 @@ fn models_key_change<'a>(
     let left_over = read.left_over_models_keys();
     match new_key {
         Some(key) => {
-            // What was left over has ended before this key was made.
+            // Making this key has ended the left-over keys already.
             let replaced = read.pool.models_key_aliases.iter().filter(|alias| !left_over.contains(alias));
             (ModelsKeyChange::Set(key), replaced.cloned().collect())
         }
         None if inputs.models_of_each_pool().is_some() => (ModelsKeyChange::Keep, left_over),
-        // They are warned of once, since only a master key could end them.
+        // Removed from the pool and logged once: without a master key they cannot be ended here.
         None if read.models_key_alias().is_some() => (ModelsKeyChange::Remove, read.pool.models_key_aliases.clone()),
         None => (ModelsKeyChange::Keep, Vec::new()),
     }

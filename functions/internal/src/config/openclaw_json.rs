@@ -1,4 +1,4 @@
-//! `GET /api/internal/pools/{poolId}/config`: a pool's newest `openclaw.json` alone.
+//! `GET /api/internal/pools/{poolId}/config`: returns a pool's newest `openclaw.json` alone.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use crate::{app::App, pool_path::PoolPath};
 
-/// How often it is read again because a credential was replaced meanwhile.
+/// Tries of a poll: it starts again if a credential is replaced while it reads.
 const TRIES: usize = 8;
 
 #[utoipa::path(
     get,
     path = "/api/internal/pools/{poolId}/config",
     tag = "runtime",
-    summary = "The pool's openclaw.json",
+    summary = "Get a pool's openclaw.json",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Object), openapi::Refusals),
+    responses((status = 200, description = "The configuration", body = Object), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

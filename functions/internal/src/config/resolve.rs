@@ -1,4 +1,4 @@
-//! Credentials in the places of a snapshot's references.
+//! Replaces a snapshot's references by credentials.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ use super::{
 use crate::{app::App, build_inputs::BuildInputs, models_keys::reference_to};
 
 impl App {
-    /// Returns `openclaw.json` with credentials in the places of their references, and the pool's secrets. Makes one round of
-    /// calls where they were not read yet. `None` where a credential has another revision by now.
+    /// Returns `openclaw.json` with its credentials filled in, and the pool's secrets. Reads them in one round of
+    /// calls unless the build has read them. `None` if a credential has another revision by now.
     pub(super) async fn resolve(
         &self,
         current: &mut PoolSnapshot,
@@ -37,8 +37,8 @@ impl App {
         Ok(config.map(|config| (config, resolved.secrets)))
     }
 
-    /// Reads the credentials that any of this pool's configurations may be given today, whatever it references: those of connected
-    /// channels of the pool's own active bots. Two rounds of calls.
+    /// Reads the credentials that the pool may have today, whatever its configurations reference: those of connected
+    /// channels of the pool's own active bots. Takes two rounds of calls.
     pub(super) async fn credentials_of_today(
         &self,
         read: &PoolConfiguration,
@@ -81,7 +81,7 @@ impl App {
     }
 }
 
-/// The channels' credentials that are referred to, and each one's reference with the revision that it must be of.
+/// Returns the referenced channel credentials, and each reference with the revision that its credential must have.
 fn channel_references(references: BTreeSet<Reference>) -> (Vec<CredentialId>, Vec<(Reference, u64)>) {
     let channels = references.into_iter().filter_map(|reference| match &reference {
         Reference::Channel { channel, kind, revision } => {

@@ -1,4 +1,4 @@
-//! Rows of the store as records that a configuration is built from.
+//! Conversion of the store's rows to the builder's records.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use portcullis_openclaw::{BotRecord, ChannelRecord, CredentialKind, Platform, Po
 use portcullis_store::{self as store, BotRecords, ChannelRecords, ChatPlatform, ConnectionMode, Credential, Pool};
 use secrecy::SecretString;
 
-/// The records of a pool's bots and channels, without models.
+/// Converts a pool's bots and channels to records, without models.
 pub(super) fn pool_records(pool: &Pool, records: &[BotRecords]) -> PoolRecords {
     let bots = records.iter().map(|records| bot_record(pool, records)).collect();
     PoolRecords { bots, bot_ids: pool.bots.clone(), lite_llm: None }
@@ -42,7 +42,7 @@ fn bot_record(pool: &Pool, records: &BotRecords) -> BotRecord {
     }
 }
 
-/// The credentials that were read, by their references.
+/// Returns the credentials by their references.
 pub(super) fn credentials_by_reference(records: Vec<BotRecords>) -> BTreeMap<Reference, SecretString> {
     let channels = records.into_iter().flat_map(|bot| bot.channels);
     let each = channels.flat_map(|ChannelRecords { channel, credentials }| {
@@ -53,7 +53,7 @@ pub(super) fn credentials_by_reference(records: Vec<BotRecords>) -> BTreeMap<Ref
     each.collect()
 }
 
-/// The store's kind of a credential.
+/// Converts the builder's kind of a credential to the store's.
 pub(super) fn stored_kind(kind: CredentialKind) -> store::CredentialKind {
     match kind {
         CredentialKind::BotToken => store::CredentialKind::BotToken,

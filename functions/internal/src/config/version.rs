@@ -1,4 +1,4 @@
-//! `GET /api/internal/pools/{poolId}/config/versions/{version}`: one version of a pool's configuration.
+//! `GET /api/internal/pools/{poolId}/config/versions/{version}`: returns one version of a pool's configuration.
 
 use std::sync::Arc;
 
@@ -18,9 +18,17 @@ use crate::{app::App, pool_path::PoolPath};
     get,
     path = "/api/internal/pools/{poolId}/config/versions/{version}",
     tag = "runtime",
-    summary = "One version of the pool's configuration",
-    params(("poolId" = openapi::Id, Path), ("version" = u64, Path, maximum = 9_007_199_254_740_991_u64), ("if-none-match" = Option<String>, Header)),
-    responses((status = 200, description = "done", body = Answer), (status = 304, description = "it is the one that if-none-match names"), openapi::Refusals),
+    summary = "Get one version of a pool's configuration",
+    params(
+        ("poolId" = openapi::Id, Path),
+        ("version" = u64, Path, maximum = 9_007_199_254_740_991_u64),
+        ("if-none-match" = Option<String>, Header)
+    ),
+    responses(
+        (status = 200, description = "The configuration of that version and the pool's secrets", body = Answer),
+        (status = 304, description = "Not modified: the caller has this version"),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(
@@ -37,8 +45,8 @@ pub async fn handle(
     let snapshot = snapshot.ok_or_else(|| not_found(&pool, version))?;
     let tag = etag_of(&read.pool, &snapshot);
     let configuration = decode(&snapshot)?;
-    // Whether the pool may have what an old version names is decided by today's rows: a channel may be disconnected, its bot
-    // another pool's, a credential replaced.
+    // Credentials are checked against today's rows, not the version's: since then a channel may have been
+    // disconnected, its bot moved to another pool, or a credential replaced.
     let inputs = app.build_inputs();
     let credentials = Some(app.credentials_of_today(&read, &inputs).await?);
     let mut current = PoolSnapshot { read, snapshot, configuration, credentials };

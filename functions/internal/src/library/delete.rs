@@ -1,4 +1,5 @@
-//! `DELETE /api/internal/skills/{name}` and `DELETE /api/internal/workspace-templates/{name}`.
+//! `DELETE /api/internal/skills/{name}` and `DELETE /api/internal/workspace-templates/{name}`: deletes a document from
+//! all pools.
 
 use std::sync::Arc;
 
@@ -31,9 +32,12 @@ impl App {
     delete,
     path = "/api/internal/skills/{name}",
     tag = "operator",
-    summary = "Deletes a skill",
+    summary = "Delete a skill",
     params(("name" = openapi::SkillFolder, Path)),
-    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    responses(
+        (status = 200, description = "The document's name, and the current version of the skills", body = Stored),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn skill(
@@ -48,9 +52,12 @@ pub async fn skill(
     delete,
     path = "/api/internal/workspace-templates/{name}",
     tag = "operator",
-    summary = "Deletes a workspace template",
+    summary = "Delete a workspace template",
     params(("name" = openapi::TemplateName, Path)),
-    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    responses(
+        (status = 200, description = "The document's name, and the current version of the templates", body = Stored),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn template(

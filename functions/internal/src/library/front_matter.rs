@@ -1,8 +1,9 @@
-//! The front matter of a skill, without which `OpenClaw` passes the skill over.
+//! Checks the front matter of a skill, without which `OpenClaw` ignores the skill.
 //!
-//! Source: `OpenClaw`, "Skills": `SKILL.md` begins with YAML between two lines `---` that has `name` and `description`.
+//! Source: `OpenClaw`, "Skills": `SKILL.md` begins with YAML between two lines `---` that has `name` and
+//! `description`.
 
-/// Returns what the front matter lacks; empty where `OpenClaw` will use the skill.
+/// Returns the front matter's faults; empty if `OpenClaw` will use the skill.
 pub fn warnings(content: &str) -> Vec<String> {
     let Some(front_matter) = front_matter(content) else {
         return vec![
@@ -34,7 +35,7 @@ fn front_matter(content: &str) -> Option<&str> {
     None
 }
 
-/// Whether a line gives a top-level field a value that is not empty.
+/// Returns whether a line gives a top-level field a value that is not empty.
 fn has_value(line: &str, field: &str) -> bool {
     let value = line.strip_prefix(field).and_then(|rest| rest.trim_start().strip_prefix(':'));
     value.is_some_and(|value| !matches!(value.trim(), "" | "\"\"" | "''"))

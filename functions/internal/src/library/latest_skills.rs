@@ -1,4 +1,4 @@
-//! `GET /api/internal/skills/latest`: all active skills with their files, or that the caller has them.
+//! `GET /api/internal/skills/latest`: returns all active skills with their files, or 304 if the caller has them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::created_at;
 use crate::app::App;
 
-/// The active ones by name, each as it is stored.
+/// The active skills by name, each as it is stored.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Skills)]
@@ -32,9 +32,13 @@ struct Answer {
     get,
     path = "/api/internal/skills/latest",
     tag = "runtime",
-    summary = "All active skills with their files",
+    summary = "Get all active skills",
     params(("if-none-match" = Option<String>, Header)),
-    responses((status = 200, description = "done", body = Answer), (status = 304, description = "it is the one that if-none-match names"), openapi::Refusals),
+    responses(
+        (status = 200, description = "The skills, by name and path", body = Answer),
+        (status = 304, description = "Not modified: the caller has this version"),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(State(app): State<Arc<App>>, caller: Runtime, headers: HeaderMap) -> Result<Response, ApiError> {

@@ -1,4 +1,4 @@
-//! `GET /api/internal/workspace-templates/latest`: all active templates, or that the caller has them.
+//! `GET /api/internal/workspace-templates/latest`: returns all active templates, or 304 if the caller has them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::created_at;
 use crate::app::App;
 
-/// The active ones by name, each as it is stored.
+/// The active templates by name, each as it is stored.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Templates)]
@@ -32,9 +32,13 @@ struct Answer {
     get,
     path = "/api/internal/workspace-templates/latest",
     tag = "runtime",
-    summary = "All active workspace templates",
+    summary = "Get all active workspace templates",
     params(("if-none-match" = Option<String>, Header)),
-    responses((status = 200, description = "done", body = Answer), (status = 304, description = "it is the one that if-none-match names"), openapi::Refusals),
+    responses(
+        (status = 200, description = "The templates, by file name", body = Answer),
+        (status = 304, description = "Not modified: the caller has this version"),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(State(app): State<Arc<App>>, caller: Runtime, headers: HeaderMap) -> Result<Response, ApiError> {

@@ -1,4 +1,5 @@
-//! `GET /api/internal/skills` and `GET /api/internal/workspace-templates`: what a library holds, inactive documents too.
+//! `GET /api/internal/skills` and `GET /api/internal/workspace-templates`: lists a library's documents, inactive ones
+//! too.
 
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl From<DocumentSummary> for Listed {
 }
 
 impl App {
-    /// A page of a library by name: one call, since one row names all that it holds.
+    /// Returns a page of a library by name, in one call: a single row lists the whole library.
     async fn page_of(&self, library: Library, list: &List, parts: &Parts) -> Result<Json<PageOf<Listed>>, ApiError> {
         let request = list.page(parts)?;
         let contents = self.store.library(library).await?;
@@ -57,9 +58,9 @@ impl App {
     get,
     path = "/api/internal/skills",
     tag = "operator",
-    summary = "The skills",
+    summary = "List the skills",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "done", body = PageOf<Listed>), openapi::Refusals),
+    responses((status = 200, description = "A page of the skills", body = PageOf<Listed>), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn skills(
@@ -74,9 +75,9 @@ pub async fn skills(
     get,
     path = "/api/internal/workspace-templates",
     tag = "operator",
-    summary = "The workspace templates",
+    summary = "List the workspace templates",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "done", body = PageOf<Listed>), openapi::Refusals),
+    responses((status = 200, description = "A page of the templates", body = PageOf<Listed>), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn templates(

@@ -1,6 +1,6 @@
-//! `PUT /api/internal/skills/{name}`: the operator stores a skill.
+//! `PUT /api/internal/skills/{name}`: stores a skill.
 //!
-//! A skill cannot be called `latest`: that path is the one that reads all of them, and answers 405.
+//! A skill cannot be named `latest`: that path belongs to the endpoint that returns all skills, and answers 405.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,13 +17,13 @@ use serde::Deserialize;
 use super::{BODY_LIMIT, NamePath, Status, Stored, front_matter};
 use crate::app::App;
 
-/// Where the skill's own text lies among its files.
+/// Path of the skill's own text among its files.
 const SKILL_FILE: &str = "SKILL.md";
 
-/// The most files of a skill, its own text included.
+/// Limit of a skill's files, its own text included.
 const MAXIMUM_FILES: usize = 1000;
 
-/// The most bytes of a skill's paths and texts: 1 MiB.
+/// Limit of a skill's paths and texts together, in bytes: 1 MiB.
 const MAXIMUM_BYTES: usize = 1024 * 1024;
 
 /// A skill.
@@ -42,10 +42,13 @@ pub struct Request {
     put,
     path = "/api/internal/skills/{name}",
     tag = "operator",
-    summary = "Stores a skill with its files",
+    summary = "Store a skill",
     params(("name" = openapi::SkillFolder, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    responses(
+        (status = 200, description = "The document's name, and the current version of the skills", body = Stored),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(
@@ -58,7 +61,7 @@ pub async fn handle(
     if content.is_empty() {
         return Err(ApiError::invalid_field("content", "must not be empty"));
     }
-    // The skill's own text is what `content` says, also where an existing client sends it twice.
+    // `content` takes precedence: existing clients send the skill's own text a second time among the files.
     files.retain(|path, _| path.as_str() != SKILL_FILE);
     check(&files)?;
     let mut texts: BTreeMap<&str, &str> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
@@ -73,7 +76,7 @@ pub async fn handle(
     Ok(stored)
 }
 
-/// Whether these files can lie beside each other and beside the skill's text.
+/// Checks that these files can lie side by side and beside the skill's text.
 fn check(files: &BTreeMap<FilePath, String>) -> Result<(), ApiError> {
     let refuse = |why: &str| Err(ApiError::invalid_field("files", why));
     if files.len() >= MAXIMUM_FILES {

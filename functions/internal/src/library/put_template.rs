@@ -1,4 +1,4 @@
-//! `PUT /api/internal/workspace-templates/{name}`: the operator stores a template.
+//! `PUT /api/internal/workspace-templates/{name}`: stores a workspace template.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{BODY_LIMIT, NamePath, Status, Stored};
 use crate::app::App;
 
-/// The most bytes of a template's text: 256 KiB.
+/// Limit of a template's text, in bytes: 256 KiB.
 const MAXIMUM_BYTES: usize = 256 * 1024;
 
 /// A template.
@@ -26,18 +26,19 @@ pub struct Request {
     status: Status,
 }
 
-/// How a pool's machine writes a template into a workspace.
+/// Way in which a pool's machine writes a template into a workspace.
 #[derive(Clone, Copy, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum WriteMode {
-    /// Once: the file is the agent's from then on.
+    /// Written once; afterwards the agent owns the file.
     #[default]
     Seed,
-    /// As a block between two marker lines, which is kept as it is stored; the rest of the file is the agent's.
+    /// Written as a block between two marker lines, which stays in sync with the template; the agent owns the rest of
+    /// the file.
     Inject,
 }
 
-/// A template as it is stored and read.
+/// A template in its stored form.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Template<'a> {
@@ -49,10 +50,13 @@ struct Template<'a> {
     put,
     path = "/api/internal/workspace-templates/{name}",
     tag = "operator",
-    summary = "Stores a workspace template",
+    summary = "Store a workspace template",
     params(("name" = openapi::TemplateName, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Stored), openapi::Refusals),
+    responses(
+        (status = 200, description = "The document's name, and the current version of the templates", body = Stored),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -1,7 +1,7 @@
-//! `POST /api/internal/pools/{poolId}/check-slack-tokens`: which of a pool's Slack channels still have a good bot token.
+//! `POST /api/internal/pools/{poolId}/check-slack-tokens`: checks the bot tokens of a pool's Slack channels.
 //!
-//! A token that Slack says is revoked disables its channel. Whatever else goes wrong with Slack changes nothing. In the same
-//! pass, conversations that have no title of their own yet are given the name that Slack has for them.
+//! A token that Slack reports as revoked disables its channel; any other failure at Slack changes nothing. The same
+//! pass gives untitled conversations their names at Slack.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,23 +17,23 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{app::App, budget::Budget, pool_path::PoolPath};
 
-/// How many calls to Slack are under way at once.
+/// Number of concurrent calls to Slack.
 const AT_ONCE: usize = 10;
 
-/// How long tokens are checked in all: what has not been answered by then is told so. With [`TITLES_BUDGET`] and the store's
-/// calls it stays under the function's deadline.
+/// Time budget of all token checks; a token that was not checked in time is reported as such. With [`TITLES_BUDGET`]
+/// and the store's calls it stays below the function's deadline.
 const CHECK_BUDGET: Duration = Duration::from_secs(9);
 
-/// How long titles are looked up in all.
+/// Time budget of all title look-ups.
 const TITLES_BUDGET: Duration = Duration::from_secs(3);
 
-/// How many titles one pass fills in.
+/// Limit of the titles that one pass fills in.
 const MAXIMUM_TITLES: usize = 20;
 
-/// The longest title, in characters; the contract's.
+/// Longest title, in characters; the contract's limit.
 const MAXIMUM_TITLE_LENGTH: usize = 500;
 
-/// What became of the tokens.
+/// Outcome of the token checks.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = CheckedTokens)]
 pub struct Response {
@@ -42,7 +42,7 @@ pub struct Response {
     results: Vec<Checked>,
 }
 
-/// One channel's token.
+/// Outcome for one channel's token.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CheckedToken)]
@@ -57,14 +57,14 @@ struct Checked {
     invalidated: bool,
 }
 
-/// A channel with the token that is to be checked.
+/// A channel and the bot token to check.
 struct Connection {
     bot: BotId,
     channel: ChannelId,
     account: String,
     revision: u64,
     token: SecretString,
-    /// Whether the token ends by itself, and then is replaced.
+    /// Whether the token expires and is then replaced (token rotation).
     is_replaced: bool,
 }
 
@@ -72,9 +72,9 @@ struct Connection {
     post,
     path = "/api/internal/pools/{poolId}/check-slack-tokens",
     tag = "runtime",
-    summary = "Disables the channels whose bot token Slack has revoked",
+    summary = "Check a pool's Slack tokens",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The outcome for each channel", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(
@@ -94,7 +94,7 @@ pub async fn handle(
     Ok(Json(Response { checked: results.len(), invalidated, results }))
 }
 
-/// The Slack channels that have a bot token.
+/// Returns the Slack channels that have a bot token.
 fn connections(records: Vec<BotRecords>) -> Vec<Connection> {
     let channels = records.into_iter().flat_map(|records| {
         let bot = records.bot.id;
@@ -122,7 +122,7 @@ impl App {
         let outcome = timeout_at(until, self.slack.check_token(&connection.token)).await;
         let outcome = outcome.unwrap_or_else(|_| Err(SlackError::Transient("not_checked_in_time".into())));
         let invalidated = match &outcome {
-            // Its replacement is late.
+            // Not invalid: the expired token's replacement is merely late.
             Err(SlackError::Revoked(code)) if code == "token_expired" && connection.is_replaced => false,
             Err(SlackError::Revoked(_)) => self.invalidate(&connection.channel, connection.revision).await?,
             _ => false,
@@ -136,7 +136,7 @@ impl App {
         })
     }
 
-    /// Gives conversations of these channels' bots their titles, as far as Slack knows and answers in time.
+    /// Fills in the titles of these channels' bots' conversations, as far as Slack knows them and answers in time.
     async fn fill_titles(&self, connections: impl Iterator<Item = &Connection>) -> Result<(), ApiError> {
         let mut tokens: BTreeMap<&BotId, Vec<&SecretString>> = BTreeMap::new();
         for connection in connections {
@@ -158,7 +158,7 @@ impl App {
         Ok(())
     }
 
-    /// What Slack calls a conversation, by the first of its bot's tokens that it is known to.
+    /// Returns Slack's name of a conversation, from the first of the bot's tokens that can see it.
     async fn title(&self, session: &Session, tokens: &[&SecretString]) -> Option<String> {
         let channel = session.channel_id.as_ref().filter(|_| session.channel_type.as_deref() == Some("slack"))?;
         for token in tokens {

@@ -1,6 +1,6 @@
-//! `GET /api/internal/pools/{poolId}`: one pool.
+//! `GET /api/internal/pools/{poolId}`: returns a pool.
 //!
-//! A pool called `register` or `heartbeat` cannot be read here: those paths are endpoints of their own, and answer 405.
+//! A pool named `register` or `heartbeat` cannot be read here: those paths belong to other endpoints, and answer 405.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::{
     get,
     path = "/api/internal/pools/{poolId}",
     tag = "operator",
-    summary = "One pool",
+    summary = "Get a pool",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The pool", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -1,4 +1,4 @@
-//! `POST /api/internal/pools/heartbeat`: a pool is alive, and learns what has changed.
+//! `POST /api/internal/pools/heartbeat`: records a pool's heartbeat and returns the current versions.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
     openclaw_version,
 };
 
-/// What a pool says of itself.
+/// A pool's report of its status, address and version.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Heartbeat)]
@@ -40,13 +40,13 @@ pub struct Request {
     #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
     last_seen_version: Option<Count>,
-    /// Checked and not used: only our own clock tells when a pool was last seen.
+    /// Validated and ignored: only the server's own clock decides when a pool was last seen.
     #[serde(rename = "timestamp", default, deserialize_with = "optional")]
     #[schema(value_type = Option<openapi::Time>)]
     _timestamp: Option<Time>,
 }
 
-/// What the pool compares with what it has, so that it fetches only what changed.
+/// Current versions, which the pool compares with its own so that it fetches only what changed.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HeartbeatAnswer)]
@@ -72,9 +72,9 @@ pub struct Response {
     post,
     path = "/api/internal/pools/heartbeat",
     tag = "runtime",
-    summary = "A pool is alive, and learns what has changed",
+    summary = "Send a heartbeat",
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The pool's versions and revisions", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(
@@ -99,7 +99,7 @@ pub async fn handle(
         app.end_keys_of_terminated(&pool).await?;
     }
     let generator = app.build_inputs().generator_name(openclaw_version::dialect_of(&pool)?);
-    // A bot token that is due is replaced by a poll.
+    // A due bot token is replaced by the next poll, so announce a new version.
     let is_to_poll = pool.has_due_tokens(app.now());
     Ok(axum::Json(Response {
         ok: true,

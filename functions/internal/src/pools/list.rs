@@ -1,4 +1,4 @@
-//! `GET /api/internal/pools`: the pools, terminated ones too.
+//! `GET /api/internal/pools`: lists the pools, terminated ones too.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::app::App;
     get,
     path = "/api/internal/pools",
     tag = "operator",
-    summary = "The pools",
+    summary = "List the pools",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "done", body = PageOf<Response>), openapi::Refusals),
+    responses((status = 200, description = "A page of the pools", body = PageOf<Response>), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

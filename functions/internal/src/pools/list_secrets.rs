@@ -1,4 +1,4 @@
-//! `GET /api/internal/pools/{poolId}/secrets`: the names of a pool's secrets, never a value.
+//! `GET /api/internal/pools/{poolId}/secrets`: lists the names of a pool's secrets, never their values.
 
 use std::sync::Arc;
 
@@ -42,13 +42,13 @@ impl From<SecretEntry> for Listed {
     get,
     path = "/api/internal/pools/{poolId}/secrets",
     tag = "operator",
-    summary = "The names of a pool's secrets",
+    summary = "List a pool's secrets",
     params(
         ("poolId" = openapi::Id, Path),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query)
     ),
-    responses((status = 200, description = "done", body = PageOf<Listed>), openapi::Refusals),
+    responses((status = 200, description = "A page of the secrets' names", body = PageOf<Listed>), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -1,4 +1,4 @@
-//! `PUT /api/internal/pools/{poolId}/secrets`: the operator sets or deletes a pool's secrets, all or none.
+//! `PUT /api/internal/pools/{poolId}/secrets`: sets or deletes a pool's secrets, all or none.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     pool_path::PoolPath,
 };
 
-/// What the operator sends.
+/// Secrets to set or delete, by name.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = PoolSecrets)]
 pub struct Request {
@@ -25,13 +25,13 @@ pub struct Request {
     secrets: BTreeMap<SecretName, Setting>,
 }
 
-/// What a name is set to: a value, or `None` to delete it in this scope.
+/// New value of a secret, or `None` to delete the secret in this scope.
 struct Setting {
     scope: Scope,
     value: Option<SecretString>,
 }
 
-/// How many names were written or deleted.
+/// Number of names that were written or deleted.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = WrittenSecrets)]
 pub struct Response {
@@ -43,10 +43,13 @@ pub struct Response {
     put,
     path = "/api/internal/pools/{poolId}/secrets",
     tag = "operator",
-    summary = "Sets or deletes up to 50 secrets, all or none",
+    summary = "Set a pool's secrets",
     params(("poolId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses(
+        (status = 200, description = "The number of written or deleted names", body = Response),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(
@@ -58,7 +61,7 @@ pub async fn handle(
     let changes: Vec<_> =
         secrets.into_iter().map(|(name, Setting { scope, value })| SecretChange { scope, name, value }).collect();
     app.store.put_secrets(&pool, &changes).await.map_err(|error| to_api_error(error, &pool))?;
-    // A name that was to be deleted and wasn't there counts as well, so that a repeated call gets the same answer.
+    // Deleted names that did not exist count as well, so that a repeated call gets the same response.
     Ok(axum::Json(Response { ok: true, count: changes.len() }))
 }
 
@@ -128,12 +131,13 @@ impl<'de> Visitor<'de> for SettingVisitor {
     }
 }
 
-/// serde's own words would repeat what was sent, which may be a secret in the wrong place.
+/// Reports a wrong type without the value: serde's own message would repeat it, and it may be a misplaced secret.
 fn wrong_type<E: de::Error>(visitor: &SettingVisitor) -> E {
     E::custom(format_args!("must be {}", visitor as &dyn de::Expected))
 }
 
-/// Without `deserialize_with`, a `value` that isn't there would be read as `null`, and delete the secret.
+/// Reads a required `value` that may be `null`. Without `deserialize_with`, serde would read an absent `value` as
+/// `null`, and delete the secret.
 fn value_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
     Option::deserialize(deserializer)
 }

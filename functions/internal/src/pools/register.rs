@@ -1,4 +1,4 @@
-//! `POST /api/internal/pools/register`: a pool makes itself known, or says where it is now.
+//! `POST /api/internal/pools/register`: registers a pool, or updates its address and status.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     openclaw_version,
 };
 
-/// What a pool says of itself.
+/// A pool's registration: its id, version, address and status.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Registration)]
@@ -33,7 +33,7 @@ pub struct Request {
     status: PoolStatus,
 }
 
-/// The pool is known.
+/// Confirmation of the registration.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Registered)]
@@ -47,9 +47,9 @@ pub struct Response {
     post,
     path = "/api/internal/pools/register",
     tag = "runtime",
-    summary = "A pool makes itself known, or says where it is now",
+    summary = "Register a pool",
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses((status = 200, description = "The registered pool", body = Response), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

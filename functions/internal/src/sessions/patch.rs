@@ -1,4 +1,4 @@
-//! `PATCH /api/internal/sessions/{id}`: a runtime tells what has changed of a conversation.
+//! `PATCH /api/internal/sessions/{id}`: updates a session.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 
-/// What changes; what is absent keeps its value.
+/// Changes of a session. An absent field keeps its value.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SessionChange)]
@@ -41,10 +41,10 @@ pub struct Request {
     patch,
     path = "/api/internal/sessions/{id}",
     tag = "runtime",
-    summary = "Tells what has changed of a conversation",
+    summary = "Update a session",
     params(("id" = String, Path)),
     request_body = Request,
-    responses((status = 200, description = "done", body = Session), openapi::Refusals),
+    responses((status = 200, description = "The session", body = Session), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

@@ -1,4 +1,4 @@
-//! `POST /api/internal/sessions`: a runtime tells of a conversation.
+//! `POST /api/internal/sessions`: creates or updates the session of a conversation.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 
-/// What a runtime knows of a conversation; what is absent keeps its value.
+/// A session as its runtime reports it. An absent field keeps its value.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = NewSession)]
@@ -48,9 +48,9 @@ pub struct Request {
     post,
     path = "/api/internal/sessions",
     tag = "runtime",
-    summary = "Keeps what a conversation is about",
+    summary = "Create or update a session",
     request_body = Request,
-    responses((status = 201, description = "done", body = Session), openapi::Refusals),
+    responses((status = 201, description = "The session", body = Session), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

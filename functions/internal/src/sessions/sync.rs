@@ -1,5 +1,5 @@
-//! `POST /api/internal/sessions/sync-discord` and `…/sync-feishu`: conversations that a platform knows before anybody writes in
-//! them, one session each.
+//! `POST /api/internal/sessions/sync-discord` and `…/sync-feishu`: creates sessions for conversations that the
+//! platform lists, before anybody writes in them.
 
 pub mod discord;
 pub mod feishu;
@@ -17,25 +17,26 @@ use tokio::time::timeout_at;
 
 use crate::{app::App, budget::Budget};
 
-/// Channels whose conversations are listed at once, and sessions that are written at once.
+/// Concurrency of listings, and of session writes.
 const AT_ONCE: usize = 10;
 
-/// Time for listing conversations at the platform. With the store's calls it stays below the function's deadline.
+/// Time budget of the listings at the platform. With the store's calls it stays below the function's deadline.
 const LIST_BUDGET: Duration = Duration::from_secs(9);
 
-/// The longest wait for a rate limit to end; a longer one is the caller's.
+/// Longest rate-limit wait that this function waits out itself; after a longer one the call fails.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// The wait where a rate limit names none.
+/// Wait after a rate limit without a time of its own.
 const USUAL_WAIT: Duration = Duration::from_secs(1);
 
-/// Conversations of a channel that are read at most. Discord lets a bot that is in more guilds connect in parts alone.
+/// Limit of the conversations that are read of a channel. Discord requires sharded connections of bots in more guilds
+/// than this.
 const MAXIMUM_CONVERSATIONS: usize = 2_500;
 
-/// The longest title, in characters; the contract's.
+/// Longest title, in characters; the contract's limit.
 const MAXIMUM_TITLE_LENGTH: usize = 500;
 
-/// The pool whose bots' conversations are listed.
+/// The pool whose bots' conversations are synced.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SyncSessions)]
@@ -44,14 +45,14 @@ pub struct Request {
     pool_id: PoolId,
 }
 
-/// Number of sessions that were made or renewed.
+/// Number of sessions that were created or updated.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = SyncedSessions)]
 pub struct Response {
     synced: usize,
 }
 
-/// A connected channel with the credential that its bot speaks with.
+/// A connected channel and the credential of its bot.
 struct Connection {
     bot: BotId,
     /// The bot's name in the pool's configuration.
@@ -62,13 +63,13 @@ struct Connection {
     credential: SecretString,
 }
 
-/// A conversation as the platform names it.
+/// A conversation in the platform's terms.
 struct Conversation {
     id: String,
     name: Option<String>,
 }
 
-/// Conversations of a channel, read page by page.
+/// A channel's conversations, collected page by page.
 #[derive(Default)]
 struct Listing {
     conversations: Vec<Conversation>,
@@ -76,11 +77,11 @@ struct Listing {
 }
 
 impl Listing {
-    /// Takes a page and the token of the next one. Returns whether to read on.
+    /// Adds a page; `next` is the token of the next one. Returns whether to read on.
     fn take(&mut self, mut found: Vec<Conversation>, next: Option<String>) -> bool {
         self.conversations.append(&mut found);
         self.conversations.truncate(MAXIMUM_CONVERSATIONS);
-        // A page that leads to itself would never end.
+        // A page whose next token is its own would loop for ever.
         let reads_on = next.is_some() && next != self.page && self.conversations.len() < MAXIMUM_CONVERSATIONS;
         self.page = next;
         reads_on
@@ -88,7 +89,7 @@ impl Listing {
 }
 
 impl App {
-    /// The pool's connected channels of a platform.
+    /// Returns the pool's connected channels of a platform.
     async fn connections(
         &self,
         caller: &Runtime,
@@ -116,11 +117,12 @@ impl App {
         Ok(connections)
     }
 
-    /// Makes or renews a session for each conversation that was listed. Every channel is tried; one whose credential the
-    /// platform does not accept any more is marked as broken.
+    /// Creates or updates a session for each listed conversation. Every channel is tried; a channel whose credential
+    /// the platform rejects is marked as broken.
     ///
     /// # Errors
-    /// 502 with the message `silent` where the platform did not answer for a channel. Sessions of other channels are kept.
+    /// 502 with the message `silent` if the platform did not answer for a channel. Sessions of other channels are
+    /// kept.
     async fn keep_listed<Listed>(
         &self,
         caller: &Runtime,
@@ -162,7 +164,7 @@ impl App {
     }
 }
 
-/// Makes a call that changes nothing, and makes it once more after a short rate limit.
+/// Makes a read-only call, and repeats it once after a short rate limit.
 async fn unlimited<T, Call: Future<Output = Result<T, ChatApiError>>>(
     call: impl Fn() -> Call,
 ) -> Result<T, ChatApiError> {

@@ -1,4 +1,4 @@
-//! `POST` and `DELETE /api/internal/pools/{poolId}/runtime-tokens`: tokens for a pool's own machine.
+//! `POST` and `DELETE /api/internal/pools/{poolId}/runtime-tokens`: issues or revokes tokens of a pool's own machine.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::{
     pool_path::PoolPath,
 };
 
-/// The longest that a runtime token counts: 365 days, in seconds.
+/// Longest life of a runtime token in seconds: 365 days.
 const MAXIMUM_TTL: u64 = 31_536_000;
 
-/// What is asked for.
+/// Parameters of a runtime token.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = RuntimeTokenRequest)]
@@ -31,10 +31,10 @@ pub struct Request {
     post,
     path = "/api/internal/pools/{poolId}/runtime-tokens",
     tag = "operator",
-    summary = "Issues a token for the pool's machine",
+    summary = "Issue a runtime token",
     params(("poolId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 201, description = "done", body = Issued), openapi::Refusals),
+    responses((status = 201, description = "The token", body = Issued), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn issue(
@@ -53,9 +53,9 @@ pub async fn issue(
     delete,
     path = "/api/internal/pools/{poolId}/runtime-tokens",
     tag = "operator",
-    summary = "Revokes all of the pool's runtime tokens",
+    summary = "Revoke a pool's runtime tokens",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Revoked), openapi::Refusals),
+    responses((status = 200, description = "The tokens are revoked", body = Revoked), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn revoke(

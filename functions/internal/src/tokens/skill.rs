@@ -1,4 +1,4 @@
-//! `POST` and `DELETE /api/internal/pools/{poolId}/skill-tokens`: tokens for a pool's skills.
+//! `POST` and `DELETE /api/internal/pools/{poolId}/skill-tokens`: issues or revokes tokens of a pool's skills.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,10 +14,10 @@ use crate::{
     pool_path::PoolPath,
 };
 
-/// The longest that a skill token counts: 30 days, in seconds.
+/// Longest life of a skill token in seconds: 30 days.
 const MAXIMUM_TTL: u64 = 2_592_000;
 
-/// What is asked for.
+/// Parameters of a skill token.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SkillTokenRequest)]
@@ -32,10 +32,10 @@ pub struct Request {
     post,
     path = "/api/internal/pools/{poolId}/skill-tokens",
     tag = "runtime",
-    summary = "Issues a token for skills of the pool",
+    summary = "Issue a skill token",
     params(("poolId" = openapi::Id, Path)),
     request_body = Request,
-    responses((status = 201, description = "done", body = Issued), openapi::Refusals),
+    responses((status = 201, description = "The token", body = Issued), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn issue(
@@ -51,7 +51,8 @@ pub async fn issue(
     let reach = caller.reach(&pool)?;
     let generations = app.store.generations(&pool, reach).await.map_err(|error| to_api_error(error, &pool))?;
     let expires_at = request.ttl_seconds.ends(app.now());
-    // Who holds a token of an hour must not make one of a month of it.
+    // A token never outlives the token that requested it: otherwise a token of an hour could be traded for one of a
+    // month.
     let expires_at = caller.ends_at().map_or(expires_at, |end| expires_at.min(end));
     let token =
         SkillGrant { pool, skills, generation: generations.skill, expires_at }.issue(&app.skill_token_keys.get());
@@ -62,9 +63,9 @@ pub async fn issue(
     delete,
     path = "/api/internal/pools/{poolId}/skill-tokens",
     tag = "runtime",
-    summary = "Revokes all of the pool's skill tokens",
+    summary = "Revoke a pool's skill tokens",
     params(("poolId" = openapi::Id, Path)),
-    responses((status = 200, description = "done", body = Revoked), openapi::Refusals),
+    responses((status = 200, description = "The tokens are revoked", body = Revoked), openapi::Refusals),
     security(("internalToken" = [])),
 )]
 pub async fn revoke(

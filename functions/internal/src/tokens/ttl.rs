@@ -1,18 +1,18 @@
-//! How long a token is to count.
+//! A requested token life.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de};
 
-/// A number of seconds from 60 to `MAXIMUM`.
+/// A token life of 60 to `MAXIMUM` seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Ttl<const MAXIMUM: u64>(Duration);
 
 const MINIMUM: u64 = 60;
 
 impl<const MAXIMUM: u64> Ttl<MAXIMUM> {
-    /// When it ends if it begins now, to the millisecond that answers can tell.
+    /// Returns the end of a life that begins now, truncated to the milliseconds of the responses.
     pub fn ends(self, now: Timestamp) -> Timestamp {
         let end = now.as_millisecond().saturating_add_unsigned(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX));
         Timestamp::from_millisecond(end).unwrap_or(Timestamp::MAX)

@@ -1,4 +1,4 @@
-//! `DELETE /api/internal/toolkits/{slug}`: undoes a change of a toolkit, or takes an added one away.
+//! `DELETE /api/internal/toolkits/{slug}`: reverts a change of a standard toolkit, or removes an added one.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /api/internal/pools/{poolId}/tool-policy`: what a pool may use of people's accounts.
+//! `GET /api/internal/pools/{poolId}/tool-policy`: returns the toolkits and actions that a pool may use.
 
 use std::sync::Arc;
 

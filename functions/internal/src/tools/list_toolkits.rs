@@ -1,4 +1,4 @@
-//! `GET /api/internal/toolkits`: all toolkits, those that are switched off too.
+//! `GET /api/internal/toolkits`: lists all toolkits, disabled ones too.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::ToolkitBody;
 use crate::app::App;
 
-/// The toolkits, in their order. They are few, so that there are no pages.
+/// The toolkits, in the catalogue's order. They are too few to need pages.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Toolkits)]
 pub struct Response {

@@ -1,4 +1,4 @@
-//! `PUT /api/internal/pools/{poolId}/tool-policy`: says what a pool may use of people's accounts.
+//! `PUT /api/internal/pools/{poolId}/tool-policy`: sets the toolkits and actions that a pool may use.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub async fn handle(
     PoolPath(pool): PoolPath,
     Json(request): Json<PolicyBody>,
 ) -> Result<Answer<PolicyBody>, ApiError> {
-    // A misspelt list would else allow everything.
+    // Without this check, a policy with misspelt field names would allow everything.
     if request.allow.is_none() && request.deny.is_none() {
         return Err(ApiError::invalid_field("allow", "or deny is required; an empty deny allows everything"));
     }

@@ -1,4 +1,4 @@
-//! `PUT /api/internal/toolkits/{slug}`: changes a toolkit of the catalogue, or adds one.
+//! `PUT /api/internal/toolkits/{slug}`: changes a standard toolkit, or adds one.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{AuthFieldBody, ToolkitBody, ToolkitPath};
 use crate::app::App;
 
-/// Changes of a standard toolkit, in the place of earlier ones; a toolkit that is added needs `displayName`, `domain`,
+/// Changes of a standard toolkit, which replace earlier changes. An added toolkit needs `displayName`, `domain`,
 /// `category` and `authScheme`.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]

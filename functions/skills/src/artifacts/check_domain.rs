@@ -1,4 +1,4 @@
-//! `POST /api/internal/artifacts/check-domain`: whether a session could have a URL for a preview.
+//! `POST /api/internal/artifacts/check-domain`: checks whether a session may use a preview URL.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::{session::SessionSelector, to_api_error};
 use crate::app::App;
 
-/// Which URL, and for which session.
+/// A preview URL and the session that wants it.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DomainQuestion)]
@@ -41,7 +41,7 @@ fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PreviewUrl,
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }
 
-/// The URL is to be had; the last two only where it is the session's own already.
+/// The URL is available. `existing_*` name the session's own artifact that already has the URL.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DomainAnswer)]
@@ -56,9 +56,12 @@ pub struct Response {
     post,
     path = "/api/internal/artifacts/check-domain",
     tag = "skill",
-    summary = "Whether a preview's URL is free",
+    summary = "Check whether a preview URL is free",
     request_body = Request,
-    responses((status = 200, description = "done", body = Response), openapi::Refusals),
+    responses(
+        (status = 200, description = "The selected session, and its artifact that already has the URL", body = Response),
+        openapi::Refusals
+    ),
     security(("skillToken" = [])),
 )]
 pub async fn handle(

@@ -1,4 +1,4 @@
-//! `POST /api/internal/artifacts`: a skill tells of what its agent made.
+//! `POST /api/internal/artifacts`: creates an artifact, or updates the one with the same session and preview URL.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use super::{session::SessionSelector, to_api_error};
 use crate::app::App;
 
-/// What a skill tells.
+/// A new artifact, or new values for an existing one.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = NewArtifact)]
@@ -70,9 +70,9 @@ pub struct Request {
     post,
     path = "/api/internal/artifacts",
     tag = "skill",
-    summary = "Keeps what was made in a conversation",
+    summary = "Create or update an artifact",
     request_body = Request,
-    responses((status = 201, description = "done", body = Artifact), openapi::Refusals),
+    responses((status = 201, description = "The artifact", body = Artifact), openapi::Refusals),
     security(("skillToken" = [])),
 )]
 pub async fn handle(

@@ -1,4 +1,4 @@
-//! The session of an artifact, as a skill selects it.
+//! Selection of an artifact's session by a request's fields.
 
 use portcullis_auth::BotId;
 use portcullis_runtime::{
@@ -7,7 +7,7 @@ use portcullis_runtime::{
 };
 use portcullis_store::SessionRef;
 
-/// Fields of a request that select a session.
+/// Fields of a request that select a session: a session key, or a chat with an optional thread.
 pub struct SessionSelector {
     pub session_key: Option<SessionKey>,
     pub chat_id: Option<Label>,
@@ -15,10 +15,10 @@ pub struct SessionSelector {
 }
 
 impl SessionSelector {
-    /// Returns the selected session; `None` where no field selects one.
+    /// Returns the selected session; `None` if no field selects one.
     ///
     /// # Errors
-    /// 400, in the contract's order.
+    /// 400 for the first invalid field, in the contract's order.
     pub fn session(self, bot: &BotId) -> Result<Option<SessionRef>, ApiError> {
         if let Some(key) = &self.session_key {
             if !key.0.starts_with("agent:") {
@@ -44,13 +44,13 @@ impl SessionSelector {
     /// Returns the selected session.
     ///
     /// # Errors
-    /// As [`SessionSelector::session`], and where no field selects one.
+    /// Those of [`SessionSelector::session`], and 400 if no field selects a session.
     pub fn required(self, bot: &BotId) -> Result<SessionRef, ApiError> {
         self.session(bot)?.ok_or_else(|| invalid("sessionKey or chatId is required"))
     }
 }
 
-/// 400 about the session.
+/// Returns a 400 about the session.
 pub fn invalid(message: &'static str) -> ApiError {
     ApiError::bad_request(ErrorCode::InvalidSession, message)
 }

@@ -1,4 +1,4 @@
-//! `PATCH /api/internal/artifacts/{id}`: a skill tells what has changed of what its agent made.
+//! `PATCH /api/internal/artifacts/{id}`: updates an artifact.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::app::App;
     patch,
     path = "/api/internal/artifacts/{id}",
     tag = "skill",
-    summary = "Tells what has changed of an artifact",
+    summary = "Update an artifact",
     params(("id" = String, Path)),
     request_body = ArtifactPatch,
-    responses((status = 200, description = "done", body = Artifact), openapi::Refusals),
+    responses((status = 200, description = "The updated artifact", body = Artifact), openapi::Refusals),
     security(("skillToken" = [])),
 )]
 pub async fn handle(

@@ -1,4 +1,5 @@
-//! `POST /api/internal/composio/disconnect`: ends an account of the bot's owner: at its toolkit first, then here.
+//! `POST /api/internal/composio/disconnect`: disconnects an account of the bot's owner, first at its toolkit, then
+//! here.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{owner, to_api_error};
 use crate::app::App;
 
-/// A connected account to be disconnected.
+/// The account to disconnect.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DisconnectAccount)]
@@ -31,7 +32,7 @@ pub struct Response {
     data: Message,
 }
 
-/// Words for a person.
+/// A message for a person.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = AccountDisconnectedMessage)]
 pub struct Message {

@@ -21,22 +21,22 @@ use serde_json::value::RawValue;
 use super::{owner, to_api_error};
 use crate::app::App;
 
-/// Secret of a pool that wins over the installation's own project at Composio.
+/// Name of the pool secret that overrides the installation's own project at Composio.
 const POOLS_OWN_KEY: &str = "COMPOSIO_API_KEY";
 
-/// Time for looking an action's version up.
+/// Time-out of an action's version look-up.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
 
-// Half a second is left for the store.
+// Half a second remains for the store.
 const _: () = assert!(
     VERSION_TIMEOUT.as_millis() + EXECUTE_TIMEOUT.as_millis() + 500 <= crate::app::DEADLINE.as_millis(),
     "the answer comes before the deadline"
 );
 
-/// Longest text of an error that a toolkit gave that is passed on, in characters.
+/// Longest text of a toolkit's error that is passed on, in characters.
 const MAXIMUM_ERROR_LENGTH: usize = 2_000;
 
-/// An action with a connected account.
+/// An action and its parameters.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ExecuteAction)]
@@ -61,7 +61,7 @@ pub struct Response {
     successful: bool,
 }
 
-/// Account with which an action is executed.
+/// The project and the account with which an action is executed.
 struct With {
     key: ComposioKey,
     account: Option<String>,
@@ -123,10 +123,11 @@ impl App {
         }
     }
 
-    /// Account with which the action is executed. In a pool's own project at Composio the accounts are its operator's to connect.
+    /// Chooses the account for an action. In a pool's own project at Composio, the pool's operator connects the
+    /// accounts.
     ///
     /// # Errors
-    /// 403 with a link where the account is not connected.
+    /// 403 with a link if the account is not connected.
     async fn account(
         &self,
         user: &UserId,
@@ -151,7 +152,7 @@ impl App {
             (AuthScheme::ApiKeyUser, Some(known)) => {
                 let credentials = self.store.integration_credentials(&known.id).await?;
                 if credentials.is_empty() {
-                    // They were deleted since the row was read.
+                    // Another request deleted the credentials after the row was read.
                     return Err(self.not_connected(user, toolkit).await);
                 }
                 Ok(With { key, account: None, credentials: Some(credentials) })
@@ -208,16 +209,17 @@ impl App {
         }
     }
 
-    /// The version of an action, as long as there is time: with the action's own time-out it must stay below the deadline, or an
-    /// action that has run would be answered as one that has not.
+    /// Looks up an action's version within [`VERSION_TIMEOUT`]. Together with the action's time-out it must stay below
+    /// the deadline, or an action that ran would be reported as not run.
     async fn look_version_up(&self, key: &ComposioKey, name: &str) -> Result<String, ComposioError> {
         let looked_up = tokio::time::timeout(VERSION_TIMEOUT, self.composio.tool_version(key, name)).await;
         looked_up.unwrap_or(Err(ComposioError::Unanswered("request_timeout")))
     }
 
-    /// Composio does not find the account connected. A person's own is kept as expired and gets a link; keys of one's own stay, and
-    /// the link leads to where they are replaced. An account of the operator's (a pool's own project, or a toolkit for everybody) has
-    /// no link: one would connect the person in another project.
+    /// Handles Composio's report that the account is not connected. A person's account is marked as expired and gets a
+    /// new link. A person's own keys stay, and the link leads to where they are replaced. An operator's account (a
+    /// pool's own project, or a toolkit for everybody) gets no link, which would connect the person in another
+    /// project.
     async fn ended_at_composio(
         &self,
         user: &UserId,

@@ -1,4 +1,4 @@
-//! The answer to a skill whose person has not connected the account.
+//! The response to a skill whose bot's owner has not connected the account.
 
 use portcullis_auth::UserId;
 use portcullis_runtime::{ApiError, ErrorCode, front};
@@ -8,14 +8,15 @@ use url::Url;
 
 use crate::app::App;
 
-/// Random bytes of a link's id; it is written in hex.
+/// Length of a link's id in bytes, before hex encoding.
 const LINK_BYTES: usize = 32;
 
-/// Page of the front end where people enter their own keys.
+/// Page of the front end on which people enter their own keys.
 const KEYS_PAGE: &str = "/#/integrations";
 
 impl App {
-    /// 403 with a link for the person, in the words of each platform. The link is kept as a digest, and counts for its owner alone.
+    /// Returns a 403 with a link for the person and a message in each platform's format. Only the link's digest is
+    /// stored, and only its owner can use it.
     pub(super) async fn not_connected(&self, user: &UserId, toolkit: &Toolkit) -> ApiError {
         let error = ApiError::forbidden_as(
             ErrorCode::NotConnected,
@@ -23,7 +24,7 @@ impl App {
         );
         let url = match self.connect_url(user, toolkit).await {
             Ok(Some(url)) => url,
-            // Another request connected it at this moment.
+            // Another request has connected the account in the meantime.
             Ok(None) => return error,
             Err(refusal) => return refusal,
         };

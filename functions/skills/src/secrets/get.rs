@@ -1,4 +1,4 @@
-//! `GET /api/internal/secrets/{skillName}?poolId=`: a skill reads what is its own and what is the whole pool's.
+//! `GET /api/internal/secrets/{skillName}?poolId=`: returns a skill's secrets and those of its whole pool.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::app::App;
 
-/// Names and values, the last step before they leave.
+/// Secrets by name; they are exposed only when serialized into the response.
 pub struct Secrets(BTreeMap<SecretName, SecretString>);
 
 impl Serialize for Secrets {
@@ -25,9 +25,9 @@ impl Serialize for Secrets {
     get,
     path = "/api/internal/secrets/{skillName}",
     tag = "skill",
-    summary = "A skill's own secrets and those of its whole pool",
+    summary = "Get a skill's secrets",
     params(("skillName" = openapi::SkillName, Path), ("poolId" = openapi::Id, Query)),
-    responses((status = 200, description = "done", body = BTreeMap<String, String>), openapi::Refusals),
+    responses((status = 200, description = "The secrets, by name", body = BTreeMap<String, String>), openapi::Refusals),
     security(("skillToken" = [])),
 )]
 pub async fn handle(
@@ -41,7 +41,7 @@ pub async fn handle(
     let reach = caller.reach(&pool, &skill)?;
     match app.store.secrets_for_skill(&pool, &skill, reach, &app.sealed_secrets).await {
         Ok(secrets) => Ok(axum::Json(Secrets(secrets))),
-        // A pool that is not known has no secrets: the contract's answer to a static token.
+        // An unknown pool has no secrets: the contract's response to a static token.
         Err(PoolError::NotFound) => Ok(axum::Json(Secrets(BTreeMap::new()))),
         Err(PoolError::Revoked) => Err(Skill::revoked()),
         Err(PoolError::Store(error)) => Err(error.into()),

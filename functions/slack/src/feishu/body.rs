@@ -1,8 +1,8 @@
-//! The parts of a Feishu request that are read: those that find the channel and prove where it is from, and those that name the
-//! event and its chat. Everything else goes on unread.
+//! Parser of a Feishu request's body. It reads the fields that find the channel and prove the origin, and those that
+//! name the event and its chat; all others are passed on unread.
 //!
-//! Source: Feishu Open Platform, "Event structure" (1.0 and 2.0), "Receive message", "Card callback", and the older "Card
-//! interaction callback".
+//! Source: Feishu Open Platform, "Event structure" (1.0 and 2.0), "Receive message", "Card callback", and the older
+//! "Card interaction callback".
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::lenient::{Object, Text, are_bounded, object, string};
 
-/// A request's body. A key that is read and stands there twice makes the body malformed.
+/// A request's body. A repeated key among the fields below makes it malformed.
 #[derive(Debug, Deserialize)]
 pub struct Body<'a> {
     #[serde(borrow, default, deserialize_with = "string")]
@@ -30,7 +30,7 @@ pub struct Body<'a> {
     uuid: Text<'a>,
     #[serde(borrow, default, deserialize_with = "string")]
     challenge: Text<'a>,
-    // A card callback of the older kind has these at its top.
+    // The older card callback has these fields at its top level.
     #[serde(borrow, default, deserialize_with = "string")]
     open_id: Text<'a>,
     #[serde(borrow, default, deserialize_with = "string")]
@@ -58,7 +58,7 @@ struct Header<'a> {
     app_id: Text<'a>,
 }
 
-/// The event itself, of any type.
+/// The event of any type.
 #[derive(Debug, Deserialize)]
 struct Event<'a> {
     #[serde(borrow, default, deserialize_with = "object")]
@@ -100,40 +100,41 @@ struct Message<'a> {
     chat_type: Text<'a>,
 }
 
-/// Where the card of an action stands.
+/// The place of the card whose action was triggered.
 #[derive(Debug, Deserialize)]
 struct Context<'a> {
     #[serde(borrow, default, deserialize_with = "string")]
     open_chat_id: Text<'a>,
 }
 
-/// A message as it was received.
+/// A message that a person sent to the bot.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReceivedMessage<'b> {
     pub chat: &'b str,
-    /// The person, in a direct chat.
+    /// The sender's open id, in a direct chat only.
     pub direct: Option<&'b str>,
     pub message: &'b str,
 }
 
 impl<'a> Body<'a> {
-    /// Reads a body; `None` where it is not a JSON object.
+    /// Parses a body; `None` if it is not a JSON object.
     pub fn parse(body: &'a str) -> Option<Self> {
         let Object(body) = serde_json::from_str(body).ok()?;
         Some(body)
     }
 
-    /// Text that answers the check of the URL; `None` for anything else.
+    /// Returns the challenge of a URL verification; `None` for any other body.
     pub fn challenge(&self) -> Option<&str> {
         self.challenge.as_deref().filter(|_| self.kind.as_deref() == Some("url_verification"))
     }
 
-    /// Whether the body is a card callback of the older kind, which is signed with the verification token.
+    /// Returns whether the body is a card callback of the older kind, which is signed with the verification token.
     pub fn is_older_card(&self) -> bool {
         self.schema.is_none() && self.kind.is_none() && self.action.is_some()
     }
 
-    /// The token that is to be the app's verification token. The `token` of an older card is another thing.
+    /// Returns the token to compare with the app's verification token. The `token` of an older card is unrelated: it
+    /// authorizes updates of the card.
     pub fn verification_token(&self) -> Option<&str> {
         match &self.header {
             Some(header) => header.token.as_deref(),
@@ -142,18 +143,18 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The app, where the body names it.
+    /// Returns the app's id, if the body names it.
     pub fn app(&self) -> Option<&str> {
         let header = self.header.as_ref().and_then(|header| header.app_id.as_deref());
         header.or_else(|| self.event.as_ref()?.app_id.as_deref())
     }
 
-    /// The event's own id, the same at each try.
+    /// Returns the event's id, which stays the same when Feishu retries.
     pub fn event_id(&self) -> Option<&str> {
         self.header.as_ref().and_then(|header| header.event_id.as_deref()).or(self.uuid.as_deref())
     }
 
-    /// The chat that an event is of.
+    /// Returns the event's chat.
     pub fn chat(&self) -> Option<&str> {
         let event = self.event.as_ref();
         let chats = [
@@ -166,7 +167,7 @@ impl<'a> Body<'a> {
         chats.into_iter().flatten().next()
     }
 
-    /// A message that a person sent.
+    /// Returns the message, if the event is a message that a person sent.
     pub fn received_message(&self) -> Option<ReceivedMessage<'_>> {
         let is_message = self.header.as_ref()?.event_type.as_deref() == Some("im.message.receive_v1");
         let event = self.event.as_ref().filter(|_| is_message)?;
@@ -184,7 +185,7 @@ impl<'a> Body<'a> {
         Some(ReceivedMessage { chat: message.chat_id.as_deref()?, direct, message: message.message_id.as_deref()? })
     }
 
-    /// Whether each id that is read is short enough for the store.
+    /// Returns whether every id is short enough for the store.
     pub fn has_bounded_ids(&self) -> bool {
         let message = self.received_message();
         let of_message = message.map(|message| [Some(message.chat), message.direct, Some(message.message)]);
@@ -192,9 +193,9 @@ impl<'a> Body<'a> {
         are_bounded(own.into_iter().chain(of_message.into_iter().flatten()))
     }
 
-    /// An older card's action in the newer form, which is the one that OpenClaw reads.
+    /// Converts an older card's action to the newer form, the only one that OpenClaw reads.
     pub fn newer_card(&self, app: &str, event_id: &str) -> serde_json::Result<String> {
-        // Structs, since a JSON value would not hold every number that an action may have.
+        // Typed structs with raw values: `serde_json::Value` cannot hold every number that an action may contain.
         serde_json::to_string(&NewerCard {
             schema: "2.0",
             header: NewerHeader {
@@ -261,7 +262,7 @@ struct Place<'a> {
     open_chat_id: Option<&'a str>,
 }
 
-/// A body without the verification token, which stays here: whoever has it could forge the app's events.
+/// Blanks the verification token, which must not reach the pool: its holder could forge the app's events.
 pub fn without_verification_token(body: &str) -> serde_json::Result<String> {
     let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(body)?;
     let blank = RawValue::from_string("\"\"".to_owned())?;

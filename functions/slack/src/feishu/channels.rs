@@ -1,4 +1,4 @@
-//! Finding the Feishu channel that a request claims to come from.
+//! Finds the Feishu channel that a request claims to come from.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use portcullis_store::{Channel, ChatPlatform, PlatformId, Store, StoreError};
 
 use crate::look_ups::LookUps;
 
-/// A channel that takes events by webhook, and the secrets that verify them.
+/// A channel that receives events by webhook, and the secrets that verify them.
 #[derive(Debug)]
 pub struct KnownChannel {
     pub channel: Channel,
@@ -21,7 +21,7 @@ enum Key {
     App(PlatformId),
 }
 
-/// Feishu's channels, with what was lately looked up.
+/// Feishu's channels, with a cache of recent look-ups.
 pub struct FeishuChannels {
     store: Store,
     clock: Arc<dyn Clock>,
@@ -33,13 +33,13 @@ impl FeishuChannels {
         Self { store, clock, look_ups: LookUps::new() }
     }
 
-    /// The channel of this id.
+    /// Finds the channel with this id.
     pub async fn by_id(&self, id: ChannelId) -> Result<Option<Arc<KnownChannel>>, StoreError> {
         let read = async || self.read(&id).await;
         self.look_ups.find(Key::Id(id.clone()), self.clock.now(), read).await
     }
 
-    /// The channel of this app.
+    /// Finds the channel of this app.
     pub async fn by_app(&self, app: PlatformId) -> Result<Option<Arc<KnownChannel>>, StoreError> {
         let read = async || match self.store.app_route(ChatPlatform::Feishu, &app).await? {
             Some(route) => self.read(&route.channel).await,

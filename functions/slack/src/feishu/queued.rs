@@ -1,4 +1,5 @@
-//! A verified Feishu event as it is queued: its idempotency key, and the chat in which its order counts.
+//! Conversion of a verified Feishu event to a queue message: its idempotency key, and the chat within which order is
+//! kept.
 
 use bytes::Bytes;
 use portcullis_crypto::Digest;
@@ -8,12 +9,13 @@ use portcullis_store::Channel;
 use super::body::Body;
 use crate::queued::{Queued, digest, of_raw_body};
 
-/// An event or a card's action. `delivered` is the body that goes to the pool, `request_id` the request that brought it.
+/// Converts an event or a card's action. `delivered` is the body for the pool; `request_id` is the id of the HTTP
+/// request.
 pub fn queued(channel: &Channel, body: &Body<'_>, delivered: String, kind: EventKind, request_id: String) -> Queued {
     let ours = channel.id.as_str();
     let delivered = Bytes::from(delivered);
     let identity = body.identity(ours, &delivered);
-    // An event without a chat is a conversation of its own, so that it holds up nothing.
+    // An event without a chat gets a message group of its own, so that it blocks no other event.
     let conversation = body.chat().map_or(identity, |chat| digest("conversation", &[ours, chat]));
     let message = body.received_message().map(|received| MessageFacts {
         chat: received.chat.to_owned(),

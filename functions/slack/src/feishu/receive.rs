@@ -1,5 +1,5 @@
-//! `POST /api/feishu/events` and `POST /api/feishu/card-action`, and both with a channel's id: an event is queued before Feishu
-//! gets its 200.
+//! `POST /api/feishu/events`, `POST /api/feishu/card-action`, and both with a channel's id: queues an event before
+//! Feishu gets its 200.
 
 use std::sync::Arc;
 
@@ -10,19 +10,22 @@ use serde_json::{Value, json};
 use super::verify::FeishuRequest;
 use crate::app::App;
 
-/// The answer is an empty object: of a card's action, any other would change the card.
+/// The response is an empty object: any other response to a card's action would change the card.
 #[utoipa::path(
     post,
     path = "/api/feishu/events",
     tag = "feishu",
-    summary = "Receive an event of a Feishu app that is connected by webhook",
+    summary = "Receive a Feishu event",
     params(
         ("x-lark-signature" = Option<String>, Header),
         ("x-lark-request-timestamp" = Option<String>, Header),
         ("x-lark-request-nonce" = Option<String>, Header),
     ),
     request_body = Object,
-    responses((status = 200, description = "The challenge of a URL check, else an empty object", body = Object), openapi::Refusals),
+    responses(
+        (status = 200, description = "An empty object, or the challenge of a URL verification", body = Object),
+        openapi::Refusals
+    ),
     security(("feishuSignature" = [])),
 )]
 pub async fn handle(

@@ -1,5 +1,5 @@
-//! Deciding whose a Feishu request is. The order is fixed: one parse, the channel, the signature or the token; only then is it
-//! acted on.
+//! Verification of Feishu requests. The order is fixed: one parse, the channel look-up, the signature or the token;
+//! only a verified request is acted on.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use super::{
 };
 use crate::queued::Queued;
 
-/// A request that a Feishu app has sent.
+/// A verified request of a Feishu app.
 #[derive(Clone)]
 pub enum FeishuRequest {
-    /// Feishu checks the URL: the text is sent back.
+    /// A URL verification: the text is echoed to Feishu.
     Challenge(String),
     /// An event or a card's action for one of our channels, ready to be queued.
     Event(Box<Queued>),
@@ -63,11 +63,12 @@ impl WebhookGate for FeishuGate {
     }
 }
 
-/// Verifies requests against channels' secrets.
+/// Verifies requests against the channels' secrets.
 pub struct FeishuVerifier {
     channels: FeishuChannels,
     clock: Arc<dyn Clock>,
-    /// Secrets that nobody has: a request for no channel is verified with them, so that its refusal takes as long as any.
+    /// Random secrets for constant work: a request for an unknown channel is verified with them, so that response time
+    /// does not reveal which channels exist.
     nobodys: FeishuSecrets,
 }
 
@@ -89,7 +90,7 @@ impl FeishuVerifier {
         let secrets = known.as_deref().map_or(&self.nobodys, |known| &known.secrets);
         let is_signed = signature.is_some_and(|signature| secrets.verify(&signature, &raw).is_ok());
         let Some(sent) = sent else { return Err(unauthorized()) };
-        // Never decrypted with a wrong signature: how a refusal comes about would tell of the padding.
+        // A body with a wrong signature is never decrypted: the kind of refusal would be a padding oracle.
         if sent.encrypt.is_some() && signature.is_some() && !is_signed {
             return Err(unauthorized());
         }
@@ -102,13 +103,13 @@ impl FeishuVerifier {
         let has_token = body.verification_token().is_some_and(|token| secrets.has_token(token));
         let Some(known) = known else { return Err(unauthorized()) };
 
-        // An app with an encrypt key encrypts everything. A verification token alone, which each event carries, would let whoever
-        // has seen one event of it forge the next.
+        // An app with an encrypt key must encrypt everything. The verification token alone proves nothing here: each
+        // event carries it, so anyone who has seen one event of the app could forge the next.
         let is_older_card = door == FeishuDoor::CardActions && opened.is_none() && body.is_older_card();
         let is_genuine = if is_older_card {
             signature.is_some_and(|signature| known.secrets.verify_card(&signature, &raw).is_ok())
         } else if known.secrets.encrypts() {
-            // The check of a URL may come without a signature.
+            // A URL verification may come without a signature.
             opened.is_some() && has_token && (is_signed || body.challenge().is_some() && signature.is_none())
         } else {
             has_token
@@ -139,7 +140,7 @@ impl FeishuVerifier {
         Ok(FeishuRequest::Event(Box::new(queued(&known.channel, &body, delivered, kind, request_id))))
     }
 
-    /// The channel that a request claims to come from: that of its path, else that of its body's app.
+    /// Finds the channel that a request claims to come from: the channel of its path, or else of its body's app.
     async fn find(
         &self,
         named: Option<&str>,
@@ -157,7 +158,10 @@ impl FeishuVerifier {
         }
     }
 
-    /// The three headers of a signed request, where there is any of them.
+    /// Returns the three signature headers; `None` if one is absent, or the nonce is empty, too long or not UTF-8.
+    ///
+    /// # Errors
+    /// 401 if a header is repeated, or the timestamp is malformed or outside the replay window.
     fn signature<'a>(&self, headers: &'a HeaderMap) -> Result<Option<FeishuSignature<'a>>, ApiError> {
         let only = |name: &str| {
             let mut values = headers.get_all(name).iter();
@@ -167,7 +171,7 @@ impl FeishuVerifier {
         let (timestamp, nonce, signature) = (only(TIMESTAMP_HEADER)?, only(NONCE_HEADER)?, only(SIGNATURE_HEADER)?);
         match FeishuSignature::parse(timestamp, nonce, signature, self.clock.now()) {
             Ok(signed) => Ok(Some(signed)),
-            // An app without an encrypt key sends the headers with nothing in them, or not at all.
+            // An app without an encrypt key sends the headers empty, or not at all.
             Err(SignatureError::Missing) => Ok(None),
             Err(_) => Err(unauthorized()),
         }

@@ -1,4 +1,4 @@
-//! `DELETE /v1/artifacts/{id}`: deletes one artifact of the caller's bots and frees its preview's URL.
+//! `DELETE /v1/artifacts/{id}`: deletes an artifact of the caller's bots and frees its preview URL.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::refuse;
 use crate::app::App;
 
-/// Words for a person.
+/// A message for a person.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ArtifactDeleted)]
 pub(crate) struct Response {

@@ -1,4 +1,4 @@
-//! `GET /v1/artifacts/{id}`: one artifact of the caller's bots.
+//! `GET /v1/artifacts/{id}`: returns an artifact of the caller's bots.
 
 use std::sync::Arc;
 

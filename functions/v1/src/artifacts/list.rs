@@ -1,4 +1,4 @@
-//! `GET /v1/artifacts`: artifacts of the caller's bots, the newest first, without their metadata.
+//! `GET /v1/artifacts`: lists artifacts of the caller's bots, newest first, without their metadata.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::app::App;
 
-/// A part of the artifacts. `total` counts the newest 1,000 of each bot.
+/// A page of artifacts. `total` covers the newest 1,000 of each bot.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = OwnArtifacts)]
 pub(crate) struct Response {

@@ -1,4 +1,4 @@
-//! `GET /v1/artifacts/stats`: numbers of the caller's artifacts.
+//! `GET /v1/artifacts/stats`: counts the caller's artifacts by status and source.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::app::App;
 
-/// Numbers of artifacts. They count the newest 1,000 of each bot.
+/// Counts of artifacts, over the newest 1,000 of each bot.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ArtifactStats)]

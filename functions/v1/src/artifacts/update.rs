@@ -1,4 +1,4 @@
-//! `PATCH /v1/artifacts/{id}`: changes one artifact of the caller's bots.
+//! `PATCH /v1/artifacts/{id}`: changes an artifact of the caller's bots.
 
 use std::sync::Arc;
 

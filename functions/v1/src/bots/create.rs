@@ -1,4 +1,4 @@
-//! `POST /v1/bots`: makes a bot of the caller's, in the active pool that has the fewest.
+//! `POST /v1/bots`: creates a bot in the active pool with the fewest bots.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use serde::Deserialize;
 use super::{Bot, account_is_gone, pool_is_full, pool_not_found, slug_is_taken, too_many_bots};
 use crate::app::App;
 
-/// A bot to be made. Without `modelId` it speaks with the first of the listed models, without `slug` it is named in paths after
-/// its name, and without `poolId` it goes to the active pool that has the fewest bots.
+/// A new bot. Defaults: the first listed model without `modelId`, a slug from the name without `slug`, and the active
+/// pool with the fewest bots without `poolId`.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = NewOwnBot)]
@@ -76,7 +76,7 @@ pub(crate) async fn handle(
 impl App {
     async fn default_model(&self) -> Result<String, ApiError> {
         let ids = self.models.ids(&self.lite_llm.get(), self.now()).await?;
-        // A name that is no model's id would make the whole configuration of a pool invalid.
+        // Ids that are not valid model ids are skipped: one of them would make a pool's whole configuration invalid.
         let first = ids.iter().find_map(|id| ModelId::try_from(id.clone()).ok());
         first
             .map(|model| model.0)

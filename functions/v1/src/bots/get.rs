@@ -1,4 +1,4 @@
-//! `GET /v1/bots/{id}`: one of the caller's bots.
+//! `GET /v1/bots/{id}`: returns one of the caller's bots.
 
 use std::sync::Arc;
 

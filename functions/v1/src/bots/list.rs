@@ -1,4 +1,4 @@
-//! `GET /v1/bots`: the caller's bots, the oldest first.
+//! `GET /v1/bots`: lists the caller's bots, oldest first.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Bot;
 use crate::app::App;
 
-/// The bots. There are at most 50, so that the list has no pages.
+/// The caller's bots. There are at most 50, so the list has no pages.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = OwnBots)]
 pub(crate) struct Response {

@@ -1,4 +1,5 @@
-//! `POST /v1/bots/{id}/pause` and `/resume`: a paused bot gets no events and is in no configuration.
+//! `POST /v1/bots/{id}/pause` and `/resume`: pauses or resumes a bot. A paused bot gets no events and is in no
+//! configuration.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `PATCH /v1/bots/{id}`: changes one of the caller's bots. A bot is moved to another pool by the operator alone.
+//! `PATCH /v1/bots/{id}`: changes one of the caller's bots. Only the operator can move a bot to another pool.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use super::{Bot, BotPath, refuse_update};
 use crate::app::App;
 
-/// Changes of a bot. An absent field keeps its value; a prompt that is `null` goes.
+/// Changes of a bot. An absent field keeps its value; a prompt of `null` is removed.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = OwnBotChange)]

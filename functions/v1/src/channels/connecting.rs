@@ -1,4 +1,4 @@
-//! Steps that connecting a channel takes on every platform.
+//! Steps of connecting a channel on any platform.
 
 use portcullis_auth::{BotId, ChannelId, UserId};
 use portcullis_runtime::ApiError;
@@ -8,10 +8,11 @@ use portcullis_upstream::ChatApiError;
 use crate::app::{App, bot_not_found, refuse_bot};
 
 impl App {
-    /// The bot that a channel is for: the named one, or the person's only one.
+    /// Returns the bot to connect: the named one, or the person's only one.
     ///
     /// # Errors
-    /// 404 for another's, 409 where the person has none, 400 where the person must name one of several.
+    /// 404 if the named bot belongs to another person, 409 if the person has no bot, 400 if the person has several
+    /// bots and names none.
     pub(super) async fn bot_to_connect(&self, user: &UserId, named: Option<BotId>) -> Result<BotId, ApiError> {
         if let Some(bot) = named {
             return Ok(self.store.bot_within(BotReach::Owner(user), &bot).await.map_err(refuse_bot)?.id);
@@ -23,11 +24,12 @@ impl App {
         }
     }
 
-    /// Id of the channel to connect, by the route of its app: the one that the bot has there, else a new one. The channel of
-    /// another bot gives way where its app was uninstalled: it would keep the app from everyone else for good.
+    /// Returns the id of the channel to connect for an app's route: the bot's existing channel, or a new id. Another
+    /// bot's channel is replaced if its app was uninstalled; otherwise it would block the app for everyone else for
+    /// good.
     ///
     /// # Errors
-    /// [`ConnectError::RouteTaken`] where another bot's channel is in use.
+    /// [`ConnectError::RouteTaken`] if another bot's channel is in use.
     pub(super) async fn channel_to_connect(
         &self,
         bot: &BotId,
@@ -43,7 +45,7 @@ impl App {
     }
 }
 
-/// The answer for a channel that was not connected.
+/// Converts the store's refusal to connect a channel.
 pub(super) fn refuse(error: ConnectError, taken: &'static str) -> ApiError {
     match error {
         ConnectError::BotNotFound => bot_not_found(),
@@ -54,7 +56,8 @@ pub(super) fn refuse(error: ConnectError, taken: &'static str) -> ApiError {
     }
 }
 
-/// The answer for credentials that a platform did not accept, with the message `refused`, or did not answer for, with `silent`.
+/// Converts a platform's refusal of credentials: the message is `refused` if it rejected them, `silent` if it did not
+/// answer.
 pub(super) fn refuse_credentials(error: ChatApiError, refused: &'static str, silent: &'static str) -> ApiError {
     match error {
         ChatApiError::Unauthorized | ChatApiError::Refused(_) => ApiError::conflict(refused),

@@ -1,5 +1,5 @@
-//! `DELETE /v1/channels/{id}`: disconnects one of the caller's channels: its credentials and its route go with it. A channel that
-//! the caller has joined stays, and the caller's membership ends.
+//! `DELETE /v1/channels/{id}`: disconnects one of the caller's channels and deletes its credentials and its route. A
+//! channel that the caller has joined stays, and the caller's membership ends.
 
 use std::sync::Arc;
 

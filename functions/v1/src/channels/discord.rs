@@ -1,3 +1,3 @@
-//! Connecting Discord.
+//! `/v1/channels/discord`: connecting Discord.
 
 pub(crate) mod connect;

@@ -1,3 +1,3 @@
-//! Connecting Feishu.
+//! `/v1/channels/feishu`: connecting Feishu.
 
 pub(crate) mod connect;

@@ -1,4 +1,4 @@
-//! `GET /v1/channels`: the channels of the caller's bots, and those that the caller has joined.
+//! `GET /v1/channels`: lists the channels of the caller's bots, and those that the caller has joined.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::Channel;
 use crate::app::App;
 
-/// The channels. A bot has at most 20, a person at most 50 bots and 100 channels of others, so that the list has no pages.
+/// The caller's channels. A bot has at most 20 channels; a person has at most 50 bots and 100 joined channels. The
+/// list therefore has no pages.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = OwnChannels)]
 pub(crate) struct Response {

@@ -1,4 +1,5 @@
-//! `GET /v1/channels/{id}/readiness`: whether one of the caller's channels answers, and what is missing where it does not.
+//! `GET /v1/channels/{id}/readiness`: returns whether one of the caller's channels answers, and the first problem if
+//! it does not.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 use super::{ChannelPath, not_found};
 use crate::app::App;
 
-/// Time for which a notice of Slack's, that it holds back events, is told.
+/// Time for which Slack's last rate-limit notice counts as a problem.
 const RATE_LIMIT_IS_TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Readiness of a channel. `ready` is all of `connected`, `running` and `configured`.
@@ -21,16 +22,16 @@ const RATE_LIMIT_IS_TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);
 #[expect(clippy::struct_excessive_bools, reason = "the contract has them one by one")]
 pub(crate) struct Response {
     ready: bool,
-    /// The channel's credentials are good, as far as Slack has told.
+    /// The channel's credentials are valid, as far as Slack has reported.
     connected: bool,
     /// The bot is active and its pool takes deliveries.
     running: bool,
-    /// The pool has fetched the configuration of now.
+    /// The pool has fetched its current configuration.
     configured: bool,
-    /// The first thing that is missing, in words; `null` where nothing is.
+    /// The first problem, in words; `null` if the channel answers.
     #[schema(required)]
     last_error: Option<&'static str>,
-    /// A heartbeat of the pool has come within the last minute.
+    /// The pool has sent a heartbeat within the last minute.
     gateway_connected: bool,
 }
 
@@ -49,7 +50,7 @@ impl Response {
     }
 }
 
-/// The first thing that keeps the channel from answering, in the order in which it can be mended.
+/// Returns the first problem that keeps the channel from answering, in the order in which problems can be fixed.
 fn problem(state: &ChannelState, now: Timestamp) -> Option<&'static str> {
     match state.channel.status {
         ChannelStatus::Error => return Some("Slack does not accept the bot token any more; connect the channel again"),

@@ -1,4 +1,4 @@
-//! Connecting Slack.
+//! `/v1/channels/slack`: connecting Slack.
 
 pub(crate) mod callback;
 pub(crate) mod connect;
@@ -13,14 +13,14 @@ use portcullis_upstream::SlackClient;
 use super::connecting;
 use crate::app::App;
 
-/// Path of the callback that Slack sends a browser to after an install.
+/// Path of the OAuth callback to which Slack sends a browser after an install.
 pub(crate) const CALLBACK_PATH: &str = "/api/oauth/slack/callback";
 
 impl App {
-    /// The platform's own Slack app as an OAuth client.
+    /// Returns the platform's own Slack app as an OAuth client.
     ///
     /// # Errors
-    /// 503 where this installation has none.
+    /// 503 if this installation has no Slack app.
     fn slack_client(&self) -> Result<SlackClient, ApiError> {
         match &self.slack_client.get().0 {
             Some(client) => Ok(SlackClient { id: client.id.clone(), secret: client.secret.clone() }),
@@ -28,7 +28,7 @@ impl App {
         }
     }
 
-    /// Id of the channel to connect for a team and an app.
+    /// Returns the id of the channel to connect for a team and an app.
     ///
     /// # Errors
     /// [`ConnectError`].

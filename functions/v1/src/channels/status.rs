@@ -1,4 +1,4 @@
-//! `GET /v1/channels/{id}/status`: one of the caller's channels.
+//! `GET /v1/channels/{id}/status`: returns one of the caller's channels.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `POST /v1/integrations/connect`: connects an account: at the toolkit's own page, or with the caller's own keys.
+//! `POST /v1/integrations/connect`: connects an account, at the toolkit's own page or with the caller's own keys.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
     return_path::front_end_path,
 };
 
-/// An account to be connected. `credentials` are for toolkits of `api_key_user`, by the keys of their fields.
+/// An account to connect. `credentials` are for toolkits of `api_key_user`, by their fields' keys.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ConnectIntegration)]
@@ -39,7 +39,7 @@ pub(crate) struct Request {
     return_to: Option<String>,
 }
 
-/// The integration, and where the person consents: `connectUrl` and `state` for toolkits of `oauth2` alone.
+/// The integration. `connectUrl`, the consent page, and `state` are present for toolkits of `oauth2` alone.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ConnectedIntegration)]
@@ -47,7 +47,7 @@ pub(crate) struct Response {
     integration: Integration,
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_url: Option<String>,
-    /// Proves, for ten minutes, whoever began the connection where the cookie is not sent along.
+    /// Proof, valid for ten minutes, that the caller began the connection, for clients that do not send the cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<String>,
 }

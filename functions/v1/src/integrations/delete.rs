@@ -1,4 +1,4 @@
-//! `DELETE /v1/integrations/{id}`: disconnects an account: at its toolkit first, then here.
+//! `DELETE /v1/integrations/{id}`: disconnects an account, first at its toolkit, then here.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) async fn handle(
     if let Some(account) = &known.account {
         let key = app.composio_key()?;
         if let Err(error) = app.composio.end_account(&key, account).await {
-            // The account stays as it is, and the row says when this failed; nothing that did not happen is claimed.
+            // The account stays active, and the row records the time of the failed revocation.
             match app.store.record_failed_revocation(&known).await {
                 Ok(_) | Err(IntegrationError::Changed | IntegrationError::AlreadyActive) => {}
                 Err(IntegrationError::Store(error)) => tracing::warn!(%error, "a failed revocation was not recorded"),

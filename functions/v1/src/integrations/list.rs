@@ -1,4 +1,4 @@
-//! `GET /v1/integrations`: the toolkits, each with the caller's account there.
+//! `GET /v1/integrations`: lists the toolkits, each with the caller's account there.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Integration;
 use crate::{app::App, policies::permission};
 
-/// The integrations, in the catalogue's order. A toolkit that is switched off or removed is there only where the caller has
+/// The integrations, in the catalogue's order. A disabled or removed toolkit is listed only if the caller has
 /// connected it.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Integrations)]

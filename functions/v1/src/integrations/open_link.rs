@@ -1,7 +1,8 @@
 //! `GET /v1/integrations/connect/{linkId}`: opens a link that an agent handed out in a chat.
 //!
-//! A browser comes here, so that each outcome is a page. The link is for its owner: in anybody else's session, or in none, nothing
-//! is begun. The browser is bound by a cookie before it goes on, so that the account becomes active in it alone.
+//! The caller is a browser, so each outcome is a redirect to a page. Only the link's owner can begin a connection with
+//! it, and only when signed in. A cookie binds the browser before the redirect, so that the account can become active
+//! in that browser alone.
 
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ pub(crate) async fn handle(
 }
 
 impl App {
-    /// The page at which the person consents; the reason as a word where there is none for this browser.
+    /// Returns the consent page; or, if this browser gets none, the reason as an error code.
     async fn open_link(
         &self,
         browser: &Browser,

@@ -1,7 +1,8 @@
-//! `POST /v1/integrations/{id}/refresh`: asks Composio how far an account is.
+//! `POST /v1/integrations/{id}/refresh`: updates an account's status from Composio.
 //!
-//! An account becomes active only for whoever shows that they began the connection: by the browser's cookie, or by the state.
-//! Without either the answer tells the status alone, and an active account that has ended is recorded as such.
+//! An account becomes active only for a caller who proves that they began the connection, with the browser's cookie or
+//! the state. Without a proof the response holds the status alone; the end of an active account is recorded in any
+//! case.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::{
     browser_cookie::{Begun, BrowserCookie},
 };
 
-/// Proof of whoever began the connection, where the cookie is not sent along.
+/// Proof that the caller began the connection, for clients that do not send the cookie.
 #[derive(Default, Deserialize, utoipa::ToSchema)]
 #[schema(as = RefreshIntegration)]
 pub(crate) struct Request {
@@ -49,10 +50,10 @@ pub(crate) async fn handle(
 }
 
 impl App {
-    /// Whether a request proves that its browser began the connection.
+    /// Returns whether the request proves that its browser began the connection.
     ///
     /// # Errors
-    /// 403 for a state that does not count.
+    /// 403 for an invalid state.
     fn is_proven(
         &self,
         known: &store::Integration,
@@ -98,7 +99,7 @@ impl App {
         };
         match self.store.end_connection(&known, ended).await {
             Ok(integration) => Ok(integration),
-            // Another request was first; what it recorded counts.
+            // Another request was faster; its record counts.
             Err(IntegrationError::Changed | IntegrationError::AlreadyActive) => {
                 Ok(self.store.integration(&known.user, &known.toolkit).await?.unwrap_or(known))
             }

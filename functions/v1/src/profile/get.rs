@@ -1,4 +1,4 @@
-//! `GET /v1/me`: the caller's profile.
+//! `GET /v1/me`: returns the caller's profile.
 
 use std::sync::Arc;
 

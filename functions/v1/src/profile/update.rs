@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::Profile;
 use crate::app::App;
 
-/// Changes of a profile. An absent field keeps its value; a picture that is `null` goes.
+/// Changes of a profile. An absent field keeps its value; a picture of `null` is removed.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = ProfileChange)]
 pub(crate) struct Request {

@@ -1,4 +1,4 @@
-//! `GET /v1/sessions/{id}`: one conversation of the caller's bots, with its metadata.
+//! `GET /v1/sessions/{id}`: returns a conversation of the caller's bots, with its metadata.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /v1/sessions`: conversations of the caller's bots, the one that changed last first, without their metadata.
+//! `GET /v1/sessions`: lists conversations of the caller's bots, last changed first, without their metadata.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::app::App;
 
-/// A part of the conversations. `total` counts the newest 1,000 of each bot.
+/// A page of conversations. `total` covers the newest 1,000 of each bot.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = OwnSessions)]
 pub(crate) struct Response {

@@ -49,10 +49,10 @@ impl From<ArtifactPatch> for ArtifactChange {
     }
 }
 
-/// Reads a preview's URL; the empty text counts as absent.
+/// Reads a preview URL; the empty text counts as absent.
 ///
 /// # Errors
-/// The deserializer's, which says what a preview's URL must be.
+/// The deserializer's, with the expected form of a preview URL.
 pub fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PreviewUrl>, D::Error> {
     let text: Option<String> = optional(deserializer)?;
     text.map(|text| text.parse().map_err(de::Error::custom)).transpose()

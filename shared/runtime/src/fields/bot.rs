@@ -5,10 +5,10 @@ use serde::Deserialize;
 
 use super::{InvalidField, is_text};
 
-/// The most bytes of a system prompt: 32 KiB.
+/// Limit of a system prompt in bytes: 32 KiB.
 pub const MAXIMUM_PROMPT_BYTES: usize = 32 * 1024;
 
-/// A bot's or a team's name: 1–255 characters, none of them a control character.
+/// A bot's or a team's name: 1–255 characters without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]
@@ -23,7 +23,7 @@ impl TryFrom<String> for Name {
     }
 }
 
-/// A bot's name in paths: 1–100 of `a-z`, `0-9` and `-`.
+/// A bot's slug, its name in paths: 1–100 characters of `a-z`, `0-9` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, pattern = "^[a-z0-9-]{1,100}$")]
 #[serde(try_from = "String")]
@@ -32,7 +32,8 @@ pub struct Slug(pub String);
 impl Slug {
     const MAXIMUM: usize = 100;
 
-    /// The slug of a bot that is given none: its name in lower case, with `-` for whatever a slug does not take.
+    /// Returns the default slug of a bot: its name in lower case, with `-` for each run of characters that a slug
+    /// cannot contain.
     #[must_use]
     pub fn of_name(name: &Name) -> Self {
         let lower = name.0.to_lowercase();
@@ -52,8 +53,8 @@ impl TryFrom<String> for Slug {
     }
 }
 
-/// A model's id: 1–256 characters, none of them white space or a control character. An empty one would make the whole
-/// configuration of its pool invalid.
+/// A model's id: 1–256 characters without white space or control characters. An empty id would make its pool's whole
+/// configuration invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]
@@ -69,7 +70,7 @@ impl TryFrom<String> for ModelId {
     }
 }
 
-/// Instructions of a bot's owner to the model: at most 32 KiB.
+/// System prompt that a bot's owner writes: up to 32 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 32_768)]
 #[serde(try_from = "String")]
@@ -84,12 +85,12 @@ impl TryFrom<String> for SystemPrompt {
     }
 }
 
-/// A channel's credential: printable ASCII without white space.
+/// Returns whether a text can be a channel's credential: printable ASCII without white space.
 fn is_credential(text: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
     lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Signing secret of a Slack app: 16–256 printable ASCII characters, no white space.
+/// Signing secret of a Slack app: 16–256 printable ASCII characters without white space.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 16, max_length = 256, pattern = "^[!-~]+$")]
 #[serde(try_from = "String")]
@@ -104,7 +105,7 @@ impl TryFrom<String> for AppSigningSecret {
     }
 }
 
-/// Bot token for a chat platform: 8–1024 printable ASCII characters, no white space.
+/// Bot token of a chat platform: 8–1024 printable ASCII characters without white space.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 8, max_length = 1024, pattern = "^[!-~]+$")]
 #[serde(try_from = "String")]
@@ -119,7 +120,7 @@ impl TryFrom<String> for BotToken {
     }
 }
 
-/// Secret of a Feishu app, or its verification token: 8–256 printable ASCII characters, no white space.
+/// Secret of a Feishu app, or its verification token: 8–256 printable ASCII characters without white space.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 8, max_length = 256, pattern = "^[!-~]+$")]
 #[serde(try_from = "String")]
@@ -134,7 +135,7 @@ impl TryFrom<String> for FeishuSecret {
     }
 }
 
-/// Encrypt key of a Feishu app, which its owner chooses: 1–256 characters, none of them a control character.
+/// Encrypt key of a Feishu app, which its owner chooses: 1–256 characters without control characters.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]

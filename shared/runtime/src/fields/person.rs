@@ -5,7 +5,7 @@ use url::Url;
 
 use super::InvalidField;
 
-/// Name of a person: 1–80 characters, none of them a control character, without white space at its ends.
+/// Name of a person: 1–80 characters without control characters and without white space at its ends.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, min_length = 1, max_length = 80, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #[serde(try_from = "String")]
@@ -22,10 +22,10 @@ impl TryFrom<String> for PersonName {
     }
 }
 
-/// Largest picture that an account keeps, in bytes.
+/// Limit of a stored picture in bytes.
 const MAXIMUM_IMAGE_LENGTH: usize = 64 * 1024;
 
-/// Picture of a person: an https URL, or the picture itself as a `data:image/…` URL of up to 64 KiB.
+/// Picture of a person: an https URL, or a `data:image/…` URL of up to 64 KiB.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, max_length = 65536, pattern = "^(https://|data:image/)")]
 #[serde(try_from = "String")]

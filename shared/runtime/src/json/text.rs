@@ -1,13 +1,13 @@
-//! JSON text as JavaScript's `JSON.parse` takes it.
+//! JSON text with the tolerance of JavaScript's `JSON.parse`.
 //!
-//! `serde_json` alone refuses an escaped lone surrogate and a number that is too large for a double, also in fields that
-//! nobody reads, and follows only 128 levels. An event that Slack sent must not be lost to that.
+//! `serde_json` alone refuses an escaped lone surrogate and a number that is too large for a double, even in fields
+//! that nobody reads, and follows only 128 levels. An event of Slack's must not be lost for these.
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::IgnoredAny;
 
-/// Text that is not JSON. It tells the position and nothing of the text.
+/// The text is not JSON. The error contains the position and no part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedJson {
     line: usize,
@@ -20,8 +20,8 @@ impl fmt::Display for MalformedJson {
     }
 }
 
-/// Returns the text of a body, with each escaped lone surrogate replaced by an escaped U+FFFD of the same length. It is
-/// one JSON value of any depth, in UTF-8.
+/// Returns the text of a body, with each escaped lone surrogate replaced by an escaped U+FFFD of the same length. The
+/// result is one JSON value of any depth, in UTF-8.
 ///
 /// # Errors
 /// [`MalformedJson`].
@@ -33,8 +33,8 @@ pub fn well_formed(body: &[u8]) -> Result<Cow<'_, str>, MalformedJson> {
     }
 }
 
-/// Returns the text of a body that a parser reads without stumbling over a lone surrogate; `None` where it is not UTF-8.
-/// Whether it is JSON is still to be seen.
+/// Returns the text of a body with its lone surrogates replaced; `None` if the body is not UTF-8. The text is not
+/// checked to be JSON.
 #[must_use]
 pub fn readable(body: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(body).ok()?;
@@ -51,14 +51,14 @@ pub fn readable(body: &[u8]) -> Option<Cow<'_, str>> {
     String::from_utf8(replaced).ok().map(Cow::Owned)
 }
 
-/// The length of `\uXXXX`.
+/// Length of `\uXXXX`.
 const ESCAPE: usize = 6;
 
-/// Returns where an escaped half of a surrogate pair stands without its other half.
+/// Returns the positions of escaped surrogates without their other half.
 fn lone_surrogates(body: &[u8]) -> Vec<usize> {
     let mut lone = Vec::new();
     let mut at = 0;
-    // A backslash stands in a string or the text is not JSON.
+    // A backslash is inside a string, or the text is not JSON.
     while let Some(distance) = body.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
         at += distance;
         match escaped_unit(body, at) {
@@ -70,14 +70,14 @@ fn lone_surrogates(body: &[u8]) -> Vec<usize> {
                 at += ESCAPE;
             }
             Some(_) => at += ESCAPE,
-            // An escape of two characters, `\\` among them.
+            // An escape of two characters, such as `\\`.
             None => at += 2,
         }
     }
     lone
 }
 
-/// Returns the UTF-16 code unit that is escaped at this place.
+/// Returns the UTF-16 code unit that is escaped at this position.
 fn escaped_unit(body: &[u8], at: usize) -> Option<u16> {
     let escape = body.get(at..at.checked_add(ESCAPE)?)?;
     let digits = escape.strip_prefix(br"\u")?;
@@ -88,13 +88,13 @@ fn escaped_unit(body: &[u8], at: usize) -> Option<u16> {
     Some(unit)
 }
 
-/// Reports whether an object anywhere in `json`, which must be well-formed, has a key twice: parsers differ in which of
-/// the two counts, and what is checked here must be what others read.
+/// Returns whether any object in `json`, which must be well-formed, has a repeated key. Parsers differ in which value
+/// counts, and this check must see the values that other parsers read.
 #[must_use]
 pub fn has_duplicate_key(json: &str) -> bool {
     let bytes = json.as_bytes();
     let mut keys: HashSet<(usize, Cow<'_, str>)> = HashSet::new();
-    // The number of each open object; `None` for an array. No recursion: depth is the sender's choice.
+    // Number of each open object; `None` for an array. Not recursive, since the sender chooses the depth.
     let mut open: Vec<Option<usize>> = Vec::new();
     let mut objects = 0;
     let mut is_key = false;
@@ -140,7 +140,7 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// Returns the text of a string literal. One that does not parse stands for itself.
+/// Returns the text of a string literal; a malformed literal is returned as it is.
 #[must_use]
 pub fn unescaped(literal: &str) -> Cow<'_, str> {
     let inner = literal.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));

@@ -1,4 +1,4 @@
-//! Amazon SES.
+//! Mail through Amazon SES.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use portcullis_auth::Email;
 use super::{MailError, MailFuture, Mailer, Message};
 use crate::causes::causes;
 
-/// Within a region a connection that takes longer is lost.
+/// Connect time-out: within a region, a slower connection is lost.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// SES takes a mail within some 100 ms.
+/// Time-out of an attempt. SES accepts a mail within about 100 ms.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// All attempts together, so that the person gets an answer before the function's own deadline.
+/// Time-out of all attempts together, so that the person gets a response before the function's own deadline.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 const ATTEMPTS: u32 = 3;
 
-/// Sends through SES, from one verified address.
+/// Sends mail through SES, from one verified address.
 pub struct SesMailer {
     client: Client,
     from: Email,
 }
 
 impl SesMailer {
-    /// A sender of mail from this address.
+    /// Creates a sender of mail from this address.
     #[must_use]
     pub fn new(config: &SdkConfig, from: Email) -> Self {
         let timeouts = TimeoutConfig::builder()

@@ -1,4 +1,4 @@
-//! An accepted event as a message of the queue.
+//! Conversion between an accepted event and a message of the queue.
 
 use std::io::{self, Read, Write};
 
@@ -10,31 +10,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::BODY_LIMIT;
 
-/// Bodies above this size travel compressed, in bytes: SQS bills a message by 64 KiB, and smaller ones are not worth the
-/// work.
+/// Size in bytes above which a body is compressed: SQS bills a message by 64 KiB, and compressing smaller bodies saves
+/// nothing.
 const COMPRESSED_ABOVE: usize = 48 * 1024;
 
 /// An accepted event on its way to its bot's pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueuedEvent {
-    /// The connected channel that it was verified for; nothing is looked up again from the body.
+    /// Channel for which the event was verified; nothing is looked up again from the body.
     pub channel: ChannelId,
     /// The channel's bot.
     pub bot: BotId,
-    /// The id of the request that brought it, which goes with it to the pool.
+    /// Id of the request that brought the event, which the pool gets too.
     pub request_id: String,
-    /// The idempotency key of the event within our channel.
+    /// Idempotency key of the event within our channel.
     pub identity: Digest,
-    /// Whether a user waits for it.
+    /// Kind of request, which decides how long a delivery is useful.
     #[serde(default, skip_serializing_if = "EventKind::is_event")]
     pub kind: EventKind,
     /// The conversation of a message event; `None` for other events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageFacts>,
-    /// The content type that the platform sent.
+    /// Content type that the platform sent.
     pub content_type: String,
-    /// The body, Slack's to the byte. It travels beside the JSON, not in it.
+    /// Body of the event, Slack's byte for byte. It travels beside the JSON, not in it.
     #[serde(skip)]
     pub body: Bytes,
 }
@@ -43,10 +43,10 @@ pub struct QueuedEvent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EventKind {
-    /// An event, which is of use however late it comes.
+    /// An event, which is useful however late it is delivered.
     #[default]
     Event,
-    /// An interaction, a slash command or a card's action, of which the means to answer the user expire.
+    /// An interaction, a slash command or a card's action: the means to answer the user expire.
     Invocation,
 }
 
@@ -57,20 +57,20 @@ impl EventKind {
     }
 }
 
-/// The conversation of a message event, with the platform's own ids.
+/// The conversation of a message event, in the platform's own ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageFacts {
-    /// Slack's channel, or Feishu's chat. The queue's messages have the name that it had first.
+    /// Slack's channel, or Feishu's chat. The JSON keeps the field's first name.
     #[serde(rename = "slackChannel")]
     pub chat: String,
-    /// The kind of conversation that the channel is.
+    /// Kind of the conversation.
     pub kind: ConversationKind,
-    /// The thread that the message stands in.
+    /// Thread of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
-    /// The identity of a new message, the same however often and in whatever event type the platform reports it; `None` for an
-    /// edit or a deletion, which are not counted.
+    /// Identity of a new message, the same however often and in whatever event type the platform reports it. `None`
+    /// for an edit or a deletion, which are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted_as: Option<Digest>,
 }
@@ -85,12 +85,12 @@ pub enum ConversationKind {
     Group,
     /// A direct message (Slack's `im`, Feishu's `p2p`) with a person.
     Direct {
-        /// The platform's id of the person.
+        /// Platform's id of the person.
         user: String,
     },
 }
 
-/// A message of the queue that is not an event of this version.
+/// The queue's message is not an event of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message is not an event that this version reads")]
 pub struct UnreadableEvent;
@@ -104,12 +104,12 @@ struct Envelope<E> {
 }
 
 impl QueuedEvent {
-    /// Returns the text and the payload of the queue's message. The text is ASCII: SQS refuses some characters that JSON
-    /// and Slack allow, such as U+FFFE. The two fit into a message of SQS, whatever a body of [`BODY_LIMIT`] consists of:
-    /// no UTF-8 text has more than 7.6 bits of entropy a byte.
+    /// Returns the text and the payload of the queue's message. The text is ASCII: SQS refuses some characters that
+    /// JSON and Slack allow, such as U+FFFE. Both fit into a message of SQS, whatever a body of [`BODY_LIMIT`]
+    /// contains: UTF-8 text has at most 7.6 bits of entropy per byte.
     ///
     /// # Errors
-    /// [`io::Error`], which nothing but a lack of memory can cause.
+    /// [`io::Error`], if memory runs out.
     pub fn to_message(&self) -> io::Result<(String, Bytes)> {
         let is_compressed = self.body.len() > COMPRESSED_ABOVE;
         let payload = if is_compressed { deflated(&self.body)? } else { self.body.clone() };
@@ -141,7 +141,7 @@ fn inflated(payload: &[u8]) -> io::Result<Bytes> {
     if read > BODY_LIMIT { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(body.into()) }
 }
 
-/// Writes JSON in which every character beyond ASCII is escaped.
+/// Writes JSON with every character beyond ASCII escaped.
 fn to_ascii_json(value: &impl Serialize) -> io::Result<String> {
     let mut json = Vec::with_capacity(512);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, AsciiFormatter))?;
@@ -170,7 +170,7 @@ impl serde_json::ser::Formatter for AsciiFormatter {
 mod tests {
     use super::*;
 
-    /// The most bytes of a message of SQS, text and payload together. Source: Amazon SQS, "Quotas related to messages".
+    /// Limit of an SQS message in bytes, text and payload together. Source: Amazon SQS, "Quotas related to messages".
     const SQS_LIMIT: usize = 1024 * 1024;
 
     fn event(body: impl Into<Bytes>) -> QueuedEvent {
@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    /// Characters that a generator of fixed seed draws, one weighted class after another.
+    /// Draws characters from weighted classes with a fixed seed.
     fn random_text(classes: &[(u32, std::ops::Range<u32>)], bytes: usize) -> String {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut draw = |below: u32| {
@@ -237,7 +237,7 @@ mod tests {
             vec![(1, two.clone())],
             vec![(1, three.clone())],
             vec![(1, four.clone())],
-            // About as many bytes of each value as UTF-8 allows.
+            // Nearly uniform byte values, as far as UTF-8 allows.
             vec![(52, ascii.clone()), (24, two.clone())],
             vec![(81, ascii.clone()), (14, two.clone()), (4, three.clone()), (1, four.clone())],
             vec![(52, ascii), (20, two), (3, three), (2, four)],

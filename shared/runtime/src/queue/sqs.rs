@@ -1,4 +1,4 @@
-//! The queue on AWS: SQS FIFO, high-throughput mode.
+//! The queue on AWS: SQS FIFO in high-throughput mode.
 
 use std::{pin::Pin, time::Duration};
 
@@ -17,17 +17,18 @@ use crate::causes::causes;
 
 use super::{EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage};
 
-/// Within a region a connection that takes longer is lost.
+/// Connect time-out: within a region, a slower connection is lost.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// A send takes some 10 ms. Two attempts must fit into the 2.5 s that Slack's webhook may take in all.
+/// Time-out of an attempt. A send takes about 10 ms. Two attempts must fit into the 2.5 s that Slack's webhook may
+/// take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(900);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 3;
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
-/// The longest that one receive waits for a message; SQS allows 20 s.
+/// Longest wait of one receive; SQS allows 20 s.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// The message attribute that holds a message's payload.
+/// Message attribute with a message's payload.
 pub const PAYLOAD_ATTRIBUTE: &str = "payload";
 
 /// An SQS FIFO queue and its dead-letter queue.
@@ -39,7 +40,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue at `url`; its dead letters go to `dead_letter_url`, which only a receiver needs.
+    /// Creates the queue at `url`. Its dead letters go to `dead_letter_url`, which only a receiver needs.
     #[must_use]
     pub fn new(config: &SdkConfig, url: String, dead_letter_url: Option<String>) -> Self {
         let timeouts = TimeoutConfig::builder()
@@ -51,7 +52,7 @@ impl SqsQueue {
         let config = aws_sdk_sqs::config::Builder::from(config)
             .timeout_config(timeouts)
             .retry_config(retries)
-            // The time-outs bound a stalled answer already, and its watch costs work on each call.
+            // The time-outs already bound a stalled response, and this check would cost work on each call.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self { client: Client::from_conf(config), url, dead_letter_url }
@@ -84,7 +85,7 @@ impl SqsQueue {
 
     async fn receive_up_to(&self, limit: usize, wait: Duration) -> Result<Vec<ReceivedMessage>, QueueError> {
         let wait = wait.min(LONGEST_WAIT);
-        // A long poll is meant to take its time.
+        // A long poll needs a longer time-out.
         let patient = TimeoutConfig::builder()
             .operation_attempt_timeout(wait + ATTEMPT_TIMEOUT)
             .operation_timeout(wait + OPERATION_TIMEOUT)
@@ -156,7 +157,7 @@ impl EventQueue for SqsQueue {
     }
 }
 
-/// The one place that decides which of SQS's failures are worth another try.
+/// Classifies a failure of SQS: the only place that decides which failures are retried.
 fn classify<E, R>(error: &SdkError<E, R>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

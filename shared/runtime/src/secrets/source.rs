@@ -1,4 +1,4 @@
-//! Where secrets are looked up: the environment on this machine, Secrets Manager on AWS.
+//! Source of secrets: the environment on a developer's machine, Secrets Manager on AWS.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,43 +15,43 @@ use crate::causes::causes;
 
 use super::{PREVIOUS_VALUE_COUNTS_FOR, SecretId, SecretVersions};
 
-/// Within a region a connection that takes longer is lost.
+/// Connect time-out: within a region, a slower connection is lost.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// A look-up takes some 20 ms; five times the slowest seen is for a bad day.
+/// Time-out of an attempt. A look-up takes about 20 ms; this is five times the slowest that was seen.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A request may wait for a look-up, so all tries together stay below a client's patience.
+/// Time-out of all attempts together: a request may wait for a look-up, so it stays below a client's patience.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(4);
 const ATTEMPTS: u32 = 3;
 
-/// Why a secret could not be looked up. No variant holds anything of it.
+/// Reason for which a secret could not be looked up. No variant contains any part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// It isn't there.
+    /// The secret is not set.
     #[error("is not set")]
     Missing,
-    /// What stands there is not text.
+    /// The secret is binary.
     #[error("must be text, not binary")]
     NotText,
-    /// Secrets Manager did not answer, or refused.
+    /// Secrets Manager did not answer, or refused the call.
     #[error("could not be looked up: {0}")]
     Unavailable(String),
 }
 
-/// Where secrets are looked up.
+/// Source of secrets.
 pub enum SecretSource {
-    /// Settings by name, as they were at the start: they do not change.
+    /// Settings by name, as they were at the start; they do not change.
     Environment(BTreeMap<String, SecretString>),
     /// Secrets Manager, under a prefix that ends with `/`.
     SecretsManager {
-        /// The client, with its time-outs set.
+        /// Client with its time-outs set.
         client: Client,
-        /// What stands before each secret's name.
+        /// Prefix of each secret's name.
         prefix: String,
     },
 }
 
 impl SecretSource {
-    /// Secrets Manager under `prefix` (`/portcullis/<stage>/`).
+    /// Creates a source in Secrets Manager under `prefix` (`/portcullis/<stage>/`).
     #[must_use]
     pub fn secrets_manager(config: &aws_types::SdkConfig, prefix: &str) -> Self {
         let timeouts = TimeoutConfig::builder()
@@ -66,13 +66,13 @@ impl SecretSource {
         Self::SecretsManager { client: Client::from_conf(config), prefix: format!("{}/", prefix.trim_end_matches('/')) }
     }
 
-    /// Whether a second look can find anything new.
+    /// Returns whether a second look-up can find another value.
     #[must_use]
     pub fn can_change(&self) -> bool {
         matches!(self, Self::SecretsManager { .. })
     }
 
-    /// How an operator knows this secret here, for an error that says which one is wrong.
+    /// Returns the operator's name of this secret in this source, for error messages.
     #[must_use]
     pub fn describe(&self, id: SecretId) -> String {
         match self {
@@ -81,7 +81,7 @@ impl SecretSource {
         }
     }
 
-    /// Looks a secret's values up.
+    /// Looks up a secret's values.
     ///
     /// # Errors
     /// [`FetchError`].
@@ -101,7 +101,7 @@ impl SecretSource {
     }
 }
 
-/// The names that a secret has in the environment, the first that is set wins.
+/// Returns a secret's variables in the environment; the first one that is set wins.
 fn variables(id: SecretId) -> &'static [&'static str] {
     match id {
         SecretId::Keys(_) => &["ENCRYPTION_KEYS", "ENCRYPTION_KEY"],
@@ -120,7 +120,7 @@ fn from_environment(values: &BTreeMap<String, SecretString>, id: SecretId) -> Re
     let current = variables(id).iter().find_map(|name| get(name)).ok_or(FetchError::Missing)?;
     let previous =
         variables(id).first().filter(|_| id.has_previous()).and_then(|name| get(&format!("{name}_PREVIOUS")));
-    // In the environment an app's fields stand one by one.
+    // In the environment, an app's fields are separate variables.
     let (current, previous) = match id {
         SecretId::Slack => {
             let previous = previous.map(|value| object([("SLACK_SIGNING_SECRET", &value)]));
@@ -129,7 +129,7 @@ fn from_environment(values: &BTreeMap<String, SecretString>, id: SecretId) -> Re
         SecretId::LiteLlm | SecretId::SlackClient | SecretId::Composio => (fields(values, variables(id)), None),
         _ => (current, previous),
     };
-    // On this machine one key is enough: each domain's is made of it.
+    // In the environment a single key is enough: each domain's keys are derived from it.
     let derive = match id {
         SecretId::Keys(domain) => Some(domain),
         _ => None,
@@ -137,17 +137,17 @@ fn from_environment(values: &BTreeMap<String, SecretString>, id: SecretId) -> Re
     Ok(SecretVersions { current, derive, previous: previous.map(|value| (value, None)) })
 }
 
-/// A value without the white space at its ends, where editors, shells and `file://` leave a line break.
+/// Trims a value: editors, shells and `file://` leave a line break at its end.
 fn trimmed(value: &SecretString) -> SecretString {
     value.expose_secret().trim().into()
 }
 
-/// The variables that are set, as JSON.
+/// Returns JSON of the variables that are set.
 fn fields(values: &BTreeMap<String, SecretString>, names: &[&'static str]) -> SecretString {
     object(names.iter().filter_map(|name| Some((*name, values.get(*name)?))))
 }
 
-/// JSON of the values that are not empty.
+/// Returns JSON of the values that are not empty.
 fn object<'a>(values: impl IntoIterator<Item = (&'static str, &'a SecretString)>) -> SecretString {
     let set = values.into_iter().map(|(name, value)| (name.to_owned(), value.expose_secret().trim().into()));
     serde_json::Value::Object(set.filter(|(_, value): &(String, serde_json::Value)| value != "").collect())
@@ -162,7 +162,7 @@ async fn fetch(client: &Client, name: &str, id: SecretId) -> Result<SecretVersio
         }
         match get_value(client, name, "AWSPREVIOUS").await {
             Ok(output) => text(&output).map(Some),
-            // Never rotated, or an operator took the label away to end the previous value at once.
+            // The secret was never rotated, or an operator removed the label to end the previous value at once.
             Err(FetchError::Missing) => Ok(None),
             Err(error) => Err(error),
         }
@@ -170,7 +170,7 @@ async fn fetch(client: &Client, name: &str, id: SecretId) -> Result<SecretVersio
     let (current, previous) = tokio::join!(get_value(client, name, "AWSCURRENT"), previous);
     let current = current?;
     let made_at = current.created_date().and_then(|date| Timestamp::from_second(date.secs()).ok());
-    // A current value of unknown age gives its predecessor no time at all.
+    // A current value of unknown age makes its predecessor invalid at once.
     let valid_until = made_at.map_or(Timestamp::UNIX_EPOCH, |made_at| made_at + PREVIOUS_VALUE_COUNTS_FOR);
     let previous = previous?.map(|value| (value, Some(valid_until)));
     Ok(SecretVersions { current: text(&current)?, derive: None, previous })

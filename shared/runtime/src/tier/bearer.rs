@@ -1,15 +1,15 @@
-//! Reading a token from a request.
+//! Reader of a request's token.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
-/// The header that existing clients send their token in; it wins over `Authorization`.
+/// Header in which existing clients send their token; it takes precedence over `Authorization`.
 const INTERNAL_TOKEN_HEADER: &str = "x-internal-token";
 
 const SCHEME: &[u8] = b"bearer ";
 
-/// The token that a request presents: `x-internal-token`, else `Authorization: Bearer` (RFC 6750 §2.1).
+/// Returns a request's token: `x-internal-token`, else `Authorization: Bearer` (RFC 6750 §2.1).
 ///
-/// A header that is there twice is not a token: which of the two counts would be for whoever sits in between to choose.
+/// A repeated header yields no token: otherwise a proxy on the way could choose which of the two counts.
 pub(super) fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     if headers.contains_key(INTERNAL_TOKEN_HEADER) {
         return only(headers, INTERNAL_TOKEN_HEADER);

@@ -1,7 +1,7 @@
-//! Tiers of browsers: [`browser`] for what needs no session, [`user`] for a signed-in person.
+//! Tiers of browsers: [`browser`] for endpoints without a session, [`user`] for a signed-in person.
 //!
-//! A request that changes something and carries a session cookie must come from a page of a trusted origin, since a browser
-//! sends the cookie with every request that any page makes (`SameSite=Lax` stops most of those, and not all).
+//! A state-changing request with a session cookie must come from a page of a trusted origin (protection against CSRF):
+//! a browser sends the cookie with requests of any page, and `SameSite=Lax` stops most of these but not all.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -22,19 +22,19 @@ use portcullis_store::{AuthSession, Store};
 use super::{Mounted, Routes, admit};
 use crate::{ApiError, ErrorCode, origins::Origins, rotating::Rotating};
 
-/// Longest name of a browser for itself that is kept, in characters.
+/// Longest stored user agent, in characters.
 const MAXIMUM_USER_AGENT_LENGTH: usize = 256;
 
 /// Dependencies of the browsers' tiers.
 #[derive(Clone)]
 pub struct BrowserGate {
-    /// Secret that session cookies are signed with.
+    /// Secret that signs session cookies.
     pub secret: Rotating<SessionSecret>,
     /// Name and attributes of the session cookie.
     pub cookie: SessionCookie,
-    /// Origins whose pages may use it.
+    /// Origins whose pages may use the cookie.
     pub origins: Arc<Origins>,
-    /// Where sessions are.
+    /// Store of the sessions.
     pub store: Store,
     /// The clock.
     pub clock: Arc<dyn Clock>,
@@ -43,18 +43,18 @@ pub struct BrowserGate {
 /// A browser, signed in or not.
 #[derive(Clone, Debug)]
 pub struct Browser {
-    /// Token of its genuine cookie; whether the session still counts is the store's to say.
+    /// Token of a cookie with a valid signature; only the store knows whether the session is still open.
     pub token: Option<SessionToken>,
-    /// Address of the client, as the gateway saw it: no header says it.
+    /// Client's address as the gateway saw it, never from a header.
     pub address: Option<IpAddr>,
-    /// Its name for itself, cut.
+    /// User agent, truncated.
     pub user_agent: Option<String>,
 }
 
 /// A signed-in person.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// The account.
+    /// Id of the account.
     pub id: UserId,
     /// The session that this request belongs to.
     pub session: AuthSession,
@@ -70,7 +70,7 @@ pub fn browser<S: Clone + Send + Sync + 'static>(gate: &BrowserGate, state: S, r
     routes.behind("browser", state, &middleware::from_fn_with_state(gate.clone(), authenticate))
 }
 
-/// Mounts routes for signed-in people: [`User`] is the caller, and [`Browser`] stands beside it.
+/// Mounts routes for signed-in people: [`User`] is the caller, and [`Browser`] is available as well.
 pub fn user<S: Clone + Send + Sync + 'static>(gate: &BrowserGate, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<BrowserGate>, request: Request, next: Next| -> Response {
         let (mut parts, body) = request.into_parts();
@@ -99,7 +99,7 @@ impl BrowserGate {
             let known = self.cookie.read(cookies(headers), &*self.secret.trusted().await, now);
             match known {
                 Some(token) => Some(token),
-                // The secret may have been rotated since we looked.
+                // The secret may have been rotated since its last look-up.
                 None => self.cookie.read(cookies(headers), &*self.secret.look_again().await, now),
             }
         } else {
@@ -108,8 +108,8 @@ impl BrowserGate {
         Ok(Browser { token, address: client_address(&request.extensions), user_agent: user_agent(headers) })
     }
 
-    /// Refuses a request of a page that is not trusted. Without a cookie the header may be missing, as of a script; a page's
-    /// request always has one.
+    /// Refuses a request from a page that is not trusted. Only a request without a cookie may lack the header, such as
+    /// a script's; a page's request always has it.
     fn check_origin(&self, headers: &HeaderMap, has_cookie: bool) -> Result<(), ApiError> {
         let invalid = || ApiError::forbidden_as(ErrorCode::InvalidOrigin, "Invalid origin");
         match headers.get(ORIGIN) {
@@ -131,14 +131,15 @@ impl BrowserGate {
 }
 
 impl User {
-    /// Id of the session that this request belongs to.
+    /// Returns the id of the session that this request belongs to.
     #[must_use]
     pub fn session_id(&self) -> &SessionId {
         &self.session.id
     }
 }
 
-/// Whether a browser says that another site's page made the request. Source: W3C, "Fetch Metadata Request Headers".
+/// Returns whether the browser reports that another site's page made the request. Source: W3C, "Fetch Metadata Request
+/// Headers".
 fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
 }
@@ -152,7 +153,7 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     Some(name.chars().take(MAXIMUM_USER_AGENT_LENGTH).collect())
 }
 
-/// Address of a request's client: API Gateway's `sourceIp`, or the peer's where this machine's gateway took it.
+/// Returns the client's address: API Gateway's `sourceIp`, or the peer of the local gateway.
 #[must_use]
 pub fn client_address(extensions: &Extensions) -> Option<IpAddr> {
     if let Some(RequestContext::ApiGatewayV2(context)) = extensions.get::<RequestContext>() {

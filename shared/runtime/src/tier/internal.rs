@@ -16,37 +16,37 @@ use portcullis_store::{BotAccessError, BotReach, PoolReach};
 use super::{Mounted, Routes, TokenMode, admit, bearer};
 use crate::{ApiError, ErrorCode, rotating::Rotating};
 
-/// What the internal tier checks credentials against.
+/// Dependencies of the internal tier.
 #[derive(Clone)]
 pub struct InternalGate {
-    /// The operator's token.
+    /// The operator's static token.
     pub token: Rotating<StaticToken>,
-    /// What the operator's token is good for.
+    /// Permissions of the operator's token on a pool's routes.
     pub mode: TokenMode,
-    /// What runtime tokens are signed with.
+    /// Keys that sign runtime tokens.
     pub keyring: Rotating<Keyring>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Whoever holds the operator's static token.
+/// A caller with the operator's static token.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator(());
 
-/// Whoever may do what a pool's runtime does.
+/// A caller with the rights of a pool's runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runtime {
-    /// The operator, for each pool.
+    /// The operator, with rights to every pool.
     Operator,
-    /// A pool's own machine, for that pool.
+    /// A pool's own machine, with rights to that pool.
     Bound(RuntimeGrant),
 }
 
 impl Runtime {
-    /// Returns how far this caller reaches `pool`. The store checks it in the same call that does the work.
+    /// Returns the caller's reach to `pool`, which the store checks in the call that does the work.
     ///
     /// # Errors
-    /// 403 where the token is another pool's.
+    /// 403 if the token belongs to another pool.
     pub fn reach(&self, pool: &PoolId) -> Result<PoolReach, ApiError> {
         match self {
             Self::Operator => Ok(PoolReach::Any),
@@ -55,7 +55,7 @@ impl Runtime {
         }
     }
 
-    /// When what this caller may do ends; `None` for the operator.
+    /// Returns the end of the caller's token; `None` for the operator.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
         match self {
@@ -64,7 +64,7 @@ impl Runtime {
         }
     }
 
-    /// Which bots this caller reaches.
+    /// Returns the caller's reach to bots.
     #[must_use]
     pub fn bots(&self) -> BotReach<'_> {
         match self {
@@ -73,7 +73,7 @@ impl Runtime {
         }
     }
 
-    /// What this caller is told of a bot that it does not reach.
+    /// Converts the store's refusal of a bot that the caller does not reach.
     #[must_use]
     pub fn refuse_bot(error: BotAccessError) -> ApiError {
         match error {
@@ -84,14 +84,14 @@ impl Runtime {
         }
     }
 
-    /// The 401 for a token whose generation turned out to be revoked.
+    /// Returns the 401 for a token whose generation is revoked.
     #[must_use]
     pub fn revoked() -> ApiError {
         unauthorized()
     }
 }
 
-/// Mounts routes for a pool's runtime: [`Runtime`] is the caller. Under [`TokenMode::Bound`] the static token is refused.
+/// Mounts routes for a pool's runtime: [`Runtime`] is the caller. [`TokenMode::Bound`] refuses the static token.
 pub fn internal<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
         let caller = gate.authenticate(request.headers()).await.and_then(|caller| match caller {
@@ -103,8 +103,8 @@ pub fn internal<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S,
     routes.behind("internal", state, &middleware::from_fn_with_state(gate.clone(), authenticate))
 }
 
-/// Mounts the routes with which a pool's machine first makes itself known: [`Runtime`] is the caller, and the static token
-/// counts in either mode.
+/// Mounts the routes with which a pool's machine registers: [`Runtime`] is the caller, and the static token is
+/// accepted in either mode.
 pub fn registration<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
         admit(gate.authenticate(request.headers()).await, request, next).await
@@ -112,7 +112,7 @@ pub fn registration<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state
     routes.behind("registration", state, &middleware::from_fn_with_state(gate.clone(), authenticate))
 }
 
-/// Mounts routes for the operator alone: [`Operator`] is the caller, a bound token is refused with 403.
+/// Mounts routes for the operator alone: [`Operator`] is the caller, and a bound token is refused with 403.
 pub fn operator<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
         let caller = gate.authenticate(request.headers()).await.and_then(|caller| match caller {
@@ -133,7 +133,7 @@ impl InternalGate {
         if RuntimeGrant::is_claimed_by(presented) {
             return self.check_bound(presented).await.map(Runtime::Bound).map_err(|_| unauthorized());
         }
-        // The token may have been rotated since we looked: a frozen instance wakes up with what was true long ago.
+        // The token may have been rotated since its last look-up, for example while this instance was frozen.
         if self.token.look_again().await.accepts(presented, self.clock.now()) {
             return Ok(Runtime::Operator);
         }

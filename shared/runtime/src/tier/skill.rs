@@ -15,18 +15,18 @@ use portcullis_store::{BotAccessError, BotReach, PoolReach};
 use super::{Mounted, Routes, TokenMode, admit, bearer};
 use crate::{ApiError, ErrorCode, rotating::Rotating};
 
-/// What the skill tier checks credentials against.
+/// Dependencies of the skill tier.
 #[derive(Clone)]
 pub struct SkillGate {
     /// The shared skill token.
     pub token: Rotating<StaticToken>,
-    /// Whether the shared skill token is good for anything.
+    /// Permissions of the shared skill token; with [`TokenMode::Bound`] it is refused.
     pub mode: TokenMode,
-    /// The operator's token.
+    /// The operator's static token.
     pub internal_token: Rotating<StaticToken>,
-    /// Whether the operator's token is good for a skill's work.
+    /// Permissions of the operator's token on skills' routes; with [`TokenMode::Bound`] it is refused.
     pub internal_mode: TokenMode,
-    /// What skill tokens are signed with.
+    /// Keys that sign skill tokens.
     pub keyring: Rotating<Keyring>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
@@ -42,10 +42,10 @@ pub enum Skill {
 }
 
 impl Skill {
-    /// Returns how far this caller reaches `pool` as `skill`. The store checks it in the same call that does the work.
+    /// Returns the caller's reach to `pool` as `skill`, which the store checks in the call that does the work.
     ///
     /// # Errors
-    /// 403 where the token is another pool's or another skill's.
+    /// 403 if the token belongs to another pool or another skill.
     pub fn reach(&self, pool: &PoolId, skill: &SkillName) -> Result<PoolReach, ApiError> {
         match self {
             Self::Static => Ok(PoolReach::Any),
@@ -57,7 +57,7 @@ impl Skill {
         }
     }
 
-    /// Which bots this caller reaches.
+    /// Returns the caller's reach to bots.
     #[must_use]
     pub fn bots(&self) -> BotReach<'_> {
         match self {
@@ -66,7 +66,7 @@ impl Skill {
         }
     }
 
-    /// The pool that this caller's token is bound to.
+    /// Returns the pool that the caller's token is bound to.
     #[must_use]
     pub fn pool(&self) -> Option<&PoolId> {
         match self {
@@ -75,7 +75,7 @@ impl Skill {
         }
     }
 
-    /// What this caller is told of a bot that it does not reach.
+    /// Converts the store's refusal of a bot that the caller does not reach.
     #[must_use]
     pub fn refuse_bot(error: BotAccessError) -> ApiError {
         match error {
@@ -86,7 +86,7 @@ impl Skill {
         }
     }
 
-    /// The 401 for a token whose generation turned out to be revoked.
+    /// Returns the 401 for a token whose generation is revoked.
     #[must_use]
     pub fn revoked() -> ApiError {
         unauthorized()
@@ -112,12 +112,12 @@ impl SkillGate {
         if let Some(outcome) = self.check_static(presented, &token, &internal_token) {
             return outcome;
         }
-        // Either may have been rotated since we looked.
+        // Either token may have been rotated since its last look-up.
         let (token, internal_token) = tokio::join!(self.token.look_again(), self.internal_token.look_again());
         self.check_static(presented, &token, &internal_token).unwrap_or_else(|| Err(unauthorized()))
     }
 
-    /// `None` where neither token is presented.
+    /// Checks the static tokens; `None` if neither was presented.
     fn check_static(
         &self,
         presented: &[u8],

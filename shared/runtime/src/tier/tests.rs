@@ -1,4 +1,4 @@
-//! Truth tables of the tiers: which credential, in which mode, makes which caller.
+//! Truth tables of the tiers: the caller that each credential yields in each mode.
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ fn skill_grant() -> SkillGrant {
     SkillGrant { pool: pool("pool-1"), skills, generation: Generation(7), expires_at: later() }
 }
 
-/// Status and code of a refusal; `None` where a request got through.
+/// Returns the status and the code of a refusal; `None` if the request was accepted.
 async fn answer(mounted: Mounted, headers: HeaderMap) -> (StatusCode, Option<ErrorCode>) {
     let mut request = Request::builder().uri("/x").body(Body::empty()).unwrap();
     *request.headers_mut() = headers;
@@ -225,7 +225,7 @@ fn each_refusal_of_a_bot_has_a_status_of_its_own() {
     assert_eq!(status(Skill::revoked()), StatusCode::UNAUTHORIZED);
 }
 
-/// A gate that lets nobody in, and takes no event but the word "good".
+/// A gate that accepts only the body "good".
 struct Word;
 
 impl WebhookGate for Word {
@@ -261,11 +261,11 @@ async fn the_slack_tier_verifies_before_anything_and_takes_the_body() {
     assert_eq!(send("/x/%ff", "good").await, (200, " 0".to_owned()), "it names a channel that is none");
 }
 
-/// A gate of an API at `https://api.example.com` with pages at `https://web.example.com`.
+/// Builds a gate for an API at `https://api.example.com` with pages at `https://web.example.com`.
 async fn browser_gate() -> BrowserGate {
     let origin = |text: &str| text.parse().unwrap();
     let keyring = Keyring::from_single_key(&"01".repeat(32)).unwrap();
-    // No call reaches it.
+    // No call reaches AWS.
     let aws = aws_types::SdkConfig::builder().behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest()).build();
     let keys = Arc::new(FixedKeys::derived_from(&keyring));
     BrowserGate {
@@ -345,7 +345,7 @@ async fn a_person_is_whoever_shows_a_genuine_cookie_alone() {
     for cookie in ["x=1", "__Secure-better-auth.session_token=not.genuine", &genuine.replace("__Secure-", "")] {
         assert_eq!(tokens(with(&[("cookie", cookie)])).await, "nobody", "{cookie}");
     }
-    // Without a genuine cookie, no store is asked.
+    // Without a cookie of a valid signature, the store is not called.
     let routes = Routes::new().at("/x", routing::get(async |_: User| "x"));
     assert_eq!(answer(user(&gate, (), routes), with(&[("cookie", "x=1")])).await.0, StatusCode::UNAUTHORIZED);
 }

@@ -1,7 +1,7 @@
 //! The tiers of chat platforms' webhooks: a signature over the raw body.
 //!
-//! Which secret a request must be signed with depends on what its body names, so the function that knows channels does
-//! the checking; the tier makes sure that nothing of the request goes on before it.
+//! The secret of a signature depends on the channel that the body names, so the function that knows channels verifies
+//! it. The tier guarantees that no handler sees a request before that.
 
 use std::{future::Future, sync::Arc};
 
@@ -16,12 +16,12 @@ use http::{HeaderMap, request::Parts};
 use super::{Mounted, Routes};
 use crate::{ApiError, front::RequestId, json};
 
-/// A request as it came, before anybody looked into it.
+/// A webhook request before its verification.
 #[derive(Clone, Debug)]
 pub struct SignedRequest {
-    /// The channel that the path names, unchecked.
+    /// Channel id of the path, unchecked.
     pub channel: Option<String>,
-    /// Id of the request, which goes with the event to the pool.
+    /// Id of the request, which the pool gets with the event.
     pub request_id: String,
     /// The headers.
     pub headers: HeaderMap,
@@ -29,22 +29,22 @@ pub struct SignedRequest {
     pub body: Bytes,
 }
 
-/// Decides whether a request is a platform's.
+/// Verifies a platform's requests.
 pub trait WebhookGate: Send + Sync + 'static {
     /// Name of the tier.
     const TIER: &'static str;
 
-    /// What a handler gets in the request's place.
+    /// The verified event that a handler gets instead of the request.
     type Event: Clone + Send + Sync + 'static;
 
     /// Verifies a request.
     ///
     /// # Errors
-    /// The answer for one that is refused.
+    /// The response to a refused request.
     fn verify(&self, request: SignedRequest) -> impl Future<Output = Result<Self::Event, ApiError>> + Send;
 }
 
-/// Mounts routes for a platform: [`Verified`] is the handler's argument, and the body has been taken.
+/// Mounts routes for a platform: the handler's argument is [`Verified`], and the body is consumed.
 pub fn webhook<G: WebhookGate, S: Clone + Send + Sync + 'static>(gate: Arc<G>, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<Arc<G>>, request: Request, next: Next| -> Response {
         match verify(&*gate, request).await {
@@ -55,7 +55,7 @@ pub fn webhook<G: WebhookGate, S: Clone + Send + Sync + 'static>(gate: Arc<G>, s
     routes.behind(G::TIER, state, &middleware::from_fn_with_state(gate, authenticate))
 }
 
-/// A request whose signature the tier has verified. It is moved out of the request, not cloned, since an event holds its body.
+/// A verified request. It is moved out of the request, not cloned, since an event holds its body.
 #[derive(Clone, Debug)]
 pub struct Verified<E>(pub E);
 
@@ -71,7 +71,8 @@ async fn verify<G: WebhookGate>(gate: &G, request: Request) -> Result<Request, A
     let (mut parts, body) = request.into_parts();
     let channel = match RawPathParams::from_request_parts(&mut parts, &()).await {
         Ok(params) => params.iter().find(|(name, _)| *name == "channelId").map(|(_, value)| value.to_owned()),
-        // A path that names a channel in bytes that are no text names none, and is not the path that names no channel.
+        // A channel id that is not UTF-8 becomes an empty one, which names no channel; `None` would be the path
+        // without an id.
         Err(_) => Some(String::new()),
     };
     let body = json::read_body(Request::new(body), json::BODY_LIMIT).await?;

@@ -1,4 +1,4 @@
-//! `POST /api/internal/sessions/sync-discord`: one session for each guild of each connected Discord bot.
+//! `POST /api/internal/sessions/sync-discord`: syncs one session for each guild of each connected Discord bot.
 
 use std::sync::Arc;
 
@@ -17,7 +17,10 @@ use crate::app::App;
     tag = "runtime",
     summary = "Sync Discord sessions",
     request_body = Request,
-    responses((status = 200, description = "The number of sessions that were synced", body = Response), openapi::Refusals),
+    responses(
+        (status = 200, description = "The number of sessions that were synced", body = Response),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

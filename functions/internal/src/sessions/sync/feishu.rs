@@ -1,4 +1,4 @@
-//! `POST /api/internal/sessions/sync-feishu`: one session for each group chat of each connected Feishu app's bot.
+//! `POST /api/internal/sessions/sync-feishu`: syncs one session for each group chat of each connected Feishu bot.
 
 use std::sync::Arc;
 
@@ -17,7 +17,10 @@ use crate::app::App;
     tag = "runtime",
     summary = "Sync Feishu sessions",
     request_body = Request,
-    responses((status = 200, description = "The number of sessions that were synced", body = Response), openapi::Refusals),
+    responses(
+        (status = 200, description = "The number of sessions that were synced", body = Response),
+        openapi::Refusals
+    ),
     security(("internalToken" = [])),
 )]
 pub async fn handle(

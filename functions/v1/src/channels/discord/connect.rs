@@ -1,6 +1,6 @@
 //! `POST /v1/channels/discord/connect`: connects a customer's own Discord application to one of the caller's bots.
 //!
-//! Discord says which application the bot token is of, so that nobody connects what they hold no token of.
+//! Discord reports the bot token's application, so nobody can connect an application without holding its token.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ use serde::Deserialize;
 use super::super::{Channel, connecting};
 use crate::app::App;
 
-/// A Discord application to be connected. `botId` is required where the person has several bots; `appId` must be the bot
-/// token's.
+/// A Discord application to connect. `botId` is required if the person has several bots; `appId` must match the bot
+/// token.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DiscordConnect)]

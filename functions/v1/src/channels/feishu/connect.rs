@@ -1,6 +1,7 @@
 //! `POST /v1/channels/feishu/connect`: connects a customer's own Feishu app to one of the caller's bots.
 //!
-//! Feishu gives a token for the app's id and secret alone, so that nobody connects an app whose secret they don't hold.
+//! Feishu issues a token only for the app's id and secret together, so nobody can connect an app without holding its
+//! secret.
 
 use std::sync::Arc;
 
@@ -22,12 +23,13 @@ use serde::Deserialize;
 use super::super::{Channel, connecting};
 use crate::app::App;
 
-/// Message where Feishu does not answer.
+/// Message of the 502 when Feishu does not answer.
 const SILENT: &str = "Feishu did not answer; try again";
 
-/// A Feishu app to be connected. `botId` is required where the person has several bots. With `connectionMode` `websocket`, the
-/// default, the bot's pool opens a connection to Feishu. With `webhook` Feishu posts to `/api/feishu/events/{channelId}` and
-/// `/api/feishu/card-action/{channelId}`, and `verificationToken` is required, `encryptKey` where the app has one.
+/// A Feishu app to connect. `botId` is required if the person has several bots. With `connectionMode` `websocket`, the
+/// default, the bot's pool opens a connection to Feishu. With `webhook`, Feishu posts to
+/// `/api/feishu/events/{channelId}` and `/api/feishu/card-action/{channelId}`; `verificationToken` is then required,
+/// and `encryptKey` if the app has one.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = FeishuConnect)]

@@ -1,4 +1,5 @@
-//! `GET /api/oauth/slack/callback`: ends an install. A browser comes here, so that each outcome is a page of the front end.
+//! `GET /api/oauth/slack/callback`: finishes an install of the Slack app. The caller is a browser, so each outcome
+//! redirects to a page of the front end.
 
 use std::sync::Arc;
 
@@ -18,34 +19,34 @@ use crate::{
     browser_cookie::{Begun, BrowserCookie},
 };
 
-/// Page of the front end that tells the outcome. Source: the contract, §5.
+/// Page of the front end that shows the outcome. Source: the contract, §5.
 const OUTCOME_PAGE: &str = "/workspace/channels/slack/callback";
 
-/// Longest code and state that are looked at, in characters; Slack's codes have some 60, our states 64.
+/// Longest accepted code and state, in characters; Slack's codes have about 60, our states 64.
 const MAXIMUM_PARAMETER_LENGTH: usize = 512;
 
-/// Reason why an install came to nothing.
+/// Reason for which an install failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Failure {
-    /// The person declined, or Slack ended the install: Slack's own word for it.
+    /// The person declined, or Slack ended the install; holds Slack's own error code.
     Slack(String),
-    /// The state is unknown, used up, another browser's or another person's.
+    /// The state is unknown, used, or belongs to another browser or person.
     InvalidState,
-    /// The install took longer than a state counts.
+    /// The install took longer than the state's life.
     ExpiredState,
     /// Slack did not answer the exchange of the code.
     SlackUnavailable,
     /// The workspace is connected to another bot of the same person, or the app is a customer's own.
     ChannelTaken,
-    /// The bot is gone.
+    /// The bot no longer exists.
     NoBot,
-    /// The bot has its limit of channels.
+    /// The bot has reached its limit of channels.
     TooManyChannels,
-    /// The workspace's channel, or the person, has its limit of memberships.
+    /// The workspace's channel, or the person, has reached its limit of memberships.
     TooManyMembers,
-    /// The server has no Slack app.
+    /// The installation has no Slack app.
     NotSetUp,
-    /// Something that we depend on failed.
+    /// A dependency failed.
     Unavailable,
 }
 
@@ -65,7 +66,7 @@ impl Failure {
         }
     }
 
-    /// A word of Slack's, where it looks like one: it is repeated in an address.
+    /// Takes over Slack's error code if it is well-formed, since it is repeated in a redirect's address.
     fn of_slack(code: &str) -> Self {
         let is_code =
             (1..=64).contains(&code.len()) && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
@@ -109,7 +110,7 @@ impl From<JoinError> for Failure {
         match error {
             JoinError::Taken => Self::ChannelTaken,
             JoinError::TooMany => Self::TooManyMembers,
-            // As for a person who is not signed in any more.
+            // Same failure as for a person who is not signed in any more.
             JoinError::Closed => Self::InvalidState,
             JoinError::Store(error) => error.into(),
         }
@@ -177,7 +178,7 @@ impl App {
         })
     }
 
-    /// Refuses where another person has signed in since the install began, or nobody is signed in any more.
+    /// Fails if nobody is signed in, or another person has signed in since the install began.
     async fn check_person(&self, browser: &Browser, user: &UserId) -> Result<(), Failure> {
         let Some(token) = &browser.token else { return Err(Failure::InvalidState) };
         let session = self.store.auth_session(&token.id()).await?;
@@ -185,8 +186,8 @@ impl App {
         if is_same { Ok(()) } else { Err(Failure::InvalidState) }
     }
 
-    /// Connects the workspace to the person's bot. Where it is connected to another person's already, the person joins that channel
-    /// instead: a workspace and app have one channel.
+    /// Connects the workspace to the person's bot. A workspace and app have only one channel: if another person has
+    /// connected it already, the person joins that channel instead.
     async fn keep_install(&self, state: &OauthState, installation: Installation) -> Result<Channel, Failure> {
         let parsed = |id: &str| id.parse::<PlatformId>().map_err(|_| Failure::SlackUnavailable);
         let (team_id, app_id) = (parsed(&installation.team)?, parsed(&installation.app)?);
@@ -212,7 +213,7 @@ impl App {
         match connected {
             Err(ConnectError::RouteTaken) => {
                 let joined = self.store.join_slack_channel(&state.user, (&team_id, &app_id), &token).await?;
-                // The other channel was disconnected at this moment.
+                // The other channel was disconnected in the meantime.
                 joined.ok_or(Failure::Unavailable)
             }
             connected => Ok(connected?),

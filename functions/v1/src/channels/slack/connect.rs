@@ -1,6 +1,6 @@
 //! `POST /v1/channels/slack/connect`: connects a customer's own Slack app to one of the caller's bots.
 //!
-//! Slack says which workspace and which app the bot token is of, so that nobody connects what they hold no token of.
+//! Slack reports the bot token's workspace and app, so nobody can connect an app without holding its token.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ use serde::Deserialize;
 use super::{super::Channel, refuse};
 use crate::app::App;
 
-/// Beginning of the bot tokens of an app with token rotation. Source: Slack, "Using token rotation".
+/// Prefix of bot tokens of apps with token rotation. Source: Slack, "Using token rotation".
 const ROTATING: &str = "xoxe.";
 
-/// A Slack app to be connected. `botId` is required where the person has several bots; `teamId` and `appId` need not be given,
-/// and must be the bot token's.
+/// A Slack app to connect. `botId` is required if the person has several bots. `teamId` and `appId` are optional, and
+/// must match the bot token.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SlackConnect)]
@@ -78,14 +78,14 @@ pub(crate) async fn handle(
         bot_user_id: Some(identity.user),
         bot_token: Some(request.bot_token.0.into()),
         signing: SigningSource::Own(request.signing_secret.0),
-        // Made by the store when the channel is first connected.
+        // The store generates it when the channel is first connected.
         delivery_secret: None,
     };
     let connected = app.store.connect_channel(BotReach::Owner(&caller.id), new).await;
     Ok(axum::Json(connected.map_err(refuse)?.into()))
 }
 
-/// The id that Slack tells; where its token lacks the scope to tell it, the one that the request names.
+/// Returns the id that Slack reports, or, if the token lacks the scope for that, the id that the request names.
 fn known_id(field: &'static str, told: Option<String>, named: Option<PlatformId>) -> Result<PlatformId, ApiError> {
     let Some(told) = told else {
         return named.ok_or_else(|| ApiError::invalid_field(field, "is required: the bot token lacks users:read"));

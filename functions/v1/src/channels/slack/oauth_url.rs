@@ -16,7 +16,7 @@ use crate::{
     return_path::front_end_path,
 };
 
-/// Scopes that the bot asks for. Source: the contract, §5.
+/// OAuth scopes of the bot. Source: the contract, §5.
 const SCOPES: [&str; 17] = [
     "app_mentions:read",
     "assistant:write",
@@ -37,10 +37,10 @@ const SCOPES: [&str; 17] = [
     "users.profile:read",
 ];
 
-/// Random bytes of a state; it is written in hex.
+/// Length of a state in bytes, before hex encoding.
 const STATE_BYTES: usize = 32;
 
-/// The page that asks for consent.
+/// The consent page.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SlackOauthUrl)]
@@ -49,7 +49,7 @@ pub(crate) struct Response {
     redirect_uri: String,
 }
 
-/// The digest under which a state is kept.
+/// Returns the digest under which a state is stored.
 pub(super) fn digest(state: &str) -> Digest {
     Digest::of_parts(&[b"slack-install-state", state.as_bytes()])
 }

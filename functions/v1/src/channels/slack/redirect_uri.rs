@@ -1,4 +1,4 @@
-//! `GET /v1/channels/slack/redirect-uri`: the address that a Slack app's settings must list for an install.
+//! `GET /v1/channels/slack/redirect-uri`: returns the redirect URI that a Slack app's settings must list.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::CALLBACK_PATH;
 use crate::app::App;
 
-/// The address.
+/// The redirect URI.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SlackRedirectUri)]
@@ -18,7 +18,7 @@ pub(crate) struct Response {
 }
 
 impl App {
-    /// Address of the install's callback.
+    /// Returns the URL of the install's callback.
     pub(super) fn redirect_uri(&self) -> Result<String, ApiError> {
         let url = self.origins.api().url().join(CALLBACK_PATH);
         url.map(String::from).map_err(|_| ApiError::internal("a path of ours is no URL"))
