@@ -1,4 +1,3 @@
-
 use portcullis_tests::{
     Answer,
     system::{INDEX_LAG, send},
