@@ -355,7 +355,7 @@ async fn a_master_key_takes_the_shared_keys_place_and_gives_it_back() {
     assert_eq!(key(&system, "pool-1").await, (3, shared));
     let old = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config/versions/2")).await;
     assert_eq!(old.status, 404, "it names a key that the pool does not have any more");
-    // No setting allows the deletion of the key now, so the termination does not wait for it.
+    // Without a master key the pool's key cannot be deleted, so the termination does not wait for it.
     assert_eq!(report(&system, REGISTER, "pool-1", "terminated").await.status, 200);
     assert_eq!(keys(&lite_llm), [own]);
     assert_eq!(report(&system, REGISTER, "pool-1", "active").await.status, 200);

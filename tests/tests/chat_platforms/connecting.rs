@@ -1,3 +1,5 @@
+//! Discord and Feishu channels: connecting, reconnecting and disconnecting.
+
 use portcullis_tests::{
     Answer,
     system::{INDEX_LAG, send},

@@ -1,4 +1,4 @@
-//! Pools that answer 4xx: a refusal counts once the pool has been active for a while, and the eighth is final.
+//! Pools that answer 4xx: a refusal counts once the pool has been active for a minute, and the eighth is final.
 
 use std::time::Duration;
 

@@ -107,7 +107,7 @@ async fn a_membership_ends_with_the_channel_and_with_the_member() {
     let own = add(&system, &slack, &bob, "T0ONE", "xoxb-3").await;
     assert_ne!(own, channel);
     assert_eq!(channels(&system, &bob).await[0]["id"], own.as_str());
-    // The former member does not join a later channel with the deleted one's id.
+    // The stale entry gives no access: a new channel with the deleted one's id would not have this member.
     let joined = system.store().close_owner(&bob.id().await.parse().unwrap()).await.unwrap().joined_channels;
     assert_eq!(joined, [id], "a deleted channel may be named until the next one is joined");
 }

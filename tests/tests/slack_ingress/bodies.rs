@@ -37,7 +37,7 @@ async fn what_a_customer_signs_on_its_own_path_must_be_an_event_of_its_team_and_
         let answer = send(sign(&connected.signing_secret, &own_path)).await;
         assert_eq!(answer.status, 400, "{what}: {answer:?}");
         refused(&send(sign(&random_hex(16), &own_path)).await, what);
-        // A body that names no channel has no valid secret on the common path, a customer's secret included.
+        // On the common path, no customer's secret is valid for a body that names no channel.
         refused(&send(sign(&connected.signing_secret, EVENTS)).await, what);
     }
 
