@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local-under-test");
 const KILLS: u32 = 20;
-/// Senders of events, each with conversations of its own.
+/// Number of concurrent senders, each with conversations of its own.
 const SENDERS: u32 = 4;
 const WRITERS: u32 = 2;
 /// Upper bound of the answers before a kill. Counting answers and not time makes a slow machine do as much as a fast

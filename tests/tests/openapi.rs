@@ -55,7 +55,7 @@ async fn every_operation_of_the_document_asks_for_its_credential() {
         for (method, operation) in methods.as_object().unwrap() {
             let path = path.replace("{version}", "1").replace("{file}", "main.js").replace(['{', '}'], "");
             let request = || system.request(method.to_uppercase().parse().unwrap(), &path);
-            // For callers without a session, the outcome depends on the request.
+            // Routes of browsers need no session; their outcome depends on the request.
             if operation["tags"][0] == "browser" {
                 let answer = send(request()).await;
                 let is_sent_on = answer.status == 302 && answer.body.is_empty();
