@@ -10,15 +10,15 @@
 //! | POST, DELETE skill-tokens: static token · bound token | 1 |
 //! | POST, DELETE runtime-tokens | 1 |
 //! | GET config/latest: not changed · changed · built anew | 1 · 2 · 4 |
-//! | the same where a bot token is due: the poll that replaces it · every other | 11 or 12 · 1 |
-//! | the same where the pool's key to the models is made · replaced | 4 · 5 |
-//! | register, heartbeat: nothing but the end of a pool waits for `LiteLLM` | 1 |
+//! | GET config/latest while a bot token is due: the poll that replaces it · every other | 11 or 12 · 1 |
+//! | GET config/latest when the pool's key to the models is created · replaced | 4 · 5 |
+//! | register, heartbeat: only the end of a pool waits for `LiteLLM` | 1 |
 //! | GET config: built before | 2 |
 //! | GET config/versions/{version}: not changed · read | 3 |
 //! | GET skills/latest, GET workspace-templates/latest: not changed · read | 1 · 2 |
 //! | PUT skills, PUT workspace-templates: new · replaced | 2 |
 //! | PUT skills: not changed | 1 |
-//! | POST check-slack-tokens: all good · all revoked, each side by side | 4 · 6 |
+//! | POST check-slack-tokens: all valid · all revoked, checked in parallel | 4 · 6 |
 //! | POST sessions: new · again | 2 |
 //! | PATCH sessions: static token · bound token | 2 · 3 |
 //! | POST artifacts: new · of a chat · bound token | 2 |
@@ -33,16 +33,16 @@
 //! | DELETE channels · skills, workspace-templates | 3 · 2 |
 //! | Slack event: channel cached / not cached | 0 / 2, + 1 queue write |
 //! | Slack event on its channel's own path: channel cached / not cached | 0 / 1, + 1 queue write |
-//! | Slack event of an unknown team: remembered / not | 0 / 1 |
+//! | Slack event of an unknown team: cached / not cached | 0 / 1 |
 //! | Slack interaction or slash command: as an event | 0 / 2, + 1 queue write |
 //! | sign-in: right · wrong for the first time | 2 |
-//! | get-session: nobody's · somebody's · extended once a day | 0 · 2 |
+//! | get-session: without a session · with one, also when extended once a day | 0 · 2 |
 //! | list-sessions · sign-out | 3 |
 //! | sign-up: the first of an hour | 4 |
 //! | GET integrations (3 once a minute); composio/execute | 2 |
 //! | POST integrations/connect · its refresh · DELETE | 3 · 3 · 5 |
 //! | composio/execute with a person's own keys | 3 |
-//! | health, and whatever is not authenticated | 0 |
+//! | health, and every unauthenticated request | 0 |
 //!
 //! The figures come from each request's log line, and a proxy in front of the database verifies the log line.
 

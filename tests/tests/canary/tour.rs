@@ -61,7 +61,7 @@ fn meant_at(path: &str) -> &'static [&'static str] {
             "POOL_KEY",
         ]
     } else if path.contains("/list-sessions") {
-        // The user agent by which a person tells the own browsers apart.
+        // The user agent by which a person tells their browsers apart.
         &["a wrong user-agent"]
     } else if path.contains("/secrets/") {
         &["POOL_KEY", "MAPS_KEY"]
