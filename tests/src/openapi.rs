@@ -1,4 +1,4 @@
-//! The API's OpenAPI document: the functions' annotations, completed with the descriptions and examples of
+//! The API's `OpenAPI` document: the functions' annotations, completed with the descriptions and examples of
 //! [`operations`].
 
 mod operations;

@@ -1,4 +1,4 @@
-//! The OpenAPI document: committed, served, and consistent with the functions.
+//! The `OpenAPI` document: committed, served, and consistent with the functions.
 
 use std::{collections::BTreeSet, path::Path};
 
