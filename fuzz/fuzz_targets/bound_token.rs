@@ -1,6 +1,6 @@
-//! Bound tokens as a stranger sends them: nothing panics, and no text but the issued one is taken.
+//! Fuzzes the check of bound tokens: nothing panics, and only the issued text is accepted.
 //!
-//! Input: a byte that says where a genuine token is cut, and what is put there instead.
+//! Input: a byte with the position at which a genuine token is cut, then the text to put there.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((&cut, text)) = input.split_first() else { return };
     for genuine in TOKENS.iter() {
         let at = usize::from(cut).min(genuine.len());
-        // Whole from the stranger, cut short and continued, and overwritten in the middle.
+        // Three tokens: the input alone, a genuine token cut and continued with it, and one overwritten in the middle.
         let continued = [&genuine.as_bytes()[..at], text].concat();
         let rest = genuine.as_bytes().get(at + text.len()..).unwrap_or_default();
         let overwritten = [continued.as_slice(), rest].concat();

@@ -1,4 +1,4 @@
-//! Reading keys as an operator wrote them: nothing panics, nothing of a key is printed, and what is read is what is there.
+//! Fuzzes the parser of an operator's keys: nothing panics, no key material is printed, and every key is read.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -23,7 +23,7 @@ fuzz_target!(|input: &str| {
                 assert!(!printed.contains(key));
                 assert!(printed.contains(&id.to_lowercase()));
             }
-            // As many as are printed after the current one: none was dropped.
+            // The current key and as many others as were parsed: no key was dropped.
             assert_eq!(printed.matches("KeyId(").count(), keys.len() + 1);
         }
         Err(refusal) => drop(refusal.to_string()),

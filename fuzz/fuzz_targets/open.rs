@@ -1,7 +1,7 @@
-//! Opening what a stranger wrote into a table: nothing panics, and only what was sealed for this very cell opens.
+//! Fuzzes the opening of stored values: nothing panics, and only a value sealed for this very cell opens.
 //!
-//! Input: 2 bytes steer, 8 bytes are 4 edits of 2 bytes each, then the partition key's length and the partition key; the
-//! rest is the plaintext, or, where the first bit is set, the sealed value itself.
+//! Input: 2 bytes of options, 8 bytes with 4 edits of 2 bytes each, then the length of the partition key and the
+//! partition key. The rest is the plaintext or, if the first bit is set, the sealed value itself.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ static KEYRING: LazyLock<Keyring> = LazyLock::new(|| {
     Keyring::from_json(&json).expect("a keyring")
 });
 
-/// A nonce that is chosen does no harm here: nothing is kept.
+/// A source of chosen nonces, harmless here because no sealed value is stored.
 struct Chosen<'a>(&'a [u8]);
 
 impl Randomness for Chosen<'_> {
@@ -34,8 +34,8 @@ fuzz_target!(|input: &[u8]| {
 
     if steer & 1 == 1 {
         match KEYRING.open(&cell, body) {
-            // libFuzzer sees both sides of each comparison, so it does find tags. Then there is one sealed value for this
-            // nonce, plaintext and cell, and it must be this one.
+            // libFuzzer sees both sides of each comparison, so it does find valid tags. The value must then be the only
+            // sealed value of this nonce, plaintext and cell.
             Ok(plaintext) => assert_eq!(KEYRING.seal(&Chosen(&body[5..17]), &cell, plaintext.expose_secret()), body),
             Err(refusal) => assert_eq!(refusal == OpenError::TooShort, body.len() < SEALED_OVERHEAD),
         }
@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(sealed.len(), body.len() + SEALED_OVERHEAD);
     let mut edited = sealed.clone();
     for &[at, change] in edits.as_chunks::<2>().0 {
-        // Half of the edits go to the header and the nonce, half to the end, where the tag is.
+        // Half of the edits change the header and the nonce, half the end, where the tag is.
         let at = usize::from(at >> 1) % edited.len();
         let at = if change & 1 == 1 { edited.len() - 1 - at } else { at };
         edited[at] ^= change >> 1;

@@ -1,5 +1,5 @@
-//! Slack's two headers as a stranger sends them: nothing panics, only a plain and fresh integer is taken, and only the
-//! signature that the secret makes verifies.
+//! Fuzzes Slack's two headers: nothing panics, only a plain and fresh integer timestamp is accepted, and only the
+//! signature made with the secret verifies.
 //!
 //! Input: the timestamp up to the first NUL, the signature up to the second, then the body.
 #![no_main]

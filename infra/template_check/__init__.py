@@ -1,1 +1,1 @@
-"""What infra/template.yaml must hold, checked on what CloudFormation would get."""
+"""Checks of infra/template.yaml, made on the template that CloudFormation would get."""

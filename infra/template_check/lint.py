@@ -1,4 +1,4 @@
-"""cfn-lint over the template as it is written, for its line numbers, and over what the transform makes of it."""
+"""Runs cfn-lint on the source template, for its line numbers, and on the transformed one."""
 
 import json
 import subprocess

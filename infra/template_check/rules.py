@@ -1,12 +1,12 @@
-"""Our own rules. Each takes the transformed template and yields a sentence for whatever breaks it."""
+"""Our own rules. Each takes the transformed template and yields a sentence for each violation."""
 
 import json
 from collections.abc import Iterator
 
-# The only statements that may allow something on every resource, each with its reason in the template.
+# Statements that may allow an action on every resource, each with its reason in the template.
 ON_EVERY_RESOURCE = {("RelayRole", "LambdaMakesNetworkInterfaces")}
 
-# Who may read which secret: each function only its own.
+# Readers of each secret: each function reads only its own.
 SECRET_READERS = {
     "SigningSecretKeys": {"InternalFunction", "SlackFunction", "V1Function"},
     "DeliverySecretKeys": {"InternalFunction", "RelayFunction", "V1Function"},
@@ -24,7 +24,7 @@ SECRET_READERS = {
     "SessionSecret": {"AuthFunction", "V1Function"},
 }
 
-# Tables whose rows end.
+# Tables whose rows have a time to live.
 ENDING_TABLES = {
     "AuthSessionsTable",
     "ChannelCredentialsTable",
@@ -40,7 +40,7 @@ ENDING_TABLES = {
 
 
 def of_type(template: dict, kind: str) -> Iterator[tuple[str, dict, dict]]:
-    """Each resource of a type: its logical id, itself, its properties."""
+    """Logical id, resource and properties of each resource of a type."""
     for name, resource in template["Resources"].items():
         if resource["Type"] == kind:
             yield name, resource, resource.get("Properties", {})
@@ -55,7 +55,7 @@ def text(value) -> str:
 
 
 def statements(template: dict) -> Iterator[tuple[str, dict]]:
-    """Every policy statement, wherever in a resource it stands, with that resource's logical id."""
+    """Every policy statement of the template, with the logical id of its resource."""
 
     def walk(node):
         if isinstance(node, dict):
@@ -74,7 +74,7 @@ def statements(template: dict) -> Iterator[tuple[str, dict]]:
 
 
 def names(value) -> set[str]:
-    """The logical ids that a value refers to with Ref or GetAtt."""
+    """Logical ids that a value refers to with Ref or GetAtt."""
     found = set()
     for part in as_list(value):
         if isinstance(part, dict):
@@ -95,7 +95,7 @@ def no_action_is_a_wildcard(template: dict):
 def no_resource_is_a_wildcard(template: dict):
     used = set()
     for name, statement in statements(template):
-        # A Deny of everything takes rights away; a role's own trust policy has no resource.
+        # A Deny on every resource grants nothing; a role's trust policy has no resource.
         if statement["Effect"] != "Allow" or "Resource" not in statement or "*" not in text(statement["Resource"]):
             continue
         if (name, statement.get("Sid")) in ON_EVERY_RESOURCE:
@@ -114,7 +114,7 @@ def no_principal_is_everyone(template: dict):
 
 
 def granted(template: dict, resource: str, service: str) -> set[tuple[str, str]]:
-    """What a resource's own policies allow of a service: actions, each with a named resource."""
+    """Allowed actions of a service in a resource's own policies, each with a named resource."""
     return {
         (action, target)
         for name, statement in statements(template)
@@ -141,7 +141,7 @@ def tables_are_kept(template: dict):
     for name, table, properties in of_type(template, "AWS::DynamoDB::Table"):
         if properties.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled") is not True:
             yield f"{name}: no point-in-time recovery"
-        # Off for a stack's first deployment alone, since CloudFormation could not roll a protected table back.
+        # Off only for a stack's first deployment, because CloudFormation could not roll a protected table back.
         if properties.get("DeletionProtectionEnabled") != {"Ref": "ProtectTables"}:
             yield f"{name}: no deletion protection"
         if properties.get("SSESpecification", {}).get("SSEEnabled") is not True:
@@ -165,7 +165,7 @@ def what_cannot_be_made_again_outlives_the_stack(template: dict):
         yield "ProtectTables: tables are not protected where nobody says otherwise"
 
 
-# Tables whose rows have metadata of up to 64 KiB, which would be written once more with each change.
+# Tables with metadata of up to 64 KiB per row, which an index would write once more with each change.
 TABLES_WITH_METADATA = {"ChatSessionsTable", "ArtifactsTable"}
 
 
@@ -178,7 +178,7 @@ def no_index_holds_metadata(template: dict):
                 yield f"{name}: index {index['IndexName']} holds metadata, and a projection can't be changed in place"
 
 
-# Who may send to which queue.
+# Allowed senders of each queue.
 QUEUE_SENDERS = {"EventQueue": {"SlackRole", "RedriveRole"}, "DeadLetterQueue": {"RelayRole"}}
 
 
@@ -328,7 +328,7 @@ def alarms_reach_someone(template: dict):
             if (name, metric) not in watched:
                 yield f"{name}: no alarm on {metric}"
     for name, _, _ in of_type(template, "AWS::ApiGatewayV2::Api"):
-        # A panic in a handler is an answer, and no error to Lambda.
+        # A panic in a handler becomes an answer of 500, which Lambda does not count as an error.
         if (name, "5xx") not in watched:
             yield f"{name}: no alarm on 5xx"
 
@@ -357,5 +357,5 @@ RULES = [
 
 
 def broken(template: dict) -> list[str]:
-    """Every sentence of every rule: empty where the template is as it should be."""
+    """All violations of all rules; empty for a valid template."""
     return [finding for rule in RULES for finding in rule(template)]

@@ -1,4 +1,4 @@
-"""The template keeps every rule, and every rule turns red where the template is broken on purpose."""
+"""The template passes every rule, and every rule fails on a template broken on purpose."""
 
 import unittest
 
@@ -20,14 +20,14 @@ def event(template: dict, function: str, name: str) -> dict:
 
 
 def allow(template: dict, **more) -> None:
-    """Gives the skills function one more statement."""
+    """Adds a statement to the skills function's role."""
     found = properties(template, "SkillsRole")["Policies"][0]["PolicyDocument"]["Statement"]
     found.append({"Sid": "More", "Effect": "Allow", "Action": "dynamodb:GetItem", **more})
 
 
 BOTS = {"Fn::GetAtt": ["BotsTable", "Arn"]}
 
-# What is broken, how, and what must be said then. One line at least for each sentence of each rule.
+# Deliberate faults, each with its change and the expected violation; every sentence of every rule has at least one.
 BREAKS = [
     (
         "an action is a wildcard",

@@ -1,4 +1,4 @@
-"""SAM's own transform, on this machine."""
+"""SAM's own transform, run locally."""
 
 import logging
 from pathlib import Path
@@ -7,22 +7,22 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-# It warns of its own usage metrics, which go nowhere, once a transform.
+# Each transform logs a warning about usage metrics, which are not sent.
 logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
 SOURCE = Path(__file__).resolve().parent.parent / "template.yaml"
 
 
 def source() -> dict:
-    """The template as it is written, its short forms (`!Ref`) in their long form."""
+    """The source template, with its short forms (`!Ref`) expanded."""
     return yaml_parse(SOURCE.read_text(encoding="utf-8"))
 
 
 def transformed(template: dict) -> dict:
-    """What CloudFormation makes of `template`, which is changed on the way."""
+    """Transforms `template` as CloudFormation does, and changes it in the process."""
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            # `sam deploy` uploads the file and writes where it is; the transform takes nothing else.
+            # `sam deploy` uploads the file and inserts its location; the transform accepts only a location.
             resource["Properties"]["CodeUri"] = "s3://bucket/bootstrap.zip"
-    # No managed policy is known here, so a template that names one by its short name fails, as it should.
+    # No managed policies are loaded, so a template that names one by its short name fails, as intended.
     return Translator({}, Parser()).translate(template, {})

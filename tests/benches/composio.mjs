@@ -1,6 +1,8 @@
-// Times an action with a connected account beside the same call to the stand-in for Composio, and the list of a person's accounts:
-// `PORTCULLIS_URL=http://127.0.0.1:8787 node tests/benches/composio.mjs`, against a `cargo local --demo` of the release profile, with
-// DEMO_PASSWORD, DEMO_COMPOSIO_API_KEY and SKILL_API_TOKEN of its `.local/dev.env` in the environment. It reports and judges nothing.
+// Times three calls: an action with a connected account, the same call directly to the fake Composio, and the list of a
+// person's accounts.
+// `PORTCULLIS_URL=http://127.0.0.1:8787 node tests/benches/composio.mjs`, against a `cargo local --demo` of the release
+// profile, with DEMO_PASSWORD, DEMO_COMPOSIO_API_KEY and SKILL_API_TOKEN of its `.local/dev.env` in the environment. No
+// figure makes it fail.
 
 const base = process.env.PORTCULLIS_URL ?? "http://127.0.0.1:8787";
 const { DEMO_PASSWORD: password, DEMO_COMPOSIO_API_KEY: key, SKILL_API_TOKEN: token } = process.env;

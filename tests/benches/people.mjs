@@ -1,5 +1,5 @@
-// Times what people wait for while others sign in: `PORTCULLIS_URL=http://127.0.0.1:8787 node tests/benches/people.mjs`, against a
-// `cargo local` of the release profile. It reports and judges nothing.
+// Times people's requests while others sign in: `PORTCULLIS_URL=http://127.0.0.1:8787 node tests/benches/people.mjs`,
+// against a `cargo local` of the release profile. No figure makes it fail.
 
 import { Agent, request } from "node:http";
 
@@ -38,7 +38,7 @@ async function register(email) {
     return signIn(agent, email);
 }
 
-/** Times `count` calls one after another, in milliseconds. */
+/** Times `count` sequential calls, in milliseconds. */
 async function times(count, make) {
     const taken = [];
     for (let index = 0; index < count; index += 1) {

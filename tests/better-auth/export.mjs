@@ -1,5 +1,5 @@
-// Rows of a database that better-auth itself has made, one JSON object a line: a person who has verified the address and one who
-// has not.
+// Exports rows of a database made by better-auth itself, one JSON object per line: a person with a verified address and
+// one without.
 
 import { betterAuth } from "better-auth";
 import { memoryAdapter } from "better-auth/adapters/memory";

@@ -1,5 +1,6 @@
-// better-auth's own client against this API: signs up, verifies, signs in, lists and revokes sessions, changes and resets the
-// password, and signs out, with no change to the client. It stands in a browser's place, so cookies and the Origin are its own.
+// better-auth's own client, unmodified, against this API: signs up, verifies, signs in, lists and revokes sessions,
+// changes and resets the password, and signs out. The suite replaces the browser, so it handles cookies and the Origin
+// header itself.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,7 +11,7 @@ import { emailOTPClient } from "better-auth/client/plugins";
 const base = process.env.PORTCULLIS_URL;
 const password = "correct horse battery";
 
-/** A browser: keeps the cookies that it is given and names the page's origin. */
+/** A browser: stores its cookies and sends the page's origin. */
 function browser() {
     const cookies = new Map();
     const client = createAuthClient({
@@ -54,7 +55,7 @@ async function registered(email) {
 
 test("signs in an imported person with the old password, twice", async () => {
     const email = "moved@example.com";
-    // The first time by better-auth's own hash, then by the one that has taken its place.
+    // The first sign-in uses better-auth's password hash, the second the hash that has replaced it.
     for (let time = 0; time < 2; time += 1) {
         const { client } = browser();
         const signedIn = await client.signIn.email({ email, password: "an old password 42" });

@@ -1,5 +1,5 @@
-// Channels of the demonstration's bot, judged by the SDKs: what Feishu's own dispatcher takes and refuses, we take and refuse, and what
-// the bot's pool gets, the dispatcher takes.
+// Channels of the demonstration's bot, compared with the SDKs: the front door accepts the requests that Feishu's own
+// dispatcher accepts, and the dispatcher accepts the deliveries to the bot's pool.
 
 import assert from "node:assert/strict";
 import { createCipheriv, createHash, randomBytes } from "node:crypto";
@@ -25,7 +25,7 @@ const internal = async (method, path, body) => {
     return answer.json();
 };
 
-/** What Feishu sends of an event: its encrypted body, and the headers that sign it. */
+/** An event as Feishu sends it: encrypted body and signature headers. */
 function sent(event, { key = encryptKey, signedWith = key, at = Date.now() } = {}) {
     const iv = randomBytes(16);
     const cipher = createCipheriv("aes-256-cbc", createHash("sha256").update(key).digest(), iv);
@@ -37,7 +37,7 @@ function sent(event, { key = encryptKey, signedWith = key, at = Date.now() } = {
     return { body, headers: { "content-type": "application/json", ...signed } };
 }
 
-/** Whether Feishu's dispatcher takes a request. */
+/** Whether Feishu's dispatcher accepts a request. */
 async function dispatched(request) {
     const events = [];
     const dispatcher = new lark.EventDispatcher({ encryptKey, verificationToken, logger });
@@ -87,7 +87,7 @@ before(async () => {
     });
     const config = await internal("GET", "pools/pool-demo/config");
     account = config.channels.feishu.accounts[channel.accountId];
-    // The pool's OpenClaw, with Feishu's own dispatcher at the account's own port.
+    // A stand-in for the pool's OpenClaw: Feishu's own dispatcher at the account's own port.
     const dispatcher = new lark.EventDispatcher({ encryptKey: account.encryptKey, verificationToken: account.verificationToken, logger });
     const take = (event) => {
         taken.push(event);
@@ -116,7 +116,7 @@ test("what Feishu's dispatcher takes and refuses, we take and refuse", async () 
     const foreign = sent(message("hello"), { key: "another key", signedWith: encryptKey });
     assert.equal(await dispatched(foreign), false);
     assert.equal((await post(foreign)).status, 401);
-    // The dispatcher compares neither the token nor the time.
+    // Stricter than the dispatcher, which compares neither the token nor the time.
     assert.equal((await post(sent(message("hello", { token: "another" })))).status, 401);
     assert.equal((await post(sent(message("hello"), { at: Date.now() - 301_000 }))).status, 401);
 });

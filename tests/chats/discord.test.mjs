@@ -1,4 +1,4 @@
-// discord.js's REST client against the stand-in for Discord at /dev/discord.
+// discord.js's REST client against the fake Discord at /dev/discord.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -11,11 +11,11 @@ const token = process.env.DEMO_DISCORD_BOT_TOKEN;
 const client = (authorization = token, options = {}) => new REST({ api, version: "10", retries: 0, ...options }).setToken(authorization);
 const discord = client();
 
-/** A request that the client does not make itself. */
+/** A request that the client itself cannot make. */
 const call = (path, { method = "GET", authorization = `Bot ${token}` } = {}) =>
     fetch(`${api}/v10/${path}`, { method, headers: authorization ? { authorization } : {} });
 
-/** Checks for an error of the API by status, code and message. */
+/** Asserts an API error by status, code and message. */
 const failure = (status, code, message) => (error) => {
     assert.ok(error instanceof DiscordAPIError, `${error}`);
     assert.deepEqual([error.status, error.code, error.rawError.message], [status, code, message]);
@@ -90,7 +90,7 @@ test("the bot is limited to fifty requests a second, and its client waits", asyn
         const answers = await Promise.all(Array.from({ length: 100 }, () => call("users/@me")));
         assert.ok(answers.every(({ status }) => status === 200 || status === 429));
         limited = answers.find(({ status }) => status === 429);
-        // Each body is read, or its connection stays open.
+        // Read each body, or its connection stays open.
         for (const answer of answers) if (answer !== limited) await answer.text();
     }
     const body = await limited.json();
@@ -98,7 +98,7 @@ test("the bot is limited to fifty requests a second, and its client waits", asyn
     assert.ok(body.retry_after > 0 && body.retry_after <= 1, `${body.retry_after}`);
     assert.equal(limited.headers.get("retry-after"), "1");
     assert.deepEqual([limited.headers.get("x-ratelimit-global"), limited.headers.get("x-ratelimit-scope")], ["true", "global"]);
-    // A new client knows nothing of the limit: whichever of its requests are refused, it sends again.
+    // A new client does not know the limit yet and retries whichever requests are refused.
     const users = await Promise.all(Array.from({ length: 60 }, () => client().get("/users/@me")));
     assert.ok(users.every((user) => user.bot));
 });

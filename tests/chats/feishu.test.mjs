@@ -1,4 +1,4 @@
-// Feishu's own SDK against the stand-in for Feishu at /dev/feishu.
+// Feishu's own SDK against the fake Feishu at /dev/feishu.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -10,13 +10,13 @@ const domain = `${process.env.PORTCULLIS_URL}/dev/feishu`;
 const appSecret = process.env.DEMO_FEISHU_APP_SECRET;
 const appId = "cli_demo000000000001";
 
-/** Everything that the SDK logs as a problem. Its pager logs an error and ends, where others throw. */
+/** Problems that the SDK logs. Its pager logs an error and ends, where other calls throw. */
 const logged = [];
 const log = (...parts) => void logged.push(JSON.stringify(parts));
 const silent = () => {};
 const logger = { error: log, warn: log, info: silent, debug: silent, trace: silent };
 
-/** A client with a cache of its own: the SDK's is shared, and a wrong secret would use the right one's token. */
+/** A client with its own cache: in the SDK's shared cache, a wrong secret would get the right one's token. */
 function client(options) {
     const tokens = new Map();
     const cache = { get: async (key) => tokens.get(String(key)), set: async (key, value) => Boolean(tokens.set(String(key), value)) };
@@ -26,7 +26,7 @@ const feishu = client();
 
 afterEach(() => assert.deepEqual(logged.splice(0), [], "the SDK logged problems"));
 
-/** A request that the SDK does not make itself. */
+/** A request that the SDK itself cannot make. */
 async function call(method, path, { authorization, body, type = "application/json" } = {}) {
     const headers = { ...(authorization && { authorization }), ...(body && { "content-type": type }) };
     return fetch(`${domain}/open-apis/${path}`, { method, headers, body });
@@ -36,7 +36,7 @@ const credentials = (secret, id = appId) => JSON.stringify({ app_id: id, app_sec
 const TOKEN = "auth/v3/tenant_access_token/internal";
 const bearer = async () => `Bearer ${(await feishu.auth.tenantAccessToken.internal({ data: JSON.parse(credentials(appSecret)) })).tenant_access_token}`;
 
-/** Checks for an answer of 400 with a code. */
+/** Asserts an answer of 400 with a code. */
 const failure = (code) => (error) => {
     assert.deepEqual([error.response?.status, error.response?.data.code], [400, code], `${error}`);
     logged.splice(0);

@@ -1,5 +1,5 @@
-// Composio's own SDK against the stand-in for Composio at /dev/composio: calls and answers that the SDK accepts here have the shapes
-// that it accepts at Composio.
+// Composio's own SDK against the fake Composio at /dev/composio: the SDK accepts the same shapes of calls and answers
+// here as at Composio.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -24,7 +24,7 @@ const apiKey = process.env.DEMO_COMPOSIO_API_KEY;
 const version = "20260101_00";
 const callbackUrl = "http://127.0.0.1:9/connected?state=abc";
 
-/** Everything that the SDK logs. It checks most answers softly: one of another shape is a warning, and no error. */
+/** The SDK's log. It reports most answers of a wrong shape only as a warning. */
 const logged = [];
 const log = (...parts) => void logged.push(parts.map(String).join(" "));
 const logger = { error: log, warn: log, info: () => {}, debug: () => {} };
@@ -40,21 +40,21 @@ const newUser = () => `user-${randomUUID()}`;
 /** Presses a button of the page behind a link. */
 const decide = (link, decision) => fetch(link, { method: "POST", body: new URLSearchParams({ decision }), redirect: "manual" });
 
-/** A new user, a session with Gmail, and the request for an account. */
+/** A new user, a session with Gmail, and a connection request. */
 async function asked(options) {
     const user = newUser();
     const session = await composio.create(user, { toolkits: ["gmail"] });
     return { user, session, request: await session.authorize("gmail", options) };
 }
 
-/** As `asked`, with the account connected. */
+/** The result of `asked`, with the account connected. */
 async function connected() {
     const all = await asked();
     assert.equal((await decide(all.request.redirectUrl, "allow")).status, 200);
     return { ...all, account: all.request.id };
 }
 
-/** Checks for an error of a class and, where the class wraps an answer of the API, the answer's status and slug. */
+/** Asserts an error of a class and, if the class wraps an API answer, the answer's status and slug. */
 const failure = (type, status, slug) => (error) => {
     assert.ok(error instanceof type, `${error?.constructor?.name}: ${error?.message}`);
     if (status === undefined) return true;
@@ -68,7 +68,7 @@ const execute = (action, options) => composio.tools.execute(action, { version, a
 
 const executed = async (user) => (await (await fetch(`${base}.json`)).json()).filter((one) => one.user === user);
 
-/** A request that the SDK does not make itself. */
+/** A request that the SDK itself cannot make. */
 function call(method, path, body) {
     const headers = { "x-api-key": apiKey, "content-type": "application/json" };
     return fetch(`${base}/api/v3.1/${path}`, { method, headers, body: body && JSON.stringify(body) });
@@ -233,7 +233,7 @@ test("an action is refused without a version, and with an unknown one", async ()
     await assert.rejects(unversioned, failure(ComposioToolVersionRequiredError));
     const unknown = execute("GMAIL_FETCH_EMAILS", { userId: user, version: "20200101_00" });
     await assert.rejects(unknown, failure(ComposioToolNotFoundError, 404, "Tool_ToolNotFound"));
-    // The SDK fetches the tool of a version first: this is the call that would follow.
+    // The SDK fetches the tool of a version first; this is the call that would follow.
     const body = { user_id: user, version: "20200101_00", arguments: {} };
     assert.equal((await call("POST", "tools/execute/GMAIL_FETCH_EMAILS", body)).status, 404);
     assert.deepEqual(await executed(user), []);

@@ -1,4 +1,4 @@
-// Accounts in the console: signing up, in and out, mailed codes and links, and changing or deleting the account.
+// Accounts in the console: sign-up, sign-in and sign-out, mailed codes and links, and changing or deleting the account.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -38,7 +38,7 @@ test("signs in and goes about by keyboard alone", async () => {
     await tabTo("Bots");
     await person.page.keyboard.up("Shift");
     await keyboard.press("Enter");
-    // The link has the same words as the heading.
+    // The link has the same words as the heading, so wait until the heading has the focus.
     await person.page.waitForFunction(() => document.activeElement.matches("h1"));
     assert.equal(await person.focused(), "Bots");
     assert.equal(await person.page.$eval("nav [aria-current=page]", (link) => link.textContent), "Bots");

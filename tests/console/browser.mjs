@@ -1,4 +1,4 @@
-// People with browsers: Chromium, what they see and do in it, and what must never happen in a page.
+// People with browsers in Chromium: actions, expectations, and checks for faults that no page may have.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -9,19 +9,19 @@ import puppeteer from "puppeteer-core";
 export const base = process.env.PORTCULLIS_URL;
 export const password = "correct horse battery";
 
-/** An e-mail address that no earlier run against the same stack has used. */
+/** An e-mail address unique among all runs against the same stack. */
 export const address = (name) => `${name}-${stamp}@example.com`;
 
-/** A bot token that names a workspace and an app of its own. */
+/** A bot token with a workspace and an app of its own. */
 export const botToken = (name) => `xoxb-${name}-${stamp}`;
 
-/** A word that each run has of its own. */
+/** A word unique to the run. */
 export const stamp = Date.now().toString(36);
 
-/** Longest wait for a condition. It ends a run that hangs; nothing is expected to take as long. */
+/** Longest wait for a condition. It ends a run that hangs; no condition is expected to take as long. */
 const PATIENCE_MS = 60_000;
 
-/** Layout shift that a page may have in all. Source: web.dev, "Cumulative Layout Shift", the bound of "good". */
+/** Largest sum of layout shifts of a page. Source: web.dev, "Cumulative Layout Shift", the bound of "good". */
 const MOST_SHIFT = 0.1;
 
 let browser;
@@ -37,7 +37,7 @@ export async function launch() {
 
 export const quit = () => browser?.close();
 
-/** A browser of its own, without cookies. */
+/** A separate browser without cookies. */
 export class Person {
     static async visit(path = "/", { width = 1280, height = 900 } = {}) {
         const person = new Person();
@@ -53,7 +53,7 @@ export class Person {
         return person;
     }
 
-    /** Somebody with an account, signed in, and the page at `path`. */
+    /** A signed-in person with an account, and the page at `path`. */
     static async registered(email, path = "/") {
         const person = await Person.visit("/");
         await person.sees("Sign in");
@@ -88,14 +88,14 @@ export class Person {
         return this.request("POST", path, body);
     }
 
-    /** Loads a path anew. */
+    /** Reloads the page at a path. */
     async open(path) {
         await this.page.goto("about:blank");
         await this.page.goto(base + path);
         await this.settles();
     }
 
-    /** Waits until nothing of the page is loading. */
+    /** Waits until the page has finished loading. */
     async settles() {
         await this.page.waitForFunction(() => document.querySelector("h1") && !document.querySelector("[aria-busy=true]"));
     }
@@ -117,12 +117,12 @@ export class Person {
         return this.page.evaluate(() => document.body.innerText);
     }
 
-    /** Clicks what a screen reader calls so. */
+    /** Clicks the element with this accessible name. */
     async click(name, role = "button") {
         await this.page.locator(`::-p-aria([name="${name}"][role="${role}"])`).click();
     }
 
-    /** Writes into the field with a label, in the place of what it holds. */
+    /** Replaces the content of the field with a label. */
     async write(label, text) {
         await this.page.locator(`::-p-aria([name="${label}"])`).fill(text);
     }
@@ -137,7 +137,7 @@ export class Person {
         await this.click("Sign in");
     }
 
-    /** Words of the element that has the keyboard's focus. */
+    /** Text of the focused element. */
     focused() {
         return this.page.evaluate(() => {
             const element = document.activeElement;
@@ -163,7 +163,7 @@ export class Person {
         }
     }
 
-    /** Lets `answer` reply to requests in the server's place: with `null` one passes, and with `{isLost}` none of it arrives. */
+    /** Lets `answer` reply to requests instead of the server: `null` passes a request on, `{isLost}` aborts it. */
     async intercept(answer) {
         await this.page.setRequestInterception(true);
         this.page.removeAllListeners("request");
@@ -195,7 +195,7 @@ export class Person {
         assert.deepEqual(found, [], what);
     }
 
-    /** No part of the page is wider than the window. */
+    /** Asserts that no part of the page is wider than the window. */
     async fits(what) {
         const [wide, room, culprits] = await this.page.evaluate(() => {
             const room = document.documentElement.clientWidth;
@@ -207,7 +207,7 @@ export class Person {
         assert.ok(wide <= room, `${what}: ${wide} px wide in ${room} px: ${culprits.slice(0, 3).join("\n")}`);
     }
 
-    /** How far the page's parts were moved without anybody's doing. */
+    /** Asserts that the layout shifts of the page stay below the limit. */
     async isSteady(what) {
         const shift = await this.page.evaluate(() => globalThis.shifts);
         assert.ok(shift.sum < MOST_SHIFT, `${what} shifts by ${shift.sum}: ${shift.by.join(", ")}`);
@@ -220,7 +220,7 @@ export class Person {
         await this.page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
     }
 
-    /** Ends the browser, in which nothing must have gone wrong. */
+    /** Closes the browser and asserts that no page had an error. */
     async leaves() {
         const troubles = this.troubles;
         await this.context.close();
@@ -228,7 +228,7 @@ export class Person {
     }
 }
 
-/** Runs in each page before its own scripts. */
+/** Runs in each page before the page's own scripts. */
 function watch() {
     document.addEventListener("securitypolicyviolation", (event) => {
         globalThis.reportTrouble(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
@@ -245,7 +245,7 @@ function watch() {
 
 export const code = /^\s*(\d{6})\s*$/m;
 
-/** What a pattern finds in the last mail to an address. */
+/** First match of a pattern in the newest mail to an address. */
 export async function mailed(to, pattern) {
     const mails = await (await fetch(`${base}/dev/mailbox.json`)).json();
     const mail = mails.filter((mail) => mail.to === to).findLast((mail) => pattern.test(mail.text));

@@ -1,4 +1,4 @@
-// Connecting Slack in the console: by hand, by the consent page, and what is said of either.
+// Connecting Slack in the console, by hand and by the consent page, and the messages about both.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -21,7 +21,7 @@ test("a workspace is connected by hand and disconnected", async () => {
     await connectByHand(person, "xoxb-bad");
     await person.page.waitForSelector(".problem .request-id code");
     await person.page.select("[name=botId]", two.id);
-    // Slack does not say which app a token is of that lacks a scope: then the form asks for it.
+    // Slack does not name the app of a token that lacks a scope, so the form asks for it.
     await person.write("Bot token", botToken("no-scope"));
     await person.click("Connect");
     await person.focuses("App ID (optional)");
@@ -196,7 +196,7 @@ test("the page after Slack's consent says how it went and leads only to this ori
     ]) {
         assert.equal(await leadsTo(elsewhere), `${base}/#/channels`, elsewhere);
     }
-    // The address alone proves nothing; a channel of the person's does.
+    // The address alone proves nothing; the person's existing channel does.
     const bot = await makeBot(person, "Bot", "bot");
     const channel = await person.post("/v1/channels/slack/connect", {
         botToken: botToken("callback"),

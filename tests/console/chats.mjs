@@ -1,5 +1,5 @@
-// Discord's and Feishu's APIs, as far as connecting a channel calls them: a credential that contains "bad" is refused, and the application
-// of a Discord bot token stands at its end.
+// Fake Discord and Feishu APIs, limited to the calls of connecting a channel: a credential that contains "bad" is
+// refused, and a Discord bot token ends with its application's id.
 //
 // Source: Discord, "User", "Application"; Feishu, "Obtain tenant_access_token", "Get bot info".
 

@@ -1,5 +1,5 @@
-// Composio's API and consent page, as far as connecting an account calls them. The page allows at once, but for two toolkits: consent to
-// Notion fails, and the one to Linear stays unfinished.
+// Fake Composio API and consent page, limited to the calls of connecting an account. The page consents at once, except
+// for two toolkits: consent to Notion fails, and consent to Linear stays unfinished.
 //
 // Source: Composio, API reference v3.1 ("Tool Router", "Connected accounts").
 
@@ -9,13 +9,13 @@ import { createServer } from "node:http";
 const port = Number(process.argv[2]);
 const base = `http://127.0.0.1:${port}`;
 
-/** Users by their sessions' ids. */
+/** Users by session id. */
 const sessions = new Map();
 
-/** Accounts by their ids. */
+/** Accounts by id. */
 const accounts = new Map();
 
-/** Status of an account after the person's consent, by its toolkit. */
+/** Status of an account after the person's consent, by toolkit. */
 const OUTCOMES = { notion: "FAILED", linear: "INITIATED" };
 
 const freshId = (prefix) => `${prefix}_${randomUUID().replaceAll("-", "")}`;

@@ -1,6 +1,6 @@
 // Times the console's first paint in Chromium, without and with a cache: `PORTCULLIS_URL=http://127.0.0.1:8787
-// CHROMIUM=/usr/bin/chromium node first_paint.mjs`, after `npm ci`, against a `cargo local` of the release profile. It reports and
-// judges nothing.
+// CHROMIUM=/usr/bin/chromium node first_paint.mjs`, after `npm ci`, against a `cargo local` of the release profile. No
+// figure makes it fail.
 
 import puppeteer from "puppeteer-core";
 
@@ -12,7 +12,7 @@ const browser = await puppeteer.launch({
     args: [...(process.getuid() === 0 ? ["--no-sandbox"] : []), "--disable-dev-shm-usage", "--disable-gpu"],
 });
 
-/** Time from the start of the navigation to the first text or image that is painted, in milliseconds. */
+/** Time from the start of the navigation to the first painted text or image, in milliseconds. */
 async function firstContentfulPaint(page) {
     await page.goto(base);
     return page.evaluate(

@@ -12,13 +12,13 @@ after(quit);
 const PAGE = "/#/integrations";
 const CALLBACK = "/workspace/integrations/callback";
 
-/** A toolkit's integration, as the API tells it. */
+/** A toolkit's integration as the API returns it. */
 async function integrationOf(person, slug) {
     const { integrations } = await person.request("GET", "/v1/integrations");
     return integrations.find(({ toolkit }) => toolkit.slug === slug);
 }
 
-/** Waits until the card of a toolkit shows a text. */
+/** Waits until a toolkit's card shows a text. */
 async function cardSays(person, name, text) {
     await person.page.waitForFunction(
         (name, text) => {
@@ -68,7 +68,7 @@ test("an account is connected with a key, of which only the end is shown", async
     await person.focuses("Your API key");
     await person.isAccessible("no key");
     await person.screenshot("integration-no-key");
-    // The page does not know every rule; what the server says of a field is shown at that field.
+    // The page does not know every rule; the server's error about a field is shown at that field.
     await person.page.$eval("dialog input", (input) => {
         input.value = "SG.bad\u0007key";
     });
@@ -189,7 +189,7 @@ test("a link that leads nowhere says why and what to do", async () => {
 
 test("a connection that cannot begin says why", async () => {
     const person = await Person.registered(address("refused"), PAGE);
-    // The account is connected in another tab after this page was shown.
+    // Connect the account in another tab after the page is shown.
     const { integration, connectUrl } = await person.post("/v1/integrations/connect", { toolkitSlug: "gmail" });
     await fetch(connectUrl, { redirect: "manual" });
     await person.post(`/v1/integrations/${integration.id}/refresh`, {});

@@ -1,4 +1,5 @@
-// Each page in both colour schemes, wide and narrow: accessible by axe, no wider than the window, without a shift of its layout.
+// Each page in both colour schemes, wide and narrow: accessible by axe, no wider than the window, without layout
+// shifts.
 
 import { after, before, test } from "node:test";
 

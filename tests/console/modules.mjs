@@ -1,4 +1,4 @@
-// The console's files by themselves: words, addresses and rules that need no browser, and what the files weigh.
+// Unit tests of the console's files: texts, addresses and rules that need no browser, and file sizes.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";

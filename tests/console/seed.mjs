@@ -1,11 +1,11 @@
-// Seeds of the tests: a pool that runs, bots, conversations, and a workspace that is connected by hand.
+// Test data: a running pool, bots, conversations, and a workspace connected by hand.
 
 import { asPool } from "./browser.mjs";
 
-/** A model's name: `cargo local` lists none, and takes any. */
+/** A model's name: `cargo local` lists no models and accepts any name. */
 export const MODEL = "anthropic/claude-sonnet";
 
-/** A pool that runs, on which bots are placed. */
+/** Registers a running pool, on which bots are placed. */
 export async function registerPool() {
     await asPool("POST", "pools/register", { poolId: "pool-1", status: "active" });
     await asPool("POST", "pools/heartbeat", { poolId: "pool-1", status: "active" });
@@ -13,7 +13,7 @@ export async function registerPool() {
 
 export const makeBot = (person, name, slug, more = {}) => person.post("/v1/bots", { name, slug, modelId: MODEL, ...more });
 
-/** A conversation of a bot, as its pool tells it. */
+/** Reports a conversation of a bot, as its pool does. */
 export const session = (bot, number, more = {}) =>
     asPool("POST", "sessions", {
         botId: bot.id,
@@ -25,7 +25,7 @@ export const session = (bot, number, more = {}) =>
         ...more,
     });
 
-/** Connects a workspace by the form of the page. */
+/** Connects a workspace by the page's form. */
 export async function connectByHand(person, token) {
     await person.page.locator("details.by-hand:has(form) > summary").click();
     await person.write("Bot token", token);

@@ -1,10 +1,11 @@
-// Slack's Web API and consent page, as far as connecting a channel calls them. The page allows at once, and everyone who installs the app
-// is of one workspace.
+// Fake Slack Web API and consent page, limited to the calls of connecting a channel. The page consents at once, and
+// every person who installs the app belongs to one workspace.
 //
-// By hand: A token that contains "bad" is refused, one with "no-scope" lacks the right to
-// be told its app, and each names a workspace and an app of its own, so that no two people of a suite connect the same.
+// Connecting by hand: a token that contains "bad" is refused, and one that contains "no-scope" may not look up its app.
+// Each token has a workspace and an app of its own, so that no two people of a suite connect the same one.
 //
-// Source: Slack, "Using the Slack Web API", "Installing with OAuth", and the pages of `auth.test`, `bots.info` and `oauth.v2.access`.
+// Source: Slack, "Using the Slack Web API", "Installing with OAuth", and the pages of `auth.test`, `bots.info` and
+// `oauth.v2.access`.
 
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
@@ -38,14 +39,14 @@ const answers = {
     }),
 };
 
-/** Address that the consent page sends the browser back to. */
+/** Address that the consent page redirects the browser to. */
 function consent(query) {
     const back = new URL(query.get("redirect_uri"));
     back.search = new URLSearchParams({ code: "a-code", state: query.get("state") });
     return back.href;
 }
 
-/** Error for a token that a test has made for it. */
+/** Error for a test's invalid token, or null. */
 function refused(path, token) {
     if (token.includes("bad")) return "invalid_auth";
     return token.includes("no-scope") && path.startsWith("/api/bots.info") ? "missing_scope" : null;

@@ -1,4 +1,4 @@
-// The web console in Chromium: what a person does with bots, conversations and artifacts.
+// The web console in Chromium: a person's work with bots, conversations and artifacts.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -48,7 +48,7 @@ test("the first run goes from signing up to the first message", async () => {
     await person.settles();
     await connectByHand(person, botToken("first"));
     await person.sees("Waiting for its first message…");
-    // The last step of connecting by hand is in Slack's settings, and its address is shown at once.
+    // The last step of connecting by hand is in Slack's settings, and the address for it is shown at once.
     await person.focuses("Event address, for an app connected by hand");
     await person.sees("Request URL");
 

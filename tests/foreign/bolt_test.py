@@ -1,5 +1,6 @@
-"""Bolt, Slack's own framework and what OpenClaw takes requests with, stands as the pool, with the delivery secret as its
-signing secret: it takes a click, a modal, a shortcut and a slash command that Slack sent to our front door."""
+"""Bolt, Slack's own framework, which OpenClaw uses, as a stand-in pool with the delivery secret as its signing secret:
+it accepts a click, a modal, a shortcut and a slash command that Slack sent to our front door.
+"""
 
 import json
 import os

@@ -1,7 +1,7 @@
-"""`cargo lambda watch` answers each route of the template, and `cargo lambda invoke` takes each payload of events/.
+"""`cargo lambda watch` answers each route of the template, and `cargo lambda invoke` accepts each payload of events/.
 
-The functions' own binaries run here, each behind cargo-lambda's Lambda, with settings from the environment, the database
-of `cargo local --database-only` and queues of the emulator.
+The functions' binaries run here, each behind cargo-lambda's Lambda, with settings from the environment, the database of
+`cargo local --database-only` and queues of the emulator.
 """
 
 import json
@@ -22,21 +22,21 @@ FUNCTIONS = ("auth", "internal", "relay", "skills", "slack", "v1")
 
 
 class Template(yaml.SafeLoader):
-    """CloudFormation's YAML; what its own tags compute is of no interest here."""
+    """Loader of CloudFormation's YAML that ignores the values of its own tags."""
 
 
 Template.add_multi_constructor("!", lambda *_: None)
 
 
 def template_routes() -> dict[str, str]:
-    """The function of each route, as infra/template.yaml has it."""
+    """Function of each route in infra/template.yaml."""
     resources = yaml.load((ROOT / "infra/template.yaml").read_text(), Template)["Resources"]
     functions = {name: each for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"}
     return {
         event["Properties"]["Path"]: name.removesuffix("Function").lower()
         for name, function in functions.items()
         for event in function["Properties"].get("Events", {}).values()
-        # cargo-lambda has no route for everything else.
+        # cargo-lambda has no default route.
         if event["Type"] == "HttpApi" and event["Properties"]["Path"] != "$default"
     }
 
@@ -47,7 +47,7 @@ def development_settings() -> dict[str, str]:
 
 
 def queues() -> dict[str, str]:
-    """A queue and its dead letters, made in the emulator."""
+    """Creates a queue and its dead-letter queue in the emulator."""
     emulator = os.environ["AWS_EMULATOR_URL"]
     urls = []
     for name in ("lambda-events.fifo", "lambda-events-dead.fifo"):
@@ -66,7 +66,7 @@ def queues() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def watch(scratch, pool):
-    """The address of a running `cargo lambda watch` over what `cargo local --demo` has left behind."""
+    """Address of a running `cargo lambda watch` on the data of `cargo local --demo`."""
     settings = development_settings()
     with demo(scratch, pool, settings) as seeded:
         folder = seeded.folder
@@ -74,7 +74,7 @@ def watch(scratch, pool):
     command = [built("local"), "--database-only", "--data", folder / "data"]
     with running(command, log, cwd=folder, env=clean_environment(**settings)) as database:
         wait_until(lambda: "cargo lambda watch" in log.read_text(), database, log, "there is no database")
-        # The files that it tells a person to put into the environment.
+        # The files that its instructions name for the environment.
         told = {}
         for name in ("dev.env", "database.env"):
             text = (folder / "data" / name).read_text()
@@ -86,7 +86,7 @@ def watch(scratch, pool):
             url = f"http://127.0.0.1:{port}"
             wait_until(lambda: requests.get(url, timeout=60).status_code, process, log, "cargo lambda watch does not start")
             yield url
-        # Shown by pytest where a test of this suite has failed: a function that does not start says why in here.
+        # pytest shows this after a failed test: a function that does not start logs its reason here.
         print("\n".join(log.read_text(errors="replace").splitlines()[-60:]))
 
 
@@ -108,12 +108,13 @@ def test_watch_answers_every_route_of_the_template_with_our_own_answer(watch):
     for path in template_routes():
         filled = re.sub(r"\{\w+\}", "some-id", path)
         answer = requests.post(f"{watch}{filled}", timeout=120)
-        # The console, and where a browser comes back to, need no credential either.
+        # The console and the callbacks of browsers need no credential either.
         pages = ("/", "/console/{file}", "/workspace/channels/slack/callback", "/workspace/integrations/callback")
         pages += ("/api/oauth/slack/callback", "/v1/integrations/connect/{linkId}", "/api/v1/integrations/connect/{linkId}")
         is_public = path.startswith("/health") or path in ("/openapi.json", "/docs", *pages)
         if path.startswith("/api/auth/"):
-            # A browser without a session may call some: with nothing, each is refused for what it lacks, or has nothing to do.
+            # Some of these are open to a browser without a session: an empty request is refused for what it lacks, and
+            # sign-out has no effect.
             wanted = {200} if path.endswith("/sign-out") else {401, 405, 415}
         else:
             wanted = {405 if is_public else 401}
@@ -152,20 +153,20 @@ def test_invoke_of_the_relay_delivers_to_the_pool(watch, pool):
 
 def test_invoke_gets_every_other_answer_that_is_written_beside_a_payload(watch):
     seen = set()
-    # What deletes goes last: the payloads of before are about what it deletes.
+    # Deletions go last, because the other payloads are about the same rows.
     for written in sorted(EVENTS.glob("*.answer.json"), key=lambda file: (file.name.startswith("delete"), file.name)):
         answer = json.loads(written.read_text())
         name = written.name.removesuffix(".answer.json")
-        # Nobody is signed in here, nothing takes mail, and no id is put in: those are events_files' alone.
+        # Left to events_files: payloads that need a signed-in person, a mail service or an id of an earlier answer.
         if answer["function"] in ("slack", "relay") or any(answer.get(need) for need in ("person", "artifact", "mail")):
             continue
         for before in answer.get("after", []):
             invoke(watch, json.loads((EVENTS / f"{before}.answer.json").read_text())["function"], EVENTS / f"{before}.json")
         found = invoke(watch, answer["function"], EVENTS / f"{name}.json")
-        # The values are events_files' business: here other payloads have been sent before.
+        # Only the status is compared: events_files compares the values, which depend here on earlier payloads.
         assert found["statusCode"] == answer["status"], f"{name}: {found}"
         if isinstance(answer["body"], str):
-            # A page, or more than is written down.
+            # A page, or a body longer than the recorded one.
             assert found["body"], name
         else:
             body = json.loads(found["body"]) if found.get("body") else None

@@ -1,4 +1,5 @@
-"""What the suites in Python share: processes that end, free ports, a stand-in pool, the system itself."""
+"""Shared fixtures of the Python suites: processes that are cleaned up, free ports, a stand-in pool, the system itself.
+"""
 
 import json
 import os
@@ -21,11 +22,11 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENTS = ROOT / "events"
-# How long a program may take to start, in seconds.
+# Time-out of a program's start, in seconds.
 PATIENCE = 60
 
 
-# As on Ctrl-C: what is running is ended. By itself Python would leave it behind.
+# Handle SIGTERM like Ctrl-C, so that child processes are ended; Python would leave them running.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -36,7 +37,7 @@ def free_port() -> int:
 
 
 def built(name: str) -> Path:
-    """A program that `run` has built."""
+    """A program built by `run`."""
     found = subprocess.run(
         ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"],
         cwd=ROOT, check=True, capture_output=True,
@@ -53,7 +54,7 @@ def clean_environment(**settings: str) -> dict[str, str]:
 
 @contextmanager
 def running(command: list, log: Path, **options):
-    """A program that is there inside the block and, with all that it started, gone after it."""
+    """A program that runs inside the block and is ended after it, with all its children."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(part) for part in command], stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **options
@@ -70,7 +71,7 @@ def running(command: list, log: Path, **options):
 
 
 def wait_until(happened, process: subprocess.Popen, log: Path, what: str):
-    """Polls `happened` until it gives something, while `process` lives."""
+    """Polls `happened` until it returns a true value, while `process` runs."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
@@ -94,7 +95,7 @@ def scratch():
 
 @dataclass(frozen=True)
 class Delivery:
-    """What reached the stand-in pool."""
+    """A request received by the stand-in pool."""
 
     path: str
     headers: dict[str, str]
@@ -105,7 +106,7 @@ class Delivery:
 
 
 class StandInPool:
-    """Stands where a pool's gateway would, and keeps what it gets."""
+    """A stand-in for a pool's gateway that records its deliveries."""
 
     def __init__(self):
         arrived = self.arrived = queue.Queue()
@@ -129,7 +130,7 @@ class StandInPool:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def until(self, text: str) -> list[Delivery]:
-        """All that arrives up to the message of this text, which is the last of them."""
+        """All deliveries up to the one with this text, which must be the last."""
         arrived = []
         deadline = time.monotonic() + PATIENCE
         while not (arrived and arrived[-1].text() == text):
@@ -162,11 +163,11 @@ class Demo:
 
 @contextmanager
 def demo(scratch: Path, pool: StandInPool, settings: dict[str, str]):
-    """Starts `cargo local --demo` and waits for its own message to have arrived."""
+    """Starts `cargo local --demo` and waits for the arrival of its own message."""
     port, folder = free_port(), Path(tempfile.mkdtemp(dir=scratch))
     log = folder / "demo.log"
     command = [built("local"), "--demo", "--demo-pool", pool.address, "--port", port, "--data", folder / "data", "--json"]
-    # What another suite's stack delivered is not this one's own message.
+    # Discard deliveries from another suite's stack.
     while not pool.arrived.empty():
         pool.arrived.get_nowait()
     with running(command, log, cwd=folder, env=clean_environment(**settings)) as process:

@@ -1,4 +1,4 @@
-//! Where the emulator of AWS that `tests/foreign/run` starts is, and a wire to it that a test can disturb.
+//! Address of the AWS emulator that `tests/foreign/run` starts, and a fault-injecting proxy in front of it.
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
@@ -22,41 +22,41 @@ use portcullis_crypto::Randomness;
 use portcullis_runtime::SystemRandomness;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
-/// The emulator's address, such as `http://127.0.0.1:40123`.
+/// URL of the emulator, such as `http://127.0.0.1:40123`.
 ///
 /// # Panics
-/// Where there is none.
+/// If `AWS_EMULATOR_URL` is not set.
 #[expect(clippy::disallowed_methods, reason = "a suite's own setting, which no function reads")]
 pub fn url() -> String {
     std::env::var("AWS_EMULATOR_URL").expect("AWS_EMULATOR_URL is set: run this suite with tests/foreign/run")
 }
 
-/// What AWS clients are made of to reach the service at `url`.
+/// AWS client configuration for the service at `url`.
 pub fn config(url: &str) -> SdkConfig {
     local::database::sdk_config(url)
 }
 
-/// A name that no other test and no earlier run has used.
+/// A random name, unique among tests and runs.
 pub fn unique_name(what: &str) -> String {
     let mut bytes = [0; 8];
     SystemRandomness.fill(&mut bytes);
     format!("{what}-{}", hex::encode(bytes))
 }
 
-/// What the wire does with a request.
+/// Fault of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wire {
-    /// Passes it on.
+    /// Forwards requests.
     Open,
-    /// Answers 503 itself.
+    /// Answers 503 without forwarding.
     Down,
-    /// Passes it on once that many are under way together.
+    /// Forwards requests once this many are in progress at the same time.
     Together(usize),
 }
 
-/// Stands between a client and the emulator.
+/// A fault-injecting proxy in front of the emulator.
 pub struct Proxy {
-    /// Where a client finds it.
+    /// URL of the proxy.
     pub url: String,
     state: Arc<State>,
     server: JoinHandle<()>,
@@ -72,7 +72,7 @@ struct State {
 }
 
 impl Proxy {
-    /// Listens on a free port of loopback.
+    /// Starts a proxy on a free loopback port.
     pub async fn start() -> Self {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let state = Arc::new(State {
@@ -93,22 +93,22 @@ impl Proxy {
         Self { url, state, server }
     }
 
-    /// From now on nothing gets through.
+    /// Answers 503 to later requests.
     pub fn cut(&self) {
         self.set(Wire::Down);
     }
 
-    /// From now on everything gets through.
+    /// Forwards later requests.
     pub fn mend(&self) {
         self.set(Wire::Open);
     }
 
-    /// From now on nothing gets through until `count` requests are under way together.
+    /// Holds later requests until `count` are in progress at the same time.
     pub fn hold_until(&self, count: usize) {
         self.set(Wire::Together(count));
     }
 
-    /// How often each operation was asked for.
+    /// Number of requests by operation.
     pub fn operations(&self) -> BTreeMap<String, usize> {
         self.state.operations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -136,7 +136,7 @@ impl State {
                 if self.waiting.fetch_add(1, Ordering::SeqCst) + 1 == count {
                     self.gate.add_permits(count);
                 }
-                // One after another they would never be together, and each ends here.
+                // Sequential requests would never reach the count, so each fails after this time-out.
                 if tokio::time::timeout(Duration::from_millis(1500), self.gate.acquire()).await.is_err() {
                     return StatusCode::BAD_REQUEST.into_response();
                 }

@@ -1,4 +1,4 @@
-"""LiteLLM's own proxy makes and ends the pools' keys as we ask it to.
+"""LiteLLM's own proxy creates and deletes the pools' keys by our requests.
 
 Its application runs here with its own routes, request models, authorization by master key and errors; only its table of
 keys is in memory, in the place of Postgres.
@@ -12,7 +12,7 @@ import threading
 import time
 from types import SimpleNamespace
 
-# Before the import: LiteLLM would fetch its list of prices.
+# Set before the import: LiteLLM would otherwise download its list of prices.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import pytest  # noqa: E402
@@ -24,7 +24,7 @@ from litellm.proxy.utils import PrismaClient  # noqa: E402
 
 
 class Row(SimpleNamespace):
-    """A row as prisma's client gives it: JSON columns are read, and what was never set is empty."""
+    """A row as prisma's client returns it: JSON columns are parsed, and unset ones are empty."""
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -40,7 +40,7 @@ def read(value):
 
 
 class Keys:
-    """The table of keys, as far as making and ending them reads and writes it."""
+    """The table of keys, limited to the reads and writes of creating and deleting keys."""
 
     def __init__(self):
         self.rows = []
@@ -135,7 +135,7 @@ def internal(stack):
 
 def set_master_key(key: str):
     proxy_server.master_key = key
-    # As after a restart, which is how LiteLLM learns of another one.
+    # Simulates a restart, which LiteLLM needs to use a new master key.
     proxy_server.user_api_key_cache.flush_cache()
     proxy_server.user_api_key_cache.key_object_cache.flush_cache()
 

@@ -1,7 +1,8 @@
-//! The functions on Secrets Manager: found at start or no start, kept while it is away, rotated without a pause.
+//! The functions on Secrets Manager: a missing secret prevents the start, an outage does not stop a running function,
+//! and a rotation causes no pause.
 //!
-//! The real AWS client talks to an emulator. A value's age comes from there, so the clock begins at the real time, and the
-//! test moves it on.
+//! The real AWS client calls an emulator. The emulator's real clock determines a value's age, so the manual clock
+//! starts at the real time.
 
 mod emulator;
 
@@ -35,7 +36,7 @@ const NEW: &str = "not-a-secret-new-internal-token-for-tests";
 const SKILL: &str = "not-a-secret-skill-token-for-these-tests";
 const SLACK: &str = r#"{"SLACK_SIGNING_SECRET":"not-a-secret-signing-secret"}"#;
 
-/// The keys of these domains, each of its own.
+/// Keys of these domains, all different.
 fn keys(domains: &[Domain]) -> Vec<(&'static str, &'static str)> {
     let key = |domain: &Domain| match domain {
         Domain::SigningSecrets => {
@@ -63,7 +64,7 @@ fn keys(domains: &[Domain]) -> Vec<(&'static str, &'static str)> {
     domains.iter().map(key).collect()
 }
 
-/// A deployment of its own: its tables, its secrets, and a wire to them.
+/// A deployment with its own tables and secrets, and a proxy in front of Secrets Manager.
 struct Deployment {
     machine: InProcess,
     proxy: Proxy,
@@ -94,13 +95,13 @@ impl Deployment {
         internal::start(&self.machine.platform).await.unwrap()
     }
 
-    /// What an operator does: `aws secretsmanager put-secret-value`.
+    /// Rotates a secret as an operator does: `aws secretsmanager put-secret-value`.
     async fn rotate(&self, name: &str, value: &str) {
         let secret = format!("{}{name}", self.prefix);
         self.admin.put_secret_value().secret_id(secret).secret_string(value).send().await.unwrap();
     }
 
-    /// What an operator does to end the previous value at once.
+    /// Ends the previous value at once, as an operator can.
     async fn take_previous_away(&self, name: &str) {
         let secret = format!("{}{name}", self.prefix);
         let previous = self.admin.get_secret_value().secret_id(&secret).version_stage("AWSPREVIOUS").send().await;
@@ -138,7 +139,7 @@ async fn get_secrets(skills: &Router, token: &str) -> (StatusCode, String) {
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// Calls until the answer is `wanted`: a look that nobody waits for takes a moment. Ends the test where it never is.
+/// Calls until the answer is `wanted`, since a background refresh takes a moment; panics after a time-out.
 async fn register_until(internal: &Router, token: &str, wanted: StatusCode) {
     let calls = async { while register(internal, token).await != wanted {} };
     tokio::time::timeout(Duration::from_secs(10), calls).await.unwrap_or_else(|_| panic!("it is never {wanted}"));
@@ -164,7 +165,7 @@ async fn every_function_starts_with_its_own_secrets_and_works_with_them() {
 
 #[tokio::test]
 async fn a_function_asks_for_no_secret_but_its_own() {
-    // Those of the others are not even there.
+    // The secrets of other functions do not exist.
     let of_internal = [
         Domain::SigningSecrets,
         Domain::DeliverySecrets,
@@ -203,7 +204,7 @@ async fn everything_that_is_missing_or_malformed_is_named_at_once_and_never_its_
     let prefix = &deployment.prefix;
     let mut found = problems(skills::start(&deployment.machine.platform).await);
     found.sort();
-    // Composio's secret is optional, so it is not among them.
+    // Composio's secret is optional, so it is not reported.
     assert_eq!(found.len(), 5, "{found:?}");
     assert_eq!(found[0], format!("secret {prefix}internal-token is not set"));
     assert_eq!(found[1], format!("secret {prefix}keys/integrations is not set"));
@@ -294,7 +295,7 @@ async fn a_strangers_wrong_tokens_cost_one_look_in_30_seconds() {
     deployment.machine.end().await;
 }
 
-/// Calls from eight clients without pause, each with the token that its place holds; nobody may be refused.
+/// Eight clients that call without pause, each with the token in its slot; no call may be refused.
 struct Clients {
     tokens: Arc<[Mutex<&'static str>; 8]>,
     calls: Arc<AtomicUsize>,
@@ -326,7 +327,7 @@ impl Clients {
         Self { tasks, ..clients }
     }
 
-    /// Waits until that many more calls have been answered.
+    /// Waits until this many more calls have been answered.
     async fn go_on_for(&self, calls: usize) {
         let until = self.calls.load(Ordering::SeqCst) + calls;
         while self.calls.load(Ordering::SeqCst) < until {
@@ -334,7 +335,7 @@ impl Clients {
         }
     }
 
-    /// Every second client has the new token from now on.
+    /// Gives the new token to every second client.
     fn hand_out(&self, token: &'static str) {
         for place in self.tokens.iter().step_by(2) {
             *place.lock().unwrap() = token;
@@ -359,7 +360,7 @@ async fn a_rotation_locks_nobody_out_and_ends_the_previous_value_after_24_hours(
     clients.go_on_for(200).await;
     deployment.rotate("internal-token", NEW).await;
     clients.go_on_for(200).await;
-    // A value that is handed out sooner is refused by an instance that has just looked: the contract's 30 s.
+    // An instance that has just refreshed refuses a new value until it may refresh again: the contract's 30 s.
     deployment.advance(LOOK_AGAIN_AFTER);
     clients.hand_out(NEW);
     clients.go_on_for(400).await;
@@ -441,7 +442,7 @@ async fn an_instance_that_was_frozen_over_a_rotation_does_not_take_what_ended_me
     deployment.machine.end().await;
 }
 
-/// What Slack sends to the platform's app, signed at the real time, as the function sees it.
+/// Sends an event of the platform's Slack app, signed at the current time, and returns the function's status.
 async fn slack_says(deployment: &Deployment, slack: &Router, secret: &str) -> StatusCode {
     let at = deployment.machine.clock.now().as_second().to_string();
     let body = r#"{"type":"event_callback","team_id":"T0NOBODY","api_app_id":"A0PLATFORM","event":{"type":"message"}}"#;
@@ -510,7 +511,7 @@ async fn a_look_that_its_caller_does_not_wait_for_is_recorded_all_the_same() {
     deployment.advance(LOOK_AGAIN_AFTER);
     let looks = || deployment.proxy.operations().values().sum::<usize>();
     deployment.proxy.cut();
-    // Given up at once: the look goes on, fails, and is not begun anew by each caller.
+    // The caller gives up at once: the refresh goes on and fails, and later callers do not start another.
     let _ = tokio::time::timeout(Duration::ZERO, register(&internal, NEW)).await;
     while deployment.failed_looks() == 0 {
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Mail through SES: what the mailer sends is taken by an emulator of SES, which takes nothing from an address that is not verified.
+//! Mail through SES: an emulator of SES accepts the mailer's mail, and refuses mail from an unverified address.
 
 mod emulator;
 
@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 const ORIGIN: &str = "https://api.example.com";
 
-/// `auth` with a mailer that sends from an address of its own, over a wire that can be cut.
+/// `auth` with a mailer that has its own sender address and a proxy in front of SES.
 struct Mailing {
     machine: InProcess,
     proxy: Proxy,
@@ -37,7 +37,7 @@ impl Mailing {
         Self { machine, proxy, from, auth }
     }
 
-    /// What an operator does in SES once.
+    /// Verifies the sender address, as an operator does once.
     async fn verify(&self) {
         let client = Client::new(&config(&url()));
         client.create_email_identity().email_identity(self.from.as_str()).send().await.unwrap();
@@ -56,7 +56,7 @@ impl Mailing {
         (status, serde_json::from_slice(&body).unwrap())
     }
 
-    /// The mails that the emulator has taken from this sender.
+    /// Mails that the emulator has accepted from this sender.
     async fn sent(&self) -> Vec<Value> {
         let all: Value = reqwest::get(format!("{}/moto-api/data.json", url())).await.unwrap().json().await.unwrap();
         let messages = all["ses"]["Message"].as_array().cloned().unwrap_or_default();
@@ -90,7 +90,7 @@ async fn ses_that_is_away_is_a_503_after_three_tries_and_the_next_sign_up_goes_t
     let (status, answer) = mailing.sign_up("ada@example.org").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
     assert!(!answer.to_string().contains("127.0.0.1"), "{answer}");
-    // SES's API names an operation by its path alone.
+    // The proxy counts SES operations under `-`: SES's API names an operation only by its path.
     assert_eq!(mailing.proxy.operations()["-"], 3, "tries");
     mailing.proxy.mend();
     let (status, answer) = mailing.sign_up("ada@example.org").await;

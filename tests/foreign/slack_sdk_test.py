@@ -1,4 +1,4 @@
-"""Slack's own SDK and ours agree on signatures: what it signs we take, what the relay signs it takes."""
+"""Slack's own SDK and ours agree on signatures: each accepts the other's."""
 
 import hashlib
 import hmac
@@ -27,7 +27,7 @@ def event(text: str, **inner) -> dict:
 
 
 def signed(secret: str, body: bytes, offset: int = 0) -> dict[str, str]:
-    """The headers of a body as Slack's SDK signs it, `offset` seconds from now."""
+    """Headers of a body signed by Slack's SDK, `offset` seconds from now."""
     timestamp = str(int(time.time()) + offset)
     signature = SignatureVerifier(secret).generate_signature(timestamp=timestamp, body=body)
     return {
@@ -57,7 +57,7 @@ def test_what_the_sdk_signs_is_delivered_once_and_the_sdk_takes_what_the_relay_s
             headers |= {"x-slack-retry-num": str(retry), "x-slack-retry-reason": "http_timeout"}
         answer = send(body, headers)
         assert (answer.status_code, answer.json()) == (200, {"ok": True})
-    # Behind it in its conversation: when this one is there, all of the first have been.
+    # A later message of the same conversation: once it arrives, all copies of the first have arrived.
     assert send(event("the next")).status_code == 200
     arrived = [delivery for delivery in pool.until("the next") if delivery.body == body]
     assert len(arrived) == 1
@@ -158,7 +158,7 @@ def test_a_url_verification_is_answered_with_its_challenge_where_it_is_signed(st
     ("DEMO_SLACK_SIGNING_SECRET", "/channel-demo", b'{"type":"event_callback","team_id":"T00DEMO","api_app_id":"A00DEMO","x":"\xff"}'),
 ])
 def test_a_body_that_is_no_text_is_refused_for_its_signature_first_and_then_for_itself(stack, send, secret, path, body):
-    # The SDK signs text alone, so these are signed by hand.
+    # The SDK signs only text, so these are signed by hand.
     timestamp = str(int(time.time()))
     mac = hmac.new(stack.settings[secret].encode(), f"v0:{timestamp}:".encode() + body, hashlib.sha256).hexdigest()
     headers = {"x-slack-request-timestamp": timestamp, "content-type": "application/json"}

@@ -1,8 +1,8 @@
-//! Accepted events on their way through SQS: from the front door into a FIFO queue, and by batches into the relay.
+//! Accepted events on their way through SQS: from the front door into a FIFO queue, and in batches into the relay.
 //!
-//! The real AWS client talks to an emulator. What it cannot show is what takes minutes on its own clock (the end of a
-//! visibility time-out and of the deduplication window), and that a deduplication id outlives its message: moto drops the
-//! one with the other. `queue_promises` leaves those to this machine's queue.
+//! The real AWS client calls an emulator. The emulator cannot show effects that take minutes on its own clock (the end
+//! of a visibility time-out and of the deduplication window), nor that a deduplication id outlives its message: moto
+//! drops both together. `queue_promises` tests those on this machine's queue only.
 
 mod emulator;
 
@@ -43,7 +43,7 @@ const SIGNING_SECRET: &str = "not-a-secret-signing-secret";
 const DELIVERY_SECRET: &str = "not-a-secret-delivery-secret";
 const PLATFORM_SECRET: &str = "not-a-secret-platform-secret";
 
-/// SQS's own clock: it cannot be moved.
+/// The real clock, which SQS uses and a test cannot move.
 struct RealTime;
 
 impl Time for RealTime {
@@ -61,7 +61,7 @@ impl Time for RealTime {
     }
 }
 
-/// The two queues, made as the template makes them.
+/// The queue and its dead-letter queue, with the template's attributes.
 struct Queues {
     client: Client,
     events: String,
@@ -99,8 +99,8 @@ impl Queues {
         SqsQueue::new(&config(&emulator::url()), self.events.clone(), Some(self.dead.clone()))
     }
 
-    /// What the event source mapping does once: takes up to `limit` messages, hands them over, and removes those that are
-    /// not reported as failed. Gives how many it took and how many failed.
+    /// One poll of the event source mapping: receives up to `limit` messages, invokes the relay, and deletes the
+    /// messages that are not reported as failed. Returns how many were received and how many failed.
     async fn poll(&self, relay: &Relay, limit: i32) -> (usize, usize) {
         let received = self.client.receive_message().queue_url(&self.events).max_number_of_messages(limit);
         let received = received.wait_time_seconds(1).message_system_attribute_names(MessageSystemAttributeName::All);
@@ -134,7 +134,7 @@ impl Queues {
         (messages.len(), failed.len())
     }
 
-    /// The text and the payload of each.
+    /// Text and payload of each dead letter.
     async fn dead_letters(&self) -> Vec<(String, Vec<u8>)> {
         let received = self.client.receive_message().queue_url(&self.dead).max_number_of_messages(10);
         let received = received.message_attribute_names("All").send().await.unwrap().messages.unwrap_or_default();
@@ -147,7 +147,7 @@ impl Queues {
     }
 }
 
-/// Message attributes as Lambda hands them over.
+/// Message attributes as Lambda passes them.
 fn message_attributes(message: &Message) -> serde_json::Value {
     let attributes = message.message_attributes.iter().flatten().map(|(name, value)| {
         let binary = value.binary_value.as_ref().map(|bytes| BASE64_STANDARD.encode(bytes.as_ref()));
@@ -168,7 +168,7 @@ struct Path {
 impl Path {
     async fn to_pool(answer: impl Fn(&Delivery) -> StatusCode + Clone + Send + Sync + 'static) -> Self {
         let queues = Queues::make().await;
-        // The real time, since SQS stamps messages with its own.
+        // The real time, because SQS stamps messages with it.
         let mut machine = InProcess::start([("SLACK_SIGNING_SECRET", PLATFORM_SECRET)], SystemClock.now()).await;
         machine.platform.queue = Some(Arc::new(queues.queue()));
         let pool = StandInPool::start(answer).await;
@@ -178,7 +178,7 @@ impl Path {
         Self { queues, machine, slack, relay, pool }
     }
 
-    /// A message of a Slack channel comes in.
+    /// Sends a message of a Slack channel to the front door.
     async fn say(&self, slack_channel: &str, id: u32, text: &str) -> Response<Body> {
         let body = json!({
             "type": "event_callback", "team_id": "T00DEMO", "api_app_id": "A00DEMO", "event_id": format!("Ev{id}"),
@@ -198,7 +198,7 @@ impl Path {
         self.slack.clone().oneshot(request).await.unwrap()
     }
 
-    /// Polls until the pool has got `count` deliveries. Ends the test where it never does.
+    /// Polls until the pool has received `count` deliveries; panics after a time-out.
     async fn poll_until_received(&self, count: usize) {
         let polls = async {
             while self.pool.received().len() < count {
@@ -208,7 +208,7 @@ impl Path {
         tokio::time::timeout(Duration::from_secs(30), polls).await.expect("the deliveries arrive");
     }
 
-    /// The texts that the pool has got, in order.
+    /// Texts of the pool's deliveries, in order.
     fn texts(&self) -> Vec<String> {
         self.pool.received().iter().map(text).collect()
     }
@@ -247,7 +247,7 @@ async fn an_event_that_sqs_has_forgotten_is_still_delivered_once() {
     let path = Path::to_pool(|_| StatusCode::OK).await;
     assert_eq!(path.say("C1", 1, "once").await.status(), StatusCode::OK);
     path.poll_until_received(1).await;
-    // As after the five minutes for which SQS remembers: another queue has seen nothing at all.
+    // A new queue has no deduplication history, as SQS after its five minutes.
     let fresh = Queues::make().await;
     let mut platform = path.machine.platform.clone();
     platform.queue = Some(Arc::new(fresh.queue()));
@@ -291,7 +291,7 @@ async fn what_stands_behind_a_failed_message_of_its_group_is_not_delivered_befor
     for id in 1..=3 {
         assert_eq!(path.say("C1", id, &format!("message {id}")).await.status(), StatusCode::OK);
     }
-    // However many of the group the batch holds, only the first has been tried.
+    // Only the first message of the group is tried, however many of them the batch holds.
     let (taken, failed) = path.queues.poll(&path.relay, 10).await;
     assert_eq!((taken, failed), (failed, taken), "all that was taken comes back");
     assert_eq!(path.texts(), ["message 1"]);
@@ -301,7 +301,7 @@ async fn what_stands_behind_a_failed_message_of_its_group_is_not_delivered_befor
 #[tokio::test]
 async fn the_largest_body_goes_through_as_it_was() {
     let path = Path::to_pool(|_| StatusCode::OK).await;
-    // Characters that SQS takes in no text.
+    // Characters that SQS accepts in no message body.
     let text = "\u{fffe}\u{ffff}".repeat(170 * 1024);
     assert_eq!(path.say("C1", 1, &text).await.status(), StatusCode::OK);
     path.poll_until_received(1).await;

@@ -1,4 +1,4 @@
-// Registers a pool with the client that is made of openapi.json.
+// Registers a pool with the client generated from openapi.json.
 import createClient from "openapi-fetch";
 import type { paths } from "./generated/schema.js";
 

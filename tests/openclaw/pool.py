@@ -15,14 +15,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-# How long what must come is waited for, in seconds. OpenClaw takes up to 77 s to start, and a waiting event is tried
-# again after up to 2 minutes.
+# Time-out of a wait, in seconds. OpenClaw takes up to 77 s to start, and the back-off of an event is up to 2 minutes.
 PATIENCE = 300
 LOOK = 0.1
 
 
 def eventually(what, condition, seconds=PATIENCE):
-    """Waits until the condition gives something, and returns it."""
+    """Waits until the condition returns a true value, and returns that value."""
     end = time.monotonic() + seconds
     while True:
         found = condition()
@@ -40,13 +39,13 @@ def free_port():
 
 
 def log_lines(file):
-    """Those lines of a log that are JSON objects, in order."""
+    """Lines of a log that are JSON objects, in order."""
     lines = file.read_text(errors="replace").splitlines()
     return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
 
 def npm_settings():
-    """npm's own settings, as another user needs them, whose npm reads none of this one's files."""
+    """npm's own settings as environment variables, for another user whose npm cannot read this user's files."""
     settings = {name: value for name, value in os.environ.items() if name.lower().startswith("npm_config_")}
     for name in ("registry", "cafile"):
         value = subprocess.run(["npm", "config", "get", name], capture_output=True, text=True).stdout.strip()
@@ -56,7 +55,7 @@ def npm_settings():
 
 
 class Stack:
-    """The stack, in a process of its own."""
+    """The stack, in a separate process."""
 
     def __init__(self, program, settings, log):
         self.internal_token, self.log = secrets.token_hex(24), log
@@ -89,7 +88,7 @@ class Stack:
         return answer
 
     def request(self, method, path, body=None, headers=None):
-        """The status of an answer, and its JSON."""
+        """Status and JSON body of an answer."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         headers = {"content-type": "application/json", **(headers or {})}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
@@ -108,7 +107,7 @@ class Stack:
         return log_lines(self.log)
 
     def end(self):
-        # Its input's end is its own.
+        # The process ends when its standard input does.
         self.process.stdin.close()
         try:
             self.process.wait(30)
@@ -139,7 +138,7 @@ class Channel:
         )
 
     def send(self, event):
-        """Sends an event as Slack does. Returns how long its answer took, in seconds."""
+        """Sends an event as Slack does. Returns the time until its answer, in seconds."""
         body = json.dumps({
             "token": "none",
             "team_id": self.team,
@@ -160,13 +159,14 @@ class Channel:
 
 
 class FeishuChannel:
-    """A connected Feishu app without an encrypt key, and the events that Feishu sends for it."""
+    """A connected Feishu app without an encrypt key, and its events."""
 
     def __init__(self, stack, number, bot):
         self.stack, self.of = stack, bot
         self.app, self.bot = f"cli_0app{number}", f"ou_0bot{number}"
         self.app_secret, self.verification_token = secrets.token_hex(16), secrets.token_hex(16)
-        # The port of the pool's webhook server follows from the ids: runs side by side take different ones.
+        # The port of the pool's webhook server is derived from the ids: random ids give concurrent runs different
+        # ports.
         self.channel = f"feishu-{secrets.token_hex(4)}"
 
     def connect(self):
@@ -194,7 +194,8 @@ class FeishuChannel:
         return {"schema": "2.0", "header": header, "event": event}
 
     def forge(self, account, kind, event):
-        """Posts an event to the pool's webhook server itself, signed with another key. Returns the status of the answer.
+        """Posts an event directly to the pool's webhook server, signed with another key. Returns the status of the
+        answer.
 
         The signature is SHA-256 over timestamp, nonce, encrypt key and raw body.
         """
@@ -261,10 +262,11 @@ class DiscordChannel:
 
 
 class Pool:
-    """A pool's machine: a folder, a sidecar, and the OpenClaw that it starts."""
+    """A pool's machine: a folder, a sidecar, and the OpenClaw that the sidecar starts."""
 
     def __init__(self, stack, name, scratch, openclaw, node, sidecar, settings, user):
-        # `settings` are environment variables of the gateway alone. `openclaw plugins install` must reach the real registry.
+        # `settings` are environment variables of the gateway only: `openclaw plugins install` must reach the real
+        # registry.
         self.stack, self.name, self.sidecar_program, self.user = stack, name, sidecar, user
         self.port = free_port()
         self.folder = scratch / name
@@ -282,7 +284,7 @@ class Pool:
             f'exec "{node}" "{openclaw}" "$@"\n'
         )
         self.wrapper.chmod(0o755)
-        # Not every interface, as the configuration says, and not the one port that all pools have.
+        # Overrides the configuration, which names every interface and the one port of all pools.
         self.command = [self.wrapper, "gateway", "run", "--bind", "loopback", "--port", str(self.port)]
         self.log.touch()
         self.process = None
@@ -316,9 +318,9 @@ class Pool:
         return environment
 
     def prepare(self, plugins, others):
-        """Has the sidecar install the Slack plugin. What it installed once is kept in a folder, and laid in place.
+        """Has the sidecar install the Slack plugin on the first run, and reuses that installation later.
 
-        The other plugins are copied from the folder that they were installed into.
+        The other plugins are copied from their installation folder.
         """
         installed = self.state / "npm"
         for folder in (plugins, others):
@@ -341,7 +343,7 @@ class Pool:
             kept.rename(plugins)
 
     def register(self):
-        """Makes the pool known and gives its machine a token that is good for it alone."""
+        """Registers the pool and gives its machine a token that is valid only for the pool."""
         registration = {"poolId": self.name, "podIp": self.address, "status": "pending"}
         self.stack.internal("POST", "/api/internal/pools/register", registration)
         path = f"/api/internal/pools/{self.name}/runtime-tokens"
@@ -370,7 +372,7 @@ class Pool:
         return [line for line in self.lines() if line["message"].startswith(message)]
 
     def openclaw(self):
-        """The process id of the OpenClaw that was started last; None before the first."""
+        """Process id of the latest OpenClaw; None before the first start."""
         started = [line["pid"] for line in self.told("started OpenClaw")]
         return started[-1] if started else None
 
@@ -382,7 +384,7 @@ class Pool:
         return state not in "ZX"
 
     def run_openclaw(self, *arguments):
-        """The output of another of OpenClaw's commands, run as its user beside the running one."""
+        """Output of an OpenClaw command, run as OpenClaw's user beside the running gateway."""
         found = pwd.getpwnam(self.user) if self.user else pwd.getpwuid(os.getuid())
         environment = {
             "PATH": os.environ["PATH"],
@@ -417,12 +419,12 @@ class Pool:
         return pid
 
     def stop(self):
-        """Ends the sidecar as an operator does, and OpenClaw with it. Returns the sidecar's exit code."""
+        """Stops the sidecar and its OpenClaw, as an operator does. Returns the sidecar's exit code."""
         self.process.terminate()
         return self.process.wait(60)
 
     def end(self):
-        """Ends whatever still runs."""
+        """Ends every process that still runs."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -430,7 +432,7 @@ class Pool:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        # Processes that a killed OpenClaw left are known by their environment.
+        # Processes left by a killed OpenClaw are identified by their environment.
         mark = f"OPENCLAW_STATE_DIR={self.state}".encode()
         for folder in Path("/proc").glob("[0-9]*"):
             try:

@@ -1,6 +1,6 @@
-"""Stand-ins for what OpenClaw calls: Slack's Web API, Feishu's API, Discord's API and gateway, and a model.
+"""Fake servers that OpenClaw calls: Slack's Web API, Feishu's API, Discord's API and gateway, and a model.
 
-The model is behind an OpenAI-compatible endpoint.
+The model has an OpenAI-compatible endpoint.
 """
 
 import base64
@@ -16,12 +16,12 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-# The mark of a message that is to be answered. The model's answer repeats it, and so tells which message it is for.
+# Mark of a message that expects an answer. The model's answer repeats the mark, which links it to the message.
 MARK = re.compile(r"mark-[0-9a-f]{12}")
 
 
 class StandIn:
-    """An HTTP server on a free port of 127.0.0.1. It keeps what it was asked, in order."""
+    """An HTTP server on a free port of 127.0.0.1 that records its requests in order."""
 
     def __init__(self, log):
         stand_in = self
@@ -49,7 +49,7 @@ class StandIn:
         self.changed = threading.Condition()
         class Server(ThreadingHTTPServer):
             def handle_error(self, request, client_address):
-                # Connections of a process that was killed.
+                # Broken connections of killed processes are expected.
                 if not isinstance(sys.exc_info()[1], ConnectionError):
                     super().handle_error(request, client_address)
 
@@ -65,7 +65,7 @@ class StandIn:
             self.changed.notify_all()
 
     def wait_for(self, condition, seconds):
-        """Waits until the condition gives something; None where it does not come in time."""
+        """Waits until the condition returns a true value; None after the time-out."""
         with self.changed:
             self.changed.wait_for(condition, seconds)
             return condition()
@@ -106,10 +106,10 @@ class StandIn:
 
 
 class Slack(StandIn):
-    """Slack's Web API, as far as OpenClaw calls it. Methods that it does not know are answered with ok, and kept."""
+    """Slack's Web API, limited to OpenClaw's calls. Unknown methods are answered with ok and recorded."""
 
     def __init__(self, apps, log):
-        # By bot token: team, app and the bot's user. A token that is not among them is refused as Slack does.
+        # By bot token: team, app and the bot's user. Other tokens are refused as Slack does.
         self.apps = apps
         self.calls = []
         self.unknown = []
@@ -178,16 +178,16 @@ class Slack(StandIn):
                 return {"ok": True}
 
     def posts(self, mark):
-        """The messages that were posted with this mark in their text."""
+        """Messages posted with this mark in their text."""
         with self.changed:
             posts = [call for call in self.calls if call["method"] in ("chat.postMessage", "chat.update")]
         return [call for call in posts if call["ok"] and mark in str(call["arguments"].get("text"))]
 
 
 class Feishu(StandIn):
-    """Feishu's API, as far as OpenClaw calls it. Unknown paths get a success without data, and are recorded.
+    """Feishu's API, limited to OpenClaw's calls. Unknown paths get a success without data, and are recorded.
 
-    The stand-in is an HTTPS proxy, because the plugin refuses an account's `domain` that is not `https`. It terminates
+    The server is an HTTPS proxy, because the plugin refuses an account's `domain` that is not `https`. It terminates
     `CONNECT open.feishu.cn:443` itself, with a certificate of its own, and refuses every other host. The variables in
     `environment` route OpenClaw's HTTPS requests to it and make OpenClaw trust the certificate.
 
@@ -296,7 +296,7 @@ class Feishu(StandIn):
 
 
 class Discord(StandIn):
-    """Discord's API and gateway, as far as OpenClaw calls them. Unknown paths get an empty object, and are recorded.
+    """Discord's API and gateway, limited to OpenClaw's calls. Unknown paths get an empty object, and are recorded.
 
     OpenClaw reads the API's address from the environment variable `DISCORD_API_URL`, and the gateway's from the API.
     """
@@ -450,7 +450,7 @@ class Discord(StandIn):
 
 
 class Model(StandIn):
-    """A model that answers a message by its marks."""
+    """A fake model that answers a message by its marks."""
 
     def __init__(self, key, log):
         self.key = key
@@ -469,7 +469,7 @@ class Model(StandIn):
         if not request.path.endswith("/chat/completions"):
             return self.send_json(request, {"object": "list", "data": []})
         wanted = json.loads(body)
-        # OpenClaw adds messages of its own to the newest one, and sends the conversation before it along.
+        # OpenClaw appends its own messages to the newest one and prepends the conversation's history.
         spoken = []
         for message in wanted["messages"]:
             spoken = [*spoken, message] if message["role"] == "user" else []
@@ -500,7 +500,7 @@ class Model(StandIn):
 
     @contextlib.contextmanager
     def held(self):
-        """Keeps the model from answering."""
+        """Holds back the model's answers inside the block."""
         self.goes_on.clear()
         try:
             yield
@@ -508,6 +508,6 @@ class Model(StandIn):
             self.goes_on.set()
 
     def asked(self, mark):
-        """The requests that are about this mark."""
+        """Requests that contain this mark."""
         with self.changed:
             return [request for request in self.requests if mark in request["marks"]]

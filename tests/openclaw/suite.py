@@ -1,6 +1,6 @@
-"""The whole way: Slack's events through the control plane into the real OpenClaw, and its answers back to Slack.
+"""End-to-end suite: Slack's events through the control plane into the real OpenClaw, and its answers back to Slack.
 
-Started by tests/openclaw/run. The tests are one story on one pool, in order.
+Started by tests/openclaw/run. The tests run in order on one pool and depend on each other.
 """
 
 import json
@@ -29,7 +29,7 @@ def mark():
 
 
 def child_user():
-    """The user that OpenClaw runs as: one of its own for root, made if it lacks; None for the current one."""
+    """User that OpenClaw runs as: as root a separate one, created if missing; None for the current user."""
     if os.geteuid() != 0:
         return None
     try:
@@ -48,7 +48,7 @@ class Story(unittest.TestCase):
         stack, sidecar, openclaw, node, *cls.plugins = (Path(path) for path in FILES)
         cls.scratch = Path(tempfile.mkdtemp(prefix="portcullis-openclaw-", dir="/var/tmp"))
         cls.addClassCleanup(cls.clean_up)
-        # OpenClaw's user goes through it into what is its own.
+        # OpenClaw's user must traverse it to reach its own folders.
         cls.scratch.chmod(0o755)
         user = child_user()
         openclaw, node = reachable(user, openclaw, node, cls.scratch)
@@ -88,7 +88,9 @@ class Story(unittest.TestCase):
             shutil.rmtree(cls.scratch)
 
     def ask(self, place, *, kind, thread=None, person="U0PERSON", mentions=True):
-        """Sends a message as Slack does: one that mentions a bot in a channel comes twice, as each of two types."""
+        """Sends a message as Slack does: a message that mentions a bot in a channel comes as two events of different
+        types.
+        """
         wanted, ts = mark(), self.slack.next_ts()
         mention = f"<@{self.channel.bot_user}> " if mentions else ""
         message = {"user": person, "text": f"{mention}What about {wanted}?", "ts": ts, "channel": place}
@@ -103,7 +105,7 @@ class Story(unittest.TestCase):
         return question
 
     def answer(self, question):
-        """Waits for the answer, and checks where it was posted. Returns how long it took, in seconds."""
+        """Waits for the answer and checks where it was posted. Returns the time it took, in seconds."""
         posts = self.slack.wait_for(lambda: self.slack.posts(question["mark"]), 300)
         self.assertTrue(posts, f"no answer in {question['place']}; methods that Slack was asked: "
                         f"{sorted({call['method'] for call in self.slack.calls})}")
@@ -115,7 +117,7 @@ class Story(unittest.TestCase):
         return posts[0]["at"] - question["at"]
 
     def the_same_openclaw(self):
-        """The process id that must stay the same."""
+        """Process id of OpenClaw, which must stay the same."""
         pid = self.pool.openclaw()
         self.assertTrue(self.pool.is_running(pid))
         return pid
@@ -127,7 +129,7 @@ class TheWholeWay(Story):
         self.assertTrue(self.pool.told("the pool is prepared"))
 
     def test_a_configuration_that_openclaw_refuses_is_told(self):
-        # A model without a name, which OpenClaw takes nowhere.
+        # A model without a name, which makes OpenClaw refuse the configuration.
         self.stack.order("bot", bot="bot-2", pool="pool-1", model="")
         type(self).waiting = self.ask("C0GENERAL", kind="channel")
         self.pool.start()
@@ -201,7 +203,7 @@ class TheWholeWay(Story):
             thread: (Discord.THREAD, guild, text),
             direct: (Discord.DIRECT, None, None),
         }
-        # A thread has a session of its own, keyed like a channel. Direct messages share a session per sender.
+        # A thread has its own session, keyed like a channel. Direct messages share a session per sender.
         keys = {text: f"channel:{text}", thread: f"channel:{thread}", direct: f"direct:{Discord.PERSON}"}
         for place, key in keys.items():
             wanted = mark()
@@ -260,7 +262,7 @@ class TheWholeWay(Story):
         self.assertEqual(self.the_same_openclaw(), pid)
 
     def put_template(self, template):
-        """Stores a template of AGENTS.md, by the file's own name or by the older name for it."""
+        """Stores a template of AGENTS.md, under the file's own name or the older name for it."""
         key = {"x-internal-token": self.stack.internal_token}
         for name in ("AGENTS.md", "agents"):
             status, answer = self.stack.request("PUT", f"/api/internal/workspace-templates/{name}", template, key)
@@ -269,7 +271,9 @@ class TheWholeWay(Story):
         self.fail(f"the template got {status}: {answer}")
 
     def asks_model_with(self, word, place):
-        """Waits until the model is told of a word. A new conversation tells it, once OpenClaw has noticed."""
+        """Waits until a prompt contains the word. Each try is a new conversation, since OpenClaw notices the change
+        only later.
+        """
         for _ in range(5):
             question = self.ask(place, kind="channel", thread=self.slack.next_ts())
             self.answer(question)
@@ -292,8 +296,8 @@ class TheWholeWay(Story):
         with self.model.held():
             taken = self.ask("C0TAKEN", kind="channel")
             self.assertTrue(self.model.wait_for(lambda: self.model.asked(taken["mark"]), 120))
-            # Once only: OpenClaw starts no channel for minutes where it ended badly three times in five minutes, of
-            # which the configuration that it refused is one.
+            # Killed only once: after three bad exits in five minutes OpenClaw starts no channel for minutes, and the
+            # refused configuration counts as one.
             killed = self.pool.kill_openclaw()
         questions = [self.ask("C0WAITING", kind="channel"), self.ask("D0WAITING", kind="im", person="U0WAITING")]
         began = time.monotonic()
@@ -327,7 +331,7 @@ class TheWholeWay(Story):
 
 
 def reachable(user, openclaw, node, scratch):
-    """OpenClaw and its Node where their user can read them: where they are, or else a copy."""
+    """OpenClaw and its Node where OpenClaw's user can read them: in place, or else as a copy."""
     asked = ["runuser", "-u", user, "--", node, openclaw, "--version"]
     if not user or subprocess.run(asked, cwd="/", capture_output=True).returncode == 0:
         return openclaw, node
@@ -338,7 +342,7 @@ def reachable(user, openclaw, node, scratch):
 
 
 def instant(line):
-    """When a line was logged, in seconds."""
+    """Time of a log line, in seconds."""
     return datetime.fromisoformat(line["timestamp"].replace("Z", "+00:00")).timestamp()
 
 
@@ -360,9 +364,9 @@ FAILED, FIGURES = [], []
 VERSION, *FILES = sys.argv[1:8]
 
 if __name__ == "__main__":
-    # In the order in which they stand here: each goes on where the one before it ended.
+    # In source order: each test continues where the previous one ended.
     story = unittest.TestSuite(TheWholeWay(name) for name in vars(TheWholeWay) if name.startswith("test_"))
-    # A signal fails the running test; the class then ends what it started, as after any other failure.
+    # A signal fails the running test; the class then cleans up as after any other failure.
     for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
     runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, failfast=True, resultclass=Result)

@@ -1,5 +1,5 @@
-// Slack's own clients against the stand-in for Slack at /dev/slack, and against the install of the app: what they take for Slack,
-// Portcullis may take for Slack too.
+// Slack's own clients against the fake Slack at /dev/slack, and against the install of the app, to show that the fake
+// behaves like Slack.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -14,7 +14,7 @@ const clientSecret = process.env.DEMO_SLACK_CLIENT_SECRET;
 const slackApiUrl = `${base}/dev/slack/api/`;
 const password = process.env.DEMO_PASSWORD;
 
-/** The address behind a link of a page. */
+/** Address of a link on a page. */
 function link(page, text) {
     const found = page.match(new RegExp(`href="([^"]*)">${text}</a>`));
     assert.ok(found, page);
@@ -27,7 +27,10 @@ async function consent(url) {
     return await answer.text();
 }
 
-/** Installs the app with Slack's own installer, by this link, and returns the installer and what it has stored. */
+/**
+ * Installs the app with Slack's own installer, by this link. Returns the installer and the installation that it
+ * stored.
+ */
 async function installed(by = "Allow") {
     let stored;
     const installer = new InstallProvider({
@@ -85,7 +88,7 @@ test("Slack's installer replaces a token that ends as it does at Slack", async (
     assert.ok(refreshToken && hours > 11.9 && hours <= 12.1, `${hours} hours`);
     const of = { teamId: "T0DEV", isEnterpriseInstall: false };
     assert.equal((await installer.authorize(of)).botToken, token, "there is time yet");
-    // As if the hours had passed.
+    // Simulate the expiry.
     installation.bot.expiresAt = Math.floor(Date.now() / 1000);
     const replaced = await installer.authorize(of);
     assert.notEqual(replaced.botToken, token);
@@ -126,7 +129,8 @@ test("a person presses Add to Slack, writes to the bot, and the pool answers", a
     assert.equal(ended.status, 302);
     const outcome = new URL(ended.headers.get("location"));
     assert.equal(outcome.searchParams.get("success"), "true");
-    // The pool fetches its configuration with a heartbeat: the first messages may find it without the channel.
+    // The pool fetches its configuration only after a heartbeat, so the first messages may be too early for the
+    // channel.
     const text = `Hello ${Date.now()}`;
     const form = new URLSearchParams({ text });
     await fetch(`${base}/dev/slack/messages`, { method: "POST", body: form });

@@ -1,4 +1,4 @@
-//! The system as a process of its own, which a test can kill.
+//! The system as a child process that a test can kill.
 
 use std::{
     collections::BTreeMap,
@@ -21,29 +21,29 @@ use crate::{
     system::{Settings, client},
 };
 
-/// What the process reads as its first line. It is no argument and no variable, which other processes can read.
+/// Orders to the process, read as its first line of standard input: other processes can read arguments and variables.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Orders {
     /// The functions' settings.
     pub environment: BTreeMap<String, String>,
-    /// The folder of its database.
+    /// Data folder of the process's own database.
     pub data: Option<PathBuf>,
-    /// Where a DynamoDB listens that is used in place of its own.
+    /// URL of a DynamoDB to use in place of its own.
     pub database_url: Option<String>,
-    /// Where a proxy listens whose rule decides about the queue's calls.
+    /// URL of the fault-injecting proxy that decides the outcome of each queue call.
     pub queue_faults: Option<String>,
-    /// The factor of every time-out.
+    /// Factor by which every time-out is multiplied.
     pub patience: u32,
 }
 
-/// What the process prints as its only line, once requests are answered.
+/// The only line that the process prints, once it answers requests.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Ready {
-    /// Where it answers.
+    /// URL that it answers at.
     pub base_url: String,
 }
 
-/// A running process. It runs on the machine's own clock, and ends with this value, or with the test's process.
+/// A running child process on the real clock. It ends when this value is dropped or the test's process dies.
 #[derive(Debug)]
 pub struct Child {
     process: Mutex<std::process::Child>,
@@ -53,8 +53,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `program`, the test's `CARGO_BIN_EXE_local-under-test`, with these settings, and waits until it answers. Its
-    /// log is added to `log`.
+    /// Starts `program`, the test's `CARGO_BIN_EXE_local-under-test`, with these settings and waits until it answers.
+    /// Appends its log to the file `log`.
     pub async fn start(program: &str, settings: &Settings, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("the log opens");
         let mut command = Command::new(program);
@@ -75,7 +75,7 @@ impl Child {
             client: client(),
         };
         let orders = serde_json::to_string(&orders).expect("orders are JSON");
-        // The pipe stays open: its end is the process's end.
+        // Keep the pipe open: the process ends when its standard input does.
         let process = child.process.get_mut().expect("nobody else has it");
         writeln!(process.stdin.as_mut().expect("it is piped"), "{orders}").expect("the process reads its orders");
         let stdout = process.stdout.take().expect("it is piped");
@@ -90,15 +90,15 @@ impl Child {
         child
     }
 
-    /// Ends it as `kill -9` does, and waits until it is gone.
+    /// Kills the process as `kill -9` does and waits until it is gone.
     pub fn kill(&self) {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        // A process that has ended by itself is gone as well.
+        // An error means that the process had already exited.
         let _ = process.kill();
         let _ = process.wait();
     }
 
-    /// A request to a path of it, with no credential.
+    /// A request to a path of the child process, with no credential.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base_url))
     }
@@ -113,7 +113,7 @@ impl Child {
         self.request(method, path).header("x-internal-token", &self.settings.skill_token)
     }
 
-    /// A Slack event, signed now.
+    /// A Slack event, signed with the current time.
     pub fn event(&self, secret: &str, body: &Value) -> RequestBuilder {
         let (body, timestamp) = (body.to_string(), SystemClock.now().as_second().to_string());
         self.request(Method::POST, "/api/slack/events")

@@ -8,12 +8,12 @@ use std::{
 use jiff::Timestamp;
 use portcullis_auth::Clock;
 
-/// A clock that a test owns.
+/// A manual clock.
 #[derive(Debug)]
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
-    /// A clock that stands at noon of a day.
+    /// A clock that stands at noon of 2027-01-15.
     #[must_use]
     pub fn new() -> Self {
         Self(AtomicI64::new(1_800_014_400_000))

@@ -1,4 +1,5 @@
-//! A Composio that gives whatever answer a test has made for it; all else it answers as `cargo local`'s stand-in does.
+//! A fake Composio server with scripted answers. Calls without a script get the answer of `cargo local`'s fake
+//! Composio.
 
 use std::{
     collections::BTreeMap,
@@ -20,16 +21,16 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::system::random_hex;
 
-/// An answer that a test has made.
+/// A scripted answer.
 #[derive(Clone, Debug)]
 pub enum Says {
-    /// A status and a body, with `retry-after` where it has one.
+    /// A status and a body, with a `retry-after` header in seconds if given.
     Status(u16, String, Option<u32>),
-    /// More than is read of any answer.
+    /// A body longer than any caller reads.
     Endless,
-    /// The stand-in's own answer, after this time.
+    /// The regular answer, after this delay.
     Late(Duration),
-    /// Nothing, for this time.
+    /// No answer for this time.
     Nothing(Duration),
 }
 
@@ -39,7 +40,7 @@ struct Shared {
     calls: Mutex<Vec<(Method, String)>>,
 }
 
-/// The server.
+/// The fake server.
 pub struct ScriptedComposio {
     address: SocketAddr,
     key: String,
@@ -48,7 +49,7 @@ pub struct ScriptedComposio {
 }
 
 impl ScriptedComposio {
-    /// Starts one without accounts.
+    /// Starts a server without accounts.
     pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -66,43 +67,43 @@ impl ScriptedComposio {
         Self { address, key, shared, server }
     }
 
-    /// Where it is, as `COMPOSIO_API_URL` names it.
+    /// Base URL, the value of `COMPOSIO_API_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/dev/composio/", self.address)
     }
 
-    /// The project's key.
+    /// API key of the Composio project.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Makes an answer for the calls whose path below `/api/v3.1/` begins so.
+    /// Scripts the answer to calls whose path below `/api/v3.1/` starts with `path`.
     pub fn say(&self, method: Method, path: &str, says: Says) {
         let mut all = self.shared.says.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert((method, path.to_owned()), says);
     }
 
-    /// Answers as the stand-in does again.
+    /// Removes all scripts.
     pub fn be_well(&self) {
         self.shared.says.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Number of calls whose path below `/api/v3.1/` begins so.
+    /// Number of calls whose path below `/api/v3.1/` starts with `path`.
     #[must_use]
     pub fn calls(&self, method: &Method, path: &str) -> usize {
         let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.iter().filter(|(called, below)| called == method && below.starts_with(path)).count()
     }
 
-    /// Number of actions that were executed.
+    /// Number of executed actions.
     #[must_use]
     pub fn executed(&self) -> usize {
         self.shared.stand_in.executed().len()
     }
 
-    /// Calls the API itself, with the project's key.
+    /// Calls the API with the project's key.
     pub async fn call(&self, method: Method, path: &str) -> serde_json::Value {
         let url = format!("{}api/v3.1/{path}", self.url());
         let request = reqwest::Client::new().request(method, url).header("x-api-key", &self.key);

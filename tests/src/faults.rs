@@ -1,4 +1,4 @@
-//! A DynamoDB that fails on request: a proxy before the embedded one.
+//! Fault injection for DynamoDB: a proxy in front of the embedded database.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -22,75 +22,75 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::system::pause;
 
-/// What becomes of a call.
+/// Fault injected into a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It goes through.
+    /// No fault: the call goes through.
     None,
-    /// It is refused with this code of DynamoDB's.
+    /// The call is refused with this DynamoDB error code.
     Code(&'static str),
-    /// It is not carried out and never answered.
+    /// The call is neither carried out nor answered.
     Hang,
-    /// It is carried out, and its answer is lost.
+    /// The call is carried out and its answer is lost.
     LoseAnswer,
-    /// It goes through after this time, even where nobody waits for it any more.
+    /// The call goes through after this delay, even if its caller has given up.
     Delay(Duration),
-    /// It is a transaction, and others are at its rows.
+    /// The call is refused as a transaction that conflicts with others on the same rows.
     Conflict,
 }
 
 type Rule = Box<dyn Fn(&Call) -> Fault + Send>;
 
-/// A call, as a rule sees it.
+/// An intercepted call, the input of a rule.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The action, such as `PutItem`.
+    /// Action, such as `PutItem`.
     pub action: String,
-    /// The body, JSON.
+    /// JSON body.
     pub body: String,
 }
 
 impl Call {
-    /// Whether it is about this table, by its logical name.
+    /// Whether the call names this table, by its logical name.
     #[must_use]
     pub fn is_about(&self, table: &str) -> bool {
         self.body.contains(&format!("-{table}\"")) || self.body.contains(&format!("\"{table}\""))
     }
 
-    /// Tells a call of the queue of accepted events from one of the database.
+    /// Whether the call is one of the event queue's and not the database's.
     #[must_use]
     pub fn is_of_queue(&self) -> bool {
         ["SendMessage", "ChangeMessageVisibility", "DeleteMessage", "SendDeadLetter"].contains(&self.action.as_str())
     }
 
-    /// Whether it puts a message into the queue.
+    /// Whether the call adds a message to the queue.
     #[must_use]
     pub fn is_queue_write(&self) -> bool {
         self.action == "SendMessage"
     }
 
-    /// Whether it takes a delivered message out of the queue.
+    /// Whether the call removes a delivered message from the queue.
     #[must_use]
     pub fn is_acknowledgement(&self) -> bool {
         self.action == "DeleteMessage"
     }
 }
 
-/// Prefix of the target that a [`FaultyQueue`](crate::FaultyQueue) names, before the call's name.
+/// Prefix of the `x-amz-target` header of a [`FaultyQueue`](crate::FaultyQueue), before the call's name.
 pub const QUEUE_TARGET: &str = "Queue.";
 
-/// The answer to a [`FaultyQueue`](crate::FaultyQueue), which carries it out.
+/// The proxy's instruction to a [`FaultyQueue`](crate::FaultyQueue).
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Verdict {
     /// Make the call.
     Pass,
-    /// Make it after this time, even where nobody waits for it any more.
+    /// Make the call after this delay, even if its caller has given up.
     PassLate(Duration),
-    /// Do not make it, and be unavailable.
+    /// Skip the call and report the queue as unavailable.
     Fail,
-    /// Do not make it, and refuse it for good.
+    /// Skip the call and report a permanent refusal.
     Refuse,
-    /// Make it, and fail all the same.
+    /// Make the call and report a failure all the same.
     LoseAnswer,
 }
 
@@ -107,7 +107,7 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Starts a proxy before this database, through which everything goes.
+    /// Starts a proxy in front of this database, without faults.
     pub async fn start(database: &Connection) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -121,24 +121,24 @@ impl FaultProxy {
         Self { address, shared, server }
     }
 
-    /// Where it listens.
+    /// URL of the proxy.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Configuration of AWS clients that call through it.
+    /// AWS client configuration that goes through the proxy.
     #[must_use]
     pub fn sdk_config(&self) -> SdkConfig {
         sdk_config(&self.url())
     }
 
-    /// From now on this decides what becomes of each call.
+    /// Sets the rule that decides each later call's fault.
     pub fn rule(&self, rule: impl Fn(&Call) -> Fault + Send + 'static) {
         *self.shared.rule.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(rule);
     }
 
-    /// From now on everything goes through again.
+    /// Stops injecting faults.
     pub fn heal(&self) {
         self.rule(|_| Fault::None);
     }
@@ -194,7 +194,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     }
 }
 
-/// The same fault as a queue has it.
+/// The queue's counterpart of a database fault.
 async fn verdict(fault: Fault) -> Verdict {
     match fault {
         Fault::None => Verdict::Pass,

@@ -1,4 +1,4 @@
-//! A system whose database can be made to fail.
+//! A system whose database fails on request.
 
 use std::sync::Arc;
 
@@ -6,25 +6,25 @@ use local::{database::Database, wal_sync::Durability};
 
 use crate::{FaultProxy, System, TestClock, system::Settings};
 
-/// A system, the database beneath it, and between them what makes it fail. The database outlives the system, so that another
-/// can be started on it.
+/// A system, its database and the fault-injecting proxy between them. The database outlives the system, so that a test
+/// can start another system on it.
 pub struct Faulty {
     /// The system.
     pub system: System,
-    /// What decides which of its calls fail.
+    /// The proxy that injects faults into the system's calls.
     pub proxy: FaultProxy,
-    /// What is behind the proxy.
+    /// The database behind the proxy.
     pub database: FaultyDatabase,
 }
 
-/// A database in memory and the folder of a queue, which last as long as this.
+/// An in-memory database and a queue folder, which live as long as this value.
 pub struct FaultyDatabase {
     _database: Database,
     _folder: tempfile::TempDir,
 }
 
 impl Faulty {
-    /// Starts one, with nothing failing yet.
+    /// Starts a system without faults.
     pub async fn start() -> Self {
         let clock = Arc::new(TestClock::new());
         let database = Database::start(None, Durability::default(), clock.clone()).expect("the database starts");
@@ -41,7 +41,7 @@ impl Faulty {
         Self { system, proxy, database: FaultyDatabase { _database: database, _folder: folder } }
     }
 
-    /// Ends the system, and gives what is left: its settings, the proxy and the database.
+    /// Ends the system and returns its settings, the proxy and the database.
     pub async fn end_system(self) -> (Settings, FaultProxy, FaultyDatabase) {
         let settings = self.system.settings.clone();
         self.system.shutdown().await;

@@ -1,4 +1,5 @@
-//! A queue that fails on request: it asks a [`FaultProxy`](crate::FaultProxy) before each call, in whichever process it is.
+//! Fault injection for the queue: asks a [`FaultProxy`](crate::FaultProxy), which may be in another process, before
+//! each call.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use crate::{
     system::pause,
 };
 
-/// A queue whose calls a proxy's rule decides about, by the names that SQS gives them.
+/// A queue whose calls are subject to a proxy's rule, under SQS's action names.
 pub struct FaultyQueue {
     inner: Arc<dyn EventQueue>,
     proxy: String,
@@ -17,13 +18,14 @@ pub struct FaultyQueue {
 }
 
 impl FaultyQueue {
-    /// Puts the rule of the proxy at `proxy`, a URL, before this queue.
+    /// Wraps `inner`, subject to the rule of the proxy at the URL `proxy`.
     #[must_use]
     pub fn new(inner: Arc<dyn EventQueue>, proxy: String) -> Self {
         Self { inner, proxy, client: reqwest::Client::new() }
     }
 
-    /// Makes `call` as the proxy's rule wants it. It borrows nothing, so that a late one goes on after its caller has gone.
+    /// Makes `call` as the proxy's verdict says. `call` borrows nothing, so that a delayed call runs on after its
+    /// caller has given up.
     async fn ask<T: Send + 'static>(&self, action: &str, call: QueueFuture<'static, T>) -> Result<T, QueueError> {
         let request = self.client.post(&self.proxy).header("x-amz-target", format!("{QUEUE_TARGET}{action}"));
         let unavailable = |error: reqwest::Error| QueueError::Unavailable(error.to_string());
@@ -53,7 +55,7 @@ impl EventQueue for FaultyQueue {
         Box::pin(self.ask("SendMessage", Box::pin(async move { inner.send(&message).await })))
     }
 
-    // A receive waits for minutes, and nothing is lost where it fails.
+    // Receives are exempt: they wait for minutes, and a failed one loses nothing.
     fn receive(&self, limit: usize, wait: Duration) -> QueueFuture<'_, Vec<ReceivedMessage>> {
         self.inner.receive(limit, wait)
     }

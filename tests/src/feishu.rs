@@ -1,4 +1,4 @@
-//! Feishu, as it calls us. Source: Feishu Open Platform, "Event structure" and "Encryption and verification".
+//! Feishu's calls to the platform. Source: Feishu Open Platform, "Event structure" and "Encryption and verification".
 
 use aes::Aes256;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -12,33 +12,33 @@ use sha2::{Digest, Sha256};
 
 use crate::{System, system::random_hex};
 
-/// A connected Feishu app, whose events come by webhook.
+/// A connected Feishu app that delivers events by webhook.
 #[derive(Clone, Debug)]
 pub struct FeishuApp {
     /// The channel's id.
     pub channel: ChannelId,
     /// The app's id.
     pub app: String,
-    /// The token that its events carry.
+    /// Verification token that its events carry.
     pub verification_token: String,
-    /// The key that it encrypts and signs with, where it has one.
+    /// Key for encryption and signatures, if the app has one.
     pub encrypt_key: Option<String>,
 }
 
 impl FeishuApp {
-    /// Path of its events.
+    /// Path of the app's event webhook.
     #[must_use]
     pub fn events_path(&self) -> String {
         format!("/api/feishu/events/{}", self.channel)
     }
 
-    /// Path of its card actions.
+    /// Path of the app's card-action webhook.
     #[must_use]
     pub fn cards_path(&self) -> String {
         format!("/api/feishu/card-action/{}", self.channel)
     }
 
-    /// A message in a group, as `im.message.receive_v1` tells of it.
+    /// An `im.message.receive_v1` event of a message in a group.
     #[must_use]
     pub fn message(&self, chat: &str, number: u32) -> Value {
         json!({
@@ -60,7 +60,7 @@ impl FeishuApp {
         })
     }
 
-    /// A click on a card's button, as `card.action.trigger` tells of it.
+    /// A `card.action.trigger` event of a click on a card's button.
     #[must_use]
     pub fn click(&self, chat: &str, number: u32) -> Value {
         json!({
@@ -77,7 +77,7 @@ impl FeishuApp {
         })
     }
 
-    /// A request as Feishu makes it of a body: encrypted and signed where the app has a key.
+    /// A webhook request with this body, encrypted and signed if the app has a key.
     pub fn request(&self, system: &System, path: &str, body: &Value, at: Timestamp) -> RequestBuilder {
         let request = system.request(Method::POST, path).header("content-type", "application/json");
         let Some(key) = &self.encrypt_key else { return request.body(body.to_string()) };
@@ -86,7 +86,7 @@ impl FeishuApp {
     }
 }
 
-/// Connects a Feishu app by webhook to a bot.
+/// Connects a Feishu app to a bot, by webhook.
 pub async fn channel(system: &System, id: &str, bot: &BotId, app: &str, encrypt_key: Option<String>) -> FeishuApp {
     let connected = FeishuApp {
         channel: id.parse().expect("a test's channel has a valid id"),
@@ -111,7 +111,7 @@ pub async fn channel(system: &System, id: &str, bot: &BotId, app: &str, encrypt_
     connected
 }
 
-/// A body that Feishu encrypts.
+/// A body encrypted by Feishu's scheme.
 #[must_use]
 pub fn encrypted(key: &str, body: &str) -> String {
     let mut bytes = vec![7; 16];
@@ -124,7 +124,7 @@ pub fn encrypted(key: &str, body: &str) -> String {
 /// The plaintext of an encrypted body.
 ///
 /// # Panics
-/// Where it was not encrypted with this key.
+/// If the body was not encrypted with this key.
 #[must_use]
 pub fn decrypted(key: &str, body: &[u8]) -> Value {
     let body: Value = serde_json::from_slice(body).expect("it is JSON");
@@ -136,7 +136,7 @@ pub fn decrypted(key: &str, body: &[u8]) -> Value {
     serde_json::from_slice(&plaintext).expect("it is JSON")
 }
 
-/// A signature of Feishu's scheme, made here without the code under test.
+/// A signature by Feishu's scheme, computed without the code under test.
 #[must_use]
 pub fn signature(key: &str, timestamp: &str, nonce: &str, body: &[u8]) -> String {
     hex::encode(Sha256::digest([timestamp.as_bytes(), nonce.as_bytes(), key.as_bytes(), body].concat()))

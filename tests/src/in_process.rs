@@ -1,6 +1,7 @@
-//! The functions in the test's own process: on an embedded database, with a clock that the test moves.
+//! The functions in the test's own process, on an embedded database and a manual clock.
 //!
-//! For suites that hand a function what Lambda or another service would, where no HTTP server of ours is in between.
+//! For suites that give a function its input directly, in the place of Lambda or another service, without our HTTP
+//! server in between.
 
 use std::{
     collections::BTreeMap,
@@ -33,13 +34,13 @@ use portcullis_store::{
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// What the tables' names begin with.
+/// Prefix of the table names.
 const TABLE_PREFIX: &str = "portcullis-test-";
 
-/// A key that is surely nobody's.
+/// Encryption key of the tests, never one of a real deployment.
 pub const ENCRYPTION_KEY: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
-/// A clock that stands until the test moves it.
+/// A manual clock.
 pub struct MovableClock(Mutex<Timestamp>);
 
 impl MovableClock {
@@ -49,13 +50,13 @@ impl MovableClock {
         Arc::new(Self(Mutex::new(now)))
     }
 
-    /// Moves it forward.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *now += by;
     }
 
-    /// Moves it to `now`.
+    /// Sets the clock to `now`, which may be earlier.
     pub fn set(&self, now: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
@@ -67,21 +68,21 @@ impl Clock for MovableClock {
     }
 }
 
-/// The tables in memory, and a platform to start functions on.
+/// In-memory tables and a platform to start functions on.
 pub struct InProcess {
     database: Database,
     /// The clock that the functions see.
     pub clock: Arc<MovableClock>,
-    /// What a function is started on.
+    /// Platform that functions are started on.
     pub platform: Platform,
 }
 
 impl InProcess {
-    /// Makes the tables and a platform whose settings are `settings` and what every function needs beside them. Its queue
-    /// refuses everything until the test puts one there.
+    /// Creates the tables and a platform with `settings` and the settings that every function needs. Its queue refuses
+    /// every call until the test installs another.
     ///
     /// # Panics
-    /// Where the embedded database does not start.
+    /// If the embedded database does not start.
     pub async fn start<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Self {
         let clock = MovableClock::at(now);
         let database = Database::start(None, Durability::default(), Arc::clone(&clock) as Arc<dyn Clock>)
@@ -111,7 +112,7 @@ impl InProcess {
         Self { database, clock, platform }
     }
 
-    /// The tables, with the keys that the functions have.
+    /// A store on the tables, with the functions' keys.
     ///
     /// # Panics
     /// Never: the key is well-formed.
@@ -123,10 +124,11 @@ impl InProcess {
         Store::new(client, TABLE_PREFIX, keys, Arc::clone(&self.platform.clock), Arc::new(SystemRandomness))
     }
 
-    /// Makes `pool-demo` at `address`, `bot-demo` in it, and connects `channel-demo` to it, as `cargo local --demo` does.
+    /// Creates `pool-demo` at `address` with `bot-demo` and its connected channel `channel-demo`, as `cargo local
+    /// --demo` does.
     ///
     /// # Panics
-    /// Where the store refuses.
+    /// If the store refuses.
     pub async fn connect_demo(&self, address: SocketAddr, signing_secret: &str, delivery_secret: &str) {
         let store = self.store();
         let pool = "pool-demo".parse().expect("a pool's id");
@@ -158,13 +160,13 @@ impl InProcess {
         store.connect_channel(BotReach::Any, channel).await.expect("the channel is connected");
     }
 
-    /// Ends the database.
+    /// Stops the database.
     pub async fn end(self) {
         self.database.shutdown().await;
     }
 }
 
-/// A queue that keeps what it is given and hands nothing out.
+/// A fake queue that records the messages sent to it and delivers none.
 #[derive(Default)]
 pub struct RecordingQueue {
     sent: Mutex<Vec<NewMessage>>,
@@ -172,13 +174,13 @@ pub struct RecordingQueue {
 }
 
 impl RecordingQueue {
-    /// What was sent to it, in order.
+    /// Messages sent, in order.
     #[must_use]
     pub fn sent(&self) -> Vec<NewMessage> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What was moved to the dead letters, in order.
+    /// Messages moved to the dead-letter queue, in order.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<ReceivedMessage> {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -209,7 +211,7 @@ impl EventQueue for RecordingQueue {
     }
 }
 
-/// A request as it reached a stand-in pool.
+/// A request received by a stand-in pool.
 #[derive(Clone)]
 pub struct Delivery {
     /// The path.
@@ -226,19 +228,19 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// Stands where a pool's gateway would: keeps what it gets and answers what the test wants.
+/// A stand-in for a pool's gateway: records each delivery and gives the test's answer.
 pub struct StandInPool {
-    /// Where it listens.
+    /// Address that the pool listens at.
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Delivery>>>,
     server: JoinHandle<()>,
 }
 
 impl StandInPool {
-    /// Listens on a free port of loopback; `answer` decides on each delivery.
+    /// Starts a pool on a free loopback port; `answer` decides the status of each delivery.
     ///
     /// # Panics
-    /// Where there is no free port.
+    /// If no port is free.
     pub async fn start(answer: impl Fn(&Delivery) -> StatusCode + Clone + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -256,13 +258,13 @@ impl StandInPool {
             }
         };
         let server = tokio::spawn(async move {
-            // Ends with the task; a socket that breaks shows as deliveries that don't arrive.
+            // The server ends with the task; a socket error shows in the test as a missing delivery.
             drop(axum::serve(listener, handler.into_make_service()).await);
         });
         Self { address, received, server }
     }
 
-    /// What has reached it, in order.
+    /// Deliveries received, in order.
     #[must_use]
     pub fn received(&self) -> Vec<Delivery> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,5 +1,5 @@
-//! What the end-to-end suites stand on: a whole started system, a clock that tests move, and stand-ins for what Portcullis
-//! talks to. The suites themselves lie in `tests/`, one file a promise.
+//! Support library of the end-to-end suites: a whole started system, a manual clock, and stand-ins for the services
+//! that Portcullis calls. The suites are in `tests/`, one file per promise.
 
 #![expect(clippy::missing_panics_doc, reason = "in a test a panic is the report")]
 

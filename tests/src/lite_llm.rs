@@ -1,4 +1,4 @@
-//! `LiteLLM`'s keys and models: a stand-in that keeps virtual keys as `LiteLLM` does.
+//! A fake `LiteLLM` that lists models and keeps virtual keys as `LiteLLM` does.
 //!
 //! Source: `LiteLLM`, "Virtual Keys", and its `key_management_endpoints.py`.
 
@@ -20,41 +20,41 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::system::random_hex;
 
-/// How the stand-in takes calls.
+/// Injected fault, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
-    /// It carries calls out.
+    /// Carries every call out.
     Well,
-    /// It answers 500 and does nothing.
+    /// Answers 500 and does nothing.
     Failing,
-    /// It makes no key, and ends those that it has.
+    /// Refuses to create keys, but deletes existing ones.
     MakingNone,
-    /// It makes keys, and ends none.
+    /// Creates keys, but refuses to delete them.
     EndingNone,
-    /// It carries calls out, and answers 500.
+    /// Carries the call out and answers 500.
     LosingAnswers,
 }
 
 struct Shared {
     master_key: String,
     mood: Mood,
-    /// The living keys by their aliases.
+    /// Live keys by alias.
     living: BTreeMap<String, Living>,
     made: usize,
     ended: usize,
     listed: usize,
 }
 
-/// A living key.
+/// A live key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Living {
     /// The key.
     pub key: String,
-    /// The pool that it was made for.
+    /// Pool that the key was created for.
     pub pool: String,
 }
 
-/// A `LiteLLM` proxy with a database of keys.
+/// A fake `LiteLLM` proxy with its database of keys.
 pub struct StandInLiteLlm {
     address: SocketAddr,
     shared: Arc<Mutex<Shared>>,
@@ -66,7 +66,7 @@ fn locked(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
 }
 
 impl StandInLiteLlm {
-    /// Starts one that has no keys yet.
+    /// Starts a server without keys.
     pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -86,47 +86,47 @@ impl StandInLiteLlm {
         Self { address, shared, server }
     }
 
-    /// What `LITELLM_BASE_URL` is set to.
+    /// Base URL, the value of `LITELLM_BASE_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What `LITELLM_MASTER_KEY` is set to.
+    /// Master key, the value of `LITELLM_MASTER_KEY`.
     #[must_use]
     pub fn master_key(&self) -> String {
         locked(&self.shared).master_key.clone()
     }
 
-    /// From now on this is the master key.
+    /// Replaces the master key.
     pub fn rotate(&self, master_key: &str) {
         master_key.clone_into(&mut locked(&self.shared).master_key);
     }
 
-    /// From now on it takes calls like this.
+    /// Sets the fault for later calls.
     pub fn be(&self, mood: Mood) {
         locked(&self.shared).mood = mood;
     }
 
-    /// The keys that live, in the order of their aliases.
+    /// Live keys, ordered by alias.
     #[must_use]
     pub fn living(&self) -> Vec<Living> {
         locked(&self.shared).living.values().cloned().collect()
     }
 
-    /// The aliases of the keys that live.
+    /// Aliases of the live keys.
     #[must_use]
     pub fn aliases(&self) -> Vec<String> {
         locked(&self.shared).living.keys().cloned().collect()
     }
 
-    /// Number of times that the models were listed.
+    /// Number of calls that listed the models.
     #[must_use]
     pub fn listed(&self) -> usize {
         locked(&self.shared).listed
     }
 
-    /// How many keys it has made, and how many it has ended.
+    /// Numbers of keys created and deleted.
     #[must_use]
     pub fn made_and_ended(&self) -> (usize, usize) {
         let shared = locked(&self.shared);

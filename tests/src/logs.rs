@@ -1,11 +1,11 @@
-//! Everything that this process logs.
+//! The log of this process, captured in memory.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use portcullis_runtime::logging::{self, Format, LineSink};
 use serde_json::Value;
 
-/// Lines in memory.
+/// Log lines in memory.
 #[derive(Debug, Default)]
 pub struct Lines(Mutex<Vec<String>>);
 
@@ -15,12 +15,12 @@ impl LineSink for Lines {
     }
 }
 
-/// The log of this process, which is started with the first call; the tests of a file share it.
+/// Starts logging on the first call and returns the process's log, which all tests of one file share.
 pub fn captured() -> Arc<Lines> {
     static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
     let lines = LINES.get_or_init(|| {
         let lines = Arc::new(Lines::default());
-        // The functions' lines and those of the libraries beneath them, down to the finest that an operator may ask for.
+        // The finest level that an operator may set, which also logs the lines of the libraries below the functions.
         logging::start(Format::Json, lines.clone(), Some("trace"));
         lines
     });

@@ -1,4 +1,5 @@
-//! The API's description: the functions' own annotations, with the words and examples of [`operations`].
+//! The API's `OpenAPI` document: the functions' annotations, completed with the descriptions and examples of
+//! [`operations`].
 
 mod operations;
 
@@ -10,7 +11,7 @@ use utoipa::OpenApi;
 /// The `OpenAPI` 3.1 document of all functions.
 ///
 /// # Panics
-/// Where an operation or a property of the functions has no words in [`operations`].
+/// If an operation or a property of the functions has no description in [`operations`].
 #[must_use]
 pub fn document() -> Value {
     let mut described = internal::ApiDoc::openapi();
@@ -68,10 +69,10 @@ pub fn document() -> Value {
             schemas.iter().filter(|(_, schema)| schema["type"] == "string").map(|(name, _)| name.clone()).collect();
         allow_empty_texts(&mut schemas[name], &texts);
     }
-    // Each schema of an error is the one above: a gateway before the functions answers with `message` alone.
+    // Only `message` is required: a gateway in front of the functions answers with `message` alone.
     schemas["Error"]["required"] = json!(["message"]);
     schemas["Error"]["properties"]["code"]["enum"] = json!(codes());
-    // A schema of its own: a client's enum would otherwise have names that differ in case alone.
+    // A separate schema for accounts: in a shared one, a client's enum would have names that differ only in case.
     let mut of_accounts = schemas["Error"].clone();
     of_accounts["description"] =
         json!("An error of an account's endpoint, with a code as better-auth's clients know it.");
@@ -113,8 +114,8 @@ fn security_schemes() -> Value {
     })
 }
 
-/// Slash commands have interactions' handler, Feishu's card actions that of its events, and each path has one of a channel's own
-/// beside it.
+/// Adds the routes that share a handler: slash commands with interactions, Feishu's card actions with its events, and
+/// each platform route's variant with the channel in its path.
 fn add_other_routes_of_platforms(document: &mut Value) {
     document["paths"]["/api/slack/commands"] = document["paths"]["/api/slack/interactions"].clone();
     document["paths"]["/api/feishu/card-action"] = document["paths"]["/api/feishu/events"].clone();
@@ -172,7 +173,7 @@ fn add_public_routes(document: &mut Value) {
     file["responses"]["200"]["content"]["text/css"] = json!({ "schema": text });
 }
 
-/// The responses that several operations have, each once.
+/// Moves the responses that several operations share into components.
 fn describe_errors(document: &mut Value) {
     let errors = [
         ("400", "BadRequest", "The request is malformed, or a field does not validate"),
@@ -204,7 +205,7 @@ fn describe_errors(document: &mut Value) {
     document["components"]["responses"] = Value::Object(responses);
 }
 
-/// A page of a list holds its items' schema whole; it refers to that schema instead, which would stand unused beside it.
+/// Replaces the item schema inlined in each list page by a reference to the component, which would otherwise be unused.
 fn refer_to_items(schemas: &mut Map<String, Value>) {
     let names: Vec<String> = schemas.keys().cloned().collect();
     for page in names.iter().filter(|name| name.starts_with("PageOf_")) {
@@ -215,7 +216,7 @@ fn refer_to_items(schemas: &mut Map<String, Value>) {
     }
 }
 
-/// Begins the names of accounts' responses.
+/// Name prefix of the accounts' responses.
 const ACCOUNT: &str = "Account";
 
 fn error_response(path: &str, status: &str) -> Value {
@@ -237,14 +238,14 @@ fn error_response(path: &str, status: &str) -> Value {
     json!({ "$ref": format!("#/components/responses/{prefix}{name}") })
 }
 
-/// Codes of errors, but for those of accounts alone.
+/// Error codes of all endpoints except the codes that only accounts have.
 fn codes() -> Vec<&'static str> {
     let everywhere = [ErrorCode::InvalidOrigin, ErrorCode::MissingOrNullOrigin, ErrorCode::TooManyRequests];
     let codes = ErrorCode::ALL.iter().filter(|code| !code.is_of_accounts() || everywhere.contains(code));
     codes.map(|code| code.as_str()).collect()
 }
 
-/// Codes of errors of accounts: all are written in capitals there.
+/// Error codes of accounts, in upper case there.
 fn account_codes() -> Vec<String> {
     ErrorCode::ALL.iter().map(|code| code.as_str().to_ascii_uppercase()).collect()
 }
@@ -261,14 +262,15 @@ fn describe_properties(schema: &mut Value) {
                 for (name, property) in properties {
                     let (description, example) = words_of(name).unwrap_or_else(|| panic!("{name} has no words"));
                     let Some(property) = property.as_object_mut() else { continue };
-                    // A description beside a reference says what the property is; the example is the type's own.
+                    // The description beside a reference is the property's own; the example comes from the referenced
+                    // type.
                     property.insert("description".to_owned(), description.into());
                     let is_reference = property.contains_key("$ref")
                         || property.contains_key("oneOf")
                         || property.contains_key("enum")
                         || property.contains_key("additionalProperties");
                     if !is_reference && !property.contains_key("example") {
-                        // `status` is a word for most, and better-auth's is a truth.
+                        // `status` is a string in most schemas and a boolean in better-auth's.
                         let is_truth = property.get("type") == Some(&json!("boolean"));
                         let example = if is_truth && !example.is_boolean() { json!(true) } else { example };
                         property.insert("example".to_owned(), example);
@@ -282,7 +284,7 @@ fn describe_properties(schema: &mut Value) {
     }
 }
 
-/// An optional text may be empty, which counts as absent. `texts` are the schemas that are strings.
+/// Allows the empty string for optional strings, where it counts as absent. `texts` are the schemas that are strings.
 fn allow_empty_texts(schema: &mut Value, texts: &[String]) {
     let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
     for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
@@ -310,12 +312,12 @@ fn describe(operation: &mut Value, words: &Operation) {
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for parameter in parameters.into_iter().flatten() {
         let name = parameter["name"].as_str().expect("a parameter has a name").to_owned();
-        // Elsewhere a code is an error's.
+        // Elsewhere `code` is an error code.
         let key = if words.id == "finishSlackInstall" && name == "code" { "oauthCode" } else { &name };
         let (description, example) = words_of(key).unwrap_or_else(|| panic!("parameter {name} has no words"));
         parameter["description"] = json!(description);
         let is_template = name == "name" && words.path.contains("workspace-templates");
-        // Elsewhere a status is a conversation's.
+        // Elsewhere `status` is that of a conversation.
         let is_of_artifacts = name == "status" && words.path.ends_with("/artifacts");
         parameter["example"] = match () {
             () if is_template => json!("AGENTS.md"),

@@ -9,13 +9,13 @@ use crate::{Answer, System, send};
 #[derive(Clone)]
 pub struct Person<'a> {
     system: &'a System,
-    /// The address, as the person writes it.
+    /// E-mail address, spelled as the person types it.
     pub email: String,
     cookie: Option<String>,
 }
 
 impl<'a> Person<'a> {
-    /// Somebody who has no account yet.
+    /// A person without an account.
     #[must_use]
     pub fn new(system: &'a System, email: &str) -> Self {
         Self { system, email: email.to_owned(), cookie: None }
@@ -27,10 +27,10 @@ impl<'a> Person<'a> {
         self.verified(password).await
     }
 
-    /// Verifies the address with the last mail and signs in.
+    /// Verifies the address with the last mailed code and signs in.
     ///
     /// # Panics
-    /// Where that does not work.
+    /// If the sign-in fails.
     pub async fn verified(self, password: &str) -> Self {
         let body = json!({ "email": self.email, "otp": self.mailed_code().await });
         let verified = self.post("email-otp/verify-email", &body).await;
@@ -41,17 +41,17 @@ impl<'a> Person<'a> {
     /// Signs in.
     ///
     /// # Panics
-    /// Where that does not work.
+    /// If the sign-in fails.
     pub async fn signed_in(self, password: &str) -> Self {
         let signed_in = self.sign_in(password).await;
         assert_eq!(signed_in.status, 200, "{signed_in:?}");
         self.with_cookie_of(&signed_in)
     }
 
-    /// The person with the cookie that an answer gave.
+    /// The person with the cookie that an answer set.
     ///
     /// # Panics
-    /// Where it gave none.
+    /// If the answer set no cookie.
     #[must_use]
     pub fn with_cookie_of(mut self, answer: &Answer) -> Self {
         let pair = answer.header("set-cookie").split(';').next().filter(|pair| !pair.is_empty());
@@ -59,16 +59,16 @@ impl<'a> Person<'a> {
         self
     }
 
-    /// The cookie that the browser has.
+    /// The browser's session cookie.
     ///
     /// # Panics
-    /// Where it has none.
+    /// If the browser has no cookie.
     #[must_use]
     pub fn cookie(&self) -> String {
         self.cookie.clone().expect("signed in")
     }
 
-    /// A request of a page of the front end, with the browser's cookie.
+    /// A request from a page of the front end, with the browser's cookie.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.system.request(method, path).header("origin", self.system.stack.base_url());
         match &self.cookie {
@@ -77,17 +77,17 @@ impl<'a> Person<'a> {
         }
     }
 
-    /// Posts to `/api/auth/…`.
+    /// Sends `POST /api/auth/{path}`.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         send(self.request(Method::POST, &format!("/api/auth/{path}")).json(body)).await
     }
 
-    /// Gets `/api/auth/…`.
+    /// Sends `GET /api/auth/{path}`.
     pub async fn get(&self, path: &str) -> Answer {
         send(self.request(Method::GET, &format!("/api/auth/{path}"))).await
     }
 
-    /// Asks `/v1/…` for something, or for nothing to be sent along.
+    /// Sends a request to `/v1{path}`; a null `body` sends none.
     pub async fn v1(&self, method: Method, path: &str, body: Value) -> Answer {
         let request = self.request(method, &format!("/v1{path}"));
         send(if body.is_null() { request } else { request.json(&body) }).await
@@ -96,27 +96,27 @@ impl<'a> Person<'a> {
     /// Id of the account.
     ///
     /// # Panics
-    /// Where the person is not signed in.
+    /// If the person is not signed in.
     pub async fn id(&self) -> String {
         self.get("get-session").await.json()["user"]["id"].as_str().expect("signed in").to_owned()
     }
 
-    /// Signs up under the name of Ada.
+    /// Signs up with the name Ada.
     pub async fn sign_up(&self, password: &str) -> Answer {
         self.post("sign-up/email", &json!({ "name": "Ada", "email": self.email, "password": password })).await
     }
 
-    /// Tries to sign in, in a browser that has no cookie yet.
+    /// Tries to sign in from a browser without a cookie.
     pub async fn sign_in(&self, password: &str) -> Answer {
         let body = json!({ "email": self.email, "password": password });
         let other = Self { cookie: None, ..self.clone() };
         other.post("sign-in/email", &body).await
     }
 
-    /// The mails that the person got, the newest last.
+    /// Mails sent to the person, newest last.
     ///
     /// # Panics
-    /// Where the mailbox is no list.
+    /// If the mailbox is not a list.
     pub async fn mails(&self) -> Vec<Value> {
         let mails = send(self.system.request(Method::GET, "/dev/mailbox.json")).await.json();
         let to = self.email.to_lowercase();
@@ -129,20 +129,20 @@ impl<'a> Person<'a> {
         lines.into_iter().find(|line| is_wanted(line)).expect("it was mailed").to_owned()
     }
 
-    /// The code that was mailed last.
+    /// Code in the newest mail that has one.
     pub async fn mailed_code(&self) -> String {
         self.mailed(|line| line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit())).await
     }
 
-    /// The link that was mailed last.
+    /// Link in the newest mail that has one.
     pub async fn mailed_link(&self) -> String {
         self.mailed(|line| line.starts_with("http")).await
     }
 
-    /// The token in the link that was mailed last.
+    /// Token in the newest mailed link.
     ///
     /// # Panics
-    /// Where there is none in it.
+    /// If the link has no token.
     pub async fn mailed_token(&self) -> String {
         let link = self.mailed_link().await;
         link.split_once("token=").expect("a token").1.split('&').next().unwrap_or_default().to_owned()

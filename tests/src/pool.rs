@@ -1,4 +1,4 @@
-//! A pool, as the relay sees it.
+//! A stand-in pool that receives the relay's deliveries.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -17,16 +17,16 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{slack, system::eventually};
 
-/// What a stand-in pool does with a delivery, after it has written it down.
+/// Behaviour of a stand-in pool after it has recorded a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Behaviour {
     /// Answers with this status.
     Answer(u16),
-    /// Sends the caller elsewhere.
+    /// Redirects the caller to this URL.
     Redirect(String),
-    /// Answers 500 to what holds this text, and 200 to the rest.
+    /// Answers 500 to deliveries that contain this text, and 200 to the rest.
     Refuse(String),
-    /// Answers with this status to what holds this text, and 200 to the rest.
+    /// Answers with this status to deliveries that contain this text, and 200 to the rest.
     AnswerTo {
         /// The text.
         text: String,
@@ -39,7 +39,7 @@ pub enum Behaviour {
     Close,
 }
 
-/// What reached a pool.
+/// A request received by a pool.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The path.
@@ -51,7 +51,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Whether it is signed with this secret, at this time in seconds.
+    /// Whether the delivery is signed with this secret, at this time in seconds.
     #[must_use]
     pub fn is_signed_with(&self, secret: &str, at: i64) -> bool {
         let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -59,7 +59,7 @@ impl Delivery {
         timestamp == at.to_string() && header("x-slack-signature") == slack::signature(secret, timestamp, &self.body)
     }
 
-    /// The text of the message that it brings.
+    /// Text of the delivered message.
     #[must_use]
     pub fn text(&self) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).expect("a delivery's body is JSON");
@@ -73,7 +73,7 @@ struct Shared {
     seen: Vec<Delivery>,
 }
 
-/// A pool's gateway that writes down what reaches it.
+/// A fake gateway of a pool that records its deliveries.
 #[derive(Debug)]
 pub struct StandInPool {
     address: SocketAddr,
@@ -82,12 +82,12 @@ pub struct StandInPool {
 }
 
 impl StandInPool {
-    /// Starts one that answers 200.
+    /// Starts a pool that answers 200.
     pub async fn start() -> Self {
         Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
     }
 
-    /// Starts one at this address.
+    /// Starts a pool at this address that answers 200.
     pub async fn start_at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -100,24 +100,24 @@ impl StandInPool {
         Self { address, shared, server }
     }
 
-    /// Where it listens.
+    /// Address that the pool listens at.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Changes what it does from now on.
+    /// Changes the behaviour for later deliveries.
     pub fn behave(&self, behaviour: Behaviour) {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).behaviour = behaviour;
     }
 
-    /// Everything that reached it, whatever it did with it.
+    /// All recorded deliveries, whatever was answered.
     #[must_use]
     pub fn seen(&self) -> Vec<Delivery> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).seen.clone()
     }
 
-    /// Waits until this many have reached it, and gives them.
+    /// Waits for this many deliveries and returns all received so far.
     pub async fn wait_for(&self, count: usize) -> Vec<Delivery> {
         eventually(&format!("{count} deliveries"), async || self.seen().len() >= count).await;
         self.seen()

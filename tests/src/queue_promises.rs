@@ -1,7 +1,8 @@
-//! What every [`EventQueue`] promises: the queue of this machine and SQS are held to the same.
+//! Conformance tests that every [`EventQueue`] has to pass: SQS and this machine's own queue are held to the same
+//! promises.
 //!
-//! A promise takes groups of its own, so that one queue can be held to all of them, one after another. It panics with the
-//! promise that is broken.
+//! Each promise uses message groups of its own, so that all can be tested on one queue, one after another. A broken
+//! promise panics.
 
 use std::{future::Future, time::Duration};
 
@@ -9,22 +10,22 @@ use bytes::Bytes;
 use portcullis_crypto::{Digest, Randomness};
 use portcullis_runtime::queue::{DEDUPLICATION_WINDOW, EventQueue, NewMessage, ReceivedMessage, VISIBILITY};
 
-/// How long a receive waits for what must come.
+/// Time that a receive waits for an expected message.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a receive waits to see that nothing comes. SQS counts in whole seconds.
+/// Time that a receive waits to see that no message comes. SQS counts in whole seconds.
 const GLANCE: Duration = Duration::from_secs(1);
-/// A deferral short enough to be waited for on a real clock.
+/// A deferral short enough to wait for on a real clock.
 const SHORT_DELAY: Duration = Duration::from_secs(2);
 
-/// The clock that a queue runs on.
+/// The queue's clock.
 pub trait Time {
-    /// Lets time pass.
+    /// Lets `duration` pass.
     fn pass(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 
-    /// Whether minutes can pass at once; promises that take minutes are held only then.
+    /// Whether the clock can skip minutes; promises that take minutes are tested only then.
     fn can_leap(&self) -> bool;
 
-    /// Whether a deduplication id outlives its message, as in SQS. An emulator may forget the one with the other.
+    /// Whether a deduplication id outlives its message, as in SQS. An emulator may forget the id with the message.
     fn remembers_acknowledged(&self) -> bool {
         true
     }
@@ -37,7 +38,7 @@ pub struct Held<'a, T> {
     randomness: &'a dyn Randomness,
 }
 
-/// Holds a queue to everything that it promises. It must be empty, and nobody else may use it.
+/// Tests every promise on a queue. The queue must be empty and have no other user.
 pub async fn keeps_the_queues_promises<T: Time>(queue: &dyn EventQueue, time: &T, randomness: &dyn Randomness) {
     let held = Held { queue, time, randomness };
     held.what_is_sent_comes_back_as_it_was().await;
@@ -81,7 +82,8 @@ impl<T: Time> Held<'_, T> {
     }
 
     async fn what_is_sent_comes_back_as_it_was(&self) {
-        // Quotes, a line break and a character of four bytes; every byte; and as much as fits beside a text.
+        // A text with quotes, a line break and a four-byte character; a payload with every byte; and the largest
+        // payload that fits beside a text.
         let text = "{\"a\":\"\\\"\n\u{1f512}\"}";
         let largest = (0..1_047_552_u32).map(|number| number.to_le_bytes()[0]).collect::<Vec<_>>();
         for payload in [Bytes::new(), (0..=255).collect(), largest.into()] {

@@ -1,4 +1,4 @@
-//! Every route, the tier that it is behind, and a request that it carries out.
+//! Table of all routes: the tier of each, and requests that it carries out.
 
 use portcullis_auth::Clock;
 use reqwest::{Method, RequestBuilder};
@@ -11,15 +11,15 @@ use crate::{
     system::random_hex,
 };
 
-/// The pool that the requests are about.
+/// Pool that the requests name.
 pub const POOL: &str = "pool-1";
 
-/// What a route asks of its caller.
+/// Credential that a route demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
-    /// Nothing.
+    /// No credential.
     Public,
-    /// No credential, and no page of another origin.
+    /// No credential, but pages of another origin are refused.
     Browser,
     /// The session cookie of a signed-in person.
     User,
@@ -38,7 +38,7 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// What a caller without the right credential is told; the contract's words.
+    /// Error message for a caller without the right credential, in the contract's words.
     #[must_use]
     pub fn refusal(self) -> &'static str {
         match self {
@@ -50,13 +50,13 @@ impl Tier {
         }
     }
 
-    /// Whether anybody may call it.
+    /// Whether the route demands no credential.
     #[must_use]
     pub fn is_open(self) -> bool {
         matches!(self, Self::Public | Self::Browser)
     }
 
-    /// Whether a token in a header is what it asks for.
+    /// Whether the credential is a token in a header.
     #[must_use]
     pub fn takes_tokens(self) -> bool {
         !matches!(self, Self::Public | Self::Browser | Self::User | Self::Slack | Self::Feishu)
@@ -66,33 +66,33 @@ impl Tier {
 /// A route of the template.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
-    /// The template's pattern.
+    /// Path pattern in the template.
     pub pattern: &'static str,
-    /// Who may call it.
+    /// Credential that it demands.
     pub tier: Tier,
-    /// What it can be asked.
+    /// Example requests.
     pub calls: &'static [Call],
-    /// What another pool's bound token is told, where one counts: the status and the contract's words. `None` where the route
-    /// is about no pool.
+    /// Status and error message for a bound token of another pool, in the contract's words; `None` if the route is not
+    /// about a pool.
     pub of_another_pool: Option<(u16, &'static str)>,
-    /// The largest body that it takes, in bytes.
+    /// Largest accepted body, in bytes.
     pub body_limit: usize,
 }
 
-/// A request that a route carries out.
+/// An example request that a route carries out.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     /// The method.
     pub method: &'static str,
-    /// The path, of [`POOL`].
+    /// The path, with [`POOL`] for the pool.
     pub path: &'static str,
-    /// What it is sent.
+    /// The request body.
     pub body: Body,
-    /// What it answers.
+    /// Expected status.
     pub status: u16,
 }
 
-/// What a route is sent.
+/// The request body of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     /// Nothing.
@@ -112,7 +112,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// Is true for a request that a platform signs.
+    /// Whether a platform signs the request.
     #[must_use]
     pub fn is_signed(self) -> bool {
         !matches!(self, Self::None | Self::Json(_))
@@ -135,16 +135,16 @@ const TOOLKIT: Body = Body::Json(r#"{"botId":"bot-1","toolkitSlug":"gmail"}"#);
 const FEEDBACK: Body = Body::Json(r#"{"content":"Well done","agentId":"bot-1"}"#);
 
 const SIGN_UP: Body = Body::Json(r#"{"name":"Bob","email":"bob@example.com","password":"correct horse battery"}"#);
-// Of the person that a prepared system has.
+// Credentials of the prepared system's person.
 const SIGN_IN: Body = Body::Json(r#"{"email":"ada@example.com","password":"correct horse battery"}"#);
-// An address gets ten mails an hour: each route has one of its own.
+// An address of its own for each route: one address gets at most ten mails an hour.
 const RESET_EMAIL: Body = Body::Json(r#"{"email":"reset@example.com"}"#);
 const VERIFY_EMAIL: Body = Body::Json(r#"{"email":"verify@example.com"}"#);
 const RESET: Body = Body::Json(r#"{"token":"no-token","newPassword":"correct horse battery"}"#);
 const SEND_CODE: Body = Body::Json(r#"{"email":"code@example.com","type":"email-verification"}"#);
 const CODE: Body = Body::Json(r#"{"email":"nobody@example.com","otp":"000000"}"#);
 const SESSION_ID: Body = Body::Json(r#"{"token":"no-session"}"#);
-// Wrong passwords would lock the person out.
+// An invalid new password and not a wrong current one: wrong passwords would lock the person out.
 const CHANGE: Body = Body::Json(r#"{"currentPassword":"correct horse battery","newPassword":"short"}"#);
 const NEW_NAME: Body = Body::Json(r#"{"name":"Ada"}"#);
 const LONG_PASSWORD: Body = Body::Json(concat!(
@@ -210,7 +210,7 @@ macro_rules! people_route {
     };
 }
 
-/// Routes of signed-in people under one of their prefixes. The prepared system's person has a bot and a channel of its own.
+/// Routes of signed-in people under one of their prefixes. The prepared system's person owns a bot and a channel.
 macro_rules! people_routes {
     ($prefix:literal) => {
         &[
@@ -298,11 +298,11 @@ macro_rules! people_routes {
 const PEOPLE: &[Route] = people_routes!("/v1");
 const PEOPLE_OLDER_PREFIX: &[Route] = people_routes!("/api/v1");
 
-/// Every route. What the template has and this list lacks, or the other way round, fails the suite `tiers`.
+/// Every route. The suite `tiers` fails if this list and the template differ.
 pub const ROUTES: &[Route] =
     &joined::<{ PEOPLE.len() + PEOPLE_OLDER_PREFIX.len() + OTHERS.len() }>(&[PEOPLE, PEOPLE_OLDER_PREFIX, OTHERS]);
 
-/// The routes of several lists; `N` is their number.
+/// Concatenates lists of routes; `N` is the total number.
 const fn joined<const N: usize>(lists: &[&[Route]]) -> [Route; N] {
     let mut routes = [route("", Tier::Public, &[]); N];
     let (mut list, mut next) = (0, 0);
@@ -409,7 +409,7 @@ const OTHERS: &[Route] = &[
         Tier::Runtime,
         &[call("GET", "/api/internal/pools/pool-1/config/latest", Body::None, 200)],
     ),
-    // The polls above have built the first version.
+    // The polls above have built version 1.
     route(
         "/api/internal/pools/{poolId}/config/versions/{version}",
         Tier::Runtime,
@@ -584,7 +584,7 @@ const OTHERS: &[Route] = &[
     route("/api/auth/change-password", Tier::User, &[call("POST", "/api/auth/change-password", CHANGE, 400)]),
     route("/api/auth/update-user", Tier::User, &[call("POST", "/api/auth/update-user", NEW_NAME, 200)]),
     route("/api/auth/delete-user", Tier::User, &[call("POST", "/api/auth/delete-user", LONG_PASSWORD, 400)]),
-    // The person is signed out after it, and signs in no more.
+    // Last, because it ends the person's sessions.
     route("/api/auth/revoke-sessions", Tier::User, &[call("POST", "/api/auth/revoke-sessions", Body::None, 200)]),
 ];
 
@@ -593,17 +593,17 @@ pub fn calls() -> impl Iterator<Item = (&'static Route, &'static Call)> {
     ROUTES.iter().flat_map(|route| route.calls.iter().map(move |call| (route, call)))
 }
 
-/// A system with all that the calls are about: [`POOL`], a bot, and a channel.
+/// A system with everything that the calls need: [`POOL`], a bot, a channel and a signed-in person.
 pub struct Prepared {
     /// The system.
     pub system: System,
-    /// Its channel.
+    /// Its connected Slack channel.
     pub connected: Connected,
-    /// Its pool.
+    /// Its stand-in pool.
     pub stand_in: StandInPool,
-    /// The cookie of a signed-in person.
+    /// Session cookie of a signed-in person.
     pub cookie: String,
-    /// A Feishu app that encrypts and signs; its channel is `channel-feishu`.
+    /// A Feishu app with an encrypt key; its channel is `channel-feishu`.
     pub feishu: FeishuApp,
     /// A Feishu app without an encrypt key.
     pub plain_feishu: FeishuApp,
@@ -616,7 +616,7 @@ impl Prepared {
         let ada = Person::new(&system, "ada@example.com").registered("correct horse battery").await;
         seed::own_bot(&system, &ada.id().await).await;
         let cookie = ada.cookie();
-        // In a pool of its own: a call about the other pool asks Feishu for nothing.
+        // In a pool of its own, so that calls about the other pool send no request to Feishu.
         let pool = seed::pool(&system, "pool-feishu", None).await;
         let bot = &seed::bot(&system, "bot-feishu", &pool).await;
         let feishu = feishu::channel(&system, "channel-feishu", bot, "cli_one", Some(random_hex(16))).await;
@@ -624,7 +624,7 @@ impl Prepared {
         Self { system, connected, stand_in, cookie, feishu, plain_feishu }
     }
 
-    /// The call with no credential, by another method.
+    /// The call without a credential, with another method.
     pub fn with_method(&self, call: &Call, method: Method) -> RequestBuilder {
         let request = self.system.request(method, call.path);
         let is_form = matches!(call.body, Body::Interaction | Body::Command);
@@ -638,15 +638,15 @@ impl Prepared {
         }
     }
 
-    /// The call with no credential.
+    /// The call without a credential.
     ///
     /// # Panics
-    /// Never: the methods of the table are methods.
+    /// Never: the table's methods are valid.
     pub fn anonymous(&self, call: &Call) -> RequestBuilder {
         self.with_method(call, call.method.parse().expect("the table's methods are methods"))
     }
 
-    /// The call with a credential that counts, by another method.
+    /// The call with a valid credential, with another method.
     pub fn authorized_with_method(&self, route: &Route, call: &Call, method: Method) -> RequestBuilder {
         let settings = &self.system.settings;
         match route.tier {
@@ -664,10 +664,10 @@ impl Prepared {
         }
     }
 
-    /// The call with a credential that counts.
+    /// The call with a valid credential.
     ///
     /// # Panics
-    /// Never: the methods of the table are methods.
+    /// Never: the table's methods are valid.
     pub fn authorized(&self, route: &Route, call: &Call) -> RequestBuilder {
         self.authorized_with_method(route, call, call.method.parse().expect("the table's methods are methods"))
     }
@@ -680,10 +680,10 @@ impl Prepared {
             .header("x-slack-request-timestamp", timestamp)
     }
 
-    /// What Slack sends in a call.
+    /// Body of a Slack call.
     ///
     /// # Panics
-    /// Where the call's body is not Slack's.
+    /// If the call is not Slack's.
     #[must_use]
     pub fn signed_body(&self, call: &Call) -> String {
         let (team, app) = (&self.connected.team, &self.connected.app);
@@ -697,7 +697,7 @@ impl Prepared {
         }
     }
 
-    /// Proves that a call is Feishu's: by headers on a channel's own path, by the token in the body elsewhere.
+    /// Authenticates a Feishu call: by headers on a channel's own path, by the token in the body elsewhere.
     fn sign_for_feishu(&self, request: RequestBuilder, call: &Call) -> RequestBuilder {
         let body = self.feishu_body(call, true);
         let request = match self.feishu.encrypt_key.as_ref().filter(|_| call.path.ends_with("/channel-feishu")) {
@@ -707,10 +707,10 @@ impl Prepared {
         request.body(body)
     }
 
-    /// Body of a call as Feishu sends it.
+    /// Body of a Feishu call.
     ///
     /// # Panics
-    /// Where the call's body is not Feishu's.
+    /// If the call is not Feishu's.
     #[must_use]
     pub fn feishu_body(&self, call: &Call, is_genuine: bool) -> String {
         let is_of_channel = call.path.ends_with("/channel-feishu");

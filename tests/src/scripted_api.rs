@@ -1,4 +1,4 @@
-//! A platform's API that gives the answers that a test has made for it.
+//! A fake API of a chat platform with scripted answers.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// A call that was made.
+/// A recorded call.
 #[derive(Clone, Debug)]
 pub struct ApiCall {
     /// Path and query, below the base URL.
@@ -26,7 +26,7 @@ pub struct ApiCall {
     pub body: String,
 }
 
-/// An answer: the beginning of the path and query, status, headers and body.
+/// A scripted answer: prefix of the path and query, status, headers and body.
 type Answer = (String, u16, Vec<(&'static str, String)>, String);
 
 #[derive(Default)]
@@ -35,7 +35,7 @@ struct Shared {
     calls: Mutex<Vec<ApiCall>>,
 }
 
-/// The server.
+/// The fake server.
 pub struct ScriptedApi {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -43,7 +43,7 @@ pub struct ScriptedApi {
 }
 
 impl ScriptedApi {
-    /// Starts one that answers 404.
+    /// Starts a server that answers 404.
     pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -60,12 +60,12 @@ impl ScriptedApi {
         format!("http://{}/", self.address)
     }
 
-    /// Answers calls whose path and query begin so; a later answer counts before an earlier one.
+    /// Scripts the answer to calls whose path and query start with `path`; the latest matching script wins.
     pub fn say(&self, path: &str, status: u16, body: impl ToString) {
         self.say_with(path, status, &[], body);
     }
 
-    /// The same, with headers.
+    /// Scripts an answer as [`say`](Self::say) does, with headers.
     #[expect(clippy::needless_pass_by_value, reason = "tests write the body in place")]
     pub fn say_with(&self, path: &str, status: u16, headers: &[(&'static str, &str)], body: impl ToString) {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
@@ -73,7 +73,7 @@ impl ScriptedApi {
         answers.insert(0, (path.to_owned(), status, headers, body.to_string()));
     }
 
-    /// The calls whose path and query begin so.
+    /// Recorded calls whose path and query start with `path`.
     #[must_use]
     pub fn calls(&self, path: &str) -> Vec<ApiCall> {
         let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +88,7 @@ impl Drop for ScriptedApi {
 }
 
 impl ApiCall {
-    /// The body as JSON; null where it is none.
+    /// The body as JSON; null if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()

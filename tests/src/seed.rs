@@ -1,4 +1,4 @@
-//! What a system holds before a test begins.
+//! Rows that tests put into a system before they begin.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use portcullis_auth::{BotId, ChannelId, PoolId};
@@ -25,23 +25,23 @@ pub struct Connected {
     pub team: String,
     /// Slack's id of the app.
     pub app: String,
-    /// What Slack signs with.
+    /// Secret that Slack signs events with.
     pub signing_secret: String,
-    /// What we sign with.
+    /// Secret that Portcullis signs deliveries with.
     pub delivery_secret: String,
-    /// What the bot speaks to Slack with.
+    /// Token with which the bot calls Slack.
     pub bot_token: String,
 }
 
 impl Connected {
-    /// The path that deliveries come to.
+    /// Path of deliveries at the pool.
     #[must_use]
     pub fn delivery_path(&self) -> String {
         format!("/slack/events/slack-{}-{}", self.app, self.team)
     }
 }
 
-/// Registers a pool through the front door, one whose last heartbeat stays fresh however far a test moves the clock.
+/// Registers a pool through the API. Its last heartbeat stays fresh however far a test moves the clock.
 pub async fn pool(system: &System, id: &str, address: Option<&str>) -> PoolId {
     let body = json!({ "poolId": id, "podIp": address });
     let answer = send(system.internal(Method::POST, "/api/internal/pools/register").json(&body)).await;
@@ -50,12 +50,12 @@ pub async fn pool(system: &System, id: &str, address: Option<&str>) -> PoolId {
     id.parse().expect("a test's pool has a valid id")
 }
 
-/// Sets a text attribute of the row with this id, past all functions.
+/// Sets a text attribute of the row with this id, bypassing the functions.
 pub async fn set(system: &System, table: Table, id: &str, attribute: &str, value: &str) {
     set_attribute(system, table, id, attribute, AttributeValue::S(value.to_owned())).await;
 }
 
-/// Sets an attribute of the row with this id to a set of texts, past all functions.
+/// Sets a string-set attribute of the row with this id, bypassing the functions.
 pub async fn set_texts(system: &System, table: Table, id: &str, attribute: &str, values: &[String]) {
     set_attribute(system, table, id, attribute, AttributeValue::Ss(values.to_vec())).await;
 }
@@ -93,7 +93,7 @@ fn slack_id(text: &str) -> PlatformId {
     text.parse().expect("a test's Slack id is valid")
 }
 
-/// Creates a person's own bot, `bot-ada`, in no pool, with a channel, `channel-ada`.
+/// Creates a person's own bot `bot-ada`, in no pool, with the channel `channel-ada`.
 pub async fn own_bot(system: &System, user: &str) {
     let store = system.store();
     let id: BotId = "bot-ada".parse().expect("a valid id");
@@ -174,7 +174,7 @@ async fn connect(
     connected
 }
 
-/// A pool that takes deliveries, with a bot and a channel of a customer's own app.
+/// A pool that accepts deliveries, with a bot and a channel of a customer's own Slack app.
 pub async fn connected(system: &System) -> (Connected, StandInPool) {
     let stand_in = StandInPool::start().await;
     let pool = pool(system, "pool-1", Some(&stand_in.address().to_string())).await;

@@ -1,4 +1,4 @@
-//! Slack, as it calls us. Source: Slack, "Verifying requests from Slack" and "The Events API".
+//! Slack's calls to the platform. Source: Slack, "Verifying requests from Slack" and "The Events API".
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 use crate::System;
 
-/// A signature of Slack's scheme, made here without the code under test.
+/// A signature by Slack's scheme, computed without the code under test.
 #[must_use]
 pub fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes()).expect("any key will do");
@@ -31,7 +31,7 @@ pub fn signed(system: &System, path: &str, secret: &str, body: impl Into<Vec<u8>
         .body(body)
 }
 
-/// A signed form, as interactions and slash commands come.
+/// A signed form, the encoding of interactions and slash commands.
 pub fn signed_form(system: &System, path: &str, secret: &str, form: &str, at: Timestamp) -> RequestBuilder {
     let timestamp = at.as_second().to_string();
     system
@@ -42,7 +42,7 @@ pub fn signed_form(system: &System, path: &str, secret: &str, form: &str, at: Ti
         .body(form.to_owned())
 }
 
-/// The form of an interaction: its JSON, every byte of it escaped that may be.
+/// The form of an interaction: its JSON, with every byte escaped that may be.
 #[must_use]
 pub fn payload_form(payload: &Value) -> String {
     let escaped = |byte: u8| {
@@ -52,7 +52,7 @@ pub fn payload_form(payload: &Value) -> String {
     format!("payload={}", escaped.concat())
 }
 
-/// A click on a button in a message, as Slack sends it. `number` makes its trigger its own.
+/// A click on a button in a message. A different `number` gives a different trigger id.
 #[must_use]
 pub fn click(team: &str, app: &str, slack_channel: &str, number: u32) -> Value {
     json!({
@@ -77,7 +77,7 @@ pub fn click(team: &str, app: &str, slack_channel: &str, number: u32) -> Value {
     })
 }
 
-/// A slash command, as Slack sends it. `number` makes its trigger its own.
+/// A slash command. A different `number` gives a different trigger id.
 #[must_use]
 pub fn command(team: &str, app: &str, slack_channel: &str, number: u32) -> String {
     format!(
@@ -88,7 +88,7 @@ pub fn command(team: &str, app: &str, slack_channel: &str, number: u32) -> Strin
     )
 }
 
-/// A message in a channel, as the Events API sends it. `number` makes its id and time its own.
+/// A message event of a channel. A different `number` gives a different event id and time.
 #[must_use]
 pub fn message(team: &str, app: &str, slack_channel: &str, number: u32) -> Value {
     let at = format!("1800014400.{number:06}");

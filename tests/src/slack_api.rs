@@ -1,6 +1,7 @@
-//! Slack's Web API, as far as Portcullis calls it: a stand-in that is strict about what it is sent.
+//! A fake Slack Web API that is strict about its requests and implements only the methods that Portcullis calls.
 //!
-//! Source: Slack, "Using the Slack Web API", and the pages of `auth.test`, `bots.info`, `conversations.info` and `users.info`.
+//! Source: Slack, "Using the Slack Web API", and the pages of `auth.test`, `bots.info`, `conversations.info` and
+//! `users.info`.
 
 use std::{
     collections::BTreeMap,
@@ -22,47 +23,47 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::system::random_hex;
 
-/// How long a call takes: long enough that calls which are made side by side overlap.
+/// Duration of a call: long enough that concurrent calls overlap.
 const TAKES: Duration = Duration::from_millis(20);
 
-/// What the stand-in says to a token.
+/// Answer to the calls made with a token.
 #[derive(Clone, Debug)]
 pub enum Saying {
-    /// It is good.
+    /// The token is valid.
     Good,
-    /// This error.
+    /// This error code.
     Error(&'static str),
-    /// This status, and a page of HTML.
+    /// This status, with an HTML body.
     Status(u16),
-    /// Nothing, ever.
+    /// No answer, ever.
     Nothing,
 }
 
-/// Outcome of exchanging a code.
+/// Outcome of exchanging an OAuth code.
 #[derive(Clone, Debug)]
 pub enum Exchange {
     /// A bot token.
     Good(Installed),
-    /// This error.
+    /// This error code.
     Error(&'static str),
-    /// This status, and a page of HTML.
+    /// This status, with an HTML body.
     Status(u16),
-    /// This text.
+    /// This text as the body.
     Text(&'static str),
 }
 
-/// Outcome of asking for the token that replaces one that ends.
+/// Outcome of a token refresh.
 #[derive(Clone, Debug)]
 pub enum Refresh {
-    /// This token, which lives so many seconds; its own refresh token is `refresh-` and it.
+    /// A new token with a lifetime in seconds; its refresh token is `refresh-{token}`.
     Good(&'static str, u32),
-    /// A token whose answer is lost on its way.
+    /// The token is refreshed and the answer is lost.
     Lost,
-    /// This error.
+    /// This error code.
     Error(&'static str),
 }
 
-/// A bot token that a code is exchanged for.
+/// A bot token issued for an OAuth code.
 #[derive(Clone, Debug)]
 pub struct Installed {
     /// The token.
@@ -73,14 +74,14 @@ pub struct Installed {
     pub app: &'static str,
     /// The kind of token.
     pub token_type: &'static str,
-    /// The enterprise, where the app was installed org-wide.
+    /// The enterprise, if the app was installed org-wide.
     pub enterprise: Option<&'static str>,
-    /// The life of a token that rotates, in seconds.
+    /// Lifetime in seconds of a token that rotates.
     pub expires_in: Option<u32>,
 }
 
 impl Installed {
-    /// A bot token of a workspace that does not rotate.
+    /// A bot token of a workspace, without rotation.
     #[must_use]
     pub fn new(token: &'static str, team: &'static str, app: &'static str) -> Self {
         Self { token, team, app, token_type: "bot", enterprise: None, expires_in: None }
@@ -107,7 +108,7 @@ impl Installed {
     }
 }
 
-/// An install of an app, by its bot token.
+/// An install of an app, found by its bot token.
 #[derive(Clone)]
 struct Install {
     team: String,
@@ -128,7 +129,7 @@ struct Shared {
     most_at_once: usize,
 }
 
-/// A Slack that knows the tokens, conversations and users that a test names.
+/// A fake Slack that knows the tokens, conversations and users that a test adds.
 pub struct StandInSlack {
     address: SocketAddr,
     shared: Arc<Mutex<Shared>>,
@@ -140,7 +141,7 @@ fn locked(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
 }
 
 impl StandInSlack {
-    /// Starts one that knows nothing.
+    /// Starts an empty server.
     pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -154,13 +155,13 @@ impl StandInSlack {
         Self { address, shared, server }
     }
 
-    /// What `SLACK_API_URL` is set to.
+    /// Base URL, the value of `SLACK_API_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/api/", self.address)
     }
 
-    /// Says this to a token from now on.
+    /// Sets the answer to later calls with a token.
     pub fn say(&self, token: &str, saying: Saying) {
         locked(&self.shared).sayings.insert(token.to_owned(), saying);
     }
@@ -171,17 +172,17 @@ impl StandInSlack {
         locked(&self.shared).client_secret.clone()
     }
 
-    /// Exchanges a code for this from now on.
+    /// Sets the outcome of exchanging a code.
     pub fn exchange(&self, code: &str, exchange: Exchange) {
         locked(&self.shared).exchanges.insert(code.to_owned(), exchange);
     }
 
-    /// Answers a refresh token with this from now on, however often: Slack lets a few refreshes of one token win.
+    /// Sets the outcome of a refresh token, for any number of refreshes: Slack accepts one token more than once.
     pub fn refresh(&self, refresh_token: &str, refresh: Refresh) {
         locked(&self.shared).refreshes.insert(refresh_token.to_owned(), refresh);
     }
 
-    /// Knows a bot token as good, of this workspace and app.
+    /// Adds a valid bot token of this workspace and app.
     pub fn install(&self, token: &str, team: &str, app: &str) {
         let install = Install { team: team.to_owned(), app: app.to_owned() };
         let mut shared = locked(&self.shared);
@@ -189,23 +190,23 @@ impl StandInSlack {
         shared.installs.insert(token.to_owned(), install);
     }
 
-    /// Knows a conversation: what `conversations.info` has as its `channel`.
+    /// Adds a conversation: the `channel` of `conversations.info`.
     pub fn converse(&self, id: &str, channel: Value) {
         locked(&self.shared).conversations.insert(id.to_owned(), channel);
     }
 
-    /// Knows a user: what `users.info` has as its `user`.
+    /// Adds a user: the `user` of `users.info`.
     pub fn know(&self, id: &str, user: Value) {
         locked(&self.shared).users.insert(id.to_owned(), user);
     }
 
-    /// How often a method was called.
+    /// Number of calls to a method.
     #[must_use]
     pub fn calls(&self, method: &str) -> usize {
         locked(&self.shared).calls.iter().filter(|called| *called == method).count()
     }
 
-    /// How many calls were under way at once at the most.
+    /// Largest number of concurrent calls.
     #[must_use]
     pub fn most_at_once(&self) -> usize {
         locked(&self.shared).most_at_once

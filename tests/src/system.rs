@@ -1,4 +1,4 @@
-//! The whole system, started in this process, and a client that talks to it over HTTP.
+//! The whole system, started in this process, with an HTTP client.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,14 +14,14 @@ use serde_json::Value;
 
 use crate::{FaultyQueue, TestClock, logs};
 
-/// How far behind their tables indexes are in every suite: nothing but a list may hang on one.
+/// Delay of secondary indexes behind their tables, in every suite: only lists may depend on an index.
 pub const INDEX_LAG: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
-/// How long a test waits for what must come. A machine that is busy takes its time; a test never passes by waiting.
+/// Longest wait for an expected condition, long because the machine may be busy; no test passes by waiting it out.
 pub const PATIENCE: Duration = Duration::from_mins(5);
-/// The factor of every time-out of a system under test: none of them is met because the machine is busy.
+/// Factor on every time-out of a system under test, so that a busy machine meets none of them.
 const UNHURRIED: u32 = 20;
-/// How often a test looks whether it has come.
+/// Polling interval of a wait.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A started system. Each has its own tokens, keys, clock and database.
@@ -32,12 +32,12 @@ pub struct System {
     pub clock: Arc<TestClock>,
     /// The settings that it was started with.
     pub settings: Settings,
-    /// What logs this process has written.
+    /// Log lines of this process.
     pub logs: Arc<logs::Lines>,
     client: reqwest::Client,
 }
 
-/// A system's settings; each is random.
+/// A system's settings, random unless set.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `ENCRYPTION_KEY`.
@@ -50,22 +50,22 @@ pub struct Settings {
     pub slack_signing_secret: String,
     /// Secret that session cookies are signed with.
     pub session_secret: String,
-    /// Any others.
+    /// Further settings by name.
     pub others: BTreeMap<String, String>,
-    /// The folder of its database and its queue; `None` for memory.
+    /// Folder of the database and the queue; `None` keeps both in memory.
     pub data: Option<PathBuf>,
-    /// A DynamoDB in place of its own.
+    /// A DynamoDB to use in place of the system's own.
     pub database: Option<SdkConfig>,
-    /// The URL of a proxy whose rule decides about the queue's calls as well.
+    /// URL of a fault-injecting proxy that decides the outcome of each queue call.
     pub queue_faults: Option<String>,
-    /// The factor of every time-out; 1 in tests that are about time-outs.
+    /// Factor on every time-out; 1 in tests of time-outs.
     pub patience: u32,
-    /// The same for a delivery to a pool.
+    /// Factor on the time-out of a delivery to a pool.
     pub delivery_patience: u32,
 }
 
 impl Settings {
-    /// Random secrets, nothing else.
+    /// Random secrets and no further settings.
     #[must_use]
     pub fn random() -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Settings {
             skill_token: random_hex(24),
             slack_signing_secret: random_hex(16),
             session_secret: random_hex(32),
-            // Nobody listens there: no test reaches a platform.
+            // A port without a listener: no test reaches a real platform.
             others: ["SLACK_API_URL", "DISCORD_API_URL", "FEISHU_API_URL"]
                 .map(|name| (name.to_owned(), "http://127.0.0.1:9/api/".to_owned()))
                 .into(),
@@ -86,7 +86,7 @@ impl Settings {
         }
     }
 
-    /// With the time-outs of production, for a test that is about them.
+    /// The same settings with production's time-outs.
     #[must_use]
     pub fn with_production_timeouts(mut self) -> Self {
         self.patience = 1;
@@ -94,21 +94,21 @@ impl Settings {
         self
     }
 
-    /// With production's time-out of a delivery to a pool, for a test of a pool that hangs.
+    /// The same settings with production's time-out of a delivery, for tests of a pool that hangs.
     #[must_use]
     pub fn with_production_delivery_timeout(mut self) -> Self {
         self.delivery_patience = 1;
         self
     }
 
-    /// With one more setting.
+    /// The same settings with one more.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.others.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// The settings by name, as a process's environment would hold them.
+    /// The settings by name, as environment variables.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, SecretString> {
         let secrets = [
@@ -135,7 +135,7 @@ pub fn random_hex(bytes: usize) -> String {
     hex::encode(random)
 }
 
-/// An answer, read to its end.
+/// An answer, its body read to the end.
 #[derive(Debug)]
 pub struct Answer {
     /// Its status.
@@ -166,7 +166,7 @@ impl Answer {
         self.json()["message"].as_str().expect("an error has a message").to_owned()
     }
 
-    /// The value of a header; empty where it isn't there.
+    /// Value of a header, empty if absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("our headers are ASCII"))
@@ -184,7 +184,7 @@ impl System {
         Self::try_start(settings, Arc::new(TestClock::new())).await.expect("the system starts")
     }
 
-    /// Starts a system with these settings and this clock, or says why it does not start.
+    /// Starts a system with these settings and this clock.
     ///
     /// # Errors
     /// [`StackError`].
@@ -210,7 +210,7 @@ impl System {
         Ok(Self { stack, clock, settings, logs, client: client() })
     }
 
-    /// A request to a path of this system, with no credential.
+    /// A request to a path of this system, without a credential.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.stack.base_url()))
     }
@@ -225,13 +225,13 @@ impl System {
         self.request(method, path).header("x-internal-token", &self.settings.skill_token)
     }
 
-    /// The system's store, as a test arranges and inspects it.
+    /// The system's store, for a test to prepare and inspect rows.
     #[must_use]
     pub fn store(&self) -> Store {
         self.store_with_prefix("portcullis-local-")
     }
 
-    /// A store of the same database and keys with another prefix.
+    /// A store on the same database and keys with another table prefix.
     #[must_use]
     pub fn store_with_prefix(&self, prefix: &str) -> Store {
         let keyring = Keyring::from_single_key(&self.settings.encryption_key).expect("a random key is a key");
@@ -242,13 +242,13 @@ impl System {
         Store::new(client, prefix.to_owned(), keys, clock, randomness)
     }
 
-    /// The way to the database of its own.
+    /// The connection to the system's own database.
     #[must_use]
     pub fn database(&self) -> &Connection {
         self.stack.database().expect("it has a database of its own").connection()
     }
 
-    /// How often this was counted.
+    /// Total of a metric since the start.
     #[must_use]
     pub fn counted(&self, metric: Metric) -> u64 {
         self.stack.platform().metrics.total(metric)
@@ -260,7 +260,7 @@ impl System {
     }
 }
 
-/// A client that follows nothing and waits no longer than a test does.
+/// A client that follows no redirect and has the test's time-out.
 #[must_use]
 pub fn client() -> reqwest::Client {
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE);
@@ -278,7 +278,7 @@ pub async fn send(request: RequestBuilder) -> Answer {
 /// Waits until `condition` holds.
 ///
 /// # Panics
-/// Where it does not within [`PATIENCE`], saying what was waited for.
+/// If it does not hold within [`PATIENCE`], with `what` in the message.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let holds = async {
         while !condition().await {
@@ -292,7 +292,7 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Lets the machine's own time pass: for looking again, never as a way to be right.
+/// Sleeps on the real clock, between two polls only: no result may depend on it.
 #[expect(clippy::disallowed_methods, reason = "a look at another task's work needs the machine's time to pass")]
 pub async fn pause(time: Duration) {
     tokio::time::sleep(time).await;

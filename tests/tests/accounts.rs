@@ -1,4 +1,4 @@
-//! Accounts over HTTP: signing up, verifying, signing in and out, sessions, passwords, and who tries to get around them.
+//! Accounts over HTTP: sign-up, verification, sign-in and sign-out, sessions, passwords, and attacks on them.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -24,7 +24,7 @@ async fn a_person_signs_up_verifies_signs_in_and_out() {
     );
     assert_eq!(answer.header("set-cookie"), "");
 
-    // Nobody signs in before the address is verified.
+    // Sign-in requires a verified address.
     let early = ada.sign_in(PASSWORD).await;
     assert_eq!((early.status.as_u16(), early.json()["code"].as_str()), (403, Some("EMAIL_NOT_VERIFIED")));
     let wrong = ada.post("email-otp/verify-email", &json!({ "email": ada.email, "otp": "000000" })).await;
@@ -46,7 +46,7 @@ async fn a_person_signs_up_verifies_signs_in_and_out() {
     let session = ada.get("get-session").await.json();
     assert_eq!(session["user"]["email"], "ada@example.com");
     assert_eq!(session["session"]["token"], signed_in.json()["token"]);
-    // The id that a page's script sees names the session and does not open it.
+    // The id that a page's script can read names the session but does not authenticate.
     assert!(!cookie.contains(signed_in.json()["token"].as_str().unwrap()));
     assert_eq!(ada.get("list-sessions").await.json().as_array().unwrap().len(), 1);
 
@@ -83,13 +83,13 @@ async fn thirty_sign_ups_of_one_address_make_one_account() {
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.json()["token"].is_null()), "{answers:?}");
     let mails = ada.mails().await.len();
     assert!((1..=10).contains(&mails), "{mails}");
-    // Several mails may cross each other: those of the last sign-up count.
+    // Concurrent sign-ups send several mails; those of the last sign-up are valid.
     for mail in ada.mails().await {
         let link = mail["text"].as_str().unwrap().lines().find(|line| line.starts_with("http")).unwrap().to_owned();
         reqwest::get(link).await.unwrap();
     }
     let ada = ada.signed_in(PASSWORD).await;
-    // Once the hour is over, a taken address gets the same answer, and its owner a mail.
+    // After the hour, a sign-up with a taken address gets the same answer, and its owner a mail.
     system.clock.advance(Duration::from_hours(1));
     let mails = ada.mails().await.len();
     let again = ada.sign_up("another password").await;
@@ -106,7 +106,7 @@ async fn who_signed_up_with_a_strangers_address_gets_nothing_when_it_is_verified
     ada.sign_up("password of a thief").await;
     let (link, code) = (ada.mailed_link().await, ada.mailed_code().await);
     ada.sign_up(PASSWORD).await;
-    // Code and link of the thief's sign-up count no longer.
+    // The code and the link of the thief's sign-up are invalid now.
     assert!(reqwest::get(&link).await.unwrap().url().as_str().contains("INVALID_TOKEN"));
     let old = ada.post("email-otp/verify-email", &json!({ "email": ada.email, "otp": code })).await;
     assert_eq!(old.status, 400);
@@ -128,14 +128,14 @@ async fn an_unknown_address_and_a_wrong_password_cost_and_say_the_same() {
         (answer.status.as_u16(), body, hashed() - before)
     };
     let nobody = Person::new(&system, "nobody@example.com");
-    // Each has tries of its own; the client's address has five in all.
+    // Each account has its own limit of tries; the client's address has five in all.
     let (known, unknown) = (try_one(&ada).await, try_one(&nobody).await);
     assert_eq!(known, unknown);
     assert_eq!((known.0, known.1["code"].as_str(), known.2), (401, Some("INVALID_EMAIL_OR_PASSWORD"), 1));
     for _ in 0..3 {
         try_one(&ada).await;
     }
-    // Locked: the same for both again, and nothing is computed.
+    // Both are locked: the answers are the same again, and no password is hashed.
     let (known, unknown) = (try_one(&ada).await, try_one(&nobody).await);
     assert_eq!(known, unknown);
     assert_eq!((known.0, known.2), (429, 0));
@@ -152,9 +152,9 @@ async fn fifty_guesses_at_once_get_five_answers_at_most_and_spoofed_addresses_ch
     };
     let answers = join_all((0..50).map(guess)).await;
     let with = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
-    // A storm may also be told that all cores are busy.
+    // With this many at once, the server may also answer 503 because all cores are busy.
     assert_eq!(with(401) + with(429) + with(503), 50);
-    // Fewer than five where a guess that the account let through found the address's tries used up.
+    // Fewer than five if the account's limit let a guess through and the address's tries were used up.
     assert!((1..=5).contains(&with(401)), "{}", with(401));
     let locked = ada.sign_in(PASSWORD).await;
     assert_eq!(
@@ -181,7 +181,7 @@ async fn a_code_has_three_tries_however_many_come_at_once() {
     let codes = |answers: &[Answer], code: &str| answers.iter().filter(|answer| answer.json()["code"] == code).count();
     assert_eq!((codes(&answers, "INVALID_OTP"), codes(&answers, "TOO_MANY_ATTEMPTS")), (3, 17));
     assert_eq!(guess(&code).await.json()["code"], "TOO_MANY_ATTEMPTS");
-    // A new code has tries of its own, and ends after ten minutes.
+    // A new code has its own tries and expires after ten minutes.
     ada.post("email-otp/send-verification-otp", &json!({ "email": ada.email, "type": "email-verification" })).await;
     let code = ada.mailed_code().await;
     system.clock.advance(Duration::from_mins(10));
@@ -207,7 +207,7 @@ async fn a_reset_link_works_once_and_ends_all_sessions() {
     let (one, other) = tokio::join!(reset(&second), reset(&second));
     let statuses = BTreeSet::from([one.status.as_u16(), other.status.as_u16()]);
     assert_eq!(statuses, BTreeSet::from([200, 400]), "of two at once one wins");
-    // The other link was mailed before the password changed.
+    // The second link was mailed before the password changed.
     for used in [&first, &second, "no token"] {
         assert_eq!(reset(used).await.json()["code"], "INVALID_TOKEN");
     }
@@ -243,7 +243,7 @@ async fn sessions_are_listed_and_revoked_at_once_and_only_ones_own() {
     let bob = Person::new(&system, "bob@example.com").registered(PASSWORD).await;
     let id_of = async |person: &Person<'_>| person.get("get-session").await.json()["session"]["token"].clone();
     assert_eq!(here.get("list-sessions").await.json().as_array().unwrap().len(), 2);
-    // Another's session is not ended, and that is not told.
+    // Another person's session is not ended, and the answer does not reveal that it exists.
     let revoke = json!({ "token": id_of(&bob).await });
     assert_eq!(here.post("revoke-session", &revoke).await.json(), json!({ "status": true }));
     assert_ne!(bob.get("get-session").await.json(), Value::Null);
@@ -272,7 +272,7 @@ async fn a_session_slides_a_day_at_a_time_and_ends_after_thirty() {
     }
     system.clock.advance(day);
     assert_eq!(ada.get("get-session").await.json(), Value::Null);
-    // One that is not used ends after a week.
+    // An unused session expires after a week.
     let ada = ada.signed_in(PASSWORD).await;
     system.clock.advance(7 * day);
     assert_eq!(ada.get("get-session").await.json(), Value::Null);
@@ -341,7 +341,8 @@ async fn a_page_of_another_origin_changes_nothing() {
         assert_eq!(try_from(Some(other)).await, (403, "INVALID_ORIGIN".to_owned()), "{other}");
     }
     assert_eq!(try_from(Some(&own)).await.0, 200);
-    // A form of another site that signs a browser in as somebody else, with the one content type that needs no preflight.
+    // Login CSRF: another site's form signs the browser in as somebody else, with a content type that needs no
+    // preflight.
     let form = system.request(Method::POST, "/api/auth/sign-in/email").header("content-type", "text/plain");
     let body = json!({ "email": ada.email, "password": PASSWORD }).to_string();
     let form = send(form.header("origin", "http://evil.test").body(body.clone())).await;
@@ -423,7 +424,7 @@ async fn a_planted_or_changed_cookie_opens_nothing_and_signing_in_gives_a_new_on
         let request = system.request(Method::GET, "/api/auth/list-sessions").header("cookie", &cookie);
         assert_eq!(send(request).await.status, 401, "{cookie:.40}");
     }
-    // Session fixation: the token of before is not the one of after.
+    // Session fixation: signing in replaces the session token.
     let request = system.request(Method::POST, "/api/auth/sign-in/email").header("cookie", &own);
     let request = request.header("origin", system.stack.base_url());
     let again = send(request.json(&json!({ "email": ada.email, "password": PASSWORD }))).await;

@@ -1,4 +1,4 @@
-//! What holds for every answer, whatever it says: its headers, its id, and the shape of an error.
+//! Properties of every answer: its security headers, its request id, and the shape of an error.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ const SECURITY_HEADERS: [(&str, &str); 5] = [
 fn assert_common(answer: &Answer, what: &str) {
     for (name, value) in SECURITY_HEADERS {
         let values: Vec<&str> = answer.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
-        // The page of the documentation has a style of its own, and the console loads its own files.
+        // Cut the policy at its styles: the documentation page has its own style, and the console loads its own files.
         let values: Vec<&str> = values.into_iter().map(|value| value.split("; s").next().unwrap()).collect();
         assert_eq!(values, [value], "{name} of {what}: {answer:?}");
     }
@@ -33,10 +33,10 @@ fn assert_common(answer: &Answer, what: &str) {
     let is_text =
         ["text/html; charset=utf-8", "text/javascript; charset=utf-8"].contains(&answer.header("content-type"));
     let is_page = is_text && (is_console || what.contains("/docs"));
-    // Slack shows any text that answers a slash command to the user.
+    // Slack shows any text of such an answer to the user, so the body is empty.
     let is_for_slack = ["/api/slack/interactions", "/api/slack/commands"].iter().any(|path| what.contains(path));
     let is_empty = is_for_slack && answer.status == 200 && answer.body.is_empty();
-    // A browser is sent on.
+    // Redirects have no body either.
     let is_empty = is_empty || answer.status == 302 && answer.body.is_empty();
     let has_no_type = !answer.headers.contains_key("content-type");
     assert!(is_page || is_empty && has_no_type || answer.header("content-type") == "application/json", "{what}");
@@ -87,7 +87,7 @@ async fn every_answer_of_a_function_has_the_security_headers_and_its_id() {
         check(&send(prepared.system.internal(call.method.parse().unwrap(), &elsewhere).body("")).await, &elsewhere);
         if !route.tier.is_open() {
             proxy.rule(|_| Fault::Code("ValidationException"));
-            // A channel may be remembered; then nothing of the store is asked.
+            // Expire cached channels, which would otherwise keep the request from the store.
             prepared.system.clock.advance(std::time::Duration::from_mins(2));
             check(&send(prepared.authorized(route, call)).await, &what("with a store that refuses"));
             proxy.rule(|_| Fault::Code("AccessDeniedException"));

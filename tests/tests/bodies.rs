@@ -1,4 +1,4 @@
-//! A body that is not what an endpoint takes is refused, clearly and without being repeated, and changes nothing.
+//! Invalid bodies: refused with a clear message that repeats none of the body, and without effect.
 
 #[path = "bodies/fields.rs"]
 mod fields;
@@ -13,14 +13,14 @@ use portcullis_tests::{
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-/// Stands in what is sent, and must stand in no refusal.
+/// Canary value that is sent in bodies and must not appear in any refusal.
 const CANARY: &str = "c4n4ry-in-a-body";
 
 async fn prepared() -> Prepared {
     Prepared::new(System::start().await).await
 }
 
-/// The calls that take JSON, each with a body that it takes.
+/// Calls that take JSON, each with a valid body.
 fn json_calls() -> impl Iterator<Item = (&'static Call, &'static str)> {
     calls().filter_map(|(_, call)| match call.body {
         Body::Json(text) => Some((call, text)),
@@ -31,11 +31,11 @@ fn json_calls() -> impl Iterator<Item = (&'static Call, &'static str)> {
 fn raw(prepared: &Prepared, call: &Call, body: impl Into<reqwest::Body>) -> RequestBuilder {
     let method: Method = call.method.parse().unwrap();
     let request = prepared.system.internal(method, call.path).header("content-type", "application/json");
-    // What a person sends goes with the cookie; tokens' routes don't look at it.
+    // Calls of a person need the cookie; routes with tokens ignore it.
     request.header("origin", prepared.system.stack.base_url()).header("cookie", &prepared.cookie).body(body)
 }
 
-/// A refusal of the body, which repeats nothing of it.
+/// Asserts a refusal of the body that repeats none of it.
 fn assert_refused(answer: &Answer, status: u16, code: &str, what: &str) {
     assert_eq!(
         (answer.status.as_u16(), answer.json()["code"].as_str().unwrap().to_lowercase().as_str()),
@@ -47,7 +47,7 @@ fn assert_refused(answer: &Answer, status: u16, code: &str, what: &str) {
     assert!(!text.contains(CANARY) && !text.contains("c4n4ry"), "{what}: {text}");
 }
 
-/// The call's own body with one more field before the others.
+/// The call's valid body with one more field in front.
 fn with_field(text: &str, field: &str) -> String {
     text.replacen('{', &format!("{{{field},"), 1)
 }
@@ -109,7 +109,7 @@ async fn a_key_that_stands_twice_is_refused_at_any_depth() {
             let answer = send(raw(&prepared, call, body.clone())).await;
             assert_refused(&answer, 400, "malformed_json", &body);
         }
-        // The same key in two objects is no duplicate.
+        // The same key in two different objects is not a duplicate.
         let body = with_field(text, r#""x":{"a":1},"y":{"a":1},"z":[{"a":1},{"a":1}]"#);
         assert_eq!(send(raw(&prepared, call, body)).await.status, call.status);
     }
@@ -183,7 +183,7 @@ async fn unknown_fields_are_ignored_whatever_they_hold() {
     }
 }
 
-/// What a route says to one wrong field: where it is and what it must be.
+/// Asserts that one invalid field is refused and named.
 async fn assert_field(prepared: &Prepared, path: &str, body: Value, field: &str) {
     let method = if path.ends_with("/secrets") { Method::PUT } else { Method::POST };
     let answer = send(prepared.system.internal(method, path).json(&body)).await;

@@ -1,4 +1,4 @@
-//! Secrets stand in no log line, no metric, no error and no answer but the one that they are for.
+//! Canary secrets appear in no log line, metric, error or answer except the ones meant for them.
 
 #[path = "canary/search.rs"]
 mod search;
@@ -79,7 +79,7 @@ async fn each_form_of_a_secret_is_found_in_a_log_line() {
         let encoded = STANDARD.encode(format!("{}{secret} and more", "x".repeat(offset)));
         assert!(canary.found_in(&encoded).is_some(), "behind {offset} bytes");
     }
-    // Through the log itself, as a careless line of ours would write it.
+    // Planted through the log itself, as a careless line of code would.
     tracing::warn!(target: "portcullis_runtime", value = secret, "planted");
     tracing::trace!(target: "portcullis_store", value = ?secret.as_bytes(), "planted");
     logs.write_line(&secret);
@@ -94,7 +94,7 @@ async fn what_libraries_say_below_info_is_not_logged_whatever_is_asked_for() {
     for target in
         ["hyper_util::client", "aws_smithy_runtime", "aws_sdk_dynamodb", "reqwest", "h2", "localhost", "slackish"]
     {
-        // A callsite's target is constant, so each library's is asked for at run time through `log`'s way in.
+        // A callsite's target is constant, so the targets of libraries are given at run time through the `log` crate.
         assert!(!logging_lets(target, &id), "{target}");
     }
     tracing::debug!(target: "relay::post", id, "ours");
@@ -103,7 +103,7 @@ async fn what_libraries_say_below_info_is_not_logged_whatever_is_asked_for() {
     assert_eq!(lines.len(), 2, "{lines:?}");
 }
 
-/// Whether a debug line of this target gets into the log.
+/// Whether a debug line of this target reaches the log.
 fn logging_lets(target: &'static str, id: &str) -> bool {
     macro_rules! say {
         ($($known:literal),*) => {

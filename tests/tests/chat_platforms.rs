@@ -1,4 +1,4 @@
-//! Discord and Feishu: channels that people connect, events that come by webhook, and conversations that a platform knows.
+//! Discord and Feishu: connecting channels, events by webhook, and synchronized conversations.
 
 #[path = "chat_platforms/connecting.rs"]
 mod connecting;
@@ -15,9 +15,7 @@ use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse battery";
 
-/// Token of a Discord bot.
 const DISCORD_TOKEN: &str = "not-a-token-of-discord";
-/// Secret of a Feishu app.
 const FEISHU_SECRET: &str = "not-a-secret-of-feishu";
 
 /// A system with scripted APIs of both platforms.
@@ -36,7 +34,7 @@ async fn scripted() -> Scripted {
 }
 
 impl Scripted {
-    /// A person with a bot; returns the bot's id too.
+    /// A person with a bot, and the bot's id.
     async fn person_with_bot(&self, email: &str) -> (Person<'_>, String) {
         let person = Person::new(&self.system, email).registered(PASSWORD).await;
         let made = person.v1(Method::POST, "/bots", json!({ "name": "One", "modelId": "a-model" })).await;
@@ -45,13 +43,13 @@ impl Scripted {
         (person, id)
     }
 
-    /// Discord knows a bot of this application.
+    /// Scripts Discord's API to know a bot of this application.
     fn discord_knows(&self, application: &str) {
         self.discord.say("users/@me", 200, json!({ "id": "900", "username": "bot", "bot": true }));
         self.discord.say("applications/@me", 200, json!({ "id": application, "name": "An application" }));
     }
 
-    /// Feishu knows an app with a bot.
+    /// Scripts Feishu's API to know an app with a bot.
     fn feishu_knows(&self) {
         let token = json!({ "code": 0, "msg": "ok", "tenant_access_token": "t-1", "expire": 7200 });
         self.feishu.say("auth/v3/tenant_access_token/internal", 200, token);

@@ -1,4 +1,4 @@
-//! Existing clients of such a control plane: their requests work as they are.
+//! Requests of existing clients of such a control plane, which must keep working.
 
 use portcullis_tests::{
     System, seed,
@@ -15,7 +15,6 @@ async fn skill(system: &System, path: &str, body: &Value) -> Answer {
     send(system.skill(Method::POST, path).json(body)).await
 }
 
-/// A system with a bot.
 async fn with_bot() -> System {
     let system = System::start().await;
     let pool = seed::pool(&system, "pool-1", None).await;
@@ -166,7 +165,7 @@ async fn a_field_that_does_not_validate_is_told_in_the_apis_own_words() {
             send(system.internal(Method::POST, "/api/internal/sessions").json(&session(field, value.clone()))).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["fields"][field]), (400, &json!(why)), "{field}: {value}");
     }
-    // What nobody reads decides nothing, and metadata is kept as it was written.
+    // Unknown fields are ignored whatever they hold, and metadata is stored as written.
     let body = r#"{"botId":"bot-1","sessionKey":"agent:bot-1:main","title":"a \ud83d","channelType":"","unread":1e400,
         "metadata":{"n":1e400,"t":"\ud83d"},"lastMessageAt":""}"#;
     let request = system.internal(Method::POST, "/api/internal/sessions").header("content-type", "application/json");

@@ -1,4 +1,4 @@
-//! Many callers at once: each gets an answer that the contract knows, and what is left is what they were told.
+//! Concurrent callers: each gets an answer of the contract, and the final state agrees with the answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 const CALLERS: u32 = 32;
 
-/// Sends all at once, and gives the answers in the order of the requests.
+/// Sends all requests at once and returns the answers in their order.
 async fn at_once(requests: impl IntoIterator<Item = RequestBuilder>) -> Vec<Answer> {
     let mut under_way = JoinSet::new();
     for (number, request) in requests.into_iter().enumerate() {
@@ -51,7 +51,7 @@ async fn stored(system: &System, pool: &str) -> portcullis_store::Pool {
     system.store().get_pool(&pool.parse::<PoolId>().unwrap()).await.unwrap().expect("the pool is known")
 }
 
-/// One value for the same five names, in two scopes.
+/// The same five names with one value, spread over two scopes.
 fn five_names(value: &str) -> BTreeMap<String, Value> {
     let name = |number: u32| {
         let scope = if number.is_multiple_of(2) { "pool" } else { "skill:maps" };
@@ -114,7 +114,7 @@ async fn sixteen_writers_of_the_same_names_leave_the_names_of_one_of_them() {
     assert!(values.contains(left.first().unwrap()));
 }
 
-/// The store provides for sixteen writers of one pool at once.
+/// The store's retries suffice for sixteen concurrent writers of one pool.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_two_writers_of_two_pools_different_names_leave_all_of_them() {
     let system = System::start().await;
@@ -189,7 +189,7 @@ async fn tokens_issued_and_revoked_at_once_count_or_do_not_by_their_generation()
             tokens.push(answer.json()["token"].as_str().unwrap().to_owned());
         }
     }
-    // A call that the client repeats, since it got no answer in time, raises it twice.
+    // A revocation that the client repeats after a time-out increments the generation twice.
     assert!(stored(&system, "pool-1").await.skill_generation.0 >= u64::from(revocations), "each raised it");
 
     let fresh = send(issue()).await.json()["token"].as_str().unwrap().to_owned();
@@ -197,7 +197,7 @@ async fn tokens_issued_and_revoked_at_once_count_or_do_not_by_their_generation()
     for answer in at_once(tokens.iter().map(|token| with(token))).await {
         assert!([200, 401].contains(&answer.status.as_u16()), "{answer:?}");
     }
-    // Whatever was issued before this is over, and no reader gets past it.
+    // A revocation ends all earlier tokens, concurrent readers included.
     assert_eq!(send(system.internal(Method::DELETE, path)).await.status, 200);
     let all = tokens.iter().chain([&fresh]);
     all_are(401, &at_once(all.map(|token| with(token))).await);

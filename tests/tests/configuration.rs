@@ -1,4 +1,4 @@
-//! A pool's configuration as its runtime reads it: whole, right after each change, once where nothing has changed.
+//! A pool's configuration as its runtime reads it: complete, up to date after each change, and 304 if unchanged.
 
 use std::collections::BTreeSet;
 
@@ -88,7 +88,7 @@ async fn who_has_the_newest_is_told_so_until_something_changes() {
     for unknown in ["\"other\"", "", tag.trim_matches('"')] {
         assert_eq!(if_changed(&system, unknown).await.status, 200, "{unknown}");
     }
-    // Registering and beating is no change.
+    // Registrations and heartbeats do not change the configuration.
     seed::pool(&system, "pool-1", Some("127.0.0.1:4001")).await;
     assert_eq!(if_changed(&system, &tag).await.status, 304);
 
@@ -114,12 +114,12 @@ async fn who_has_the_newest_is_told_so_until_something_changes() {
     let value = latest(&system).await;
     let account = &value["config"]["channels"]["slack"]["accounts"]["slack-A0TWO-T0TWO"];
     assert_eq!((&value["version"], &account["botToken"]), (&json!(5), &json!(second.bot_token)));
-    // What a heartbeat tells is what the next poll gets.
+    // The version in a heartbeat's answer is that of the next poll.
     let heartbeat = system.internal(Method::POST, "/api/internal/pools/heartbeat").json(&json!({ "poolId": "pool-1" }));
     assert_eq!(send(heartbeat).await.json()["configVersion"], json!(5));
 }
 
-/// A report of the pool, at registration or as a heartbeat.
+/// The pool reports its OpenClaw version, at registration or as a heartbeat.
 async fn says(system: &System, what: &str, openclaw: &Value) -> Answer {
     let body = json!({ "poolId": "pool-1", "openclawVersion": openclaw });
     send(system.internal(Method::POST, &format!("/api/internal/pools/{what}")).json(&body)).await
@@ -129,7 +129,7 @@ async fn says(system: &System, what: &str, openclaw: &Value) -> Answer {
 async fn a_pool_gets_the_dialect_of_the_openclaw_that_it_names() {
     let system = System::start().await;
     let _connected = seed::connected(&system).await;
-    // An agent's name in its place, and the version of the configuration.
+    // An agent's workspace in the place of each dialect, and the configuration's version.
     let dialect = async || {
         let value = latest(&system).await;
         let agents = &value["config"]["agents"];
@@ -248,7 +248,7 @@ async fn an_old_version_is_filled_with_what_the_pool_may_have_today_and_with_not
     assert_gone("paused").await;
     store.set_bot_status(&connected.bot, BotStatus::Active).await.unwrap();
     assert_eq!(get(&system, version).await.status, 200);
-    // Its row alone: what a move's transaction leaves of the old pool is not what decides.
+    // Only the bot's row changes: its pool decides, whatever a move left in the old pool's rows.
     seed::set(&system, Table::Bots, "bot-1", "pool", other.as_str()).await;
     assert_refused(&get(&system, version).await, 404, "Pool pool-1 config version 1 not found");
     system.shutdown().await;
@@ -334,7 +334,7 @@ async fn a_pool_of_fifty_bots_with_twenty_channels_each_is_answered_whole() {
     let accounts = |value: &Value| value["config"]["channels"]["slack"]["accounts"].as_object().unwrap().len();
     assert_eq!((&first["version"], accounts(&first)), (&json!(1), BOTS * CHANNELS));
     assert_eq!(first["agentMeta"].as_object().unwrap().len(), BOTS);
-    // Read again from what was stored.
+    // Read again, from the stored configuration.
     assert!(latest(&system).await["config"] == first["config"]);
 }
 
@@ -462,7 +462,7 @@ async fn what_is_not_there_is_said_not_to_be() {
         let answer = get(&system, &format!("{BARE}/versions/{version}")).await;
         assert!([400, 404].contains(&answer.status.as_u16()), "{version}: {answer:?}");
     }
-    // A pool without bots has a configuration too: its gateway's.
+    // The configuration of a pool without bots holds only its gateway.
     let value = latest(&system).await;
     assert_eq!((&value["version"], &value["agentMeta"]), (&json!(1), &json!({})));
 }

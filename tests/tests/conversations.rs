@@ -1,4 +1,4 @@
-//! What runtimes and skills tell of conversations and of what was made in them, as their callers see it.
+//! Reports of runtimes and skills about conversations and artifacts, as their callers see them.
 
 use portcullis_tests::{
     System, seed,
@@ -137,7 +137,8 @@ async fn a_bound_token_reaches_its_own_pools_sessions_and_artifacts_alone() {
     assert_refused(&hidden, 404, "Artifact not found");
     for bot in ["bot-2", "bot-9"] {
         let feedback = json!({ "content": "x", "agentId": bot });
-        // Kept as text, and the same for a bot of another pool as for none: the token's holder learns of neither.
+        // The same answer for another pool's bot and for an unknown one, so that the token's holder learns about
+        // neither; feedback keeps the name as text.
         assert_eq!(as_one(Method::POST, FEEDBACK, feedback, &skill).await.status, 200);
         let key = format!("agent:{bot}:main");
         let check = json!({ "botId": bot, "sessionKey": key, "previewUrl": "https://example.com/" });

@@ -1,10 +1,11 @@
-//! Our own deadlines end before Lambda's time-outs, so that what a caller gets, and a queue is told, is ours.
+//! The functions' own deadlines end before Lambda's time-outs, so that the caller and the queue get an answer of the
+//! function.
 
 use std::time::Duration;
 
 use local::template::TEMPLATE;
 
-/// What an answer takes to leave, or a message to be deferred, after the deadline.
+/// Time reserved after the deadline to send an answer or defer a message.
 const WAY_BACK: Duration = Duration::from_millis(500);
 
 /// A function's `Timeout` in the template.

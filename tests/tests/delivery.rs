@@ -1,4 +1,4 @@
-//! What is accepted from Slack reaches its bot's pool: once, in order, signed anew, whatever happens on the way.
+//! Accepted Slack events reach their bot's pool once, in order and signed anew, whatever fails on the way.
 
 #[path = "delivery/content.rs"]
 mod content;
@@ -34,7 +34,7 @@ use portcullis_tests::{
 };
 use serde_json::{Value, json};
 
-/// Sends an event through the front door, and expects the 200 that means that it lies in the queue.
+/// Sends an event through the front door and expects the 200 that confirms that it is queued.
 async fn accept(system: &System, of: &Connected, body: &Value) {
     let request = slack::signed(system, "/api/slack/events", &of.signing_secret, body.to_string(), system.clock.now());
     let answer = send(request).await;
@@ -49,14 +49,15 @@ fn texts(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().map(Delivery::text).collect()
 }
 
-/// Waits until deliveries have failed this often in all.
+/// Waits until this many deliveries have failed in all.
 async fn failed(system: &System, times: usize) {
     let is_so = async || usize::try_from(system.counted(Metric::DeliveryFailed)) == Ok(times);
     eventually(&format!("{times} failures"), is_so).await;
 }
 
-/// Moves the clock on until so many events are delivered, of as many conversations: past the longest wait, and only once all that
-/// wait have been tried, so that no lease ends under a delivery, however slow the machine is.
+/// Advances the clock until this many events, each of its own conversation, are delivered. Each step exceeds the
+/// longest back-off and waits until every pending event has been tried, so that no lease expires during a delivery,
+/// however slow the machine is.
 async fn delivered(system: &System, times: u64) {
     let tries = || system.counted(Metric::DeliveryFailed) + system.counted(Metric::EventDelivered);
     while system.counted(Metric::EventDelivered) < times {
@@ -66,7 +67,7 @@ async fn delivered(system: &System, times: u64) {
     }
 }
 
-/// Waits until the relay has nothing under way: an event of a conversation of its own has gone through.
+/// Waits until the relay is idle, by sending an event of a conversation of its own through it.
 async fn fence(system: &System, of: &Connected, pool: &StandInPool, number: u32) {
     accept(system, of, &message(of, &format!("C0FENCE{number}"), 900_000 + number)).await;
     let text = format!("message {}", 900_000 + number);
@@ -78,7 +79,7 @@ async fn a_message_reaches_its_pool_once_signed_anew() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let body = message(&connected, "C0GENERAL", 1).to_string();
-    // Another serializer would write none of this so.
+    // A format that no other serializer would produce.
     let body = format!("{{ \"unknown\" : [1.0e1, \"\\u00e9\\/ 🦀\"],\r\n\t{}", &body[1..]);
     let request =
         slack::signed(&system, "/api/slack/events", &connected.signing_secret, body.clone(), system.clock.now());
@@ -115,7 +116,7 @@ async fn the_same_event_is_delivered_once_however_often_and_under_whatever_id_it
     let mut other_id = first.clone();
     other_id["event_id"] = json!("Ev0OTHER");
     accept(&system, &connected, &other_id).await;
-    // Past the queue's own memory of ids, the log of events still knows it.
+    // The queue's deduplication window has passed, and the event log still detects the duplicate.
     system.clock.advance(Duration::from_mins(6));
     accept(&system, &connected, &first).await;
     eventually("the duplicate is told", async || system.counted(Metric::EventDuplicate) >= 1).await;
@@ -150,7 +151,7 @@ async fn two_of_our_channels_in_one_slack_channel_each_get_their_own() {
     let (one, pool) = seed::connected(&system).await;
     let bot = seed::bot(&system, "bot-2", &one.pool).await;
     let two = seed::channel(&system, "channel-2", &bot, &one.pool, &one.team, "A0TWO").await;
-    // Slack tells both apps of the one message, with the same id and time.
+    // Slack sends the one message to both apps, with the same id and time.
     for of in [&one, &two] {
         accept(&system, of, &message(of, "C0SHARED", 1)).await;
     }
@@ -294,7 +295,7 @@ async fn what_is_for_a_paused_bot_or_a_disconnected_channel_is_dropped_and_count
     system.shutdown().await;
 }
 
-/// A chat session's row, raw.
+/// Raw row of a chat session.
 async fn session(system: &System, bot: &BotId, key: &str) -> (String, String, String) {
     use aws_sdk_dynamodb::{Client, types::AttributeValue};
     let client = Client::new(&system.stack.platform().aws);
@@ -370,7 +371,7 @@ async fn an_event_that_another_delivery_holds_waits_for_it() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let body = message(&connected, "C0GENERAL", 1);
-    // The identity as the event log keeps it: our channel and what happened, each behind its length.
+    // Identity in the event log: the channel and the fields of the occurrence, each prefixed by its length.
     let at = body["event"]["event_ts"].as_str().expect("an event has a time");
     let parts = ["occurrence", connected.channel.as_str(), "C0GENERAL", "U0PERSON", at, "message", "", ""];
     let identity = Digest::of_parts(&parts.map(str::as_bytes));

@@ -1,6 +1,7 @@
-//! Each payload in `events/` is still what the functions take, and gets the answer that is written beside it.
+//! Payloads in `events/`: the functions still accept each, and give the answer in the file beside it.
 //!
-//! Each route of the template has one. A payload is read with the types that the Lambda runtime reads it with, and handed to the function's own router.
+//! Each route of the template has a payload. The test parses it with the Lambda runtime's types and passes it to the
+//! function's own router.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,17 +37,17 @@ use serde::Deserialize;
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// When the payloads were made; a signed one is taken for 300 s around it.
+/// Creation time of the payloads; their signatures are valid for 300 s around it.
 const MADE_AT: &str = "2026-01-15T09:30:00Z";
 
-/// Stands in a payload's cookies where the cookie of a signed-in person belongs.
+/// Placeholder in a payload's cookies for the cookie of a signed-in person.
 const SESSION: &str = "better-auth.session_token=SESSION\"";
 
-/// Stands in a payload's path where the id of the artifact belongs that [`MAKES_ARTIFACT`] has made.
+/// Placeholder in a payload's path for the id of the artifact that [`MAKES_ARTIFACT`] created.
 const ARTIFACT: &str = "ARTIFACT";
 const MAKES_ARTIFACT: &str = "put-artifact";
 
-/// What is written beside a payload. `events/README.md` describes it for people.
+/// Expected answer to a payload, in a format that `events/README.md` describes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "the files have them one by one")]
@@ -68,7 +69,7 @@ struct Answer {
     body: Value,
 }
 
-/// What a function has answered.
+/// A function's actual answer.
 struct Answered {
     status: Option<u16>,
     location: Option<String>,
@@ -87,7 +88,7 @@ fn answer_of(name: &str) -> Answer {
     serde_json::from_str(&read(&format!("{name}.answer.json"))).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The payloads' names, and the answers'.
+/// Names of the payloads and of the answers.
 fn names() -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut payloads, mut answers) = (BTreeSet::new(), BTreeSet::new());
     for entry in fs::read_dir(events()).unwrap() {
@@ -102,14 +103,14 @@ fn names() -> (BTreeSet<String>, BTreeSet<String>) {
     (payloads, answers)
 }
 
-/// The settings of `events/development.env`.
+/// Settings in `events/development.env`.
 fn development_settings() -> BTreeMap<String, String> {
     let lines = read("development.env");
     let settings = lines.lines().filter(|line| !line.starts_with('#'));
     settings.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// A mail service that takes every mail and delivers none.
+/// A fake mail service that accepts every mail and delivers none.
 struct TakesMail;
 
 impl Mailer for TakesMail {
@@ -118,7 +119,7 @@ impl Mailer for TakesMail {
     }
 }
 
-/// A mail service that takes none.
+/// A fake mail service that refuses every mail.
 struct RefusesMail;
 
 impl Mailer for RefusesMail {
@@ -127,15 +128,15 @@ impl Mailer for RefusesMail {
     }
 }
 
-/// The functions over one database, and what they reach.
+/// The functions on one database, with their fake services.
 struct Functions {
     machine: InProcess,
     settings: BTreeMap<String, String>,
     queue: Arc<RecordingQueue>,
     pool: StandInPool,
-    /// The value of the signed-in person's cookie.
+    /// Value of the signed-in person's session cookie.
     session: Option<String>,
-    /// The id of the artifact that was made before.
+    /// Id of the artifact created before.
     artifact: Option<String>,
 }
 
@@ -151,7 +152,7 @@ impl Functions {
         Self { machine, settings, queue, pool, session: None, artifact: None }
     }
 
-    /// What an answer says that its payload needs.
+    /// Sets up the preconditions that an answer's file names.
     async fn prepare(&mut self, answer: &Answer) {
         if answer.demo {
             self.connect_demo().await;
@@ -170,7 +171,7 @@ impl Functions {
         self.machine.connect_demo(address, signing, delivery).await;
     }
 
-    /// Makes the account that `cargo local --demo` makes, and signs it in.
+    /// Creates the account of `cargo local --demo` and signs it in.
     async fn sign_person_in(&mut self) {
         let (store, randomness) = (self.machine.store(), SystemRandomness);
         let (user, email): (UserId, Email) = (demo::OWNER.parse().unwrap(), demo::EMAIL.parse().unwrap());
@@ -216,7 +217,7 @@ impl Functions {
         .unwrap()
     }
 
-    /// Hands a payload to its function, as Lambda does. Returns the answer's status and body.
+    /// Passes a payload to its function as Lambda does and returns the answer's status and body.
     async fn invoke(&self, name: &str, function: &str) -> (Option<u16>, Value) {
         let answered = self.answered(name, function).await;
         (answered.status, answered.body)
@@ -243,14 +244,14 @@ impl Functions {
         let status = Some(response.status().as_u16());
         let location = response.headers().get(LOCATION).map(|value| value.to_str().unwrap().to_owned());
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        // A page is no JSON, and counts as a text.
+        // A body that is not JSON, such as a page, becomes a string.
         let read = || serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
         Answered { status, location, body: if body.is_empty() { Value::Null } else { read() } }
     }
 }
 
-/// Whether `found` is `expected`, in which `"<text>"` stands for any text that is not empty and `"<any>"` for anything
-/// that is there.
+/// Whether `found` matches `expected`, in which `"<text>"` matches any non-empty text and `"<any>"` any value that is
+/// present.
 fn agrees(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::String(any), Value::String(found)) if any == "<text>" => !found.is_empty(),
@@ -284,7 +285,7 @@ fn every_route_of_the_template_has_a_payload() {
     let routes: BTreeSet<_> = routes
         .into_iter()
         .map(|route| {
-            // API Gateway names the route of everything else without a method.
+            // API Gateway's key for the default route has no method.
             let is_default = route.path == DEFAULT_ROUTE;
             let key = if is_default { route.path } else { format!("{} {}", route.method, route.path) };
             (key, route.function)
@@ -367,7 +368,7 @@ async fn the_relays_payload_is_what_the_slack_function_queues_for_the_message() 
     assert_eq!(record["attributes"]["MessageDeduplicationId"], queued.deduplication.to_hex());
     let mut written: Value = serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
     let mut expected: Value = serde_json::from_str(&queued.body).unwrap();
-    // The one part that is new with each request.
+    // The request id is new with each request.
     written["event"]["requestId"].take();
     expected["event"]["requestId"].take();
     assert_eq!(written, expected);

@@ -1,4 +1,5 @@
-//! An operator without people: pools, bots and channels are set up, changed, seen and deleted with the internal token alone.
+//! Operation without people: an operator creates, changes, reads and deletes pools, bots and channels with only the
+//! internal token.
 
 #[path = "fleet/hostile.rs"]
 mod hostile;
@@ -54,7 +55,7 @@ fn assert_field(answer: &Answer, field: &str) {
     assert!(answer.json()["fields"][field].is_string(), "{field}: {answer:?}");
 }
 
-/// A system with two pools, of which the first has a bot with a connected channel.
+/// A system with two pools; the first has a bot with a connected channel.
 async fn fleet() -> (System, String, String) {
     let system = System::start().await;
     seed::pool(&system, "pool-1", None).await;

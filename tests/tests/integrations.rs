@@ -1,5 +1,5 @@
-//! People's accounts at third parties: connected by their owner alone, used by the owner's bots as far as the operator allows it,
-//! and never in a skill's hands.
+//! People's accounts at third parties: connected only by their owner, used by the owner's bots within the operator's
+//! policy, with credentials that no skill gets.
 
 #[path = "integrations/connecting.rs"]
 mod connecting;
@@ -34,14 +34,14 @@ async fn person<'a>(system: &'a System, email: &str) -> Person<'a> {
     Person::new(system, email).registered(PASSWORD).await
 }
 
-/// The id of a new bot of a person's.
+/// Creates a bot of this person and returns its id.
 async fn bot(person: &Person<'_>) -> String {
     let made = person.v1(Method::POST, "/bots", json!({ "name": "One", "modelId": "a-model" })).await;
     assert_eq!(made.status, 200, "{made:?}");
     made.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// The caller's integration with a toolkit, as the list has it.
+/// The person's integration with a toolkit, from the list.
 async fn integration(person: &Person<'_>, slug: &str) -> Value {
     let list = person.v1(Method::GET, "/integrations", Value::Null).await.json();
     let all = list["integrations"].as_array().unwrap_or_else(|| panic!("{list}"));
@@ -49,7 +49,7 @@ async fn integration(person: &Person<'_>, slug: &str) -> Value {
     found.cloned().unwrap_or(Value::Null)
 }
 
-/// A connection that a person has begun.
+/// A connection that a person has started.
 struct Begun {
     id: String,
     url: Url,
@@ -70,7 +70,7 @@ async fn begin(person: &Person<'_>, slug: &str) -> Begun {
     }
 }
 
-/// The person consents, or refuses, at Composio's page; where the browser is sent back to.
+/// Consents or refuses at Composio's page and returns the URL that the browser is redirected to.
 async fn decide(url: &Url, decision: &str) -> Url {
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let answer = client.post(url.clone()).body(format!("decision={decision}")).send().await.unwrap();
@@ -78,7 +78,7 @@ async fn decide(url: &Url, decision: &str) -> Url {
     answer.headers()["location"].to_str().unwrap().parse().unwrap()
 }
 
-/// Asks how far an account is, with this cookie.
+/// Refreshes a connection's status, with this cookie.
 async fn refresh(person: &Person<'_>, id: &str, cookie: &str, body: Value) -> Answer {
     let cookies = format!("{}; {cookie}", person.cookie());
     let request = person.request(Method::POST, &format!("/v1/integrations/{id}/refresh"));
@@ -94,7 +94,7 @@ async fn connect(person: &Person<'_>, slug: &str) -> String {
     begun.id
 }
 
-/// A skill of the pool executes an action for a bot.
+/// Executes an action for a bot, as a skill of its pool.
 async fn execute(system: &System, bot: &str, action: &str) -> Answer {
     let body = json!({ "botId": bot, "action": action, "params": { "to": "eve@example.com" } });
     send(system.skill(Method::POST, "/api/internal/composio/execute").json(&body)).await

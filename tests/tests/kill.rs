@@ -1,4 +1,5 @@
-//! Killed at any moment and started again on its folder, the system has lost nothing that it said yes to.
+//! Crash recovery: killed at random moments and restarted on its folder, the system loses nothing that it has
+//! acknowledged.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,15 +21,17 @@ use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local-under-test");
 const KILLS: u32 = 20;
-/// Each sends to a conversation of its own.
+/// Number of concurrent senders, each with conversations of its own.
 const SENDERS: u32 = 4;
 const WRITERS: u32 = 2;
-/// A kill comes after less than so many answers, so that a slow machine sees as much happen before it as a fast one does,
+/// Upper bound of the answers before a kill. Counting answers and not time makes a slow machine do as much as a fast
+/// one.
 const MOST_ANSWERS: u64 = 30;
-/// and a time below this after the last of them, in milliseconds, so that it may fall into anything.
+/// Upper bound of the delay between the last of those answers and the kill, in milliseconds, so that it can hit any
+/// operation.
 const LONGEST_PAUSE: u64 = 30;
 
-/// A generator whose run can be repeated: `SplitMix64`.
+/// A seeded random generator for repeatable runs: `SplitMix64`.
 struct Seeded(u64);
 
 impl Seeded {
@@ -40,11 +43,11 @@ impl Seeded {
     }
 }
 
-/// What the process has said yes to, and what it was asked for and did not answer.
+/// Acknowledged requests, and requests without an answer.
 #[derive(Default)]
 struct Said {
     accepted: BTreeSet<u32>,
-    /// By scope: the names of each call, which share its value.
+    /// Names written by each call, by scope; the names of one call share its value.
     written: BTreeMap<String, Vec<u32>>,
     unanswered: BTreeMap<String, Vec<u32>>,
 }
@@ -55,7 +58,7 @@ impl Said {
     }
 }
 
-/// The settings of a system on `folder` whose pool, bot and channel are known.
+/// Settings of a system whose data in `folder` hold a pool, a bot and a channel.
 async fn seeded(folder: &Path, pool: &StandInPool) -> (Settings, Connected) {
     let settings = Settings { data: Some(folder.join("data")), ..Settings::random() };
     let system = System::start_with(settings.clone()).await;
@@ -66,7 +69,7 @@ async fn seeded(folder: &Path, pool: &StandInPool) -> (Settings, Connected) {
     (settings, connected)
 }
 
-/// Sends event after event until the process is gone. `cycle` and `sender` make their numbers and conversation its own.
+/// Sends events until the process is gone. `cycle` and `sender` give them unique numbers and conversations.
 async fn send_events(child: Arc<Child>, connected: Connected, cycle: u32, sender: u32, said: Arc<Mutex<Said>>) {
     for count in 0..1_000 {
         let number = sender * 100_000 + cycle * 1_000 + count;
@@ -81,7 +84,7 @@ async fn send_events(child: Arc<Child>, connected: Connected, cycle: u32, sender
     }
 }
 
-/// Writes secrets until the process is gone: three names a call, all with the call's number as their value.
+/// Writes secrets until the process is gone: three names per call, all with the call's number as their value.
 async fn write_secrets(child: Arc<Child>, cycle: u32, writer: u32, said: Arc<Mutex<Said>>) {
     let skill = format!("cycle-{cycle}-{writer}");
     for count in 0..300 {
@@ -155,7 +158,7 @@ async fn nothing_that_was_accepted_is_lost_by_twenty_kills_under_load() {
         assert!(first_times.is_sorted(), "a conversation keeps its order: {first_times:?}");
     }
     let again = arrived.len() - arrived.iter().collect::<BTreeSet<_>>().len();
-    // One event a conversation is under way at a time.
+    // At most one event per conversation is in progress when the process is killed.
     assert!(again <= (KILLS * SENDERS) as usize, "{again} came again: more than were under way when it was killed");
 }
 

@@ -1,6 +1,7 @@
-//! Each function does what its role in the template allows and nothing else, and its role allows nothing that it does not do.
+//! Each function performs only calls that its role in the template allows, and its role allows only calls that it
+//! performs.
 //!
-//! That a role is wide enough, every end-to-end suite shows: in all of them the stack turns away what a role does not allow.
+//! Every end-to-end suite also shows that the roles suffice, because the stack enforces them.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,8 @@ use portcullis_tests::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// A person who makes a bot, connects it in both ways, sees and deletes what it made, and deletes the account with the rest.
+/// A person creates a bot, connects it in both ways, reads and deletes what they created, and deletes the account with
+/// the rest.
 async fn a_person_keeps_bots(system: &System, slack_api: &StandInSlack) {
     let person = Person::new(system, "ida@example.com").registered("correct horse battery").await;
     seed::pool(system, "pool-5", None).await;
@@ -65,7 +67,7 @@ async fn a_person_keeps_bots(system: &System, slack_api: &StandInSlack) {
     assert_eq!(deleted.status, 200, "{deleted:?}");
 }
 
-/// A person adds the platform's app to a workspace.
+/// A person installs the platform's app in a workspace.
 async fn add_to_slack(system: &System, slack_api: &StandInSlack, person: &Person<'_>, bot: &str) {
     let begun = person.v1(Method::GET, &format!("/channels/slack/oauth-url?botId={bot}"), Value::Null).await;
     let cookie = begun.header("set-cookie").split(';').next().unwrap().to_owned();
@@ -78,7 +80,7 @@ async fn add_to_slack(system: &System, slack_api: &StandInSlack, person: &Person
     assert!(ended.header("location").contains("success=true"), "{ended:?}");
 }
 
-/// A person who joins the workspace's channel, and deletes the account with the membership.
+/// A person joins the workspace's channel and deletes the account with the membership.
 async fn another_person_joins(system: &System, slack_api: &StandInSlack) {
     let person = Person::new(system, "joe@example.com").registered("correct horse battery").await;
     let bot = person.v1(Method::POST, "/bots", json!({ "name": "One", "modelId": "a-model" })).await;
@@ -87,7 +89,7 @@ async fn another_person_joins(system: &System, slack_api: &StandInSlack) {
     assert_eq!(deleted.status, 200, "{deleted:?}");
 }
 
-/// A person connects accounts, which the bot's skills use and end, and leaves one with keys of their own.
+/// A person connects accounts, which the bot's skills use and end, and leaves one with keys of their own connected.
 async fn a_person_connects_accounts(system: &System, person: &Person<'_>, bot: &str) {
     let execute = async |action: &str, status: u16| {
         let body = json!({ "botId": bot, "action": action });
@@ -100,7 +102,7 @@ async fn a_person_connects_accounts(system: &System, person: &Person<'_>, bot: &
     let opened = send(system.request(Method::GET, path).header("cookie", person.cookie())).await;
     let cookie = opened.header("set-cookie").split(';').next().unwrap().to_owned();
     reqwest::Client::new().post(opened.header("location")).body("decision=allow").send().await.unwrap();
-    // By then the index that lists a person's bots knows them, and so the policies of their pools are read.
+    // The index of a person's bots has caught up, so the policies of their pools are read.
     system.clock.advance(INDEX_LAG.unsigned_abs());
     let list = person.v1(Method::GET, "/integrations", Value::Null).await.json();
     let id = list["integrations"][0]["id"].as_str().unwrap();
@@ -126,7 +128,7 @@ async fn a_person_connects_accounts(system: &System, person: &Person<'_>, bot: &
     connect().await;
 }
 
-/// A person whose session is extended, and who deletes the account.
+/// A person's session is extended, and the person deletes the account.
 async fn a_person_comes_and_goes(system: &System) {
     let person = Person::new(system, "eve@example.com").registered("correct horse battery").await;
     system.clock.advance(std::time::Duration::from_hours(24));
@@ -152,7 +154,7 @@ async fn no_role_allows_what_its_function_never_does() {
         let answer = send(prepared.authorized(route, call)).await;
         assert_eq!(answer.status, call.status, "{call:?}: {answer:?}");
     }
-    // With tokens of the pool's own, which are checked against its row.
+    // With the pool's own bound tokens, which are checked against its row.
     let token = async |kind: &str| {
         let path = format!("/api/internal/pools/pool-1/{kind}-tokens");
         let answer = send(system.internal(Method::POST, &path).json(&json!({ "ttlSeconds": 600 }))).await;
@@ -164,7 +166,7 @@ async fn no_role_allows_what_its_function_never_does() {
     assert_eq!(send(with(&skill, Method::GET, secrets)).await.status, 200);
     assert_eq!(send(with(&runtime, Method::GET, "/api/internal/skills/latest")).await.status, 200);
 
-    // Sessions and artifacts that are there already, and a preview that goes from one URL to another.
+    // Existing sessions and artifacts, and a preview that moves from one URL to another.
     let session = json!({ "botId": "bot-1", "sessionKey": "agent:bot-1:main", "title": "A title" });
     let session = send(with(&runtime, Method::POST, "/api/internal/sessions").json(&session)).await.json();
     let path = format!("/api/internal/sessions/{}", session["id"].as_str().unwrap());
@@ -190,7 +192,7 @@ async fn no_role_allows_what_its_function_never_does() {
         assert_eq!(send(system.internal(Method::PUT, path).json(&body)).await.status, 200);
     }
 
-    // An event that is delivered, one that fails first, and one of the platform's own app.
+    // A delivered event, one that fails first, and one of the platform's own app.
     prepared.stand_in.behave(Behaviour::Answer(500));
     let event = |number: u32| {
         let connected = &prepared.connected;
@@ -209,7 +211,7 @@ async fn no_role_allows_what_its_function_never_does() {
     let of_platform = slack::signed(system, "/api/slack/events", secret, of_platform, system.clock.now());
     assert_eq!(send(of_platform).await.status, 200);
 
-    // Slack holds back events of an app.
+    // Slack reports that it rate-limits an app.
     let (team, app) = (&prepared.connected.team, &prepared.connected.app);
     let limited = json!({ "type": "app_rate_limited", "team_id": team, "api_app_id": app }).to_string();
     let secret = &prepared.connected.signing_secret;
@@ -226,7 +228,7 @@ async fn no_role_allows_what_its_function_never_does() {
     let uninstalled = slack::signed(system, "/api/slack/events", secret, uninstalled.to_string(), system.clock.now());
     assert_eq!(send(uninstalled).await.status, 200);
 
-    // Slack tells of one token that it is revoked, and of a conversation's name.
+    // Slack reports that a token is revoked, and the name of a conversation.
     slack_api.converse("C0GENERAL", json!({ "name": "general" }));
     slack_api.say(&platform.bot_token, Saying::Error("token_revoked"));
     let checked = send(system.internal(Method::POST, "/api/internal/pools/pool-1/check-slack-tokens")).await;
@@ -238,7 +240,7 @@ async fn no_role_allows_what_its_function_never_does() {
     })
     .await;
 
-    // A bot that gets an owner, with a channel of its own; both go again.
+    // A bot gets an owner and channels of its own; all are deleted again.
     let owned = json!({ "name": "A bot", "poolId": "pool-1", "modelId": "a-model", "ownerId": "user-7" });
     assert_eq!(send(system.internal(Method::PUT, "/api/internal/bots/bot-7").json(&owned)).await.status, 200);
     for (channel, team) in [("channel-7", "T7"), ("channel-8", "T8")] {
@@ -254,7 +256,7 @@ async fn no_role_allows_what_its_function_never_does() {
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
     }
 
-    // A secret that is deleted, and a pool that ends with all that it has.
+    // A secret is deleted, and a pool ends with everything that it has.
     let delete = json!({ "secrets": { "A_KEY": null } });
     let put = system.internal(Method::PUT, "/api/internal/pools/pool-1/secrets");
     assert_eq!(send(put.json(&delete)).await.status, 200);
@@ -286,8 +288,8 @@ fn every_function_of_the_template_has_a_role_that_is_read_here() {
         let names: BTreeSet<&str> = template.tables.iter().map(|table| table.name.as_str()).collect();
         assert!(grants.iter().all(|grant| names.contains(grant.table.as_str())), "{function}");
     }
-    // No decision depends on an index, which may lag: those that are read are lists, of conversations without a title and of
-    // what a person has.
+    // No decision depends on an index, which may lag. Only lists read one: conversations without a title, and a
+    // person's own items.
     let of_indexes =
         template.grants.iter().flat_map(|(function, grants)| grants.iter().map(move |grant| (function, grant)));
     let of_indexes: Vec<_> = of_indexes.filter(|(_, grant)| grant.index.is_some()).collect();
@@ -297,7 +299,7 @@ fn every_function_of_the_template_has_a_role_that_is_read_here() {
     let (sessions, artifacts) = (list("chat_sessions", "byBotAndTime"), list("artifacts", "byBotAndTime"));
     let bots = list("bots", "byUser");
     assert_eq!(of_indexes, [(&internal, &sessions), (&v1, &artifacts), (&v1, &bots), (&v1, &sessions)]);
-    // What a skill's function must never be able to do.
+    // Forbidden to the skills' function and to the relay.
     let reads =
         |function: &str, table: Table| template.grants[function].iter().any(|grant| grant.table == table.name());
     assert!(!reads("skills", Table::ChannelCredentials) && !reads("relay", Table::PoolSecrets));

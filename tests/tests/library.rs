@@ -1,4 +1,4 @@
-//! Skills and workspace templates, as those who store them and those who copy them see them.
+//! Skills and workspace templates, for the clients that store them and those that copy them.
 
 use portcullis_tests::{
     System, seed,

@@ -1,5 +1,5 @@
-//! Where `LiteLLM` has a master key, each pool has a virtual key of its own: made with its configuration, ended with the pool.
-//! The master key is in no pool, row, answer or log line.
+//! Virtual keys: if `LiteLLM` has a master key, each pool has a key of its own, created with its configuration and
+//! deleted with the pool. The master key appears in no pool, row, answer or log line.
 
 use portcullis_store::PoolReach;
 use std::{
@@ -49,7 +49,7 @@ async fn get(system: &System, pool: &str) -> Answer {
     send(system.internal(Method::GET, &format!("/api/internal/pools/{pool}/config/latest"))).await
 }
 
-/// The version of a pool's configuration, and its key to the models.
+/// Version of a pool's configuration, and its key to the models.
 async fn key(system: &System, pool: &str) -> (u64, String) {
     let answer = get(system, pool).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -73,7 +73,7 @@ fn keys(lite_llm: &StandInLiteLlm) -> Vec<String> {
     lite_llm.living().into_iter().map(|living| living.key).collect()
 }
 
-/// All texts in all tables, in order; bytes among them as far as they are texts.
+/// All texts in all tables in order, including binaries that are valid UTF-8.
 async fn rows(system: &System) -> Vec<String> {
     fn texts(value: &AttributeValue, found: &mut Vec<String>) {
         match value {
@@ -114,7 +114,7 @@ async fn each_pool_has_a_living_key_of_its_own_that_is_stored_sealed() {
     living.sort();
     assert_eq!(living, [("pool-1".to_owned(), one.1.clone()), ("pool-2".to_owned(), other.1.clone())]);
 
-    // It is the pool's from now on, in each form of the configuration.
+    // The pool has this key from now on, in every form of its configuration.
     let bare = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config")).await.json();
     let version = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config/versions/1")).await.json();
     assert_eq!((key_in(&bare), key_in(&version["config"])), (one.1.as_str(), one.1.as_str()));
@@ -124,7 +124,7 @@ async fn each_pool_has_a_living_key_of_its_own_that_is_stored_sealed() {
     assert_eq!(key(&system, "pool-1").await, (2, one.1.clone()), "a change of something else");
     assert_eq!(lite_llm.made_and_ended(), (2, 0));
 
-    // The answers to each pool and the rows of all hold no master key, and the rows no pool's key.
+    // No answer or row contains the master key, and no row a pool's key.
     let (master, rows) = (lite_llm.master_key(), rows(&system).await.concat());
     assert!(!bare.to_string().contains(&master) && !version.to_string().contains(&master));
     assert!(rows.contains(&lite_llm.aliases()[0]) && rows.contains("a credential"), "the rows were read");
@@ -159,7 +159,7 @@ async fn a_key_ends_with_its_pool_and_one_registered_anew_has_another() {
     for path in [REGISTER, HEARTBEAT] {
         let (system, lite_llm) = started().await;
         let (one, other) = (key(&system, "pool-1").await, key(&system, "pool-2").await);
-        // A machine that says so of itself ends nothing.
+        // A pool's own machine cannot end the pool's key by reporting itself terminated.
         let request = system.internal(Method::POST, "/api/internal/pools/pool-1/runtime-tokens");
         let token =
             send(request.json(&json!({ "ttlSeconds": 600 }))).await.json()["token"].as_str().unwrap().to_owned();
@@ -192,7 +192,7 @@ async fn a_lite_llm_that_makes_no_key_holds_up_only_pools_that_have_none() {
         assert_refused(&bare, 502, "upstream_failed");
         assert!(rows(&system).await == before, "{mood:?}: nothing is half written");
         assert_eq!(keys(&lite_llm), [one.1.as_str()], "{mood:?}: a key whose answer was lost is ended");
-        // Who has a key goes on, with changes of something else too.
+        // A pool with a key keeps it when other parts of its configuration change.
         assert_eq!(key(&system, "pool-1").await.1, one.1);
         assert_eq!(report(&system, HEARTBEAT, "pool-1", "active").await.status, 200);
         assert_eq!(report(&system, HEARTBEAT, "pool-2", "active").await.status, 200);
@@ -222,7 +222,7 @@ async fn a_termination_is_recorded_though_lite_llm_is_away_and_ends_the_key_when
             assert_eq!(report(&system, HEARTBEAT, "pool-1", "active").await.status, 404);
             assert_eq!(keys(&lite_llm), [ended.as_str()]);
         }
-        // Carried out, but the answer is lost.
+        // The deletion is carried out, but its answer is lost.
         lite_llm.be(Mood::LosingAnswers);
         assert_refused(&report(&system, path, "pool-1", "terminated").await, 502, "upstream_failed");
         assert!(keys(&lite_llm).is_empty());
@@ -248,7 +248,7 @@ async fn a_key_left_over_from_an_earlier_life_is_ended_before_a_new_one_is_made(
     assert_ne!(new, old);
 }
 
-/// Systems one after another on the same data.
+/// Systems started one after another on the same data.
 struct Restarted {
     settings: Settings,
     _data: tempfile::TempDir,
@@ -282,7 +282,7 @@ async fn a_pool_keeps_its_key_over_a_restart_and_a_rotation_of_the_master_key() 
 
     let system = restarted.start().await;
     assert_eq!(key(&system, "pool-1").await, one);
-    // Rotated at LiteLLM and not here yet.
+    // Rotated at LiteLLM but not here yet.
     let master = format!("not-a-real-master-key-{}", random_hex(12));
     lite_llm.rotate(&master);
     assert_eq!(key(&system, "pool-1").await, one);
@@ -308,7 +308,7 @@ async fn another_address_is_another_version_with_another_key() {
     let (version, old) = key(&system, "pool-1").await;
     system.shutdown().await;
 
-    // The same LiteLLM, by another name.
+    // The same LiteLLM at another URL.
     restarted.set("LITELLM_BASE_URL", &format!("{}/v1", lite_llm.url()));
     let system = restarted.start().await;
     let (next, new) = key(&system, "pool-1").await;
@@ -318,7 +318,7 @@ async fn another_address_is_another_version_with_another_key() {
     assert_eq!(outdated.status, 404, "it names a key that has ended");
     system.shutdown().await;
 
-    // What is replaced and cannot be ended at once is ended with the pool.
+    // A replaced key that cannot be deleted at once is deleted with the pool.
     lite_llm.be(Mood::EndingNone);
     restarted.set("LITELLM_BASE_URL", &lite_llm.url());
     let system = restarted.start().await;
@@ -355,7 +355,7 @@ async fn a_master_key_takes_the_shared_keys_place_and_gives_it_back() {
     assert_eq!(key(&system, "pool-1").await, (3, shared));
     let old = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config/versions/2")).await;
     assert_eq!(old.status, 404, "it names a key that the pool does not have any more");
-    // Nobody here can end the key now: a termination does not wait for what cannot come.
+    // Without a master key the pool's key cannot be deleted, so the termination does not wait for it.
     assert_eq!(report(&system, REGISTER, "pool-1", "terminated").await.status, 200);
     assert_eq!(keys(&lite_llm), [own]);
     assert_eq!(report(&system, REGISTER, "pool-1", "active").await.status, 200);
@@ -396,7 +396,8 @@ async fn a_key_whose_publication_failed_is_ended_and_one_whose_answer_was_lost_i
     let (version, kept) = key(&system, "pool-1").await;
     assert_eq!((version, keys(&lite_llm)), (1, vec![kept]));
 
-    // Where that cannot be found out either, the key is left alone: a dead one would silence the pool.
+    // If the outcome cannot be determined, the key is kept: deleting a key in use would cut the pool off from its
+    // models.
     seed::pool(&system, "pool-2", None).await;
     proxy.rule(|call| match call.action.as_str() {
         "TransactWriteItems" => Fault::LoseAnswer,
@@ -436,7 +437,7 @@ async fn a_key_whose_publication_lost_to_its_own_first_attempt_is_kept() {
     proxy.rule(move |call| match (call.action.as_str(), attempts.load(Ordering::Relaxed)) {
         ("TransactWriteItems", attempt) => {
             attempts.store(attempt + 1, Ordering::Relaxed);
-            // Carried out, then in conflict with itself, as it seems, and then on rows that have changed.
+            // First the answer is lost, then the retry seems to conflict with itself, and then the rows have changed.
             [Fault::LoseAnswer, Fault::Conflict].get(attempt as usize).cloned().unwrap_or(Fault::None)
         }
         _ => Fault::None,
@@ -447,7 +448,7 @@ async fn a_key_whose_publication_lost_to_its_own_first_attempt_is_kept() {
     assert_eq!(key(&system, "pool-1").await, given);
 }
 
-/// A Secrets Manager with these secrets by their names, as far as a function asks it.
+/// A fake Secrets Manager with these secrets, limited to the functions' calls.
 async fn secrets_manager(secrets: Arc<Mutex<BTreeMap<String, String>>>) -> SdkConfig {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -492,7 +493,7 @@ async fn a_rotated_master_key_is_looked_up_again_before_a_pool_goes_without_a_ke
     assert_eq!(register("pool-1", "active").await, 200);
     assert_eq!(call("GET", "/pool-1/config", Value::Null).await.0, 200);
 
-    // The clock stays below the age at which a value is looked up without a reason.
+    // The clock stays below the age at which a value is refreshed without a failure.
     for (pool, ended) in [("pool-2", "pool-1"), ("pool-3", "pool-2")] {
         let master = format!("not-a-real-master-key-{}", random_hex(12));
         lite_llm.rotate(&master);
@@ -500,7 +501,7 @@ async fn a_rotated_master_key_is_looked_up_again_before_a_pool_goes_without_a_ke
         assert_eq!(register(pool, "active").await, 200);
         system.clock.advance(LOOK_AGAIN_AFTER);
         if pool == "pool-3" {
-            // An end finds it out as well.
+            // Ending a pool's key also detects the rotation.
             assert_eq!(register(ended, "terminated").await, 200);
         }
         let (status, config) = call("GET", &format!("/{pool}/config"), Value::Null).await;

@@ -1,4 +1,4 @@
-//! The API's description: committed, served, true.
+//! The `OpenAPI` document: committed, served, and consistent with the functions.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -11,7 +11,8 @@ fn committed() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi.json")).expect("it is committed")
 }
 
-/// A contract that changes is seen in review. To write it anew: `cargo run -p portcullis-tests --bin openapi > openapi.json`.
+/// Makes a change of the contract visible in review. To regenerate: `cargo run -p portcullis-tests --bin openapi >
+/// openapi.json`.
 #[test]
 fn the_committed_document_is_what_the_code_says() {
     let expected = serde_json::to_string_pretty(&openapi::document()).unwrap() + "\n";
@@ -28,7 +29,7 @@ fn the_document_has_the_templates_routes_and_each_operation_is_of_a_tier() {
     let template = Template::parse(TEMPLATE).unwrap();
     // `/api/v1` is an older prefix of the same operations.
     let is_described = |path: &String| !path.starts_with("/api/v1/");
-    // `/` is one of the paths that the route for everything else takes.
+    // `/` belongs to the default route.
     let path = |route: local::template::Route| if route.path == "$default" { "/".to_owned() } else { route.path };
     let routes: BTreeSet<String> = template.routes.into_iter().map(path).filter(is_described).collect();
     assert_eq!(described, routes);
@@ -54,7 +55,7 @@ async fn every_operation_of_the_document_asks_for_its_credential() {
         for (method, operation) in methods.as_object().unwrap() {
             let path = path.replace("{version}", "1").replace("{file}", "main.js").replace(['{', '}'], "");
             let request = || system.request(method.to_uppercase().parse().unwrap(), &path);
-            // What a browser without a session may do depends on what it sends.
+            // Routes of browsers need no session; their outcome depends on the request.
             if operation["tags"][0] == "browser" {
                 let answer = send(request()).await;
                 let is_sent_on = answer.status == 302 && answer.body.is_empty();

@@ -1,4 +1,4 @@
-//! Signed-in people: their bots, channels, conversations and artifacts, and nobody else's.
+//! A signed-in person's bots, channels, conversations and artifacts, which nobody else can reach.
 
 #[path = "people/bots.rs"]
 mod bots;
@@ -29,7 +29,7 @@ async fn person<'a>(system: &'a System, email: &str) -> Person<'a> {
     Person::new(system, email).registered(PASSWORD).await
 }
 
-/// A pool that is active and was heard of now.
+/// Creates an active pool with a heartbeat of now.
 async fn active_pool(system: &System, id: &str) {
     seed::pool(system, id, None).await;
     let now = format!("{:.3}", system.clock.now());
@@ -40,7 +40,7 @@ async fn create_bot(person: &Person<'_>, name: &str) -> Answer {
     person.v1(Method::POST, "/bots", json!({ "name": name, "modelId": "a-model" })).await
 }
 
-/// The id of a new bot of a person's.
+/// Creates a bot of this person and returns its id.
 async fn bot(person: &Person<'_>, name: &str) -> String {
     let made = create_bot(person, name).await;
     assert_eq!(made.status, 200, "{made:?}");

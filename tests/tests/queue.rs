@@ -1,4 +1,4 @@
-//! The queue of this machine keeps every promise of an event queue.
+//! This machine's queue passes the conformance tests of an event queue.
 
 use std::{
     sync::{
@@ -33,7 +33,7 @@ impl Time for MovableClock {
     }
 }
 
-/// Different bytes at each call, the same in each run.
+/// Deterministic bytes, different at each call.
 #[derive(Default)]
 struct Counting(AtomicU64);
 

@@ -1,4 +1,4 @@
-//! What users feel on AWS is the store's calls that a request waits for, one after another. Each endpoint has its budget:
+//! Budget of sequential store calls of each endpoint, which determine the latency on AWS:
 //!
 //! | Endpoint | Sequential calls |
 //! |---|---|
@@ -10,15 +10,15 @@
 //! | POST, DELETE skill-tokens: static token · bound token | 1 |
 //! | POST, DELETE runtime-tokens | 1 |
 //! | GET config/latest: not changed · changed · built anew | 1 · 2 · 4 |
-//! | the same where a bot token is due: the poll that replaces it · every other | 11 or 12 · 1 |
-//! | the same where the pool's key to the models is made · replaced | 4 · 5 |
-//! | register, heartbeat: nothing but the end of a pool waits for `LiteLLM` | 1 |
+//! | GET config/latest while a bot token is due: the poll that replaces it · every other | 11 or 12 · 1 |
+//! | GET config/latest when the pool's key to the models is created · replaced | 4 · 5 |
+//! | register, heartbeat: only the end of a pool waits for `LiteLLM` | 1 |
 //! | GET config: built before | 2 |
 //! | GET config/versions/{version}: not changed · read | 3 |
 //! | GET skills/latest, GET workspace-templates/latest: not changed · read | 1 · 2 |
 //! | PUT skills, PUT workspace-templates: new · replaced | 2 |
 //! | PUT skills: not changed | 1 |
-//! | POST check-slack-tokens: all good · all revoked, each side by side | 4 · 6 |
+//! | POST check-slack-tokens: all valid · all revoked, checked in parallel | 4 · 6 |
 //! | POST sessions: new · again | 2 |
 //! | PATCH sessions: static token · bound token | 2 · 3 |
 //! | POST artifacts: new · of a chat · bound token | 2 |
@@ -33,18 +33,18 @@
 //! | DELETE channels · skills, workspace-templates | 3 · 2 |
 //! | Slack event: channel cached / not cached | 0 / 2, + 1 queue write |
 //! | Slack event on its channel's own path: channel cached / not cached | 0 / 1, + 1 queue write |
-//! | Slack event of an unknown team: remembered / not | 0 / 1 |
+//! | Slack event of an unknown team: cached / not cached | 0 / 1 |
 //! | Slack interaction or slash command: as an event | 0 / 2, + 1 queue write |
 //! | sign-in: right · wrong for the first time | 2 |
-//! | get-session: nobody's · somebody's · extended once a day | 0 · 2 |
+//! | get-session: without a session · with one, also when extended once a day | 0 · 2 |
 //! | list-sessions · sign-out | 3 |
 //! | sign-up: the first of an hour | 4 |
 //! | GET integrations (3 once a minute); composio/execute | 2 |
 //! | POST integrations/connect · its refresh · DELETE | 3 · 3 · 5 |
 //! | composio/execute with a person's own keys | 3 |
-//! | health, and whatever is not authenticated | 0 |
+//! | health, and every unauthenticated request | 0 |
 //!
-//! The figures are those of each request's log line; that the line tells the truth is seen from a proxy before the database.
+//! The figures come from each request's log line, and a proxy in front of the database verifies the log line.
 
 use std::{
     collections::BTreeMap,
@@ -65,10 +65,10 @@ use portcullis_tests::{
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-/// The status of a request and the store calls that it waited for, as its log line tells.
+/// Status of a request and the number of sequential store calls, from its log line.
 async fn told(system: &System, request: RequestBuilder) -> (u16, u64) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    // Full width, so that no id is the beginning of another.
+    // Full width, so that no id is a prefix of another.
     let id = format!("round-trips-{:08}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let answer = send(request.header("x-request-id", &id)).await;
     let lines = system.logs.of_request(&id);
@@ -98,7 +98,7 @@ const HEARTBEAT: &str = "/api/internal/pools/heartbeat";
 async fn a_skill_reads_its_secrets_in_one_round() {
     let system = System::start().await;
     seed::pool(&system, "pool-1", None).await;
-    // Ten secrets in two scopes: what is read is a range each of both, side by side.
+    // Ten secrets in two scopes: one range query of each, in parallel.
     let secrets: BTreeMap<_, _> = (0..10)
         .map(|number| {
             let scope = if number < 5 { "pool" } else { "skill:maps" };
@@ -183,7 +183,7 @@ async fn tokens_are_issued_and_revoked_in_one_round_each() {
     assert_eq!(told(&system, revoke(&bound, skill)).await, (200, 1));
     assert_eq!(told(&system, issue(&operators, runtime)).await, (201, 1));
     assert_eq!(told(&system, revoke(&operators, runtime)).await, (200, 1));
-    // Whose generation is over is seen in the same round as the work.
+    // The check of an outdated generation is part of the call that does the work.
     assert_eq!(told(&system, issue(&bound, skill)).await, (401, 1));
     assert_eq!(told(&system, revoke(&bound, skill)).await, (401, 1));
 }
@@ -196,7 +196,7 @@ async fn a_configuration_that_has_not_changed_is_told_in_one_round() {
     let latest = format!("{config}/latest");
     let bound = token(&system, "runtime").await;
     let poll = |path: &str| with_token(&system, &bound, Method::GET, path);
-    // At most: which of the calls side by side ends last decides whether the next one is counted.
+    // The count varies with the order in which parallel calls end.
     let builds = |(status, rounds): (u16, u64)| status == 200 && (3..=4).contains(&rounds);
     assert!(builds(told(&system, poll(&latest)).await), "the first");
     assert_eq!(told(&system, poll(&latest)).await, (200, 2), "built before");
@@ -204,7 +204,7 @@ async fn a_configuration_that_has_not_changed_is_told_in_one_round() {
     let version = format!("{config}/versions/1");
     let tag = send(poll(&latest)).await.header("etag").to_owned();
     assert_eq!(told(&system, poll(&latest).header("if-none-match", &tag)).await, (304, 1), "the newest");
-    // Today's rows decide whether the pool may have an old version, also one that it has.
+    // The current rows decide whether the pool may have an old version, even one that it already has.
     assert_eq!(told(&system, poll(&version)).await, (200, 3), "a version");
     assert_eq!(told(&system, poll(&version).header("if-none-match", &tag)).await, (304, 3), "a version that it has");
     seed::bot(&system, "bot-2", &connected.pool).await;
@@ -262,8 +262,8 @@ async fn a_bot_token_that_is_due_costs_one_poll_its_calls_and_the_others_none() 
     let tag = send(latest()).await.header("etag").to_owned();
     let poll = |tag: &str| latest().header("if-none-match", tag);
     system.clock.advance(Duration::from_hours(10));
-    // Slack gives none: the claim, the bots, the channels, the token's claim, and the pool once more. Whoever comes next does
-    // not ask again within the minute.
+    // The refresh fails. The calls: the claim, the bots, the channels, the token's claim, and the pool again. Later
+    // polls do not refresh again within the minute.
     assert_eq!(told(&system, poll(&tag)).await, (304, 6));
     assert_eq!(told(&system, poll(&tag)).await, (304, 1));
     slack.refresh("refresh-1", Refresh::Good("xoxe.xoxb-2", 43_200));
@@ -281,10 +281,10 @@ async fn slack_tokens_are_checked_in_four_rounds_and_disabled_in_three() {
     let (connected, _stand_in) = seed::connected(&system).await;
     let check = || system.internal(Method::POST, "/api/internal/pools/pool-1/check-slack-tokens");
     slack.say(&connected.bot_token, Saying::Good);
-    // The pool, its bots, their channels with their tokens; the sessions without a title.
+    // The pool, its bots, their channels with tokens, and the sessions without a title.
     assert_eq!(told(&system, check()).await, (200, 4));
     slack.say(&connected.bot_token, Saying::Error("token_revoked"));
-    // No good token is left to look titles up with; the channel, its bot, and the change of both.
+    // Without a valid token, no titles are looked up; the channel, its bot, and the change of both are added.
     assert_eq!(told(&system, check()).await, (200, 6));
 }
 
@@ -458,7 +458,7 @@ async fn a_person_waits_for_few_rounds() {
     assert_eq!(told(&system, auth(Method::POST, "sign-out", Value::Null)).await, (200, 3));
 }
 
-/// The session is one round; what a page shows is one more, but where a row must name the next.
+/// One call for the session and one for the page's rows, or more where one row names the next.
 #[tokio::test]
 async fn what_a_signed_in_person_sees_takes_few_rounds() {
     let system = System::start().await;
@@ -480,10 +480,10 @@ async fn what_a_signed_in_person_sees_takes_few_rounds() {
         // The bots name the channels.
         ("/channels", 3),
         ("/channels/channel-ada/status", 2),
-        // The channel names the bot, which is in no pool.
+        // The channel names the bot, which has no pool.
         ("/channels/channel-ada/readiness", 3),
         ("/sessions?botId=bot-ada", 2),
-        // Which bots are the person's is asked first.
+        // The person's bots are looked up first.
         ("/sessions", 3),
         ("/artifacts?botId=bot-ada", 2),
         ("/artifacts", 3),
@@ -568,7 +568,7 @@ async fn who_is_not_let_in_costs_the_store_nothing() {
     }
 }
 
-/// A request's calls, as the database saw them: action and table.
+/// A request's store calls, as the proxy saw them: action and table.
 type Calls = Arc<Mutex<Vec<(String, String)>>>;
 
 fn noted(proxy: &FaultProxy) -> Calls {
@@ -603,11 +603,11 @@ async fn what_the_log_line_tells_is_what_reaches_the_database() {
 
     let body = json!({ "poolId": "pool-1" });
     assert_eq!(told(&system, system.internal(Method::POST, HEARTBEAT).json(&body)).await, (200, 1));
-    // The versions of skills and templates beside the pool's own row.
+    // The versions of skills and templates, in parallel with the pool's own row.
     let mut seen = taken(&calls);
     seen.sort();
     assert_eq!(seen, [call("BatchGetItem", "several"), call("UpdateItem", "pools")]);
-    // Which are remembered for some seconds.
+    // Those versions are cached for some seconds.
     assert_eq!(told(&system, system.internal(Method::POST, HEARTBEAT).json(&body)).await, (200, 1));
     assert_eq!(taken(&calls), [call("UpdateItem", "pools")]);
 
@@ -615,7 +615,8 @@ async fn what_the_log_line_tells_is_what_reaches_the_database() {
     assert_eq!(told(&system, system.internal(Method::PUT, WRITE).json(&body)).await, (200, 2));
     assert_eq!(taken(&calls), [call("TransactGetItems", "several"), call("TransactWriteItems", "several")]);
 
-    // Both scopes, and the pool's row beside them: three calls at once are one round. Once they are known, the row alone.
+    // Both scopes and the pool's row, in parallel: three calls are one round. With the scopes cached, only the row is
+    // read.
     let bound = token(&system, "skill").await;
     taken(&calls);
     assert_eq!(told(&system, with_token(&system, &bound, Method::GET, READ)).await, (200, 1));
@@ -627,7 +628,7 @@ async fn what_the_log_line_tells_is_what_reaches_the_database() {
     assert_eq!(told(&system, with_token(&system, &bound, Method::GET, READ)).await, (200, 1));
     assert_eq!(taken(&calls), [call("GetItem", "pools")]);
 
-    // What the relay does comes after the queue write.
+    // The relay's calls come after the queue write.
     assert_eq!(told(&system, event(&system, &connected, "/api/slack/events", 1)).await, (200, 2));
     let seen = calls.lock().unwrap().clone();
     let queued = seen.iter().position(|seen| *seen == call("SendMessage", "queue")).expect("a queue write");

@@ -1,4 +1,4 @@
-//! A skill reads what is its own and what is the whole pool's, and nothing else.
+//! A skill reads only its own secrets and those of the whole pool.
 
 #[path = "secret_scopes/at_rest.rs"]
 mod at_rest;
@@ -204,7 +204,7 @@ async fn a_terminated_pool_loses_its_secrets_and_its_tokens_for_good() {
     assert_eq!(heartbeat("active").await.status, 401);
     assert_eq!(put(&system, "pool-1", json!({ "KEY": "x" })).await.status, 404);
 
-    // Registered again it is a new pool of that name.
+    // Registering the id again creates a new pool.
     seed::pool(&system, "pool-1", None).await;
     assert_eq!(read(&system, "maps").await, json!({}));
     assert_eq!(with_token().await.status, 401, "a token of before stays revoked");

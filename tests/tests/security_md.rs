@@ -1,4 +1,4 @@
-//! What SECURITY.md says holds a promise is there: a promise without a test is a wish.
+//! SECURITY.md's promises: every test and file named as evidence exists.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +12,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository's root").to_owned()
 }
 
-/// What stands between backticks.
+/// Texts in backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The rows of the tables whose last column is headed `Held by`: promise and evidence.
+/// Rows of the tables whose last column is headed `Held by`: promise and evidence.
 fn promises() -> Vec<(&'static str, &'static str)> {
     let mut rows = Vec::new();
     let mut in_table = false;
@@ -34,7 +34,8 @@ fn promises() -> Vec<(&'static str, &'static str)> {
     rows
 }
 
-/// The file that evidence names: whole, by the end of a path that came before (`…/name.rs`), or the one before (`::test`).
+/// File that the evidence names: a whole path, the end of an earlier path (`…/name.rs`), or the previous file
+/// (`::test`).
 fn file_of<'a>(
     evidence: &'a str,
     known: &mut BTreeMap<String, String>,

@@ -1,4 +1,5 @@
-//! A function that lacks a setting does not start, and says which, with nothing of any value.
+//! A function with a missing or malformed setting does not start; the error names the setting and reveals nothing of
+//! its value.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,7 +16,8 @@ use serde_json::json;
 
 type Environment = BTreeMap<String, SecretString>;
 
-/// What each function says of this environment, `slack`, `internal` and `skills` in order; empty where it starts.
+/// Problems that each function reports with this environment, in the order `slack`, `internal`, `skills`; empty if it
+/// starts.
 async fn problems(system: &System, of: Environment, queue: Option<Arc<dyn EventQueue>>) -> [Vec<String>; 3] {
     let platform = Platform {
         secrets: Arc::new(SecretSource::Environment(of.clone())),
@@ -64,7 +66,7 @@ async fn an_empty_setting_is_a_missing_one() {
     assert_names(&internal, &["ENCRYPTION_KEY", "INTERNAL_API_TOKEN", "TABLE_PREFIX", "POOL_CIDRS"]);
 }
 
-/// A value that is wrong in its place and would be found in what is said.
+/// A malformed value for a setting, recognizable if an error repeats it.
 struct Wrong(&'static str, String);
 
 #[tokio::test]
@@ -111,7 +113,7 @@ async fn each_setting_that_is_malformed_is_named_with_nothing_of_its_value() {
         settings.insert((*name).to_owned(), value.as_str().into());
         let refusal = problems(&system, settings, system.stack.platform().queue.clone()).await.concat().join("; ");
         assert!(!refusal.is_empty(), "{name} is taken");
-        // A token's previous value is the token's affair, and the two forms of the keys are one setting.
+        // A previous value is reported under the token's name, and the two forms of the keys are one setting.
         let known_as = name.trim_end_matches("_PREVIOUS").trim_end_matches('S').to_owned();
         assert!(refusal.contains(&known_as), "{name}: {refusal}");
         for secret in [value.as_str(), "canary", &key, &key[..16]] {
@@ -120,7 +122,7 @@ async fn each_setting_that_is_malformed_is_named_with_nothing_of_its_value() {
     }
 }
 
-/// What a stack with this environment says, where it does not start.
+/// Error of a stack with this environment, if it does not start.
 async fn refused_start(environment: Environment) -> Option<String> {
     let mut options = Options::new(environment);
     options.clock = Arc::new(TestClock::new());

@@ -1,4 +1,4 @@
-//! What Slack sends comes in, and what only pretends to be Slack's does not.
+//! Slack's requests are accepted, and forged ones are refused.
 
 #[path = "slack_ingress/bodies.rs"]
 mod bodies;
@@ -43,12 +43,12 @@ fn message(of: &Connected, number: u32) -> Value {
     slack::message(&of.team, &of.app, "C0GENERAL", number)
 }
 
-/// An event of this channel, signed now with this secret.
+/// An event of this channel, signed with this secret at the current time.
 fn event(system: &System, secret: &str, body: &Value) -> RequestBuilder {
     slack::signed(system, EVENTS, secret, body.to_string(), system.clock.now())
 }
 
-/// A request with these two headers as they stand; `None` leaves one out.
+/// A request with these two headers byte for byte; `None` omits one.
 fn raw(system: &System, timestamp: Option<&[u8]>, signature: Option<&[u8]>, body: Vec<u8>) -> RequestBuilder {
     let mut request = system.request(Method::POST, EVENTS).header("content-type", "application/json").body(body);
     for (name, value) in [("x-slack-request-timestamp", timestamp), ("x-slack-signature", signature)] {
@@ -59,14 +59,12 @@ fn raw(system: &System, timestamp: Option<&[u8]>, signature: Option<&[u8]>, body
     request
 }
 
-/// All rows of a table.
 async fn items_of(system: &System, table: Table) -> Vec<HashMap<String, AttributeValue>> {
     let scan = Client::new(&system.stack.platform().aws).scan().consistent_read(true);
     let rows = scan.table_name(format!("portcullis-local-{}", table.name())).send().await;
     rows.expect("the table is read").items.unwrap_or_default()
 }
 
-/// The number of a table's rows.
 async fn rows_of(system: &System, table: Table) -> usize {
     items_of(system, table).await.len()
 }
@@ -226,7 +224,7 @@ async fn a_body_past_1_mib_is_refused_whole() {
     system.shutdown().await;
 }
 
-/// Two customers' channels, each of its own app and workspace.
+/// Channels of two customers, each with its own app and workspace.
 async fn two_customers(system: &System) -> (Connected, Connected, StandInPool) {
     let stand_in = StandInPool::start().await;
     let pool = seed::pool(system, "pool-1", Some(&stand_in.address().to_string())).await;

@@ -1,4 +1,4 @@
-//! Which channels still have a good bot token, and what conversations are called: `check-slack-tokens`.
+//! `check-slack-tokens`: finds channels whose bot token is invalid, and looks up the titles of conversations.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn status(store: &Store, connected: &Connected) -> ChannelStatus {
     store.get_channel(&connected.channel).await.unwrap().unwrap().status
 }
 
-/// `count` channels of one bot in `pool-1`, each with a good token.
+/// Creates `count` channels of one bot in `pool-1`, each with a valid token.
 async fn channels(system: &System, slack: &StandInSlack, count: usize) -> Vec<Connected> {
     let pool = seed::pool(system, "pool-1", None).await;
     let mut all = Vec::new();
@@ -75,7 +75,7 @@ async fn a_revoked_token_disables_its_own_channel_and_nothing_else() {
     assert_eq!(answer.json(), expected);
     assert_eq!(status(&system.store(), &all[1]).await, ChannelStatus::Error);
     assert_eq!(version().await, (json!(2), 2), "the very next answer leaves it out");
-    // It is no channel of the configuration any more, and is not asked about again.
+    // The channel has left the configuration and is not checked again.
     let again = check(&system).await.json();
     assert_eq!((&again["checked"], &again["invalidated"]), (&json!(2), &json!(0)));
 }
@@ -127,7 +127,7 @@ async fn a_token_that_was_replaced_while_the_old_one_was_checked_stays() {
     assert_eq!(store.invalidate_channel(&replaced.channel, revision + 1).await, Ok(false), "it is already");
 }
 
-/// Sends a message in a Slack channel and waits until its session is there.
+/// Sends a message in a Slack channel and waits until its session exists.
 async fn converse(system: &System, connected: &Connected, channel: &str, number: u32) {
     let body = slack::message(&connected.team, &connected.app, channel, number).to_string();
     let event = slack::signed(system, "/api/slack/events", &connected.signing_secret, body, system.clock.now());
@@ -152,7 +152,7 @@ async fn conversations_get_the_names_that_slack_has_for_them() {
     }
     pool.wait_for(3).await;
     eventually("all sessions are there", async || titles(&system, &connected).await.len() == 3).await;
-    // The index that lists them does not know them yet.
+    // The index that lists the sessions lags and does not contain them yet.
     assert_eq!(check(&system).await.status, 200);
     assert_eq!((slack.calls("conversations.info"), titles(&system, &connected).await.len()), (0, 3));
     system.clock.advance(Duration::from_secs(3));

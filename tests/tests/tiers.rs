@@ -1,4 +1,4 @@
-//! No route lets anybody in but those whom it is for, and nobody else learns anything from it.
+//! Tiers: each route accepts only its own callers and reveals nothing to others.
 
 #[path = "tiers/credentials.rs"]
 mod credentials;
@@ -22,10 +22,10 @@ use reqwest::Method;
 
 use credentials::{Tokens, foreign_to};
 
-/// An id that a caller may choose, so that two refusals can be compared to the byte.
+/// A request id chosen by the caller, so that two refusals can be compared byte for byte.
 const SAME_ID: &str = "the-same-id";
 
-/// What axum mounts for a router's 404.
+/// Paths that axum mounts for a router's 404.
 const AXUMS_FALLBACK: [&str; 2] = ["/", "/{*__private__axum_fallback}"];
 
 async fn prepared() -> Prepared {
@@ -54,7 +54,8 @@ async fn the_template_the_functions_and_this_suite_know_the_same_routes() {
         ("skills", skills::start(platform).await.unwrap()),
         ("slack", slack::start(platform).await.unwrap()),
     ];
-    // axum tells what a router serves in its `Debug` alone; were that to change, nothing would be found and this be red.
+    // axum shows a router's routes only in its `Debug` output. If the format changes, no routes are found and the test
+    // fails.
     let mounted: BTreeSet<(&str, String)> = functions
         .iter()
         .flat_map(|(function, router)| {
@@ -65,7 +66,7 @@ async fn the_template_the_functions_and_this_suite_know_the_same_routes() {
         .collect();
     let mut template = Template::parse(TEMPLATE).unwrap();
     for route in template.routes.iter_mut().filter(|route| route.path == DEFAULT_ROUTE) {
-        // The route of everything else is how a request reaches `/`, which is mounted like axum's own fallback.
+        // Requests to `/` arrive by the default route; `/` is mounted like axum's own fallback.
         "/".clone_into(&mut route.path);
     }
     for route in &template.routes {
@@ -74,7 +75,7 @@ async fn the_template_the_functions_and_this_suite_know_the_same_routes() {
     let in_template: BTreeSet<(&str, String)> =
         template.routes.iter().map(|route| (route.function.as_str(), route.path.clone())).collect();
     let mounted_and_routed = |set: &BTreeSet<(&str, String)>| {
-        // `/health` is each function's, so that each can be run alone; the gateway sends it to one of them.
+        // Every function has `/health`, so that it can run alone; the gateway sends the path to one of them.
         set.iter()
             .filter(|(_, path)| path != "/health" && path != "/")
             .cloned()
@@ -133,7 +134,7 @@ async fn nobody_else_is_let_in() {
         }
     }
     assert!(refused > 250, "only {refused} were tried");
-    // None of them did anything: the pool's tokens were not revoked, and no secret was written.
+    // No request had an effect: the pool's tokens were not revoked, and no secret was written.
     let secrets = prepared.system.skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1");
     assert_eq!(send(secrets).await.json(), serde_json::json!({}));
 }
@@ -179,7 +180,7 @@ async fn a_wrong_method_is_refused_like_any_request_and_with_a_credential_is_a_4
     for route in ROUTES {
         let own: Vec<&str> = route.calls.iter().map(|call| call.method).collect();
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
-            // To pages a preflight is answered by itself.
+            // A preflight to the front end's routes is answered without the handler.
             let is_preflight = method == "OPTIONS" && matches!(route.tier, Tier::Browser | Tier::User);
             if own.contains(&method) || is_preflight {
                 continue;
@@ -194,7 +195,7 @@ async fn a_wrong_method_is_refused_like_any_request_and_with_a_credential_is_a_4
             let answer = send(prepared.authorized_with_method(route, call, method)).await;
             assert_eq!((answer.status.as_u16(), answer.message().as_str()), (405, "Method not allowed"), "{what}");
             assert_eq!(answer.json()["code"].as_str().unwrap().to_lowercase(), "method_not_allowed", "{what}");
-            // RFC 9110 §15.5.6.
+            // RFC 9110 §15.5.6 requires `allow`.
             for method in &own {
                 assert!(answer.header("allow").split(',').any(|allowed| allowed == *method), "{what}: {answer:?}");
             }
@@ -220,7 +221,7 @@ async fn whoever_is_not_let_in_learns_nothing_whatever_is_sent() {
             ("depth", bare().header("content-type", "application/json").body(deep.clone())),
             ("an unknown query", prepared.system.request(method.clone(), &format!("{}?x=%FF", path(call.path)))),
         ];
-        // Slack's signature is over the body, so a body that is too large is told before.
+        // Slack's signature covers the body, so a body that is too large is refused before authentication.
         if !call.body.is_signed() {
             attempts.push(("2 MiB", bare().header("content-type", "application/json").body(vec![b' '; 2 << 20])));
         }

@@ -1,7 +1,7 @@
-//! What passes by itself is not seen by anyone: the client and the store try again.
+//! Transient faults are invisible to callers, because the AWS client and the store retry.
 //!
-//! A process of its own: the AWS client has one budget of second attempts for all of its process, which the tests of lasting
-//! faults use up.
+//! In a test process of its own: the AWS client has one retry budget per process, which the tests of lasting faults
+//! exhaust.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use portcullis_tests::{Fault, Faulty, System, faults::Call, seed, slack, system:
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-/// The first `count` calls that are `met` get this, later ones go through.
+/// Injects `fault` into the first `count` calls that `met` selects; later calls go through.
 fn at_first(count: u32, fault: Fault, met: fn(&Call) -> bool) -> (impl Fn(&Call) -> Fault + Send, Arc<AtomicU32>) {
     let left = Arc::new(AtomicU32::new(count));
     let take = Arc::clone(&left);
@@ -87,7 +87,7 @@ async fn a_write_of_secrets_whose_answer_was_lost_is_made_once() {
 async fn writers_in_the_way_are_waited_for() {
     let Faulty { system, proxy, .. } = &Faulty::start().await;
     seed::pool(system, "pool-1", None).await;
-    // More often than the client itself would try: the store does.
+    // More often than the AWS client retries, so the store's own retries are needed.
     let (rule, left) = at_first(6, Fault::Conflict, |call| call.action == "TransactWriteItems");
     proxy.rule(rule);
     assert_eq!(send(put(system)).await.status, 200);
@@ -106,7 +106,7 @@ async fn an_event_that_the_queue_took_without_saying_so_is_delivered_once() {
         let event = slack::signed(&system, "/api/slack/events", &connected.signing_secret, body, now);
         let again = event.try_clone().expect("its body is at hand");
         let first = send(event).await.status;
-        // The one whose answer was lost is refused, and Slack sends it again.
+        // The event whose answer was lost is refused, and Slack sends it again.
         assert_eq!(first, if number == 1 { 503 } else { 200 });
         if number == 1 {
             assert_eq!(send(again).await.status, 200);

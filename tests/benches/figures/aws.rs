@@ -1,4 +1,4 @@
-//! The calls that a request makes of AWS, made by the AWS client alone.
+//! The AWS calls of each kind of request, made by the AWS client alone.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
 
 use crate::{Failure, seed::POOL, stack::TABLE_PREFIX, traffic::Call};
 
-/// Makes the calls of one kind of request.
+/// Makes the AWS calls of one kind of request.
 pub struct Calls {
     client: Client,
     call: Call,
@@ -31,7 +31,7 @@ impl Calls {
         }
     }
 
-    /// The pool's row, as far as it is about secrets.
+    /// Reads the secrets' attributes of the pool's row.
     async fn secrets(&self) -> Result<(), Failure> {
         let get = self
             .client
@@ -51,7 +51,7 @@ impl Calls {
         Ok(())
     }
 
-    /// One conditional update that gives the row back.
+    /// One conditional update that returns the row.
     async fn heartbeat(&self) -> Result<(), Failure> {
         let update = self.client.update_item().table_name(format!("{TABLE_PREFIX}pools"));
         let update = update

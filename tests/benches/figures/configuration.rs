@@ -1,4 +1,4 @@
-//! Requests a second for the configuration of a pool of fifty bots, full and not changed.
+//! Requests per second for the configuration of a pool of fifty bots, both full and unchanged (304).
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ use crate::{
     traffic::configuration_path,
 };
 
-/// How many bots the pools have, each with one Slack channel.
+/// Numbers of bots in the pools, each bot with one Slack channel.
 pub const BOTS: [usize; 1] = [50];
 
-/// One kind of answer of one pool.
+/// Figures of one kind of answer of one pool.
 pub struct Row {
-    /// How many bots it has.
+    /// Number of bots.
     pub bots: usize,
-    /// Whether it had changed.
+    /// Whether the answer is the full configuration and not a 304.
     pub full: bool,
-    /// How long an answer is, in bytes, its head included.
+    /// Length of the answer in bytes, including its head.
     pub bytes: usize,
-    /// Requests a second by round, for each of [`CONNECTIONS`].
+    /// Requests per second in each round, for each of [`CONNECTIONS`].
     pub rates: [Vec<f64>; CONNECTIONS.len()],
 }
 

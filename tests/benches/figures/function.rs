@@ -14,17 +14,17 @@ use tokio::time::timeout;
 
 use crate::{Failure, machine, runtime_api::RuntimeApi, stack::DatabaseAddress};
 
-/// Far longer than any start or answer takes: what takes longer has failed.
+/// Time-out of a start or an answer, far above any real one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running instance of a function, which ends with this.
+/// A running instance of a function, killed on drop.
 pub struct Function {
     child: Child,
     api: RuntimeApi,
 }
 
 impl Function {
-    /// Starts an instance, and gives the time that passed until it asked for work.
+    /// Starts an instance and returns the time until it asked for work.
     pub async fn start(binary: &Path, environment: &BTreeMap<String, String>) -> Result<(Self, Duration), Failure> {
         let api = RuntimeApi::start().await?;
         let mut command = Command::new(binary);
@@ -33,7 +33,7 @@ impl Function {
         let started = machine::now();
         let child = command.spawn().map_err(|error| format!("{}: {error}", binary.display()))?;
         let mut function = Self { child, api };
-        // Its log goes through a pipe, as on Lambda.
+        // The log goes through a pipe, as on Lambda.
         if let Some(mut log) = function.child.stdout.take() {
             thread::spawn(move || io::copy(&mut log, &mut io::sink()));
         }
@@ -42,17 +42,17 @@ impl Function {
         Ok((function, ready.duration_since(started)))
     }
 
-    /// Lets it answer an event.
+    /// Has the function answer an event.
     pub async fn invoke(&mut self, event: Bytes) -> Result<Bytes, Failure> {
         timeout(PATIENCE, self.api.invoke(event)).await.map_err(|_| "a function does not answer")?
     }
 
-    /// The CPU time that it has used.
+    /// CPU time used so far.
     pub fn cpu_time(&self) -> Result<Duration, Failure> {
         machine::cpu_time(self.child.id())
     }
 
-    /// Its memory in RAM, in MB.
+    /// Resident memory in MB.
     pub fn resident_megabytes(&self) -> Result<f64, Failure> {
         machine::resident_megabytes(self.child.id())
     }
@@ -60,13 +60,13 @@ impl Function {
 
 impl Drop for Function {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // An error means that the function had already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a function finds in its environment on Lambda, `queue` and `database` being stand-ins.
+/// A function's environment variables on Lambda; `queue` and `database` are stand-ins.
 pub fn environment(
     settings: &BTreeMap<String, String>,
     name: &str,

@@ -1,4 +1,4 @@
-//! The functions' binaries: how large they are, how fast they start, and what a request costs them.
+//! The functions' binaries: size, start-up time, and CPU time and memory for requests.
 
 use std::{
     collections::BTreeMap,
@@ -21,19 +21,19 @@ use crate::{
     traffic::{Call, Traffic, sqs_event},
 };
 
-/// How often each function is started, in turns.
+/// Number of starts of each function, which take turns.
 const STARTS: usize = 21;
-/// How many requests each function gets.
+/// Number of requests to each function.
 const REQUESTS: usize = 10_000;
-/// How long it gets them at most: one after another, each waits for the database.
+/// Time limit of those requests, which run one after another and each wait for the database.
 const LONGEST: Duration = Duration::from_secs(40);
-/// How many of them go before those whose CPU time is counted.
+/// Number of warm-up requests, excluded from the CPU time.
 const WARM_UP: usize = 500;
 
 /// The bare function that the others are compared with.
 pub const HELLO: &str = "hello";
 
-/// Each function that is measured, with what it is asked; the relay gets what `slack` has queued before.
+/// The measured functions, each with its kind of request. The relay gets the events that `slack` queued before.
 pub const FUNCTIONS: [(&str, Option<Call>); 5] = [
     (HELLO, Some(Call::Slack)),
     ("slack", Some(Call::Slack)),
@@ -42,9 +42,9 @@ pub const FUNCTIONS: [(&str, Option<Call>); 5] = [
     ("relay", None),
 ];
 
-/// What the functions run on.
+/// Environment of the functions.
 pub struct Surroundings<'a> {
-    /// The folder of their binaries.
+    /// Folder of the functions' binaries.
     pub folder: PathBuf,
     pub settings: &'a BTreeMap<String, String>,
     pub database: &'a DatabaseAddress,
@@ -52,19 +52,19 @@ pub struct Surroundings<'a> {
     pub traffic: &'a Traffic,
 }
 
-/// What was found of a function.
+/// Figures of one function.
 pub struct Found {
     pub name: &'static str,
-    /// Its zip file, in MB (10⁶ bytes).
+    /// Size of the zip file, in MB (10⁶ bytes).
     pub zipped_megabytes: f64,
-    /// Until it asks for work, in ms.
+    /// Time from the start until the function asks for work, in ms.
     pub start: f64,
-    /// How many requests it then answered.
+    /// Number of requests answered.
     pub requests: usize,
-    /// Its memory at the start and after those requests, in MB.
+    /// Resident memory after the start and after those requests, in MB.
     pub idle_megabytes: f64,
     pub used_megabytes: f64,
-    /// The CPU time of its process for a request, in µs.
+    /// CPU time of the process per request, in µs.
     pub cpu: f64,
 }
 
@@ -88,7 +88,7 @@ impl Surroundings<'_> {
         for turn in 0..=STARTS {
             for ((name, _), starts) in FUNCTIONS.iter().zip(&mut starts) {
                 let (_function, took) = self.start(name).await?;
-                // The first reads the binary from disk.
+                // The first start is a warm-up: it reads the binary from disk.
                 if turn > 0 {
                     starts.push(took);
                 }
@@ -119,7 +119,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// Gives a function one event after another. How many there were, and the CPU time that each cost its process, in µs.
+/// Gives a function one event after another. Returns the number of events and the CPU time per event, in µs.
 async fn serve(function: &mut Function, next: impl Fn(usize) -> Option<Bytes>) -> Result<(usize, f64), Failure> {
     let end = machine::now() + LONGEST;
     let mut before = function.cpu_time()?;
@@ -137,7 +137,7 @@ async fn serve(function: &mut Function, next: impl Fn(usize) -> Option<Bytes>) -
     Ok((answered, used.as_secs_f64() * 1e6 / f64::from(counted)))
 }
 
-/// Whether an answer is a 200, or the relay's that nothing is left.
+/// Accepts a 200, or the relay's answer without failed messages.
 fn succeeded(answer: &[u8]) -> Result<(), Failure> {
     let value: Value = serde_json::from_slice(answer)?;
     let status = value.get("statusCode").and_then(Value::as_u64);
@@ -149,11 +149,11 @@ fn succeeded(answer: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// What a zip file adds to what it holds: one local header, one entry of the directory and its end, with the name
-/// `bootstrap`. Source: PKWARE, APPNOTE 4.3.
+/// Bytes that a zip file adds to its one file `bootstrap`: a local header, a directory entry and the end record.
+/// Source: PKWARE, APPNOTE 4.3.
 const ZIP_OVERHEAD: usize = (30 + 9) + (46 + 9) + 22;
 
-/// How large the zip file is that is uploaded, in MB.
+/// Size of the zip file that is uploaded, in MB.
 fn zipped_megabytes(binary: &Path) -> Result<f64, Failure> {
     struct Count(usize);
     impl io::Write for Count {

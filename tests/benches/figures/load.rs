@@ -1,4 +1,4 @@
-//! Load: a number of connections, each of which sends its next request when it has its answer.
+//! Closed-loop load: each connection sends its next request after the answer to the last.
 
 use std::{
     future::Future,
@@ -15,23 +15,23 @@ use tokio::{
 
 use crate::{Failure, machine};
 
-/// How an answer without a body begins.
+/// Start of an answer without a body.
 const NOT_MODIFIED: &[u8] = b"HTTP/1.1 304 ";
 
-/// How long one answer may take: past it something hangs.
+/// Time-out of one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What can be asked again and again.
+/// A client that repeats a request.
 pub trait Client: Send + 'static {
-    /// Asks once.
+    /// Sends one request and reads the answer.
     fn ask(&mut self) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + '_>>;
 }
 
-/// What came of a load.
+/// Result of a load.
 pub struct Outcome {
-    /// How many answers there were.
+    /// Number of answers.
     pub answers: u32,
-    /// How long it took.
+    /// Duration of the load.
     took: Duration,
 }
 
@@ -41,16 +41,16 @@ impl Outcome {
     }
 }
 
-/// When a load ends.
+/// End condition of a load.
 #[derive(Clone, Copy)]
 pub enum Until {
     /// After this time.
     Passed(Duration),
-    /// After so many answers to each client.
+    /// After this many answers to each client.
     Answered(u32),
 }
 
-/// Lets each client ask without pause until the end.
+/// Runs all clients without pause until the end.
 pub async fn run(clients: Vec<Box<dyn Client>>, until: Until) -> Result<Outcome, Failure> {
     let started = machine::now();
     let (end, limit) = match until {
@@ -74,7 +74,7 @@ async fn ask_until(mut client: Box<dyn Client>, end: Option<Instant>, limit: u32
     Ok(answers)
 }
 
-/// One kept-alive connection of HTTP/1.1, that spends as little CPU as can be: the cores are shared with what it measures.
+/// One keep-alive HTTP/1.1 connection. It uses little CPU, because it shares the cores with the measured process.
 pub struct Connection<F> {
     stream: TcpStream,
     next: F,
@@ -82,7 +82,7 @@ pub struct Connection<F> {
 }
 
 impl<F: FnMut() -> Bytes + Send> Connection<F> {
-    /// Connects; `next` makes each request.
+    /// Connects; `next` builds each request.
     pub async fn open(address: &str, next: F) -> Result<Self, Failure> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -117,7 +117,7 @@ impl<F: FnMut() -> Bytes + Send + 'static> Client for Connection<F> {
     }
 }
 
-/// How long an answer is with its head, once that has come.
+/// Length of an answer including its head, once the head is complete.
 fn answer_length(received: &[u8]) -> Option<usize> {
     let head = received.windows(4).position(|window| window == b"\r\n\r\n")?;
     if received.starts_with(NOT_MODIFIED) {

@@ -1,7 +1,7 @@
-//! Takes the figures of the README and prints them as Markdown: `cargo bench -p portcullis-tests --bench figures`.
+//! Measures the figures of the README and prints them as Markdown: `cargo bench -p portcullis-tests --bench figures`.
 //!
-//! It builds the functions' binaries, starts them and the stack of `cargo local` in processes of their own on loopback, and
-//! ends them all. It measures and never judges: no figure makes it fail, so a busy machine cannot.
+//! The benchmark builds the functions' binaries, starts them and the stack of `cargo local` as processes on loopback,
+//! and ends them. No figure makes it fail, so that a busy machine cannot.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
@@ -39,21 +39,21 @@ use crate::{
     traffic::Traffic,
 };
 
-// As in `cargo local`: one of this binary's processes is its stack.
+// The same allocator as in `cargo local`, because the stack is a process of this binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Why nothing was measured.
+/// The reason that a measurement failed.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The functions' packages, which are also their binaries' names.
+/// The functions' packages, whose names are those of their binaries.
 const PACKAGES: [&str; FUNCTIONS.len()] = ["hello", "slack", "internal", "skills", "relay"];
 
 fn main() -> ExitCode {
-    // `cargo bench` adds an argument of its own.
+    // `cargo bench` adds `--bench`.
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    // On one thread, as a function on Lambda is.
+    // One thread, as in a function on Lambda.
     let mut runtime =
         if arguments == [own_cpu::ARGUMENT] { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     let outcome = runtime.enable_all().build().map_err(Failure::from);
@@ -80,20 +80,20 @@ async fn run(arguments: &[&str]) -> Result<(), Failure> {
     }
 }
 
-/// Builds the functions' binaries for release.
+/// Builds the functions' binaries in release mode.
 fn build() -> Result<(), Failure> {
     let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
     let built = Command::new(env!("CARGO")).args(["build", "--release"]).args(packages).status()?;
     if built.success() { Ok(()) } else { Err("the functions do not build".into()) }
 }
 
-/// Where they were built: this binary lies in `deps` beside them.
+/// Folder of the built binaries: this binary is in its subfolder `deps`.
 fn folder() -> Result<PathBuf, Failure> {
     let own = std::env::current_exe()?;
     own.ancestors().nth(2).map(Path::to_owned).ok_or_else(|| "this binary lies nowhere".into())
 }
 
-/// Measures what pools' configurations cost, alone.
+/// Measures only the pools' configurations.
 async fn configurations() -> Result<(), Failure> {
     let settings = random_settings();
     let stack = StackProcess::start(&settings, None)?;
@@ -114,7 +114,7 @@ fn random_settings() -> BTreeMap<String, String> {
     .into()
 }
 
-/// Fills a stack's database, and gives what it is asked with.
+/// Fills a stack's database and returns the requests to send to it.
 async fn seeded(
     settings: &BTreeMap<String, String>,
     stack: &StackProcess,
@@ -135,7 +135,7 @@ async fn seeded(
     }))
 }
 
-/// Measures the functions in `folder`, and where it is `all` the stack.
+/// Measures the functions in `folder` and, if `all`, the stack.
 async fn figures(folder: &Path, all: bool) -> Result<(), Failure> {
     let load_before = machine::load();
     let settings = random_settings();

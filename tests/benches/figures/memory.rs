@@ -1,4 +1,4 @@
-//! AWS in memory: each kind of call goes out once, and is answered alike from then on.
+//! An in-memory cache in front of AWS: the first call of each kind goes out, and later ones get the cached answer.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ struct Remembering {
     client: reqwest::Client,
 }
 
-/// What stands in the AWS client's place for HTTP.
+/// The AWS client's HTTP client, replaced by the cache.
 pub fn http_client() -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Remembering::default());
     http_client_fn(move |_, _| connector.clone())
@@ -33,7 +33,8 @@ pub fn http_client() -> SharedHttpClient {
 impl HttpConnector for Remembering {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
-        // A read is known by what it reads. An update holds the time, and is answered alike whatever it writes.
+        // The cache key of a read is its body. An update contains the time, so all updates share one answer whatever
+        // they write.
         let body = request.body().bytes().filter(|_| !target.ends_with(".UpdateItem")).unwrap_or_default().to_vec();
         let key = (target, body);
         let known = self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();

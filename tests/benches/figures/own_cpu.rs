@@ -1,5 +1,5 @@
-//! What a request costs where nothing is waited for: the function's router in this process, with an AWS that answers from
-//! memory; and beside it the AWS client alone, from memory and over sockets.
+//! CPU time of a request without waiting: the function's router in this process with AWS answered from memory, and
+//! separately the AWS client alone, from memory and over sockets.
 
 use std::{
     collections::BTreeMap,
@@ -34,15 +34,15 @@ use crate::{
     traffic::{Call, Traffic},
 };
 
-/// What this binary is told to do this.
+/// Argument that starts this binary in this mode.
 pub const ARGUMENT: &str = "own-cpu";
 
-/// How many requests are counted: enough for the kernel's hundredths of a second.
+/// Number of counted requests: enough for the kernel's resolution of 1/100 s.
 const REQUESTS: u32 = 20_000;
-/// How many go before.
+/// Number of warm-up requests.
 const WARM_UP: u32 = 500;
 
-/// What is needed to do it.
+/// Input of the measuring process.
 #[derive(Deserialize, Serialize)]
 pub struct Job {
     pub settings: BTreeMap<String, String>,
@@ -51,16 +51,16 @@ pub struct Job {
     pub queue: String,
 }
 
-/// The CPU time of a request, in µs.
+/// CPU time per request, in µs.
 #[derive(Clone, Copy, Deserialize, Serialize)]
 pub struct Cost {
-    /// Ours: the router's, without the AWS client's.
+    /// CPU time of the router without the AWS client.
     pub own: f64,
-    /// The AWS client's, with its connections.
+    /// CPU time of the AWS client, including its connections.
     pub aws_client: f64,
 }
 
-/// Has another process do it, and gives the costs in the order of [`Call::OF_FUNCTIONS`].
+/// Measures in another process and returns the costs in the order of [`Call::OF_FUNCTIONS`].
 pub fn measure(job: &Job) -> Result<Vec<Cost>, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     let mut child = command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -70,7 +70,7 @@ pub fn measure(job: &Job) -> Result<Vec<Cost>, Failure> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Does it.
+/// Measures in this process: reads the job from standard input and prints the costs.
 pub async fn run() -> Result<(), Failure> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
@@ -95,7 +95,8 @@ async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Fa
     };
     let whole = router_cost(&router, job, call).await?;
     if call == Call::Slack {
-        // It writes to the queue alone, which the router was given in memory, without the AWS client.
+        // The function writes only to the queue, and the router's in-memory queue bypasses the AWS client: nothing to
+        // subtract.
         let queue = SqsQueue::new(&sdk_config(&job.queue), format!("{}/0/events.fifo", job.queue), None);
         return Ok(Cost { own: whole, aws_client: repeated(|| send(&queue)).await? });
     }
@@ -172,7 +173,7 @@ async fn repeated<F: Future<Output = Result<(), Failure>>>(call: impl Fn() -> F)
     each(before)
 }
 
-/// The time since `before` by the number of requests, in µs.
+/// CPU time since `before` divided by the number of requests, in µs.
 fn each(before: Duration) -> Result<f64, Failure> {
     let used = machine::own_cpu_time()?.saturating_sub(before);
     Ok(used.as_secs_f64() * 1e6 / f64::from(REQUESTS))
@@ -185,7 +186,7 @@ async fn send(queue: &SqsQueue) -> Result<(), Failure> {
     Ok(queue.send(&message).await?)
 }
 
-/// A queue that takes everything and keeps nothing.
+/// A queue that accepts messages and discards them.
 struct Nowhere;
 
 impl EventQueue for Nowhere {

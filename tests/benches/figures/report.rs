@@ -1,4 +1,4 @@
-//! What was found, in Markdown.
+//! Prints the figures as Markdown.
 
 use crate::{
     configuration::Row,
@@ -9,14 +9,14 @@ use crate::{
     traffic::Call,
 };
 
-/// Requests a second of a `Node.js` and `PostgreSQL` control plane of the same API on two such cores, durable, by
-/// [`CONNECTIONS`], and its CPU time in µs with 32 of them. It was measured once, on another day.
+/// Requests per second of a durable `Node.js` and `PostgreSQL` control plane of the same API on two such cores, by
+/// [`CONNECTIONS`], and its CPU time in µs with 32 connections. Measured once, on another day.
 const OTHER: [([u32; CONNECTIONS.len()], &str); Call::ALL.len()] =
     [([920, 1_443], "914"), ([727, 1_391], "1,073"), ([156, 348], "4,502"), ([177, 358], "4,506"), ([194, 650], "")];
-/// The same of a Slack event that is delivered.
+/// The other control plane's rate and CPU time for a delivered Slack event.
 const OTHER_DELIVERED: (u32, u32) = (329, 4_727);
 
-/// Of each function: size, start and memory.
+/// Prints size, start-up time and memory of each function.
 pub fn functions(found: &[Found]) {
     let hello = found.iter().find(|found| found.name == HELLO).map_or(f64::NAN, |hello| hello.start);
     println!(
@@ -32,7 +32,7 @@ pub fn functions(found: &[Found]) {
     }
 }
 
-/// Of each request: CPU time.
+/// Prints the CPU time of each kind of request.
 pub fn cpu(costs: &[Cost], found: &[Found]) {
     let of = |name: &str| found.iter().find(|found| found.name == name).map_or(f64::NAN, |found| found.cpu);
     let functions = ["skills", "internal", "slack"];
@@ -55,21 +55,21 @@ pub fn cpu(costs: &[Cost], found: &[Found]) {
     );
 }
 
-/// Memory sizes that a function may have, in MB.
+/// Memory sizes of a function, in MB.
 const MEMORY: [u32; 4] = [128, 256, 512, 1024];
-/// The memory size that comes with one whole core, in MB. Source: AWS Lambda, "Configure Lambda function memory".
+/// Memory size that has one whole core, in MB. Source: AWS Lambda, "Configure Lambda function memory".
 const MEMORY_OF_A_CORE: f64 = 1769.0;
-/// The price of a GB-second on arm64 and of a request, in dollars, us-east-1. Source: AWS, "AWS Lambda Pricing", 2026.
+/// Prices of a GB-second on arm64 and of a request, in US dollars, us-east-1. Source: AWS, "AWS Lambda Pricing", 2026.
 const GIGABYTE_SECOND: f64 = 0.000_013_333_4;
 const REQUEST: f64 = 0.000_000_2;
-/// How long a call within a region takes, in ms: usually, and one in a hundred. DynamoDB promises "single-digit milliseconds"; these
-/// are assumptions, not measured here.
+/// Latency of a call within a region, in ms: typical and 99th percentile. Assumptions, not measured here; DynamoDB
+/// promises "single-digit milliseconds".
 const CALL: f64 = 4.0;
 const SLOW_CALL: f64 = 10.0;
 
-/// Duration and price of each kind of request on Lambda, by memory size.
+/// Prints duration and price of each kind of request on Lambda, by memory size.
 pub fn lambda(found: &[Found]) {
-    // Calls that it waits for, one after another; of a delivery the pool's answer as well.
+    // Number of sequential calls that each waits for; a delivery also waits for the pool's answer.
     let kinds = [("skills", "GET secrets", 1.0), ("internal", "heartbeat", 1.0), ("slack", "Slack event", 1.0)];
     let kinds = kinds.into_iter().chain([("relay", "delivery", 5.0)]);
     println!(
@@ -93,7 +93,7 @@ pub fn lambda(found: &[Found]) {
     );
 }
 
-/// Requests a second and their CPU time, of a stack in memory and of one with `--data`.
+/// Prints requests per second and CPU time of a stack in memory and of one with `--data`.
 pub fn throughput(table: &Table) {
     let both = |rates: &[Rates], of: fn(&Rates) -> &Vec<f64>| {
         rates.iter().map(|rates| format!("{:.0}", median(of(rates).clone()))).collect::<Vec<_>>().join(" / ")
@@ -120,7 +120,7 @@ pub fn throughput(table: &Table) {
     );
 }
 
-/// What pools' configurations cost.
+/// Prints the figures of the pools' configurations.
 pub fn configurations(rows: &[Row]) {
     println!("\n| GET config/latest | Bytes | 1 connection | 32 connections |\n|---|---|---|---|");
     for Row { bots, full, bytes, rates: [one, many] } in rows {

@@ -1,4 +1,4 @@
-//! A stand-in of what Lambda gives a function to talk to.
+//! A fake Lambda runtime API.
 //!
 //! Source: AWS Lambda, "Using the Lambda runtime API for custom runtimes".
 
@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{Failure, machine};
 
-/// The runtime API of one instance of a function.
+/// The fake runtime API of one instance of a function.
 pub struct RuntimeApi {
     address: SocketAddr,
     work: mpsc::UnboundedSender<Bytes>,
@@ -32,13 +32,13 @@ pub struct RuntimeApi {
     server: JoinHandle<()>,
 }
 
-/// What a function says.
+/// A call from the function.
 enum Said {
-    /// Give me work.
+    /// The function asks for the next event.
     Ready(Instant),
-    /// This is my answer.
+    /// The function's answer.
     Answer(Bytes),
-    /// I cannot.
+    /// The function's error report.
     Failed(Bytes),
 }
 
@@ -57,18 +57,18 @@ impl RuntimeApi {
         #[expect(clippy::disallowed_methods, reason = "a stand-in has no tiers")]
         let router = Router::new().fallback(answer).with_state(shared);
         let server = tokio::spawn(async move {
-            // It ends with the task; a failure shows as a function that does not ask for work.
+            // The server ends with the task; its failure shows as a function that does not ask for work.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { address, work, said, server })
     }
 
-    /// What the function finds in `AWS_LAMBDA_RUNTIME_API`.
+    /// Address, the value of `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits until the function asks for work, and says when it did.
+    /// Waits until the function asks for work and returns the time of that call.
     pub async fn ready(&mut self) -> Result<Instant, Failure> {
         match self.said.recv().await {
             Some(Said::Ready(at)) => Ok(at),
@@ -77,7 +77,7 @@ impl RuntimeApi {
         }
     }
 
-    /// Hands over an event, and gives the answer once the function asks for more work.
+    /// Hands an event to the function and returns its answer once it asks for the next event.
     pub async fn invoke(&mut self, event: Bytes) -> Result<Bytes, Failure> {
         self.work.send(event)?;
         match self.said.recv().await {
@@ -111,7 +111,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 }
 
 fn invocation(event: Bytes) -> Response {
-    /// In milliseconds, far away: nothing here is to be cut off.
+    /// Deadline in ms since the epoch, far in the future: no measurement may be cut off.
     const DEADLINE: &str = "4000000000000";
     let headers = [
         ("content-type", "application/json"),

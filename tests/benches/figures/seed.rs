@@ -1,4 +1,4 @@
-//! What the database holds before anything is measured.
+//! Rows that the database holds before the measurement.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -22,10 +22,10 @@ pub const SKILL: &str = "maps";
 pub const TEAM: &str = "T0FIGURES";
 pub const APP: &str = "A0FIGURES";
 
-/// How many secrets a skill reads, half of them the whole pool's.
+/// Number of secrets that a skill reads; half of them are the whole pool's.
 pub const SECRETS: usize = 10;
 
-/// A store over a database that was started with these settings.
+/// A store on a database that was started with these settings.
 fn store(settings: &BTreeMap<String, String>, database: &DatabaseAddress) -> Result<Store, Failure> {
     let key = settings.get("ENCRYPTION_KEY").ok_or("ENCRYPTION_KEY is not set")?;
     let keys = Arc::new(FixedKeys::derived_from(&Keyring::from_single_key(key)?));
@@ -33,7 +33,8 @@ fn store(settings: &BTreeMap<String, String>, database: &DatabaseAddress) -> Res
     Ok(Store::new(client, TABLE_PREFIX, keys, Arc::new(SystemClock), Arc::new(SystemRandomness)))
 }
 
-/// Puts in a pool at `address` with a bot, its connected Slack channel, and a skill's secrets. Gives what Slack signs with.
+/// Creates a pool at `address` with a bot, a connected Slack channel and a skill's secrets. Returns Slack's signing
+/// secret.
 pub async fn fill(
     settings: &BTreeMap<String, String>,
     database: &DatabaseAddress,
@@ -77,7 +78,7 @@ pub async fn fill(
     Ok(signing_secret)
 }
 
-/// Puts in a pool of so many bots, each with a connected Slack channel, and gives its id.
+/// Creates a pool with this many bots, each with a connected Slack channel, and returns its id.
 pub async fn pool_of(
     settings: &BTreeMap<String, String>,
     database: &DatabaseAddress,
@@ -92,7 +93,7 @@ pub async fn pool_of(
         let bot: BotId = format!("bot-{number}-of-{bots}").parse()?;
         let new_bot = NewBot {
             id: bot.clone(),
-            // An owner has at most 50 bots.
+            // A separate owner per pool: an owner has at most 50 bots.
             user: format!("owner-of-{bots}").parse().ok(),
             name: format!("Bot {number}"),
             slug: bot.to_string(),

@@ -1,4 +1,4 @@
-//! The stack of `cargo local`, in a process of its own beside the load.
+//! The stack of `cargo local`, in a process separate from the load.
 
 use std::{
     collections::BTreeMap,
@@ -24,21 +24,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 
-/// What this binary is told to be the stack.
+/// Argument that starts this binary as the stack.
 pub const ARGUMENT: &str = "stack";
-/// What the stack's tables begin with.
+/// Prefix of the stack's table names.
 pub const TABLE_PREFIX: &str = "portcullis-local-";
 
-/// Where a stack answers.
+/// Addresses of a stack.
 #[derive(Deserialize, Serialize)]
 pub struct Addresses {
-    /// The front door, such as `http://127.0.0.1:40123`.
+    /// URL of the front door, such as `http://127.0.0.1:40123`.
     pub front: String,
-    /// Its DynamoDB.
+    /// Address of its DynamoDB.
     pub database: DatabaseAddress,
 }
 
-/// Where a database answers, and to whom.
+/// URL and credentials of a database.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct DatabaseAddress {
     pub url: String,
@@ -47,28 +47,28 @@ pub struct DatabaseAddress {
 }
 
 impl DatabaseAddress {
-    /// Configuration of AWS clients that reach it.
+    /// AWS client configuration for this database.
     pub fn sdk_config(&self) -> SdkConfig {
         let credentials = Credentials::new(&self.access_key_id, &self.secret_access_key, None, None, "figures");
         sdk_config_with(&self.url, credentials)
     }
 }
 
-/// Orders that a stack's process reads as its first line.
+/// Orders to the process, read as its first line of standard input.
 #[derive(Deserialize, Serialize)]
 struct Orders {
     settings: BTreeMap<String, String>,
     data: Option<PathBuf>,
 }
 
-/// A stack in another process, which ends with this.
+/// A stack in another process, which ends on drop.
 pub struct StackProcess {
     child: Child,
     pub addresses: Addresses,
 }
 
 impl StackProcess {
-    /// Starts one with these settings, in memory or in the folder `data`.
+    /// Starts a stack with these settings, in memory or in the folder `data`.
     pub fn start(settings: &BTreeMap<String, String>, data: Option<&Path>) -> Result<Self, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         let mut child = command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -89,13 +89,13 @@ impl StackProcess {
 
 impl Drop for StackProcess {
     fn drop(&mut self) {
-        // The end of its input is its end.
+        // The process ends when its standard input does.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
 
-/// Is the stack: until the input ends, so that it never outlives who started it.
+/// Runs the stack until standard input ends, so that it never outlives its parent.
 pub async fn run() -> Result<(), Failure> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
@@ -118,7 +118,7 @@ pub async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// A log that is written and that nobody reads: its lines are made and handed to the system, as they always are.
+/// A log to `/dev/null`: lines are formatted and written to the operating system as usual, and never read.
 pub struct Discarded(std::fs::File);
 
 impl Discarded {
@@ -129,7 +129,7 @@ impl Discarded {
 
 impl LineSink for Discarded {
     fn write_line(&self, line: &str) {
-        // As on standard output: a log that cannot be written ends nothing.
+        // As on standard output, a failed write to the log is ignored.
         let _ = writeln!(&self.0, "{line}");
     }
 }

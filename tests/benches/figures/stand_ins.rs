@@ -1,4 +1,4 @@
-//! What the functions talk to besides the database: SQS, and a pool.
+//! Fake servers that the functions call besides the database: SQS and a pool.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::Failure;
 
-/// A server on loopback that ends with this.
+/// A server on loopback that ends on drop.
 struct Server {
     address: SocketAddr,
     task: JoinHandle<()>,
@@ -29,7 +29,7 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
-            // It ends with the task; a failure shows as a refused connection.
+            // The server ends with the task; its failure shows as a refused connection.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { address, task })
@@ -42,7 +42,7 @@ impl Drop for Server {
     }
 }
 
-/// A message as SQS hands it on.
+/// A message as SQS delivers it.
 pub struct Message {
     pub group: String,
     pub deduplication: String,
@@ -52,7 +52,7 @@ pub struct Message {
 
 type Messages = Arc<Mutex<Vec<Message>>>;
 
-/// An SQS that takes any message at once.
+/// A fake SQS that accepts every message at once.
 pub struct Sqs {
     server: Server,
     messages: Messages,
@@ -70,13 +70,13 @@ impl Sqs {
         format!("http://{}", self.server.address)
     }
 
-    /// What was sent since the last look.
+    /// Removes and returns the messages sent so far.
     pub fn take(&self) -> Vec<Message> {
         std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Source: Amazon SQS API Reference, `SendMessage` and `GetQueueAttributes`, JSON protocol.
+/// Answers the two calls. Source: Amazon SQS API Reference, `SendMessage` and `GetQueueAttributes`, JSON protocol.
 async fn take_message(State(messages): State<Messages>, body: axum::body::Bytes) -> Response {
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |name: &str| request.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
@@ -94,7 +94,7 @@ async fn take_message(State(messages): State<Messages>, body: axum::body::Bytes)
     ([("content-type", "application/x-amz-json-1.0")], Json(answer).into_response().into_body()).into_response()
 }
 
-/// A pool that takes each delivery and counts it.
+/// A fake pool that accepts and counts deliveries.
 pub struct Pool {
     server: Server,
     taken: Arc<AtomicUsize>,
@@ -115,7 +115,7 @@ impl Pool {
         self.server.address
     }
 
-    /// How many deliveries it has taken.
+    /// Number of accepted deliveries.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }

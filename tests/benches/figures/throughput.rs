@@ -1,4 +1,4 @@
-//! Requests a second through the stack of `cargo local`, in memory and with `--data`, and the CPU time of each.
+//! Requests per second through the stack of `cargo local`, in memory and with `--data`, and the CPU time of each.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,36 +13,36 @@ use crate::{
     traffic::{Call, Traffic},
 };
 
-/// How often everything is measured, in turns, so that a slow moment of the machine hits all alike.
+/// Number of rounds. Stacks take turns within a round, so that a slow moment of the machine affects all alike.
 pub const ROUNDS: u32 = 5;
-/// How long each is measured in a round.
+/// Duration of a measurement in a round.
 pub const LENGTH: Duration = Duration::from_secs(1);
-/// How many Slack events each of some connections sends in a round: about as many as are delivered in some seconds.
+/// Number of Slack events that each connection sends in a round: about as many as are delivered in a few seconds.
 const EVENTS: [u32; CONNECTIONS.len()] = [1_000, 80];
-/// How long deliveries under way are waited for, before the next thing is measured.
+/// Longest wait for deliveries in progress before the next measurement.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 
 pub const CONNECTIONS: [usize; 2] = [1, 32];
 
-/// A stack that is measured.
+/// A measured stack.
 pub struct Stack<'a> {
     pub process: &'a StackProcess,
     pub traffic: Arc<Traffic>,
 }
 
-/// Figures of one kind of request, of one stack, with one number of connections, by round.
+/// Figures per round of one kind of request, for one stack and one number of connections.
 #[derive(Clone, Default)]
 pub struct Rates {
-    /// Requests a second.
+    /// Requests per second.
     pub answered: Vec<f64>,
-    /// The CPU time of the stack's process for each, in µs; of a Slack event with its delivery.
+    /// CPU time of the stack's process per request, in µs; for Slack events including the delivery.
     pub cpu: Vec<f64>,
-    /// Slack events delivered a second, from the first request to the last delivery.
+    /// Slack events delivered per second, from the first request to the last delivery.
     pub delivered: Vec<f64>,
 }
 
-/// For each of [`Call::ALL`], for each stack, for each of [`CONNECTIONS`].
+/// Rates by [`Call::ALL`], then stack, then [`CONNECTIONS`].
 pub type Table = Vec<Vec<[Rates; CONNECTIONS.len()]>>;
 
 pub async fn measure(stacks: &[Stack<'_>], pool: &Pool) -> Result<Table, Failure> {
@@ -52,7 +52,7 @@ pub async fn measure(stacks: &[Stack<'_>], pool: &Pool) -> Result<Table, Failure
             for (index, (connections, events)) in CONNECTIONS.into_iter().zip(EVENTS).enumerate() {
                 for (stack, row) in stacks.iter().zip(rows.iter_mut()) {
                     let found = one(stack, pool, call, connections, events).await?;
-                    // The first round warms up.
+                    // The first round is a warm-up.
                     if let Some(rates) = row.get_mut(index).filter(|_| round > 0) {
                         rates.answered.push(found.answered);
                         rates.cpu.push(found.cpu);
@@ -93,7 +93,7 @@ async fn clients(stack: &Stack<'_>, call: Call, connections: usize) -> Result<Ve
     let mut clients: Vec<Box<dyn Client>> = Vec::new();
     for _ in 0..connections {
         let traffic = Arc::clone(&stack.traffic);
-        // What is always the same is made once.
+        // Requests that never change are encoded once.
         let fixed = (call != Call::Slack).then(|| traffic.next(call).to_bytes());
         let next = move || fixed.clone().unwrap_or_else(|| traffic.next(call).to_bytes());
         clients.push(Box::new(Connection::open(address, next).await?));
@@ -101,14 +101,14 @@ async fn clients(stack: &Stack<'_>, call: Call, connections: usize) -> Result<Ve
     Ok(clients)
 }
 
-/// Waits until the pool has taken so many.
+/// Waits until the pool has accepted this many deliveries.
 async fn taken(pool: &Pool, count: usize) {
     let taken = async {
         while pool.taken() < count {
             pause(LOOK).await;
         }
     };
-    // What is still under way past that slows down what comes next, and no more.
+    // After the time-out, late deliveries only slow down the next measurement.
     let _ = timeout(PATIENCE, taken).await;
 }
 

@@ -1,4 +1,4 @@
-//! The requests that are measured, in the three shapes that they are sent in.
+//! The measured requests, each encoded in the three forms in which they are sent.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,24 +16,24 @@ use crate::{
     stand_ins::Message,
 };
 
-/// What is asked of the system.
+/// Kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// `GET /api/internal/secrets/{skillName}`, ten of them.
+    /// `GET /api/internal/secrets/{skillName}`, which returns ten secrets.
     Secrets,
     /// `POST /api/internal/pools/heartbeat`.
     Heartbeat,
-    /// `GET /api/internal/pools/{poolId}/config/latest`, of one bot.
+    /// `GET /api/internal/pools/{poolId}/config/latest`, of a pool with one bot.
     Configuration,
-    /// The same, where nothing has changed.
+    /// The same request with the current entity tag, answered by 304.
     Unchanged,
-    /// `POST /api/slack/events`, each a message of its own, signed.
+    /// `POST /api/slack/events`, a signed message with a new id each time.
     Slack,
 }
 
 impl Call {
     pub const ALL: [Self; 5] = [Self::Secrets, Self::Heartbeat, Self::Configuration, Self::Unchanged, Self::Slack];
-    /// Those that functions are measured with, each its own.
+    /// Kinds that the functions are measured with, one per function.
     pub const OF_FUNCTIONS: [Self; 3] = [Self::Secrets, Self::Heartbeat, Self::Slack];
 
     pub fn name(self) -> &'static str {
@@ -52,22 +52,22 @@ pub fn configuration_path(pool: &str) -> String {
     format!("/api/internal/pools/{pool}/config/latest")
 }
 
-/// Over how many Slack channels the events spread: deliveries within one follow each other.
+/// Number of Slack channels that the events are spread over: deliveries within one channel are sequential.
 const SLACK_CHANNELS: u32 = 64;
 
-/// Makes requests.
+/// Builds requests.
 #[derive(Deserialize, Serialize)]
 pub struct Traffic {
     pub internal_token: String,
     pub skill_token: String,
     pub signing_secret: String,
-    /// The entity tag of the pool's configuration.
+    /// Entity tag of the pool's configuration.
     pub tag: String,
-    /// How many events there have been, so that each is another.
+    /// Number of events so far, which makes each event's id unique.
     pub events: AtomicU32,
 }
 
-/// A request.
+/// A request before its encoding.
 pub struct Request {
     method: &'static str,
     path: String,
@@ -77,7 +77,7 @@ pub struct Request {
 }
 
 impl Traffic {
-    /// The same for another process, whose events are none of this one's.
+    /// A copy for another process, with event ids that do not overlap with these.
     pub fn split_off(&self) -> Self {
         let far_away = self.events.load(Ordering::Relaxed) + 500_000;
         Self {
@@ -89,7 +89,7 @@ impl Traffic {
         }
     }
 
-    /// One more request.
+    /// Builds the next request of a kind.
     pub fn next(&self, call: Call) -> Request {
         match call {
             Call::Secrets => Request {
@@ -145,7 +145,7 @@ impl Request {
         if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
     }
 
-    /// The request's bytes in HTTP/1.1.
+    /// The request encoded as HTTP/1.1.
     pub fn to_bytes(&self) -> Bytes {
         let mut text = format!("{} {} HTTP/1.1\r\nhost: 127.0.0.1\r\n", self.method, self.target());
         for (name, value) in &self.headers {
@@ -158,7 +158,7 @@ impl Request {
         text.into()
     }
 
-    /// The request as a router gets it.
+    /// The request as a router receives it.
     pub fn into_http(self) -> Result<http::Request<Body>, Failure> {
         let mut request = http::Request::builder().method(self.method).uri(self.target());
         for (name, value) in self.headers {
@@ -167,7 +167,7 @@ impl Request {
         Ok(request.body(Body::from(self.body))?)
     }
 
-    /// The event that an HTTP API hands to a function. Source: Amazon API Gateway, "Payload format version 2.0".
+    /// The event that an HTTP API passes to a function. Source: Amazon API Gateway, "Payload format version 2.0".
     pub fn to_event(&self) -> Bytes {
         let headers: Map<_, _> =
             self.headers.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))).collect();
@@ -202,7 +202,7 @@ impl Request {
     }
 }
 
-/// The event that SQS's event source mapping hands to the relay. Source: AWS Lambda, "Using Lambda with Amazon SQS".
+/// The event that SQS's event source mapping passes to the relay. Source: AWS Lambda, "Using Lambda with Amazon SQS".
 pub fn sqs_event(number: usize, message: &Message) -> Bytes {
     let attributes = message.attributes.as_object().into_iter().flatten().map(|(name, value)| {
         let (kind, bytes) = (&value["DataType"], &value["BinaryValue"]);

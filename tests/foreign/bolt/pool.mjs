@@ -1,6 +1,6 @@
-// Bolt, in a pool's place: what it takes, a line of JSON each, and first the address that it listens at.
+// Bolt as a stand-in pool. Prints the address that it listens at, and then one JSON line for each accepted request.
 //
-// SIGNING_SECRET is what deliveries are signed with, ENDPOINT the path that they come to.
+// SIGNING_SECRET is the delivery secret, ENDPOINT the path of deliveries.
 import bolt from "@slack/bolt";
 
 const { App, HTTPReceiver, LogLevel } = bolt;
@@ -11,7 +11,7 @@ const receiver = new HTTPReceiver({
   endpoints: process.env.ENDPOINT,
   logLevel: LogLevel.ERROR,
 });
-// With an authorization of its own, so that it asks Slack nothing.
+// With a custom `authorize`, so that Bolt does not call Slack.
 const app = new App({
   receiver,
   logLevel: LogLevel.ERROR,

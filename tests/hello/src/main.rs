@@ -1,4 +1,4 @@
-//! The least that a function in Rust can be: what the functions' start is measured beside.
+//! A minimal Lambda function in Rust, the baseline for the functions' start-up time.
 
 use std::convert::Infallible;
 

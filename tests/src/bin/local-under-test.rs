@@ -1,4 +1,4 @@
-//! The stack of `cargo local` as a process, for tests that kill it: see `portcullis_tests::child`.
+//! The stack of `cargo local` as a process that a test can kill; see `portcullis_tests::child`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is spoken to through")]
 
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut orders = String::new();
     io::stdin().read_line(&mut orders)?;
     let orders: Orders = serde_json::from_str(&orders)?;
-    // Whoever started this holds the other end of standard input, and closes it even where it dies.
+    // The parent holds the other end of standard input, which also closes if the parent dies.
     let ended = thread::spawn(|| io::copy(&mut io::stdin(), &mut io::sink()));
     logging::start(Format::Json, Arc::new(StandardError), None);
     let environment = orders.environment.into_iter().map(|(name, value)| (name, value.into())).collect();
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .map(|proxy| -> WrapQueue { Box::new(move |queue| Arc::new(FaultyQueue::new(queue, proxy))) });
     let stack = Stack::start(options).await?;
     println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
-    // Whatever is under way then ends with it, as with any other death.
+    // Work in progress ends with the process, as in any other crash.
     tokio::task::spawn_blocking(move || ended.join()).await?.map_err(|_| "the reader of standard input failed")??;
     Ok(())
 }

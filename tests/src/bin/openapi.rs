@@ -1,4 +1,4 @@
-//! Prints the API's description, as it is committed in `openapi.json`.
+//! Prints the API's `OpenAPI` document, the content of `openapi.json`.
 
 #![expect(clippy::print_stdout, reason = "it prints a document")]
 

@@ -1,5 +1,5 @@
-//! The stack of `cargo local` as a process that `tests/openclaw/run` gives orders to, one line of JSON each: it connects bots and
-//! channels, and looks into rows, for which there is no request.
+//! The stack of `cargo local` as a process that `tests/openclaw/run` controls by JSON commands, one per line. They
+//! create bots and channels and read rows, which the HTTP API does not offer.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is spoken to through")]
 
@@ -26,15 +26,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// An order. Each is answered with one line.
+/// A command. Each gets a reply of one line.
 #[derive(Deserialize)]
 #[serde(tag = "order", rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Order {
-    /// Makes a bot.
+    /// Creates a bot.
     Bot { bot: String, pool: String, model: String },
-    /// Takes a bot out of its pool's configuration.
+    /// Removes a bot from its pool's configuration.
     PauseBot { bot: String },
-    /// Connects a Slack channel to a bot, or the same one again with other credentials.
+    /// Connects a Slack channel to a bot, or reconnects it with new credentials.
     Channel {
         channel: String,
         bot: String,
@@ -47,7 +47,7 @@ enum Order {
     },
     /// Connects a Discord application to a bot.
     Discord { channel: String, bot: String, app: String, bot_user: String, token: SecretString },
-    /// Connects a Feishu app, whose events come by webhook, to a bot.
+    /// Connects a Feishu app to a bot, by webhook.
     Feishu {
         channel: String,
         bot: String,
@@ -58,7 +58,7 @@ enum Order {
     },
     /// Lists the keys of all sessions.
     Sessions,
-    /// Tells how a pool says it is.
+    /// Returns the status that a pool reports.
     Pool { pool: String },
 }
 
@@ -85,7 +85,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let stack = Stack::start(options).await?;
     println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
     let store = store(stack.platform()).await?;
-    // Whoever started this holds the other end of standard input, and closes it even where it dies.
+    // The parent holds the other end of standard input, which also closes if the parent dies.
     while let Some(line) = lines.next_line().await? {
         let answer = match obey(&stack, &store, &line).await {
             Ok(answer) => answer,
@@ -177,12 +177,12 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
     }
 }
 
-/// The keys in the table itself. It is read whole: a suite makes a few.
+/// Session keys, by a scan of the whole table: a suite creates only a few.
 async fn session_keys(stack: &Stack) -> Result<Vec<String>, Box<dyn Error>> {
     let client = aws_sdk_dynamodb::Client::new(&stack.platform().aws);
     let table = format!("{TABLE_PREFIX}{}", Table::ChatSessions.name());
     let rows = client.scan().table_name(table).consistent_read(true).send().await?;
     let key = |row: &HashMap<String, AttributeValue>| row.get("sessionKey")?.as_s().ok().cloned();
-    // Rows without a key are those by which sessions are found.
+    // Only rows with a key are sessions; the others are lookup rows.
     Ok(rows.items().iter().filter_map(key).collect())
 }

@@ -1,18 +1,18 @@
-//! The words and examples of each operation: what the functions' own annotations do not hold.
+//! Descriptions and examples of each operation, which the functions' annotations lack.
 
 /// An operation of the API.
 pub struct Operation {
     pub method: &'static str,
     pub path: &'static str,
-    /// A verb and its object: what a generated client's function is called.
+    /// Operation id, a verb and its object: the function's name in generated clients.
     pub id: &'static str,
     pub summary: &'static str,
     pub description: &'static str,
-    /// What the successful response holds.
+    /// Description of the successful response.
     pub answer: &'static str,
-    /// An example of the request's body; empty where it has none.
+    /// Example of the request body; empty if the operation has none.
     pub request: &'static str,
-    /// The statuses, beside those that every operation has.
+    /// Statuses beyond those that every operation has.
     pub statuses: &'static [&'static str],
 }
 
@@ -20,10 +20,10 @@ const BODY: &[&str] = &["400", "413", "415"];
 const QUERY: &[&str] = &["400", "403"];
 const TAKEN: &[&str] = &["400", "403", "404", "409", "413", "415"];
 const BOUND: &[&str] = &["400", "403", "404", "413", "415"];
-/// Errors of an operation that asks a chat platform.
+/// Errors of operations that call a chat platform.
 const SYNC: &[&str] = &["400", "403", "404", "413", "415", "502"];
 const PATH: &[&str] = &["400", "403", "404"];
-/// Errors of an operation that makes or ends a pool's key at `LiteLLM`.
+/// Errors of operations that create or delete a pool's key at `LiteLLM`.
 const BOUND_MODELS: &[&str] = &["400", "403", "404", "413", "415", "502"];
 const PATH_MODELS: &[&str] = &["400", "403", "404", "502"];
 const FEISHU_MESSAGE: &str = r#"{"schema":"2.0","header":{"event_id":"event-1","event_type":"im.message.receive_v1","token":"not-a-verification-token","app_id":"cli_a1b2c3"},"event":{"sender":{"sender_id":{"open_id":"ou_1"},"sender_type":"user"},"message":{"message_id":"om_1","chat_id":"oc_1","chat_type":"group","message_type":"text","content":"{}"}}}"#;
@@ -382,7 +382,7 @@ pub const OPERATIONS: &[Operation] = &[
         description: "Returns a page that loads nothing else.", answer: "The page", request: "", statuses: &[] },
 ];
 
-/// Description and example of each property and parameter, by name; the example is JSON.
+/// Description and JSON example of each property and parameter, by name.
 #[rustfmt::skip]
 pub const PROPERTIES: &[(&str, &str, &str)] = &[
     ("artifacts", "Artifacts of this part of the list", "[]"),

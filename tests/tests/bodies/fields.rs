@@ -1,4 +1,4 @@
-//! Fields that do not validate: each is named, with what it must be.
+//! Invalid fields: each is named with its constraint.
 
 use portcullis_tests::system::send;
 use reqwest::Method;
@@ -35,7 +35,7 @@ async fn a_field_of_another_type_is_named() {
         assert_field(&prepared, HEARTBEAT, body, "timestamp").await;
     }
     for wrong in not_text.iter().cloned().chain([Value::Null, json!(CANARY)]) {
-        // An object is what it should be.
+        // An object is valid here.
         if wrong.is_object() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! What is taken of a pool: its id, where it is, and what it says of itself.
+//! Validation of a pool's fields: its id, its address, and its reported state.
 
 use std::time::Duration;
 

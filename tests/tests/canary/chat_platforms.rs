@@ -1,4 +1,5 @@
-//! Credentials of Discord and Feishu, from the form to the platform, and what Feishu sends and we send on.
+//! Credentials of Discord and Feishu, from the form to the platform, and the events that Feishu sends and the relay
+//! forwards.
 
 use portcullis_auth::Clock;
 use portcullis_tests::{
@@ -12,14 +13,15 @@ use serde_json::{Value, json};
 use super::{LATEST, Tour, meant_at};
 
 impl Tour {
-    /// With scripted APIs of Discord and Feishu.
+    /// Starts a tour with scripted APIs of Discord and Feishu.
     pub async fn start_with_chat_platforms(discord: &ScriptedApi, feishu: &ScriptedApi) -> Self {
         let settings = Settings::random().with("DISCORD_API_URL", &discord.url()).with("FEISHU_API_URL", &feishu.url());
         let models = settings.with("LITELLM_BASE_URL", "https://models.example.com");
         Box::pin(Self::start_with(models.with("LITELLM_API_KEY", "not-a-key-to-any-model"))).await
     }
 
-    /// Both platforms connected, refused, and asked by `sync-…`, while each says the credentials back in its errors.
+    /// Connects both platforms, correctly and not, and calls `sync-…`, while each platform repeats the credentials in
+    /// its errors.
     pub async fn chat_platforms(&mut self, discord: &ScriptedApi, feishu: &ScriptedApi) {
         // The person's bot has no pool yet.
         let bot = json!({ "name": "A bot", "poolId": "pool-1", "modelId": "a-model" });
@@ -27,7 +29,8 @@ impl Tour {
         assert_eq!(self.send("a bot gets a pool", put, &[]).await.status, 200);
         self.discord(discord).await;
         self.feishu(feishu).await;
-        // The bot's pool gets what its plugins sign in with, and nothing that proves an event to be Feishu's.
+        // The bot's pool gets the credentials that its plugins sign in with, but not the secrets that authenticate
+        // Feishu's events.
         let meant = [meant_at(LATEST), &["Discord's token", "Feishu's secret"]].concat();
         let config = self.system().internal(Method::GET, LATEST);
         let config = self.send("the configuration", config, &meant).await.json()["config"].to_string();
@@ -54,7 +57,7 @@ impl Tour {
             self.sync("discord").await;
         }
         assert!(!api.calls("users/@me/guilds").is_empty(), "Discord was asked");
-        // The refusal broke the channel; connected again, it works.
+        // The refusal set the channel to an error; reconnecting repairs it.
         assert_eq!(self.connect("discord", &body, &[]).await.status, 200);
     }
 
@@ -99,7 +102,7 @@ impl Tour {
         assert_eq!(self.connect("feishu", &body, &[]).await.status, 200);
     }
 
-    /// Events and clicks, right and wrong.
+    /// Valid and invalid events and clicks.
     async fn feishu_events(&mut self, app: &FeishuApp) {
         let now = self.system().clock.now();
         let key = app.encrypt_key.clone().expect("it encrypts");
@@ -114,7 +117,7 @@ impl Tour {
             for (sender, body) in [(app, &message), (app, &strangers), (&wrong_key, &message), (app, &genuine)] {
                 let request = sender.request(self.system(), &path, body, now);
                 self.send("an event of Feishu", request, &[]).await;
-                // As it stands, unencrypted.
+                // The same body unencrypted.
                 let plain = self.feishu_post(&path, &body.to_string());
                 self.send("a plain event", plain, &[]).await;
             }
@@ -134,7 +137,7 @@ impl Tour {
         request.body(body.to_owned())
     }
 
-    /// A credential in forms that are refused, and in fields that are not its own.
+    /// A credential in invalid forms and in the wrong fields.
     async fn wrong_fields(&mut self, platform: &str, right: &Value, field: &str, secret: &str) {
         for value in
             [json!([secret]), json!({ "value": secret }), json!(format!("{secret}\n")), json!(secret.repeat(999))]
@@ -163,7 +166,7 @@ impl Tour {
     }
 }
 
-/// Answers of a platform that fails, each with the credential in it.
+/// Answers of a failing platform, each with the credential in it.
 fn errors(secret: &str) -> [(u16, String); 6] {
     [
         (500, format!("<html>{secret}</html>")),

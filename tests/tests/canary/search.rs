@@ -1,24 +1,24 @@
-//! Looking for a secret in whatever form it may have got somewhere.
+//! Searches texts for a secret in any encoding that it may have taken.
 
 use std::collections::BTreeMap;
 
 use aho_corasick::AhoCorasick;
 use base64::{Engine as _, engine::GeneralPurpose, engine::general_purpose};
 
-/// A secret that must not be found, under a name that may be printed.
+/// A secret that must not appear, with a printable name.
 pub struct Canary {
-    /// What it is.
+    /// Name that a report prints.
     pub name: String,
     forms: Vec<(&'static str, String)>,
 }
 
 impl Canary {
-    /// Looks for this text.
+    /// A canary of a text.
     pub fn new(name: impl Into<String>, secret: &str) -> Self {
         Self::of_bytes(name, secret.as_bytes())
     }
 
-    /// Looks for these bytes.
+    /// A canary of bytes.
     pub fn of_bytes(name: impl Into<String>, secret: &[u8]) -> Self {
         assert!(secret.len() >= 8, "a shorter one would be found by accident");
         let raw = String::from_utf8_lossy(secret).into_owned();
@@ -52,26 +52,26 @@ impl Canary {
         Self { name: name.into(), forms }
     }
 
-    /// The form in which it stands in there, if it does.
+    /// Encoding in which the secret appears in `haystack`, if it does.
     pub fn found_in(&self, haystack: &str) -> Option<&'static str> {
         self.forms.iter().find(|(_, form)| haystack.contains(form)).map(|(name, _)| *name)
     }
 
-    /// Each form.
+    /// All encodings, by name.
     pub fn forms(&self) -> &[(&'static str, String)] {
         &self.forms
     }
 }
 
-/// Searches for all forms of many secrets in one pass over a text: one after another would take minutes.
+/// Searches a text for all encodings of many secrets in one pass; one pass per secret would take minutes.
 pub struct Searcher {
     forms: AhoCorasick,
-    /// The secret, by its place, and the name of each form.
+    /// Index of the secret and name of the encoding, for each pattern.
     of_forms: Vec<(usize, &'static str)>,
 }
 
 impl Searcher {
-    /// Searches for these.
+    /// A searcher for these canaries.
     pub fn new(canaries: &[Canary]) -> Self {
         let forms = canaries
             .iter()
@@ -81,13 +81,13 @@ impl Searcher {
         Self { forms: AhoCorasick::new(texts).expect("the forms fit an automaton"), of_forms }
     }
 
-    /// The secrets that stand in a text, by their place, each with a form of it that does.
+    /// Indexes of the secrets that appear in a text, each with an encoding that was found.
     pub fn found_in(&self, text: &str) -> BTreeMap<usize, &'static str> {
         self.forms.find_overlapping_iter(text).map(|found| self.of_forms[found.pattern().as_usize()]).collect()
     }
 }
 
-/// What base64 makes of a secret that stands behind `offset` other bytes: the digits that depend on it alone.
+/// Base64 digits that depend on the secret alone, if it follows `offset` other bytes.
 fn base64_inside(engine: &GeneralPurpose, secret: &[u8], offset: usize) -> String {
     let mut encoded = engine.encode([&vec![0; offset][..], secret].concat());
     if !(offset + secret.len()).is_multiple_of(3) {

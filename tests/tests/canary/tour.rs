@@ -1,4 +1,4 @@
-//! A way through everything that the system does, well and badly, with a canary in each place that takes a secret.
+//! A tour of all features, with valid and invalid calls and a canary in each place that takes a secret.
 
 mod chat_platforms;
 
@@ -22,33 +22,33 @@ const SECRETS: &str = "/api/internal/pools/pool-1/secrets";
 const EVENTS: &str = "/api/slack/events";
 const LATEST: &str = "/api/internal/pools/pool-1/config/latest";
 
-/// What a pool has in place of the shared key where `LiteLLM` has a master key.
+/// Name of the key that a pool gets instead of the shared one if `LiteLLM` has a master key.
 const POOLS_OWN_KEY: &str = "the pool's own key to the models";
 
-/// What was found at the end.
+/// Result of the tour.
 #[derive(Debug)]
 pub struct Found {
-    /// How many secrets were looked for.
+    /// Number of secrets searched for.
     pub canaries: usize,
-    /// How many answers were searched.
+    /// Number of answers searched.
     pub answers: usize,
-    /// How many log lines were searched.
+    /// Number of log lines searched.
     pub lines: usize,
-    /// What stood where.
+    /// Descriptions of the secrets found and their places.
     pub leaks: Vec<String>,
 }
 
-/// The tour, with all that it has seen.
+/// The tour and everything that it has recorded.
 pub struct Tour {
     prepared: Prepared,
     proxy: FaultProxy,
-    // Behind the proxy; it ends with the tour.
+    // The system that owns the database behind the proxy.
     database: System,
     canaries: Vec<Canary>,
     answers: Vec<Seen>,
 }
 
-/// What the answer to a call may hold.
+/// Canaries that the answer to a call may contain.
 fn meant_at(path: &str) -> &'static [&'static str] {
     if path.contains("/config") {
         &[
@@ -61,7 +61,7 @@ fn meant_at(path: &str) -> &'static [&'static str] {
             "POOL_KEY",
         ]
     } else if path.contains("/list-sessions") {
-        // By which a person tells the own browsers apart.
+        // The user agent by which a person tells their browsers apart.
         &["a wrong user-agent"]
     } else if path.contains("/secrets/") {
         &["POOL_KEY", "MAPS_KEY"]
@@ -73,24 +73,24 @@ fn meant_at(path: &str) -> &'static [&'static str] {
 struct Seen {
     what: String,
     text: String,
-    /// The canaries that are meant to be in it.
+    /// Canaries that the answer may contain.
     meant: Vec<String>,
 }
 
 impl Tour {
-    /// With models that all pools have one key to.
+    /// Starts a tour with one model key for all pools.
     pub async fn start() -> Self {
         let models = Settings::random().with("LITELLM_BASE_URL", &format!("https://{}.example.com", random_hex(12)));
         Box::pin(Self::start_with(models.with("LITELLM_API_KEY", &random_hex(24)))).await
     }
 
-    /// With models that each pool has a key of its own to.
+    /// Starts a tour with a model key for each pool.
     pub async fn start_with_keys_of_pools(lite_llm: &StandInLiteLlm) -> Self {
         let models = Settings::random().with("LITELLM_BASE_URL", &lite_llm.url());
         Box::pin(Self::start_with(models.with("LITELLM_MASTER_KEY", &lite_llm.master_key()))).await
     }
 
-    /// With a project at Composio.
+    /// Starts a tour with a Composio project.
     pub async fn start_with_accounts(composio: &ScriptedComposio) -> Self {
         let settings = Settings::random()
             .with("LITELLM_BASE_URL", &format!("https://{}.example.com", random_hex(12)))
@@ -147,7 +147,7 @@ impl Tour {
         &self.prepared.system
     }
 
-    /// A pool's configuration, with all that is put into it for the pool alone.
+    /// Reads a pool's configuration and watches for the secrets that only the pool may see.
     async fn configuration(&mut self) {
         let request = self.system().internal(Method::GET, LATEST);
         let answer = self.send("GET config", request, meant_at(LATEST)).await.json();
@@ -166,11 +166,11 @@ impl Tour {
         }
     }
 
-    /// Each call with tokens that are not for it, in each place where one might put a token.
+    /// Sends each call with tokens of other routes, in each place where a client might put a token.
     pub async fn credentials(&mut self) {
         for (route, call) in calls() {
             let right = self.prepared.authorized(route, call);
-            // Where all pools share a key to models, nobody answers at the address of LiteLLM.
+            // With a shared model key, no server answers at LiteLLM's address.
             let has_own_key = self.system().settings.others.contains_key("LITELLM_MASTER_KEY");
             let expected = if call.path.ends_with("/models") && !has_own_key { 502 } else { call.status };
             assert_eq!(self.send("a right credential", right, meant_at(call.path)).await.status, expected);
@@ -203,7 +203,7 @@ impl Tour {
         }
     }
 
-    /// Secrets in each scope, and everything that is wrong with a call that sets them.
+    /// Sets secrets in each scope, and sends every invalid call that sets them.
     pub async fn secrets(&mut self) {
         for (name, scope) in [("POOL_KEY", "pool"), ("MAPS_KEY", "skill:maps"), ("MAIL_KEY", "skill:mail")] {
             let secret = format!("v \"q\"\\ é\n{}", self.canary(name));
@@ -242,11 +242,11 @@ impl Tour {
         assert_eq!(self.send("an unknown pool", request, &[]).await.status, 404);
     }
 
-    /// A canary in each field of each body, and in bodies that are none.
+    /// Sends a canary in each field of each body, and in malformed bodies.
     pub async fn bad_bodies(&mut self) {
         for (_, call) in calls() {
             let Body::Json(text) = call.body else { continue };
-            // With a mark behind it, so that it is nowhere a valid name.
+            // The exclamation mark makes it an invalid name everywhere.
             let c = format!("{}!", self.canary("a body"));
             let own: Value = serde_json::from_str(text).unwrap();
             let mut bodies = vec![
@@ -261,7 +261,7 @@ impl Tour {
             for field in fields.chain(["podIp", "status", "timestamp", "lastSeenVersion", "skills"].map(str::to_owned))
             {
                 for value in [json!(c), json!([c]), json!({ c.clone(): c }), json!(format!("{c}\0"))] {
-                    // What it is of, and what it is called, is said in an answer; it is no secret.
+                    // Ids and names are repeated in answers; they are not secret.
                     if ["poolId", "sessionKey", "title", "name", "modelId"].contains(&field.as_str())
                         && value == json!(c)
                     {
@@ -292,7 +292,7 @@ impl Tour {
         }
     }
 
-    /// Bound tokens, each said once.
+    /// Issues bound tokens, each shown once.
     pub async fn tokens(&mut self) {
         for kind in ["skill-tokens", "runtime-tokens"] {
             let path = format!("/api/internal/pools/pool-1/{kind}");
@@ -302,7 +302,7 @@ impl Tour {
             let token = answer.json()["token"].as_str().unwrap().to_owned();
             self.watch(&name, &token);
             self.watch(&format!("{name}'s signature"), token.rsplit('.').next().unwrap());
-            // The answer that says the token says its signature as well.
+            // An answer that contains the token also contains its signature.
             self.answers.last_mut().unwrap().meant.push(format!("{name}'s signature"));
             for (_, call) in calls().filter(|(_, call)| call.method != "DELETE") {
                 for token in [token.clone(), format!("{token}x"), token[..token.len() - 1].to_owned()] {
@@ -328,7 +328,7 @@ impl Tour {
         message
     }
 
-    /// Events, right and wrong.
+    /// Valid and invalid Slack events.
     pub async fn slack(&mut self) {
         let c = self.canary("a message");
         let own = self.prepared.connected.signing_secret.clone();
@@ -369,7 +369,7 @@ impl Tour {
         assert_eq!(self.send("a large body", large, &[]).await.status, 413);
     }
 
-    /// Pools that take events, and pools that do not.
+    /// Delivers to pools that accept events and to pools that do not.
     pub async fn deliveries(&mut self) {
         let before = self.prepared.stand_in.wait_for(1).await.len();
         let location = self.canary("a redirect");
@@ -380,7 +380,7 @@ impl Tour {
             self.prepared.stand_in.behave(behaviour);
             let text = self.canary("a message that waits");
             let mut message = self.message(number, &text);
-            // Each a conversation of its own, so that none waits for another.
+            // A conversation of its own for each event, so that none waits for another.
             message["event"]["channel"] = json!(format!("C0WAITS{number}"));
             let request = self.signed(EVENTS, &own, message.to_string());
             assert_eq!(self.send("an event that waits", request, &[]).await.status, 200);
@@ -411,7 +411,7 @@ impl Tour {
         self.proxy.heal();
     }
 
-    /// A person's accounts at third parties, and what a skill does with them.
+    /// Connects a person's accounts at third parties and uses them as a skill.
     pub async fn accounts(&mut self, composio: &ScriptedComposio) {
         let key = self.canary("a person's own key");
         let cookie = self.prepared.cookie.clone();
@@ -426,7 +426,7 @@ impl Tour {
         let body = json!({ "toolkitSlug": "sendgrid", "credentials": { "generic_api_key": key } });
         for (body, status) in [(&refused, 400), (&body, 200), (&body, 409)] {
             let request = person(self, Method::POST, "/connect").json(body);
-            // The name of a field that is refused is the caller's own.
+            // The name of a refused field is the caller's own.
             let meant: &[&str] = if status == 400 { &["a person's own key"] } else { &[] };
             assert_eq!(self.send("connect an account", request, meant).await.status, status);
         }
@@ -450,7 +450,7 @@ impl Tour {
                 let answer = self.send("execute an action", request, &[]).await;
                 if let Some(link) = answer.json()["connectUrl"].as_str() {
                     let link = link.rsplit('/').next().expect("a link").to_owned();
-                    // It is for whoever asked, and for nobody else.
+                    // The link is for the caller only.
                     if link.len() == 64 {
                         self.answers.pop();
                         self.watch("a link", &link);
@@ -461,7 +461,7 @@ impl Tour {
         }
     }
 
-    /// A sealed value that is none: what stands in its place was never sealed.
+    /// Replaces a sealed value by plaintext that was never sealed.
     pub async fn damaged_rows(&mut self) {
         let c = self.canary("a value that was never sealed");
         let client = portcullis_store::client(&self.database.stack.platform().aws);
@@ -481,14 +481,14 @@ impl Tour {
         for bytes in [c.as_bytes().to_vec(), [b"\x01", c.as_bytes(), c.as_bytes()].concat(), Vec::new()] {
             let value = AttributeValue::B(Blob::new(bytes));
             update.clone().expression_attribute_values(":value", value).send().await.unwrap();
-            // As a write would: else the function serves what it knows.
+            // Increment the revision as a write does, or the function serves its cached value.
             revision.clone().send().await.unwrap();
             let request = self.system().skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1");
             assert_eq!(self.send("a damaged row", request, &[]).await.status, 500);
         }
     }
 
-    /// A `LiteLLM` that fails, loses answers and does not know the master key, while keys are made and ended.
+    /// A `LiteLLM` that fails, loses answers and rejects the master key while keys are created and deleted.
     pub async fn models(&mut self, lite_llm: &StandInLiteLlm) {
         let register = "/api/internal/pools/register";
         let latest = "/api/internal/pools/pool-9/config/latest";
@@ -518,7 +518,7 @@ impl Tour {
         }
     }
 
-    /// Ends everything, and searches all that was seen.
+    /// Ends everything and searches all that was recorded.
     pub async fn end(self) -> Found {
         let Self { prepared, proxy, database, canaries, answers } = self;
         let Prepared { system, stand_in, .. } = prepared;
@@ -549,7 +549,7 @@ impl Tour {
         }
         for delivery in &deliveries {
             for (place, form) in searcher.found_in(delivery) {
-                // A pool gets what Slack sent, and a signature; no secret that signs or opens anything.
+                // A pool gets the messages that Slack sent and a signature, but no secret that signs or opens anything.
                 let name = &canaries[place].name;
                 if !name.contains("message") && name != "Slack's own token" {
                     leaks.push(format!("{name} ({form}) in a delivery"));

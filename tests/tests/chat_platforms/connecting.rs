@@ -1,4 +1,4 @@
-//! Connecting Discord and Feishu.
+//! Discord and Feishu channels: connecting, reconnecting and disconnecting.
 
 use portcullis_tests::{
     Answer,
@@ -37,7 +37,7 @@ async fn a_discord_application_is_connected_by_its_bot_token() {
     for call in scripted.discord.calls("") {
         assert_eq!(call.headers["authorization"], format!("Bot {DISCORD_TOKEN}"), "{call:?}");
     }
-    // Connected again, with a guild, it is the same channel.
+    // Connecting again, now with a guild, updates the same channel.
     let mut named = discord("1234567890");
     (named["guildId"], named["guildName"]) = (json!("555"), json!("A guild"));
     let again = connect_discord(&ada, named).await.json();
@@ -64,7 +64,7 @@ async fn a_feishu_app_is_connected_by_its_secret() {
     let asked = scripted.feishu.calls("auth/");
     assert_eq!(asked[0].json(), json!({ "app_id": "cli_one", "app_secret": FEISHU_SECRET }));
     assert_eq!(scripted.feishu.calls("bot/")[0].headers["authorization"], "Bearer t-1");
-    // By webhook it is the same channel.
+    // Connecting by webhook updates the same channel.
     let mut webhook = feishu("cli_one");
     webhook["connectionMode"] = json!("webhook");
     assert_eq!(
@@ -167,7 +167,7 @@ async fn an_app_has_one_channel_and_nobody_takes_anothers() {
     let refused = connect_discord(&bob, discord("1234567890")).await;
     assert_refused(&refused, 409, "This application is connected to another bot");
     assert_refused(&connect_feishu(&bob, feishu("1234567890")).await, 409, "This app is connected to another bot");
-    // One of any number that are sent at once connects, and the rest find its channel.
+    // One of several concurrent requests connects the app; the others find its channel.
     let tries: Vec<_> = (0..8).map(|_| connect_feishu(&bob, feishu("cli_two"))).collect();
     let answers = futures_util::future::join_all(tries).await;
     let ids: std::collections::BTreeSet<_> =
@@ -203,7 +203,7 @@ async fn a_pools_configuration_has_the_channels_and_no_secret_that_verifies_them
     assert_eq!(one["encryptKey"].as_str().map(str::len), Some(64), "a secret of our own");
     assert!(!shows(&config, "not-a-verification-token") && !shows(&config, "not-a-real-encrypt-key"), "{config:?}");
 
-    // Disconnecting takes the credentials away.
+    // Disconnecting removes the credentials.
     scripted.system.clock.advance(INDEX_LAG.unsigned_abs());
     let listed = ada.v1(Method::GET, "/channels", Value::Null).await.json()["channels"].as_array().unwrap().clone();
     for channel in listed {

@@ -1,4 +1,4 @@
-//! An accepted event of Feishu reaches its bot's pool: once, encrypted and signed anew, at the channel's own port.
+//! An accepted Feishu event reaches its bot's pool once, encrypted and signed anew, at the channel's own port.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ use portcullis_tests::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// A system with a pool on this machine, whose OpenClaw takes the events of one Feishu app.
+/// A system with a pool on this machine that receives the events of one Feishu app.
 struct Connected {
     system: System,
     app: FeishuApp,
     pool: StandInPool,
-    /// The pool's secret for the channel, as its configuration has it.
+    /// The pool's secret of the channel, as in its configuration.
     secret: String,
     bot: String,
 }
 
 async fn connected(encrypt_key: Option<String>) -> Connected {
     let system = System::start().await;
-    // The ids are random, so that suites that run side by side take different ports; another program may still have one.
+    // Random ids give concurrent suites different ports; retry if another program has the port.
     let (pool, bot, app) = loop {
         let (bot, channel) = (format!("bot-{}", random_hex(4)), format!("channel-{}", random_hex(4)));
         let (bot_id, channel_id) = (bot.parse().unwrap(), channel.parse().unwrap());
@@ -54,7 +54,7 @@ impl Connected {
         assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({})));
     }
 
-    /// The event in a delivery, which must be the pool's own.
+    /// Verifies a delivery to the pool and decrypts its event.
     fn opened(&self, delivery: &Delivery) -> Value {
         let header = |name: &str| delivery.headers[name].to_str().unwrap();
         let (timestamp, nonce) = (header("x-lark-request-timestamp"), header("x-lark-request-nonce"));
@@ -80,7 +80,7 @@ async fn a_message_reaches_its_pool_once_encrypted_and_signed_anew_without_feish
         expected["header"]["token"] = json!("");
         assert_eq!(connected.opened(&deliveries[0]), expected);
         eventually("it is counted", async || connected.system.counted(Metric::EventDelivered) == 1).await;
-        // Its conversation is a session, as OpenClaw names it.
+        // The conversation has a session under OpenClaw's name of it.
         let id = session_id(&connected.bot.parse().unwrap(), &format!("agent:{}:feishu:group:oc_one", connected.bot));
         let session = connected
             .system
@@ -91,7 +91,7 @@ async fn a_message_reaches_its_pool_once_encrypted_and_signed_anew_without_feish
             .expect("there is a session");
         assert_eq!((session.title.as_str(), session.message_count), ("Feishu oc_One", 1));
         assert_eq!((session.channel_type.as_deref(), session.channel_id.as_deref()), (Some("feishu"), Some("oc_One")));
-        // Past the queue's own memory of ids, the log of events still knows it.
+        // The queue's deduplication window has passed, and the event log still detects the duplicate.
         connected.system.clock.advance(Duration::from_mins(6));
         connected.accept(&connected.app.events_path(), &message).await;
         eventually("it is known", async || connected.system.counted(Metric::EventDuplicate) == 1).await;

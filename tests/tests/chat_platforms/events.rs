@@ -1,4 +1,4 @@
-//! Feishu's events and card actions come in: only what is Feishu's own is taken.
+//! Feishu's events and card actions: only authentic ones are accepted.
 
 use portcullis_auth::Clock;
 use portcullis_runtime::metrics::Metric;
@@ -12,7 +12,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-/// A system with an app that encrypts and one that doesn't.
+/// A system with one app that encrypts and one that does not.
 async fn started() -> (System, FeishuApp, FeishuApp) {
     let system = System::start().await;
     let pool = seed::pool(&system, "pool-1", None).await;
@@ -61,7 +61,7 @@ async fn an_event_is_taken_encrypted_on_its_channels_path_and_plain_on_either() 
         "event": { "type": "message", "app_id": "cli_two", "open_chat_id": "oc_1", "text": "hello" },
     });
     assert_accepted(&post(&system, &plain, "/api/feishu/events", &older).await, "schema 1.0");
-    // The encrypted body names no app.
+    // An encrypted body does not name its app, so the path must.
     assert_unauthorized(&post(&system, &encrypting, "/api/feishu/events", &message).await, "without its channel");
 }
 
@@ -79,7 +79,7 @@ async fn the_url_check_is_answered_to_the_token_alone() {
             assert_unauthorized(&post(&system, app, &path, &wrong).await, &path);
         }
     }
-    // Feishu may not sign the check, and encrypts it where there is a key.
+    // Feishu may leave the URL check unsigned; with a key, it encrypts it.
     let encrypted = feishu::encrypted("an encrypt key", &check(&encrypting).to_string());
     assert_eq!(send(raw(&system, &encrypting.events_path(), encrypted)).await.json(), challenge);
     let of_another_key = feishu::encrypted("another key", &check(&encrypting).to_string());

@@ -1,4 +1,4 @@
-//! Conversations that a platform knows become sessions.
+//! Synchronization of a platform's conversations into sessions.
 
 use portcullis_tests::system::send;
 use reqwest::Method;
@@ -42,7 +42,7 @@ async fn each_guild_of_a_discord_bot_is_a_session_page_by_page() {
     let synced = sync(&scripted, "discord").await;
     assert_eq!((synced.status.as_u16(), synced.json()), (200, json!({ "synced": 202 })));
     assert_eq!(scripted.discord.calls("users/@me/guilds").len(), 2);
-    // Again, under another name: no session more.
+    // A second sync after a rename creates no session.
     scripted.discord.say("users/@me/guilds", 200, json!([{ "id": "1000", "name": "Renamed\n" }]));
     assert_eq!(sync(&scripted, "discord").await.json(), json!({ "synced": 1 }));
     scripted.system.clock.advance(portcullis_tests::system::INDEX_LAG.unsigned_abs());

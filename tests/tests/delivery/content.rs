@@ -1,4 +1,4 @@
-//! What a pool gets: what Slack sent, to the byte, and nothing that Slack's secret made.
+//! Content of a delivery: Slack's body byte for byte, and no signature made with Slack's secret.
 
 use portcullis_auth::Clock;
 use portcullis_runtime::metrics::Metric;
@@ -92,7 +92,7 @@ async fn the_first_answers_request_id_is_the_deliverys_and_that_of_each_log_line
     assert_eq!(made.len(), 36, "a new one: {made}");
     let kept = format!("Kept_by.{}", random_hex(8));
     assert_eq!(send(signed(2).header("x-request-id", &kept)).await.header("x-request-id"), kept);
-    // One that breaks the rules is not carried on to the pool.
+    // A malformed request id is replaced and not forwarded to the pool.
     let replaced = send(signed(3).header("x-request-id", "a b")).await.header("x-request-id").to_owned();
     eventually("they fail", async || system.counted(Metric::DeliveryFailed) == 3).await;
     pool.behave(Behaviour::Answer(200));

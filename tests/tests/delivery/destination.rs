@@ -1,4 +1,4 @@
-//! Where an event goes is decided when it is delivered, and so is whether it goes at all.
+//! The destination of an event, and whether it is delivered at all, is decided at delivery.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -60,7 +60,7 @@ async fn what_is_queued_for_what_is_no_longer_there_is_dropped_counted_and_logge
         let id = format!("dropped-{number}-{}", random_hex(4));
         let before = system.counted(Metric::DeliveryFailed);
         assert_eq!(send(request.header("x-request-id", &id)).await.status, 200);
-        // Queued, and tried once, before it is gone.
+        // Queued and tried once before the deletion.
         eventually("a failure", async || system.counted(Metric::DeliveryFailed) == before + 1).await;
         pool.behave(Behaviour::Answer(200));
         let seen = pool.seen().len();
@@ -127,7 +127,7 @@ async fn an_address_outside_the_pools_networks_is_not_posted_to_though_it_stands
     }
     assert!(outside.seen().is_empty());
     assert_eq!(pool.seen().len(), 1);
-    // They wait, and go where the pool is when it is back in its network.
+    // The events wait and are delivered once the pool's address is back in its network.
     seed::set(&system, Table::Pools, "pool-1", "podIp", &pool.address().to_string()).await;
     system.clock.advance(Duration::from_secs(1));
     pool.wait_for(1 + addresses.len()).await;

@@ -1,4 +1,4 @@
-//! An interaction or a slash command that a user waits for: worth delivering only while it can be answered.
+//! Interactions and slash commands, which a user waits for: delivered only while they can still be answered.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn a_command_that_can_be_answered_no_more_is_dropped_counted_and_logged_an
     accept(&system, &connected, &message(&connected, "C0GENERAL", 1)).await;
     failed(&system, 2).await;
 
-    // A second before its end it is still tried.
+    // One second before its lifetime ends, it is still tried.
     system.clock.advance(INVOCATION_LIFETIME.saturating_sub(Duration::from_secs(1)));
     failed(&system, 4).await;
     pool.behave(Behaviour::Answer(200));

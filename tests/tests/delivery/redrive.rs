@@ -1,4 +1,4 @@
-//! What was given up on after a day, and is sent again.
+//! Redrive of dead letters: events that were given up after a day and are sent again.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn what_is_redriven_has_another_day_and_keeps_its_order() {
     assert_eq!(system.counted(Metric::EventDeadLettered), 3, "none is given up before its time");
     pool.behave(Behaviour::Answer(200));
     let before = pool.seen().len();
-    // The second and third are at the end of their day before the first is due again: they are given up anew.
+    // The second and third reach the end of their day before the first is due again, so they become dead letters again.
     system.clock.advance(Duration::from_millis(1));
     eventually("the others are given up", async || {
         system.clock.advance(Duration::from_secs(1));
@@ -49,7 +49,7 @@ async fn what_is_redriven_has_another_day_and_keeps_its_order() {
     })
     .await;
     assert_eq!(queue.redrive().await.expect("they are queued again"), 3);
-    // The first one's last try was a moment ago: its lease has to end.
+    // The first one was tried a moment ago, so its lease must expire.
     eventually("they are delivered", async || {
         system.clock.advance(Duration::from_secs(1));
         system.counted(Metric::EventDelivered) == 3
@@ -105,7 +105,7 @@ async fn what_was_delivered_meanwhile_is_not_delivered_again_by_a_redrive() {
     accept(&system, &connected, &body).await;
     eventually("Slack's own repetition", async || system.counted(Metric::EventDelivered) == 1).await;
     assert_eq!(system.stack.queue().redrive().await.expect("it is queued again"), 1);
-    // The queue itself may tell it from its memory, else the log of events does.
+    // Either the queue's deduplication window or the event log detects the duplicate.
     let settled = async || {
         system.clock.advance(Duration::from_mins(6));
         accept(&system, &connected, &body).await;

@@ -1,4 +1,4 @@
-//! Pools that answer 4xx: counted once the pool has settled, and the eighth is final.
+//! Pools that answer 4xx: a refusal counts once the pool has been active for a minute, and the eighth is final.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use portcullis_tests::{Behaviour, System, seed, system::eventually};
 
 use super::{accept, failed, message, texts};
 
-/// Lets `failures` more tries fail, each after the longest wait.
+/// Waits for `failures` more failed tries, each after the longest back-off.
 async fn fail(system: &System, from: usize, failures: usize) {
     for failure in from + 1..=from + failures {
         system.clock.advance(Duration::from_mins(2));
@@ -33,7 +33,7 @@ async fn the_eighth_refusal_is_final_and_what_stands_behind_it_goes_on() {
     eventually("the next one goes on", async || system.counted(Metric::EventDelivered) == 1).await;
     assert_eq!(texts(&pool.seen()).iter().filter(|text| *text == "message 1").count(), 8);
 
-    // Sent again by an operator, it has all its tries again.
+    // A redrive resets its count of refusals.
     assert_eq!(system.stack.queue().redrive().await.expect("it is queued again"), 1);
     failed(&system, 8).await;
     assert_eq!(system.counted(Metric::EventDeadLettered), 1);
@@ -70,7 +70,7 @@ async fn refusals_of_a_pool_that_has_just_started_do_not_count() {
     accept(&system, &connected, &message(&connected, "C0GENERAL", 1)).await;
     failed(&system, 1).await;
     for failure in 2..=12 {
-        // A pool that starts over and over has never been active for a minute.
+        // A crash-looping pool is never active for a minute, so its refusals do not count.
         let now = format!("{:.3}", portcullis_auth::Clock::now(&*system.clock) + Duration::from_mins(2));
         seed::set(&system, Table::Pools, "pool-1", "activeSince", &now).await;
         system.clock.advance(Duration::from_mins(2));

@@ -1,4 +1,4 @@
-//! When a delivery that failed is tried again, and what waits for it.
+//! Back-off of failed deliveries, and head-of-line blocking within a conversation.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn the_wait_doubles_to_2_minutes_and_each_try_is_signed_at_its_own_time() 
     for (tries, wait) in (1..).zip([1, 2, 4, 8, 16, 32, 64, 120, 120, 120]) {
         failed(&system, tries).await;
         system.clock.advance(Duration::from_millis(wait * 1000 - 1));
-        // Another conversation goes all the way through meanwhile: what was due would have gone before it.
+        // A fence: a retry that was due would be delivered before this event of another conversation.
         let number = u32::try_from(tries).expect("a few");
         fence(&system, &connected, &pool, number).await;
         assert_eq!(tried().len(), tries, "nothing goes before its time: {wait} s");
@@ -44,7 +44,7 @@ async fn a_conversation_that_fails_keeps_its_order_and_holds_up_no_other_of_its_
     pool.behave(Behaviour::Refuse("message 1\"".to_owned()));
     accept(&system, &connected, &message(&connected, "C0FAILS", 1)).await;
     accept(&system, &connected, &message(&connected, "C0FAILS", 2)).await;
-    // A thread of the same Slack channel is a conversation of its own.
+    // A thread of the same Slack channel is a separate conversation.
     let mut threaded = message(&connected, "C0FAILS", 3);
     threaded["event"]["thread_ts"] = "1800014400.000001".into();
     accept(&system, &connected, &threaded).await;
@@ -59,7 +59,7 @@ async fn a_conversation_that_fails_keeps_its_order_and_holds_up_no_other_of_its_
         seen.iter().filter(|text| ["message 4", "message 5", "message 6"].contains(&text.as_str())).collect();
     assert_eq!(fine, ["message 4", "message 5", "message 6"], "each conversation has its order");
 
-    // What comes in while the first waits goes behind it, and not past it.
+    // Later events of the conversation queue behind the first and do not overtake it.
     accept(&system, &connected, &message(&connected, "C0FAILS", 7)).await;
     pool.behave(Behaviour::Answer(200));
     system.clock.advance(Duration::from_secs(1));
@@ -79,7 +79,7 @@ async fn many_conversations_of_a_pool_that_is_away_hold_up_nobody_elses() {
     let other = seed::pool(&system, "pool-2", Some(&address.to_string())).await;
     let bot = seed::bot(&system, "bot-2", &other).await;
     let away: Connected = seed::channel(&system, "channel-2", &bot, &other, "T0TWO", "A0TWO").await;
-    // More conversations than there are deliveries at once.
+    // More conversations than concurrent deliveries.
     for number in 0..50 {
         accept(&system, &away, &message(&away, &format!("C0{number}"), number)).await;
     }

@@ -1,4 +1,4 @@
-//! Rows as they lie in the store, read and written past it: for what no function of this step does yet.
+//! Raw rows of the store, read and written without the functions.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub async fn delete(system: &System, table: Table, id: &str) {
     delete.condition_expression("attribute_exists(id)").send().await.expect("the row is there and is deleted");
 }
 
-/// All rows of a table, with the texts and numbers of each by their names.
+/// All rows of a table, each with its text and number attributes by name.
 pub async fn all(system: &System, table: Table) -> Vec<HashMap<String, String>> {
     let rows = client(system).scan().table_name(name(table)).consistent_read(true).send().await;
     let rows = rows.expect("the table is read").items.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The conversations that messages leave a trace of.
+//! Sessions that delivered messages create and update.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::{accept, message, rows};
 
-/// All sessions by their keys.
+/// All sessions by session key.
 async fn sessions(system: &System) -> HashMap<String, HashMap<String, String>> {
     let rows = rows::all(system, Table::ChatSessions).await;
-    // The rows that sessions are found by have no key of their own.
+    // Lookup rows have no session key.
     rows.into_iter().filter_map(|row| Some((row.get("sessionKey")?.clone(), row))).collect()
 }
 
@@ -41,7 +41,7 @@ async fn each_conversation_has_one_session_under_the_key_that_openclaw_gives_it(
     with(&one, "G0GROUP", 5, &[("channel_type", "mpim")]);
     with(&one, "G0PRIVATE", 6, &[("channel_type", "group")]);
     with(&one, "C0MENTION", 7, &[("type", "app_mention")]);
-    // None of these is a message.
+    // Events that are not messages.
     with(&one, "C0REACTION", 8, &[("type", "reaction_added")]);
     with(&one, "C0RENAMED", 9, &[("type", "channel_rename")]);
     let count = bodies.len();
@@ -67,7 +67,7 @@ async fn each_conversation_has_one_session_under_the_key_that_openclaw_gives_it(
     expected.sort_unstable();
     assert_eq!(keys, expected);
     for (key, session) in &sessions {
-        // The direct message and the one in its thread are one conversation.
+        // The direct message and the one in its thread belong to one conversation.
         let messages = if key.contains(":direct:") { "2" } else { "1" };
         assert_eq!((session["messageCount"].as_str(), session["channelType"].as_str()), (messages, "slack"), "{key}");
     }

@@ -1,4 +1,4 @@
-//! Pools that must not be posted to: their events wait, and take no place from those of others.
+//! Pools that must not be posted to: their events wait without occupying delivery slots of other pools.
 
 use std::time::Duration;
 
@@ -70,13 +70,13 @@ async fn a_pool_that_did_not_answer_in_time_is_probed_by_one_delivery_at_a_time(
     pool.behave(Behaviour::Hang);
     accept(&system, &connected, &message(&connected, "C0FIRST", 1)).await;
     failed(&system, 1).await;
-    // Ten more conversations: none of them takes a delivery's place while the pool pauses.
+    // Ten more conversations, which occupy no delivery slot while the pool is paused.
     for number in 2..=11 {
         accept(&system, &connected, &message(&connected, &format!("C0{number}"), number)).await;
     }
     failed(&system, 11).await;
     assert_eq!(pool.seen().len(), 1);
-    // Its pause is over: one of the eleven probes it, and ten wait on.
+    // The pause ends: one of the eleven events probes the pool and ten wait on.
     system.clock.advance(Duration::from_secs(11));
     failed(&system, 22).await;
     assert_eq!(pool.seen().len(), 2, "one probe");
@@ -88,7 +88,7 @@ async fn a_pool_that_did_not_answer_in_time_is_probed_by_one_delivery_at_a_time(
 
 #[tokio::test]
 async fn conversations_of_a_pool_that_hangs_leave_every_place_to_others() {
-    // The pool's time-out is minutes away: what is delivered has not waited for it.
+    // The hung pool's time-out is minutes away, so an event delivered now has not waited for it.
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let hung = StandInPool::start().await;

@@ -1,4 +1,4 @@
-//! What callers of the two token tiers see of a failing DynamoDB.
+//! DynamoDB faults, as callers with tokens see them.
 
 use portcullis_store::PoolReach;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn each(system: &System) -> Vec<RequestBuilder> {
     ]
 }
 
-/// What skill `maps` reads, and the revision of the pool's secrets.
+/// Secrets that skill `maps` reads, and the revision of the pool's secrets.
 async fn state(system: &System) -> (Value, u64) {
     let read = send(system.skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1")).await;
     assert_eq!(read.status, 200, "{read:?}");

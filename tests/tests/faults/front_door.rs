@@ -1,5 +1,5 @@
-//! Slack's events while the store or the queue fails: none is answered 200 that is not kept, and Slack's retry comes through
-//! once.
+//! Slack's events while the store or the queue fails: an event answered 200 is stored, and one that Slack retries is
+//! delivered once.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ fn is_channel_lookup(call: &Call) -> bool {
     ["webhook_routes", "channels", "channel_credentials"].into_iter().any(|table| call.is_about(table))
 }
 
-/// The detail that the log alone is told of a request.
+/// Detail of a request's error that only the log has.
 fn logged_detail(faulty: &Faulty, request_id: &str) -> String {
     let lines = faulty.system.logs.of_request(request_id);
     let line = lines.iter().find(|line| line.get("storeRounds").is_some()).expect("a request's line");
     line["detail"].as_str().unwrap().to_owned()
 }
 
-/// Event 1 is answered 503 while the queue fails so. Slack sends it again when all is well, and it is delivered once, and so
-/// is what follows it.
+/// Event 1 is answered 503 while the queue has this fault. Slack retries it after the fault, and it and its successor
+/// are delivered once each.
 async fn is_delivered_once_when_slack_repeats_it(fault: Fault) {
     let faulty = Faulty::start().await;
     let (connected, pool) = seed::connected(&faulty.system).await;
@@ -67,7 +67,7 @@ async fn an_event_that_the_queue_took_without_saying_so_is_delivered_once_when_s
 
 #[tokio::test]
 async fn an_event_that_the_queue_takes_too_late_is_delivered_once_when_slack_repeats_it() {
-    // Past the front door's deadline: the write comes through when nobody waits for it any more.
+    // After the front door's deadline: the write succeeds when its caller has given up.
     is_delivered_once_when_slack_repeats_it(Fault::Delay(Duration::from_millis(2_400))).await;
 }
 
@@ -99,7 +99,7 @@ async fn a_look_up_of_the_channel_that_hangs_ends_at_the_deadline() {
 async fn a_slow_look_up_that_would_pass_the_deadline_ends_at_it() {
     let faulty = Faulty::start().await;
     let (connected, _pool) = seed::connected(&faulty.system).await;
-    // Two rounds, each within the store's own patience.
+    // Two lookups, each within the store's own time-out.
     faulty.proxy.rule(
         |call| {
             if is_channel_lookup(call) { Fault::Delay(Duration::from_millis(1_600)) } else { Fault::None }
@@ -116,7 +116,7 @@ async fn a_channel_that_is_known_needs_no_store_to_be_let_in() {
     let (connected, pool) = seed::connected(&system).await;
     assert_eq!(send(event(&system, &connected, 1)).await.status, 200);
     pool.wait_for(1).await;
-    // All but the queue.
+    // Every call fails except the queue's writes.
     proxy.rule(|call| if call.is_queue_write() { Fault::None } else { Fault::Code("ThrottlingException") });
     for number in 2..6 {
         let conversation = format!("C0CONVERSATION{number}");

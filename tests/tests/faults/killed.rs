@@ -1,4 +1,5 @@
-//! The relay's process killed at the worst moments: the database lies outside of it, and holds it at the moment.
+//! The relay's process, killed at the worst moments. The database is outside of the process, and its proxy holds the
+//! process at the moment of the kill.
 
 use std::{
     path::Path,
@@ -22,7 +23,7 @@ use crate::relay::{is_lease, is_record};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local-under-test");
 
-/// A database that knows a connected channel, and no system on it.
+/// A database with a connected channel, without a running system.
 struct Scene {
     settings: Settings,
     proxy: FaultProxy,
@@ -53,7 +54,7 @@ impl Scene {
         assert_eq!(send(child.event(&self.connected.signing_secret, &message)).await.status, 200);
     }
 
-    /// Holds the process at the first call that `is_moment`, and tells when it is there.
+    /// Holds the process at the first call for which `is_moment` is true, and sets the returned flag then.
     fn hold_at(&self, is_moment: fn(&Call) -> bool) -> Arc<AtomicBool> {
         let is_there = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&is_there);
@@ -71,8 +72,8 @@ impl Scene {
         self.pool.seen().iter().map(Delivery::text).collect()
     }
 
-    /// Starts the system again and has event 2 delivered, which comes after event 1 in its conversation, so that event 1 is
-    /// settled then; and once more, so that it stays so.
+    /// Restarts the system and has event 2 delivered, which waits for event 1 in the same conversation, so that event 1
+    /// is settled. Repeats this with event 3 to show that event 1 is not delivered again.
     async fn goes_on(&self) {
         for number in [2, 3] {
             let child = self.start().await;
@@ -128,7 +129,7 @@ async fn killed_while_the_pool_has_not_answered_it_delivers_twice_at_the_most() 
     assert_eq!(scene.times_delivered(), 2, "nobody had said that it had arrived: {:?}", scene.texts());
 }
 
-/// Killed before the post: the event is delivered, once.
+/// Kills the process before the post: the event is delivered exactly once.
 async fn is_not_lost(is_moment: fn(&Call) -> bool) {
     let scene = Scene::set().await;
     let child = scene.start().await;
@@ -140,7 +141,7 @@ async fn is_not_lost(is_moment: fn(&Call) -> bool) {
     scene.proxy.heal();
     scene.goes_on().await;
     assert_eq!(scene.times_delivered(), 1, "{:?}", scene.texts());
-    // What comes after it is killed as well, at whatever moment, and may come twice.
+    // The process is killed during the later events too, which may then be delivered twice.
     let mut order = scene.texts();
     order.dedup();
     assert_eq!(order, ["message 1", "message 2", "message 3"]);

@@ -1,5 +1,5 @@
-//! DynamoDB slow, throttled, failing half way and back again; the queue refusing; the relay dying: what was accepted is not
-//! lost, nothing is half written, and a caller is told when to come back.
+//! Fault injection: DynamoDB slow, throttled, failing half way and recovering; the queue refusing; the relay killed.
+//! Accepted events are not lost, no write is partial, and a 503 has `retry-after`.
 
 mod endpoints;
 mod front_door;
@@ -12,7 +12,7 @@ use portcullis_auth::Clock;
 use portcullis_tests::{Answer, System, seed::Connected, slack, system::eventually};
 use reqwest::RequestBuilder;
 
-/// A message of a channel's, signed, in a conversation of its own choice.
+/// A signed message in this conversation.
 fn event_in(system: &System, connected: &Connected, conversation: &str, number: u32) -> RequestBuilder {
     let body = slack::message(&connected.team, &connected.app, conversation, number).to_string();
     slack::signed(system, "/api/slack/events", &connected.signing_secret, body, system.clock.now())
@@ -22,7 +22,7 @@ fn event(system: &System, connected: &Connected, number: u32) -> RequestBuilder 
     event_in(system, connected, "C0GENERAL", number)
 }
 
-/// Holds an answer to what the contract says of a 503.
+/// Asserts the contract's 503.
 fn must_be_unavailable(answer: &Answer) {
     let body = answer.json();
     assert_eq!((answer.status.as_u16(), body["code"].as_str()), (503, Some("unavailable")), "{answer:?}");
@@ -35,7 +35,7 @@ fn must_be_unavailable(answer: &Answer) {
     }
 }
 
-/// Lets time pass, second after second, until `condition` holds: for what is tried again after a while.
+/// Advances the clock second by second until `condition` holds, for operations that are retried later.
 async fn in_time(system: &System, what: &str, mut condition: impl AsyncFnMut() -> bool) {
     eventually(what, async || {
         system.clock.advance(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! The store failing while the relay works.
+//! Store faults while the relay delivers.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use portcullis_tests::{
 use crate::{event, event_in, in_time};
 
 pub fn is_record(call: &Call) -> bool {
-    // A lease names the attribute in its condition; only the record of a delivery gives it a value.
+    // A lease only names the attribute in its condition; the record of a delivery gives it a value.
     call.is_about("event_log") && call.body.contains(r#""deliveredAt":{"#)
 }
 
@@ -36,8 +36,8 @@ async fn failed(system: &System, times: u64) {
     in_time(system, "failed deliveries", async || system.counted(Metric::DeliveryFailed) >= times).await;
 }
 
-/// An accepted event meets `fault` where `is_met` says, more than once, and nothing reaches the pool meanwhile. When all is
-/// well again it is delivered once, before what was accepted after it.
+/// An accepted event meets `fault` more than once where `is_met` holds, and nothing reaches the pool meanwhile. After
+/// the fault it is delivered once, before the events accepted after it.
 async fn is_delivered_once_when_all_is_well_again(fault: Fault, is_met: fn(&Call) -> bool) {
     let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
@@ -103,7 +103,8 @@ async fn writers_in_the_leases_way_are_waited_for() {
     assert_eq!(system.counted(Metric::DeliveryFailed), 0, "within the one try");
 }
 
-/// The pool has it, and that is not recorded: what Slack repeats later may then come a second time, and no third.
+/// The pool has the event but the delivery is not recorded: a later retry by Slack may be delivered a second time, but
+/// not a third.
 async fn is_delivered_twice_at_the_most(fault: Fault) {
     let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
@@ -112,7 +113,7 @@ async fn is_delivered_twice_at_the_most(fault: Fault) {
     eventually("the delivery", async || system.counted(Metric::EventDelivered) == 1).await;
     proxy.heal();
     for repeat in 1..=3 {
-        // Past the lease, and past the queue's own memory of duplicates.
+        // The lease has expired, and the queue's deduplication window has passed.
         system.clock.advance(Duration::from_mins(6));
         assert_eq!(send(event(&system, &connected, 1)).await.status, 200);
         let settled = async || system.counted(Metric::EventDelivered) + system.counted(Metric::EventDuplicate) > repeat;
@@ -136,7 +137,7 @@ async fn a_delivery_that_is_recorded_without_an_answer_is_repeated_once_at_the_m
 async fn a_delivered_event_that_the_queue_does_not_let_go_of_is_not_delivered_again() {
     let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
-    // Not by a line of the log, which other systems of this process write as well.
+    // Counted at the proxy and not in the log, which other systems of this process share.
     let refused = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&refused);
     proxy.rule(move |call| {
@@ -163,10 +164,10 @@ async fn a_store_that_is_away_for_a_while_loses_no_event_and_no_order() {
     let (connected, pool) = seed::connected(&system).await;
     assert_eq!(send(event(&system, &connected, 100)).await.status, 200, "the front door knows the channel");
     eventually("its delivery", async || system.counted(Metric::EventDelivered) == 1).await;
-    // All but the queue.
+    // Every call fails except the queue's.
     proxy.rule(|call| if call.is_of_queue() { Fault::None } else { THROTTLED });
     for number in 1..=9 {
-        // Three conversations, each with three events.
+        // Three conversations with three events each.
         let conversation = format!("C0CONVERSATION{}", number % 3);
         assert_eq!(send(event_in(&system, &connected, &conversation, number)).await.status, 200);
     }
@@ -231,7 +232,7 @@ async fn an_event_that_the_store_will_never_take_is_a_dead_letter_at_once_and_ho
     pool.wait_for(1).await;
     assert_eq!(texts(&pool.seen()), ["message 2"]);
     assert_eq!(system.stack.queue().dead_letters().expect("they are listed").len(), 1);
-    // A missing right is an operator's to mend: that event waits.
+    // An operator can grant the missing permission, so the event waits.
     proxy.rule(|call| if call.is_about("chat_sessions") { Fault::Code("AccessDeniedException") } else { Fault::None });
     assert_eq!(send(event_in(&system, &connected, "C0DENIED", 3)).await.status, 200);
     failed(&system, 1).await;

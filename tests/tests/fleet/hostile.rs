@@ -1,4 +1,4 @@
-//! What an operator may send by mistake: each is refused clearly, repeats nothing and changes nothing.
+//! An operator's invalid requests: each is refused with a clear message, which repeats no input, and changes nothing.
 
 use portcullis_tests::{System, seed};
 use reqwest::Method;
@@ -79,7 +79,7 @@ async fn a_bots_fields_have_bounds() {
     for (field, good) in [("name", long(255)), ("slug", long(100)), ("systemPrompt", long(32 * 1024))] {
         assert_eq!(put(&system, BOT, with(field, good)).await.status, 200, "{field}");
     }
-    // An empty model would make the whole configuration of the pool invalid.
+    // An empty model would make the pool's whole configuration invalid.
     let new = "/api/internal/bots/bot-new";
     for missing in [json!(""), Value::Null] {
         assert_field(&put(&system, new, with("modelId", missing)).await, "modelId");

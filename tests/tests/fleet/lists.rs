@@ -1,4 +1,4 @@
-//! Lists: every item once, page by page, and a cursor that is good for its own list alone.
+//! Pagination: every item appears once, and a cursor is valid only for its own list.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{assert_field, assert_refused, bot, call, delete, fleet, get, put};
 use reqwest::Method;
 
-/// Reads a list to its end, `limit` items at a time, and gives one field of each item.
+/// Reads a list to its end, `limit` items at a time, and returns one field of each item.
 async fn read_all(system: &System, path: &str, limit: usize, field: &str) -> Vec<String> {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -25,7 +25,7 @@ async fn read_all(system: &System, path: &str, limit: usize, field: &str) -> Vec
     }
 }
 
-/// A system of seven of each; the fourth bot is deleted.
+/// A system with seven rows in each list; the fourth bot is deleted.
 async fn of_seven() -> System {
     let (system, ..) = fleet().await;
     for number in 2..=7 {

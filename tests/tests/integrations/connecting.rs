@@ -1,4 +1,4 @@
-//! Connecting an account at its toolkit's page, with keys of one's own, and disconnecting it.
+//! Connecting an account at its toolkit's page or with the person's own keys, and disconnecting it.
 
 use futures_util::future::join_all;
 use portcullis_tests::{composio::Says, send, system::eventually};
@@ -36,7 +36,7 @@ async fn an_account_is_connected_by_the_browser_that_began_it_and_disconnected()
     assert_eq!(composio.call(Method::GET, "connected_accounts").await["total_items"], 0);
     let twice = ada.v1(Method::DELETE, &format!("/integrations/{}", begun.id), Value::Null).await;
     assert_eq!(twice.status, 200);
-    // It can be connected anew.
+    // Connecting again works.
     connect(&ada, "gmail").await;
 }
 
@@ -47,7 +47,7 @@ async fn an_account_becomes_active_for_whoever_began_the_connection_alone() {
     let begun = begin(&ada, "gmail").await;
     let of_eve = begin(&eve, "gmail").await;
     decide(&begun.url, "allow").await;
-    // Neither proof: the status is told, and nothing is changed.
+    // Neither proof is valid: the status is returned and nothing changes.
     for cookie in ["x=1", of_eve.cookie.as_str(), "portcullis-connect="] {
         let told = refresh(&ada, &begun.id, cookie, json!({})).await;
         assert_eq!((told.status.as_u16(), &told.json()["status"]), (200, &json!("initiated")), "{cookie}");
@@ -56,14 +56,14 @@ async fn an_account_becomes_active_for_whoever_began_the_connection_alone() {
         let refused = refresh(&ada, &begun.id, "x=1", json!({ "state": state })).await;
         assert_eq!((refused.status.as_u16(), refused.code()), (403, "invalid_state".to_owned()), "{state}");
     }
-    // Another person does not reach it, with whatever they show.
+    // Another person cannot reach the integration, with either proof.
     for (cookie, body) in [(begun.cookie.as_str(), json!({})), ("x=1", json!({ "state": begun.state }))] {
         assert_eq!(refresh(&eve, &begun.id, cookie, body).await.status, 404);
     }
     assert_eq!(eve.v1(Method::DELETE, &format!("/integrations/{}", begun.id), Value::Null).await.status, 404);
     assert_eq!(integration(&ada, "gmail").await["status"], "initiated");
 
-    // The state counts once.
+    // The state can be used once.
     let shown = json!({ "state": begun.state });
     assert_eq!(refresh(&ada, &begun.id, "x=1", shown.clone()).await.json()["status"], "active");
     assert_eq!(refresh(&ada, &begun.id, "x=1", shown).await.status, 403);
@@ -121,7 +121,7 @@ async fn an_account_that_another_takes_the_place_of_is_ended_at_composio() {
     assert_eq!(refresh(&ada, &id, "x=1", json!({})).await.json()["status"], "expired");
     connect(&ada, "gmail").await;
     assert_eq!(accounts().await, 1);
-    // Where Composio does not end it, the new connection counts all the same.
+    // The new connection is valid even if Composio fails to end the old one.
     composio.say(Method::DELETE, "connected_accounts/", Says::Status(500, "{}".to_owned(), None));
     begin(&ada, "notion").await;
     let begun = begin(&ada, "notion").await;
@@ -136,7 +136,7 @@ async fn a_change_while_an_account_is_disconnected_does_not_leave_it_connected()
     let (system, composio) = started().await;
     let ada = person(&system, "ada@example.com").await;
     let id = connect(&ada, "gmail").await;
-    // Composio takes its time, and the account is found ended meanwhile.
+    // Composio is slow, and the account is found to have ended meanwhile.
     composio.say(Method::DELETE, "connected_accounts/", Says::Late(std::time::Duration::from_millis(300)));
     let path = format!("/integrations/{id}");
     let delete = ada.v1(Method::DELETE, &path, Value::Null);

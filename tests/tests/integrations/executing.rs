@@ -1,4 +1,4 @@
-//! Skills execute actions with the account of their bot's owner.
+//! Execution of actions by skills, with the account of their bot's owner.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{bot, connect, execute, person, started};
 
-/// Composio's answer where it finds no account that is connected.
+/// Composio's answer if it finds no connected account.
 fn not_connected() -> Says {
     Says::Status(400, json!({ "error": { "code": 1810 } }).to_string(), None)
 }
@@ -25,7 +25,7 @@ async fn an_action_is_executed_with_the_owners_account_until_it_is_disconnected(
     assert_eq!(done.json(), json!({ "data": wanted, "successful": true }));
     let failed = execute(&system, &id, "GMAIL_FAIL").await.json();
     assert_eq!((&failed["successful"], &failed["error"]), (&json!(false), &json!("the toolkit refused")));
-    // The version is looked up once.
+    // The action's version is looked up once and cached.
     execute(&system, &id, "GMAIL_SEND_EMAIL").await;
     assert_eq!(composio.calls(&Method::GET, "tools/GMAIL_SEND_EMAIL"), 1);
 
@@ -150,7 +150,7 @@ async fn a_pools_own_project_at_composio_wins_for_its_bots() {
     assert_eq!(execute(&system, &id, "GMAIL_SEND_EMAIL").await.status, 502, "Composio does not know that key here");
     put(json!(composio.key())).await;
     assert_eq!(execute(&system, &id, "GMAIL_SEND_EMAIL").await.status, 200);
-    // An account that is not connected there is the operator's to connect: a link would connect it in another project.
+    // The operator must connect an account that is missing there: a link would connect it in another project.
     composio.say(Method::POST, "tools/execute/", not_connected());
     let eve = person(&system, "eve@example.com").await;
     for bot in [&id, &bot(&eve).await] {
@@ -170,7 +170,7 @@ async fn an_account_that_is_disconnected_between_the_check_and_the_call_executes
     let ada = person(&system, "ada@example.com").await;
     let id = bot(&ada).await;
     let connected = connect(&ada, "gmail").await;
-    // The version is looked up between the two, and takes its time.
+    // The slow version lookup leaves time for the deletion between the check and the execution.
     composio.say(Method::GET, "tools/", Says::Late(Duration::from_secs(1)));
     let path = format!("/integrations/{connected}");
     let both = tokio::join!(execute(&system, &id, "GMAIL_SEND_EMAIL"), async {

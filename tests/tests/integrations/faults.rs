@@ -1,4 +1,4 @@
-//! A Composio that fails: each failure has an answer, and nothing is claimed that did not happen.
+//! Composio faults: each has an answer of its own, and no answer claims an effect that did not happen.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ async fn a_composio_that_is_down_connects_and_disconnects_nothing() {
     }
     assert_eq!(ada.v1(Method::DELETE, &path, Value::Null).await.json()["status"], "disconnected", "it is tried again");
 
-    // Reads are tried twice, and a limit that passes soon is waited for.
+    // Reads are tried twice, and a short rate limit is waited for.
     let begun = begin(&ada, "gmail").await;
     composio.say(Method::GET, "connected_accounts/", Says::Status(429, "{}".to_owned(), Some(1)));
     let calls = composio.calls(&Method::GET, "connected_accounts/");

@@ -1,4 +1,4 @@
-//! Links that an agent hands out in a chat: for their owner alone.
+//! Links that an agent sends in a chat: valid only for their owner.
 
 use portcullis_store::{CONNECT_LINK_LIFETIME, MAXIMUM_CONNECT_LINKS};
 use portcullis_tests::{Answer, Person, System, send};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{bot, decide, execute, integration, person, refresh, started};
 
-/// The path of the link that a skill gets for a bot whose owner has not connected Gmail.
+/// Path of the link that a skill gets for a bot whose owner has not connected Gmail.
 async fn link(system: &System, bot: &str) -> String {
     let refused = execute(system, bot, "GMAIL_SEND_EMAIL").await;
     assert_eq!((refused.status.as_u16(), refused.code()), (403, "not_connected".to_owned()), "{refused:?}");
@@ -60,7 +60,7 @@ async fn a_link_leads_its_owner_to_the_consent_and_nobody_else() {
     let connected = refresh(&ada, begun["id"].as_str().unwrap(), &cookie, json!({})).await;
     assert_eq!(connected.json()["status"], "active", "{connected:?}");
     assert_eq!(execute(&system, &id, "GMAIL_SEND_EMAIL").await.status, 200);
-    // A used link leads nowhere.
+    // A used link is invalid.
     assert_eq!(error(&open(&system, &path, Some(&ada)).await), "invalid_link");
 }
 
@@ -73,7 +73,7 @@ async fn a_link_ends_after_a_day_and_so_many_count_at_once() {
     for _ in 0..MAXIMUM_CONNECT_LINKS {
         links.push(link(&system, &id).await);
     }
-    // An agent that asks again does not take the link away that the person is about to open.
+    // New links do not invalidate the one that the person is about to open.
     for one in [&links[0], &links[MAXIMUM_CONNECT_LINKS - 1]] {
         assert!(open(&system, one, Some(&ada)).await.header("location").contains("/dev/composio/link/"));
     }

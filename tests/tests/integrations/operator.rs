@@ -1,4 +1,4 @@
-//! An operator switches toolkits off, adds some, and restricts a pool to some.
+//! The operator's policy: toolkits switched off, added, or restricted per pool.
 
 use std::time::Duration;
 
@@ -58,13 +58,13 @@ async fn a_person_sees_what_the_operator_allows() {
         assert_eq!(allowed(&ada, slug).await, *expected, "{slug}");
         assert_eq!(allowed(&eve, slug).await, Value::Null, "without a bot nothing is restricted");
     }
-    // A bot in another pool may use all of it.
+    // A bot in another pool may use every toolkit.
     seed::pool(&system, "pool-2", None).await;
     let other = json!({ "name": "Two", "slug": "two", "modelId": "a-model", "poolId": "pool-2" });
     assert_eq!(ada.v1(Method::POST, "/bots", other).await.status, 200);
     system.clock.advance(INDEX_LAG.unsigned_abs());
     assert_eq!(allowed(&ada, "notion").await, some);
-    // A change is seen after a minute.
+    // The policy is cached for a minute.
     assert_eq!(send(system.internal(Method::PUT, path).json(&json!({ "deny": [] }))).await.status, 200);
     system.clock.advance(Duration::from_mins(1));
     assert_eq!(allowed(&ada, "notion").await, Value::Null);
@@ -94,7 +94,8 @@ async fn a_toolkit_is_switched_off_while_it_is_connected_and_another_is_added() 
     assert_eq!(put("acme", json!({ "displayName": "Acme" })).await.status, 400);
     assert_eq!(put("acme", acme).await.status, 200);
     assert_eq!(integration(&eve, "acme").await["toolkit"]["displayName"], "Acme");
-    // Removed while somebody has it connected, it can be disconnected. (Composio's stand-in knows the standard ones alone.)
+    // A toolkit that is removed while connected can still be disconnected. (The fake Composio knows only the standard
+    // toolkits.)
     let keys = json!({
         "displayName": "Keys", "domain": "keys.example", "category": "Other", "authScheme": "api_key_user",
         "authFields": [{ "key": "token", "label": "Token", "type": "secret" }],

@@ -73,7 +73,7 @@ async fn another_persons_bot_is_not_there() {
     system.clock.advance(INDEX_LAG.unsigned_abs());
     assert_eq!(get(&eve, "/bots").await.json(), json!({ "bots": [] }));
     assert_eq!(get(&ada, &path).await.json()["name"], "One");
-    // A bot that the operator gives to another person is that person's from then on.
+    // The operator can give a bot to another person, who owns it from then on.
     let given = json!({ "name": "One", "poolId": "pool-1", "ownerId": eve.id().await });
     let moved = send(system.internal(Method::PUT, &format!("/api/internal/bots/{id}")).json(&given)).await;
     assert_eq!(moved.status, 200, "{moved:?}");
@@ -99,7 +99,7 @@ async fn a_new_bot_goes_to_the_active_pool_with_the_fewest_bots() {
     assert_eq!(pools, ["pool-1", "pool-2", "pool-1", "pool-2"]);
     system.clock.advance(std::time::Duration::from_secs(61));
     assert_refused(&create_bot(&ada, "Late").await, 503, none);
-    // A named pool is taken as it is, and an unknown one is not made.
+    // A named pool is used whatever its status, and an unknown one is not created.
     let named = json!({ "name": "Named", "modelId": "a-model", "poolId": "silent" });
     assert_eq!(ada.v1(Method::POST, "/bots", named).await.json()["poolId"], "silent");
     let unknown = json!({ "name": "Lost", "modelId": "a-model", "poolId": "nowhere" });
@@ -148,7 +148,7 @@ async fn of_bots_that_race_for_a_slug_one_gets_it() {
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert_eq!(statuses.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([200, 409]));
-    // Another person's slugs are that person's own.
+    // Slugs are unique per person only.
     assert_eq!(create_bot(&bob, "Same").await.status, 200);
     let other = bot(&ada, "Other").await;
     let taken = ada.v1(Method::PATCH, &format!("/bots/{other}"), json!({ "slug": "same" })).await;

@@ -45,7 +45,7 @@ async fn a_customers_own_app_is_connected_by_its_bot_token() {
     assert_eq!(get(&ada, "/channels").await.json(), json!({ "channels": [channel] }));
     let path = format!("/channels/{}", channel["id"].as_str().unwrap());
     assert_eq!(get(&ada, &format!("{path}/status")).await.json(), channel);
-    // Connected again, with another token, it is the same channel.
+    // Connecting again with another token updates the same channel.
     slack.install("xoxb-newer-token", "T0ONE", "A0ONE");
     assert_eq!(connect(&ada, &app("xoxb-newer-token")).await.json()["id"], channel["id"]);
     assert_eq!(ada.v1(Method::DELETE, &path, Value::Null).await.json(), json!({ "success": true }));

@@ -1,4 +1,4 @@
-//! The stand-in for Slack that `cargo local --demo` has: a person installs the app in it and writes to the bot.
+//! The fake Slack of `cargo local --demo`: a person installs the app in it and writes to the bot.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ async fn started() -> (System, StandInPool) {
     (system, pool)
 }
 
-/// The link of a page with this text.
+/// URL of the link with this text on a page.
 fn link(page: &str, text: &str) -> Url {
     let before = page.split_once(&format!("\">{text}</a>")).expect("the link is there").0;
     before.rsplit_once("href=\"").expect("a link").1.replace("&amp;", "&").parse().expect("a URL")
 }
 
-/// The page that asks for consent, and the cookie of the browser.
+/// The consent page, and the browser's cookie.
 struct Consent {
     text: String,
     cookie: String,
 }
 
-/// A person presses "Add to Slack".
+/// Starts an install, as "Add to Slack" does.
 async fn consent(system: &System, person: &Person<'_>) -> Consent {
     let begun = get(person, "/channels/slack/oauth-url").await;
     let cookie = begun.header("set-cookie").split(';').next().unwrap().to_owned();
@@ -45,7 +45,7 @@ async fn consent(system: &System, person: &Person<'_>) -> Consent {
     Consent { text, cookie }
 }
 
-/// The person presses a link of that page, which ends the install.
+/// Follows a link of the consent page, which completes the install.
 async fn follow(system: &System, person: &Person<'_>, page: &Consent, text: &str) {
     let url = link(&page.text, text);
     let back = format!("{}?{}", url.path(), url.query().unwrap());
@@ -54,7 +54,7 @@ async fn follow(system: &System, person: &Person<'_>, page: &Consent, text: &str
     assert!(ended.header("location").contains("success=true&channelId="), "{ended:?}");
 }
 
-/// The bot token that the pool is given.
+/// Bot token in the pool's configuration.
 async fn bot_token(system: &System) -> String {
     let latest = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config/latest")).await.json();
     let accounts = latest["config"]["channels"]["slack"]["accounts"].clone();
@@ -85,7 +85,7 @@ async fn a_person_installs_the_app_and_the_bot_answers() {
         let delivery = pool.wait_for(1).await.remove(0);
         let event: Value = serde_json::from_slice(&delivery.body).unwrap();
         assert_eq!(event["event"]["text"], "Hello & welcome");
-        // As OpenClaw, with the bot token of its configuration.
+        // A call as OpenClaw makes it, with the bot token of its configuration.
         let token = bot_token(&system).await;
         let answer = system.request(Method::POST, "/dev/slack/api/chat.postMessage").bearer_auth(token);
         let answer = answer.header("content-type", "application/json; charset=utf-8");
@@ -139,7 +139,7 @@ async fn the_stand_in_answers_to_this_machines_own_pages_and_to_known_tokens_alo
     assert_eq!(exchanged.json()["error"], "bad_client_secret");
     let page = "/dev/slack/oauth/v2/authorize?client_id=1.2&redirect_uri=https://evil.test/&state=s";
     assert_eq!(send(system.request(Method::GET, page)).await.status, 400);
-    // Without the demonstration there is none.
+    // Without the demonstration, the fake Slack does not exist.
     let plain = System::start().await;
     assert_eq!(send(plain.request(Method::GET, "/dev/slack")).await.status, 404);
 }

@@ -24,7 +24,7 @@ pub(super) async fn started() -> (System, StandInSlack) {
     (system, stand_in)
 }
 
-/// An install that a person has begun: what the consent page is asked for, and the cookie of the browser.
+/// An install that a person has started: the URL of the consent page and the browser's cookie.
 pub(super) struct Begun {
     consent: Url,
     pub(super) cookie: String,
@@ -50,13 +50,13 @@ fn callback(query: &[(&str, &str)]) -> String {
     format!("{CALLBACK}?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish())
 }
 
-/// Slack sends the browser back.
+/// Calls the callback, as Slack's redirect does.
 pub(super) async fn come_back(system: &System, person: &Person<'_>, cookie: &str, query: &[(&str, &str)]) -> Answer {
     let cookies = format!("{}; {cookie}", person.cookie());
     send(system.request(Method::GET, &callback(query)).header("cookie", cookies)).await
 }
 
-/// The parameters of the page that tells the outcome.
+/// Parameters of the page that shows the outcome.
 pub(super) fn outcome(system: &System, answer: &Answer) -> BTreeMap<String, String> {
     assert_eq!(answer.status, 302, "{answer:?}");
     let url: Url = answer.header("location").parse().unwrap();
@@ -95,7 +95,7 @@ async fn a_person_installs_the_app_and_its_events_reach_the_bots_pool() {
     let channel = get(&ada, "/channels").await.json()["channels"][0].clone();
     assert_eq!(channel["id"], outcome["channelId"].as_str());
     assert_eq!((&channel["botId"], &channel["accountId"]), (&json!(id), &json!("slack-A0PLATFORM-T0ONE")));
-    // It is verified with the platform's own signing secret, and the pool is given the bot token.
+    // Events are verified with the platform's signing secret, and the pool gets the bot token.
     let secret = &system.settings.slack_signing_secret;
     let event = slack::message("T0ONE", "A0PLATFORM", "C0ONE", 1).to_string();
     let signed = slack::signed(&system, "/api/slack/events", secret, event, system.clock.now());
@@ -132,7 +132,7 @@ async fn a_state_counts_in_the_browser_and_for_the_person_that_began_alone() {
     let (of_ada, of_eve) = (begin(&ada, "").await, begin(&eve, "").await);
     let state = of_ada.parameter("state");
     let query = [("code", "code-1"), ("state", state.as_str())];
-    // Eve's state in Ada's browser, Ada's state in Eve's, no cookie, two cookies, another state, none at all.
+    // Eve's state in Ada's browser, Ada's state in Eve's, no cookie, two cookies, another state, no state.
     for (who, cookie) in [
         (&eve, of_eve.cookie.clone()),
         (&ada, of_eve.cookie.clone()),
@@ -150,7 +150,7 @@ async fn a_state_counts_in_the_browser_and_for_the_person_that_began_alone() {
     ] {
         assert_eq!(error(&system, &come_back(&system, &ada, &of_ada.cookie, &query).await), "invalid_state");
     }
-    // Nobody is signed in, or somebody else by now: the state is used up by it.
+    // Nobody or somebody else is signed in by now: the attempt uses the state up.
     let stolen = send(system.request(Method::GET, &callback(&query)).header("cookie", &of_ada.cookie)).await;
     assert_eq!(error(&system, &stolen), "invalid_state");
     let again = begin(&ada, "").await;
@@ -215,7 +215,7 @@ async fn whatever_slack_answers_the_person_sees_a_page() {
     let state = begun.parameter("state");
     let odd = come_back(&system, &ada, &begun.cookie, &[("error", "<b>x</b>"), ("state", &state)]).await;
     assert_eq!(error(&system, &odd), "slack_error");
-    // The bot is gone.
+    // The bot is deleted.
     let begun = begin(&ada, "").await;
     assert_eq!(ada.v1(Method::DELETE, &format!("/bots/{first}"), serde_json::Value::Null).await.status, 200);
     stand_in.exchange("code-1", Exchange::Good(Installed::new("xoxb-1", "T0ONE", "A0PLATFORM")));

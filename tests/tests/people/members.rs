@@ -1,4 +1,4 @@
-//! A workspace that another person connected: whoever adds the app there once more joins its channel.
+//! Membership: a person who installs the app in a workspace that another person connected joins that channel.
 
 use futures_util::future::join_all;
 use portcullis_store::{MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS, Table};
@@ -16,7 +16,7 @@ use super::{
     person,
 };
 
-/// Adds the platform's app to a team, with this bot token; returns the channel's id, or the error.
+/// Adds the platform's app to a team with this bot token and returns the channel's id or the error.
 async fn add(
     system: &System,
     slack: &StandInSlack,
@@ -53,7 +53,7 @@ async fn a_second_person_who_adds_the_app_to_a_workspace_joins_its_channel() {
     assert_eq!(channels(&system, &eve).await, Vec::<Value>::new());
     assert_eq!(add(&system, &slack, &eve, "T0ONE", "xoxb-of-eve").await, channel);
 
-    // Both see one channel, of the first person's bot; its pool speaks with the newer token.
+    // Both see one channel, of the first person's bot; its pool uses the newer token.
     let seen = channels(&system, &eve).await;
     assert_eq!(seen, channels(&system, &ada).await);
     assert_eq!((&seen[0]["id"], &seen[0]["botId"], seen.len()), (&json!(channel), &json!(first), 1));
@@ -67,7 +67,7 @@ async fn a_second_person_who_adds_the_app_to_a_workspace_joins_its_channel() {
     assert_eq!(eve.v1(Method::PATCH, &format!("/bots/{first}"), json!({ "name": "Mine" })).await.status, 404);
     assert_eq!(get(&eve, "/bots").await.json()["bots"].as_array().unwrap().len(), 1);
 
-    // Joining again is the same membership. Leaving ends it and leaves the owner's channel as it is.
+    // Joining again is the same membership. Leaving ends it and does not change the owner's channel.
     assert_eq!(add(&system, &slack, &eve, "T0ONE", "xoxb-of-eve").await, channel);
     assert_eq!(channels(&system, &eve).await.len(), 1);
     assert_eq!(eve.v1(Method::DELETE, &path, Value::Null).await.json(), json!({ "success": true }));
@@ -88,7 +88,7 @@ async fn a_membership_ends_with_the_channel_and_with_the_member() {
     let channel = add(&system, &slack, &ada, "T0ONE", "xoxb-1").await;
     add(&system, &slack, &eve, "T0ONE", "xoxb-1").await;
     let path = format!("/channels/{channel}");
-    // The owner connects again: the members stay.
+    // The members stay when the owner connects again.
     assert_eq!(add(&system, &slack, &ada, "T0ONE", "xoxb-2").await, channel);
     assert_eq!(channels(&system, &eve).await.len(), 1);
 
@@ -103,11 +103,11 @@ async fn a_membership_ends_with_the_channel_and_with_the_member() {
     assert_eq!(ada.v1(Method::DELETE, &path, Value::Null).await.status, 200);
     assert_eq!(channels(&system, &bob).await, Vec::<Value>::new());
     assert_refused(&get(&bob, &format!("{path}/status")).await, 404, "Channel not found");
-    // The workspace is free: the next install is the person's own channel, also where they were a member before.
+    // The workspace is free: the next install creates the person's own channel, even for a former member.
     let own = add(&system, &slack, &bob, "T0ONE", "xoxb-3").await;
     assert_ne!(own, channel);
     assert_eq!(channels(&system, &bob).await[0]["id"], own.as_str());
-    // Somebody else's channel under the deleted one's id would not be theirs.
+    // The stale entry gives no access: a new channel with the deleted one's id would not have this member.
     let joined = system.store().close_owner(&bob.id().await.parse().unwrap()).await.unwrap().joined_channels;
     assert_eq!(joined, [id], "a deleted channel may be named until the next one is joined");
 }

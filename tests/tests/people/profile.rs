@@ -1,4 +1,4 @@
-//! A person's own profile, and what happens to all that is the person's when the account goes.
+//! A person's profile, and the deletion of an account with everything that belongs to it.
 
 use portcullis_tests::{
     StandInLiteLlm, System,
@@ -33,7 +33,7 @@ async fn a_profile_is_read_and_changed() {
     {
         assert_eq!(ada.v1(Method::PATCH, "/me", wrong).await.status, 400);
     }
-    // The same under the older prefix, and under no other.
+    // The same under the older prefix `/api/v1`, and under no other.
     let old = send(ada.request(Method::GET, "/api/v1/me")).await.json();
     assert_eq!(old["name"], "Ada Lovelace");
     assert_eq!(send(ada.request(Method::GET, "/api/v2/me")).await.status, 404);
@@ -81,7 +81,7 @@ async fn an_account_that_is_deleted_takes_its_bots_and_channels_with_it() {
         kind: portcullis_store::CredentialKind::BotToken,
     };
     assert!(store.credentials(&[credential]).await.unwrap().remove(0).is_none());
-    // Neither a session of the account nor another's bot is touched.
+    // The account's sessions end; another person's bot is untouched.
     assert_eq!(get(&ada, "/me").await.status, 401);
     assert_eq!(get(&bob, &format!("/bots/{of_bob}")).await.status, 200);
     let pool = store.get_pool(&"pool-1".parse().unwrap()).await.unwrap().unwrap();
@@ -93,7 +93,7 @@ async fn an_account_that_is_being_deleted_gets_no_further_bot() {
     let system = System::start().await;
     active_pool(&system, "pool-1").await;
     let ada = person(&system, "ada@example.com").await;
-    // The first step of a deletion, of which the rest failed.
+    // The first step of a deletion whose remaining steps failed.
     system.store().close_owner(&ada.id().await.parse().unwrap()).await.unwrap();
     assert_refused(&create_bot(&ada, "Late").await, 409, "The account is being deleted");
     assert_eq!(ada.post("delete-user", &json!({ "password": PASSWORD })).await.status, 200);
@@ -109,7 +109,7 @@ async fn models_are_those_of_lite_llm_and_kept_for_five_minutes() {
     lite_llm.be(Mood::Failing);
     assert_refused(&get(&ada, "/models").await, 502, "The models cannot be listed now; try again");
     lite_llm.be(Mood::Well);
-    // It is left alone for a moment, so that nobody waits for it in vain.
+    // A short negative cache: after a failure, requests do not wait for LiteLLM again at once.
     assert_eq!(get(&ada, "/models").await.status, 502);
     assert_eq!(lite_llm.listed(), 1);
     system.clock.advance(std::time::Duration::from_secs(10));
@@ -124,7 +124,7 @@ async fn models_are_those_of_lite_llm_and_kept_for_five_minutes() {
     let made = ada.v1(Method::POST, "/bots", json!({ "name": "A bot" })).await.json();
     assert_eq!(made["modelId"], "anthropic/claude-sonnet-4.5");
     assert_eq!(lite_llm.listed(), asked, "the list is kept");
-    // While LiteLLM does not answer, the last list counts on.
+    // While LiteLLM fails, the last list is served.
     system.clock.advance(std::time::Duration::from_mins(6));
     lite_llm.be(Mood::Failing);
     assert_eq!(get(&ada, "/models").await.json()["models"], expected);

@@ -1,4 +1,4 @@
-//! Bot tokens that end: each is replaced in time, once, and nothing that goes wrong on the way ends a channel.
+//! Rotation of bot tokens: each token is replaced once and before it expires, and no failure on the way ends a channel.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use super::{
     person,
 };
 
-/// The life of Slack's tokens.
+/// Lifetime of Slack's tokens, in seconds.
 const LIFE: u32 = 43_200;
 
 const HOUR: Duration = Duration::from_hours(1);
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Installs the app with a token that ends, and gives the channel's id.
+/// Installs the app with a token that expires and returns the channel's id.
 async fn install(system: &System, stand_in: &StandInSlack, person: &Person<'_>, token: &'static str) -> String {
     let begun = begin(person, "").await;
     let installed = Installed { expires_in: Some(LIFE), ..Installed::new(token, "T0ONE", "A0PLATFORM") };
@@ -46,7 +46,7 @@ async fn installed<'a>(system: &'a System, stand_in: &StandInSlack) -> (Person<'
     (ada, channel)
 }
 
-/// The bot token that the pool is given; `None` where the channel is not in its configuration.
+/// Bot token in the pool's configuration; `None` if the channel is not in it.
 async fn token(system: &System) -> Option<String> {
     let answer = send(system.internal(Method::GET, "/api/internal/pools/pool-1/config")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -58,7 +58,7 @@ async fn status(person: &Person<'_>, channel: &str) -> Value {
     get(person, &format!("/channels/{channel}/status")).await.json()["status"].clone()
 }
 
-/// How often Slack was asked for a token.
+/// Number of calls for a token.
 fn asked(stand_in: &StandInSlack) -> usize {
     stand_in.calls("oauth.v2.access")
 }
@@ -100,7 +100,7 @@ async fn a_heartbeat_tells_a_pool_to_poll_once_a_token_is_due() {
     let version = polled().await;
     assert_eq!(told().await, version);
     system.clock.advance(10 * HOUR);
-    // Slack refuses it for now: the pool is told to poll once a minute.
+    // Slack refuses the refresh, so the heartbeat makes the pool poll once a minute.
     assert_eq!(told().await, version + 1);
     assert_eq!((polled().await, told().await), (version, version));
     system.clock.advance(MINUTE);
@@ -129,13 +129,13 @@ async fn a_replacement_whose_answer_was_lost_is_asked_for_again() {
 async fn a_channel_ends_only_where_its_token_has_ended_and_slack_gives_no_other() {
     let (system, stand_in) = started().await;
     let (ada, channel) = installed(&system, &stand_in).await;
-    // The operator's mistake, or Slack's bad day.
+    // A wrong client secret is the operator's mistake or a failure at Slack.
     stand_in.refresh("refresh-xoxe.xoxb-1", Refresh::Error("bad_client_secret"));
     assert_eq!(token(&system).await.as_deref(), Some("xoxe.xoxb-1"));
     system.clock.advance(13 * HOUR);
     assert_eq!(token(&system).await.as_deref(), Some("xoxe.xoxb-1"));
     assert_eq!(status(&ada, &channel).await, "connected");
-    // It is told so by Slack, and the check of tokens does not end a channel whose replacement is late.
+    // Slack reports the token as expired, but the check of tokens does not end a channel whose replacement is late.
     stand_in.say("xoxe.xoxb-1", Saying::Error("token_expired"));
     let path = "/api/internal/pools/pool-1/check-slack-tokens";
     let checked = send(system.internal(Method::POST, path)).await.json();
@@ -145,7 +145,7 @@ async fn a_channel_ends_only_where_its_token_has_ended_and_slack_gives_no_other(
     system.clock.advance(MINUTE);
     assert_eq!(token(&system).await, None);
     assert_eq!(status(&ada, &channel).await, "error");
-    // The person connects it anew.
+    // The person connects the channel again.
     assert_eq!(install(&system, &stand_in, &ada, "xoxe.xoxb-9").await, channel);
     assert_eq!(token(&system).await.as_deref(), Some("xoxe.xoxb-9"));
     assert_eq!(status(&ada, &channel).await, "connected");
@@ -157,7 +157,7 @@ async fn a_refresh_token_that_does_not_count_leaves_the_token_its_last_hours() {
     let (ada, channel) = installed(&system, &stand_in).await;
     assert_eq!(token(&system).await.as_deref(), Some("xoxe.xoxb-1"));
     for _ in 0..2 {
-        // The stand-in knows no such refresh token.
+        // The fake Slack does not know this refresh token.
         system.clock.advance(5 * HOUR + 59 * MINUTE);
         assert_eq!(token(&system).await.as_deref(), Some("xoxe.xoxb-1"));
         assert_eq!(status(&ada, &channel).await, "connected");
@@ -203,7 +203,7 @@ async fn a_refresh_token_is_sealed_and_goes_with_its_token() {
     let is_clear =
         |value| String::from_utf8_lossy(&bytes(value)).contains("xoxe") || format!("{value:?}").contains("xoxe");
     assert!(!sealed.values().any(is_clear), "{sealed:?}");
-    // A token that does not end takes its place, and nothing of the old one stays.
+    // A token without expiry replaces it, and no data of the old one remain.
     let begun = begin(&ada, "").await;
     let installed = Installed::new("xoxb-plain", "T0ONE", "A0PLATFORM");
     stand_in.exchange("code-2", Exchange::Good(installed));

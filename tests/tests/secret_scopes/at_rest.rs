@@ -1,4 +1,4 @@
-//! Secrets are sealed where they lie: what does not open is told, never skipped.
+//! Encryption of secrets at rest: a value that does not open is reported and never skipped.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -33,7 +33,7 @@ async fn rows(client: &Client, table: &str) -> Vec<Item> {
     output.items.unwrap_or_default()
 }
 
-/// A secret's row of `pool-1`.
+/// Row of a secret of `pool-1`.
 async fn row(client: &Client, scope_name: &str) -> Item {
     let key = |text: &str| AttributeValue::S(text.to_owned());
     let get = client.get_item().table_name(POOL_SECRETS).key("pool", key("pool-1")).key("scopeName", key(scope_name));
@@ -49,7 +49,7 @@ async fn replace_value(client: &Client, mut item: Item, value: Vec<u8>) {
     client.put_item().table_name(POOL_SECRETS).set_item(Some(item)).send().await.unwrap();
 }
 
-/// Every byte of an attribute that could be read, its texts, numbers and binaries, one after another.
+/// Appends every readable byte of an attribute: its texts, numbers and binaries.
 fn flatten(value: &AttributeValue, into: &mut Vec<u8>) {
     match value {
         AttributeValue::S(text) | AttributeValue::N(text) => into.extend(text.as_bytes()),
@@ -104,7 +104,7 @@ async fn no_row_of_any_table_holds_a_secret_in_the_clear() {
             let encoded = STANDARD.encode([&vec![0; offset], secret.as_bytes()].concat());
             assert!(!holds(&encoded.as_bytes()[4..encoded.len() - 4]), "{name} as base64");
         }
-        // Those that are hex themselves might be kept as the bytes they stand for.
+        // Secrets that are hex might be stored as the bytes that they encode.
         if let Ok(bytes) = hex::decode(secret) {
             assert!(!holds(&bytes), "{name} as its bytes");
         }
@@ -153,7 +153,7 @@ async fn a_value_that_does_not_open_is_a_500_logged_and_counted_and_no_other_is_
         let detail = lines.iter().find_map(|line| line["detail"].as_str()).unwrap();
         assert!(detail.contains("pool_secrets"), "{what}: {detail}");
         assert!(key_id.is_none_or(|key_id| detail.contains(&key_id)), "{what}: {detail}");
-        // Whom it is not about goes on.
+        // Other skills are not affected.
         assert_eq!(read(&system, "mail").await["MAIL_KEY"], "mail's");
     }
     replace_value(&client, own, good).await;
@@ -170,7 +170,7 @@ async fn two_values_that_change_places_both_stay_shut() {
     replace_value(&client, two, sealed(&one)).await;
     let answer = send(system.skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1")).await;
     assert_eq!((answer.status.as_u16(), answer.json()["code"].clone()), (500, json!("sealed_value_unopened")));
-    // An operator sets them anew, and all is well.
+    // An operator repairs them by setting them again.
     assert_put(&system, json!({ "ONE": "1", "TWO": "2" }), 2).await;
     assert_eq!(read(&system, "maps").await, json!({ "ONE": "1", "TWO": "2" }));
 }
@@ -193,7 +193,7 @@ async fn tables_restored_under_another_prefix_open_with_the_same_keys() {
     settings.database = Some(system.stack.platform().aws.clone());
     let restored = System::try_start(settings, Arc::new(TestClock::new())).await.unwrap();
     assert_eq!(read(&restored, "maps").await, json!({ "KEY": "the pool's", "MAPS_KEY": "maps'" }));
-    // They are tables of their own.
+    // The restored tables are independent of the originals.
     assert_eq!(put(&restored, "pool-1", json!({ "KEY": "changed" })).await.status, 200);
     assert_eq!(read(&system, "maps").await["KEY"], "the pool's");
     assert_eq!(read(&restored, "maps").await["KEY"], "changed");
@@ -228,7 +228,7 @@ async fn after_a_rotation_old_values_open_and_new_ones_are_sealed_under_the_new_
         assert_eq!(value[1..5], [0, 0, 0, key_id], "{name}");
     }
 
-    // The old key dropped too early is told, by its id.
+    // If the old key is dropped too early, the log names the missing key's id.
     let early = start(&only_new).await;
     let request = early.skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1");
     assert_eq!(send(request.header("x-request-id", "too-early")).await.status, 500);

@@ -1,4 +1,4 @@
-//! How much there may be, and what becomes of many writers at once.
+//! Limits on the number and size of secrets, and concurrent writers.
 
 use portcullis_tests::Answer;
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! Bodies that are signed with a customer's own secret, and not what Slack sends.
+//! Malformed bodies that are signed with a customer's own secret.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -19,7 +19,7 @@ async fn what_a_customer_signs_on_its_own_path_must_be_an_event_of_its_team_and_
     let own_path = format!("{EVENTS}/{}", connected.channel);
     let event = message(&connected, 1).to_string();
     let inside = event.strip_prefix('{').expect("an object");
-    // Written with an escape, it is the same key all the same.
+    // An escaped key is the same key.
     let two_teams = format!(r#"{{"team\u005fid":"T0TWO",{inside}"#);
     let not_utf8 = [&b"{\"x\":\"\xff\","[..], inside.as_bytes()].concat();
     let malformed: [(&str, &[u8]); 8] = [
@@ -37,7 +37,7 @@ async fn what_a_customer_signs_on_its_own_path_must_be_an_event_of_its_team_and_
         let answer = send(sign(&connected.signing_secret, &own_path)).await;
         assert_eq!(answer.status, 400, "{what}: {answer:?}");
         refused(&send(sign(&random_hex(16), &own_path)).await, what);
-        // A body that names nobody is nobody's: on the common path a customer's secret counts for nothing.
+        // On the common path, no customer's secret is valid for a body that names no channel.
         refused(&send(sign(&connected.signing_secret, EVENTS)).await, what);
     }
 
@@ -60,7 +60,7 @@ async fn what_a_customer_signs_on_its_own_path_must_be_an_event_of_its_team_and_
     system.shutdown().await;
 }
 
-/// A body that says nothing of its length before it has ended.
+/// A body that is streamed without a content length.
 fn of_unknown_length(text: String) -> impl http_body_util::BodyExt<Data = Bytes, Error = std::convert::Infallible> {
     Full::new(Bytes::from(text)).map_frame(|frame| frame)
 }

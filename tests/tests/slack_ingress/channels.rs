@@ -1,4 +1,4 @@
-//! Which channel a request is taken for.
+//! Assignment of a request to its channel.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{EVENTS, accepted, event, message, refused, two_customers};
 
-/// An event of this channel on a path of its own.
+/// An event on the channel's own path.
 fn on(system: &System, id: &str, secret: &str, body: &Value) -> reqwest::RequestBuilder {
     slack::signed(system, &format!("{EVENTS}/{id}"), secret, body.to_string(), system.clock.now())
 }
@@ -40,7 +40,8 @@ async fn an_id_in_the_path_counts_decoded_and_none_that_is_long_or_strange_is_an
     ];
     for id in strange {
         refused(&send(on(&system, id, secret, &message(&connected, 1))).await, id);
-        // The platform's secret opens nobody's path, and tells no more of it than of a known one.
+        // The platform's secret authenticates no customer's path, and the answer does not reveal whether the channel
+        // exists.
         let platforms = &system.settings.slack_signing_secret;
         accepted(&send(on(&system, id, platforms, &message(&connected, 1))).await, "a channel that is no more");
     }
@@ -63,11 +64,11 @@ async fn a_customer_cannot_name_another_by_its_authorizations() {
         json!([{ "enterprise_id": two.team, "team_id": one.team, "is_enterprise_install": true }]);
     enterprise["api_app_id"] = json!(two.app);
     refused(&send(event(&system, &one.signing_secret, &enterprise)).await, "two's team as an enterprise");
-    // An enterprise that is named and was not installed org-wide does not count.
+    // An enterprise id is ignored if the app was not installed org-wide.
     let mut grid = message(&one, 2);
     grid["authorizations"][0]["enterprise_id"] = json!("E0GRID");
     accepted(&send(event(&system, &one.signing_secret, &grid)).await, "a workspace of an enterprise");
-    // The first authorization is the one that Slack sends for this event; others are other installations'.
+    // Slack sends this event for the first authorization; the others belong to other installations.
     let mut several = message(&one, 3);
     let others = json!({ "enterprise_id": null, "team_id": two.team, "is_enterprise_install": false });
     several["authorizations"].as_array_mut().expect("a list").push(others);
@@ -91,7 +92,7 @@ async fn a_customers_channel_never_takes_the_platforms_secret() {
     system.shutdown().await;
 }
 
-/// The same system after the platform's signing secret was rotated, with the secret before it where that still counts.
+/// The same system after a rotation of the platform's signing secret, with the previous secret if it is still valid.
 async fn rotated(before: &System, secret: &str, previous: Option<&str>) -> System {
     let mut settings = before.settings.clone();
     settings.slack_signing_secret = secret.to_owned();

@@ -1,4 +1,5 @@
-//! Slack tells that an app was uninstalled or its bot token revoked: the channel ends, once and for what it was.
+//! Uninstalled apps and revoked bot tokens: the notice ends the channel once, and only the installation that it is
+//! about.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use super::{accepted, event, message, refused, rows_of};
 
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
-/// An event about the installation, which happened at `at`.
+/// A notice about the installation, which happened at `at`.
 fn notice(of: &Connected, inner: &Value, at: Timestamp) -> Value {
     json!({
         "token": "deprecated", "team_id": of.team, "api_app_id": of.app, "type": "event_callback",
@@ -145,7 +146,7 @@ async fn a_channel_that_was_connected_anew_since_is_not_ended_by_an_old_event() 
     }
     accepted(&send(event(&system, &connected.signing_secret, &message(&connected, 1))).await, "it works on");
     pool.wait_for(1).await;
-    // One that happened in the very second may have happened after it.
+    // A notice of the same second may be later than the connection, so it ends the channel.
     let now = notice(&connected, &uninstalled(), system.clock.now());
     accepted(&send(event(&system, &connected.signing_secret, &now)).await, "a new one");
     assert_eq!(status(&system, &connected).await, ChannelStatus::Disconnected);
@@ -169,7 +170,7 @@ async fn a_channel_that_the_operator_gives_a_new_token_keeps_its_secret_and_one_
         send(request.json(&body)).await
     };
     tell(&system, &connected, &uninstalled()).await;
-    // Another name does not bring it back.
+    // Renaming does not reconnect the channel.
     let renamed = put(json!({ "teamName": "Another name" })).await;
     assert_eq!((renamed.status.as_u16(), &renamed.json()["status"]), (200, &json!("disconnected")));
     system.clock.advance(WEEK.saturating_sub(Duration::from_mins(2)));
@@ -200,7 +201,7 @@ async fn a_secret_verifies_for_a_week_after_its_channels_end_and_then_no_more() 
     system.clock.advance(WEEK.saturating_sub(Duration::from_secs(1)));
     accepted(&send(event(&system, secret, &message(&connected, 2))).await, "Slack's own");
     eventually("what is queued for it is dropped", async || system.counted(Metric::EventsDropped) == 1).await;
-    // What is known of a channel is looked up again after a minute.
+    // A channel's cached data expire after a minute.
     system.clock.advance(Duration::from_mins(1));
     refused(&send(event(&system, secret, &message(&connected, 3))).await, "a week after its end");
     let rows = super::items_of(&system, Table::ChannelCredentials).await;
@@ -267,7 +268,7 @@ async fn the_platforms_app_ends_in_one_workspace_alone() {
         assert_eq!(status(&system, still).await, ChannelStatus::Connected);
         assert!(has_bot_token(&system, still).await);
     }
-    // Another customer's secret ends nobody's channel.
+    // A notice signed with another customer's secret ends no channel.
     let body = notice(&other, &uninstalled(), system.clock.now()).to_string();
     let forged = slack::signed(&system, super::EVENTS, &connected.signing_secret, body, system.clock.now());
     refused(&send(forged).await, "a forgery");

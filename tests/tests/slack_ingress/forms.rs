@@ -1,4 +1,4 @@
-//! Interactions and slash commands: forms, verified as events are, queued, and answered with an empty body.
+//! Interactions and slash commands: forms that are verified like events, queued, and answered with an empty body.
 
 use portcullis_auth::Clock;
 use portcullis_runtime::metrics::Metric;
@@ -30,7 +30,7 @@ fn command(of: &Connected, number: u32) -> String {
     slack::command(&of.team, &of.app, "C0GENERAL", number)
 }
 
-/// A 200 with nothing in it: Slack shows any text to the user.
+/// Asserts a 200 with an empty body: Slack shows any text to the user.
 fn taken(answer: &Answer, what: &str) {
     assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (200, b"".as_slice()), "{what}");
 }
@@ -54,7 +54,7 @@ async fn a_click_and_a_command_reach_the_pool_as_the_form_that_they_came_as_sign
         let request = form(&system, path, &connected.signing_secret, body);
         taken(&send(request.header("x-request-id", "a-callers-id")).await, path);
     }
-    // One Slack channel is one conversation: they come in order.
+    // All belong to one conversation, so they arrive in order.
     let seen = pool.wait_for(4).await;
     for (delivery, (path, body)) in seen.iter().zip(&sent) {
         assert_eq!(delivery.body, body.as_bytes(), "{path}: to the byte");
@@ -216,7 +216,7 @@ async fn one_trigger_is_delivered_once_and_two_are_two() {
             "type": "view_closed", "team": { "id": connected.team }, "api_app_id": connected.app, "view": { "id": view },
         }))
     };
-    // Without a trigger, the same body is the same closing.
+    // Without a trigger id, an identical body is a duplicate.
     for view in ["V1", "V1", "V2"] {
         taken(&send(form(&system, INTERACTIONS, secret, &closed(view))).await, view);
     }

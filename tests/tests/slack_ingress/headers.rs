@@ -1,5 +1,5 @@
-//! Header values as Lambda hands them over: an HTTP server cuts the spaces around a value off, an event of API Gateway's
-//! may have them.
+//! Header values as Lambda passes them: an HTTP server trims the spaces around a value, but an API Gateway event may
+//! contain them.
 
 use axum::{Router, body::Body};
 use http::{HeaderValue, Request};
@@ -15,7 +15,7 @@ use super::{EVENTS, message};
 const TIMESTAMP: &str = "x-slack-request-timestamp";
 const SIGNATURE: &str = "x-slack-signature";
 
-/// What the function's own router answers to a request with these headers.
+/// Answer of the function's own router to a request with these headers.
 async fn answer(router: &Router, headers: &[(&'static str, Vec<u8>)], body: &[u8]) -> (u16, Value) {
     let mut request = Request::post(EVENTS).header("content-type", "application/json");
     for (name, value) in headers {
@@ -43,7 +43,7 @@ async fn a_signature_or_timestamp_with_anything_around_it_or_that_stands_twice_i
         wrong.push(vec![(TIMESTAMP, at.clone().into()), (SIGNATURE, signature.into())]);
     }
     for timestamp in around(&at) {
-        // Signed as it stands, so that the timestamp alone is to blame.
+        // The signature covers this timestamp, so only the timestamp is wrong.
         let signature = signature(&connected.signing_secret, &timestamp, &body);
         wrong.push(vec![(TIMESTAMP, timestamp.into()), (SIGNATURE, signature.into())]);
     }

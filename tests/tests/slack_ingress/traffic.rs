@@ -1,4 +1,4 @@
-//! Bodies as Slack really sends them, from public bug reports: each is accepted, and reaches the pool to the byte.
+//! Real bodies of Slack, from public bug reports: each is accepted and reaches the pool byte for byte.
 
 use portcullis_auth::Clock;
 use portcullis_runtime::metrics::Metric;

@@ -1,4 +1,4 @@
-//! Credentials that are not for a tier, each with the refusal that it gets.
+//! Invalid credentials for each tier, with the expected refusal.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 const OF_ANOTHER_SKILL: (u16, &str) = (403, "Token is not valid for this skill");
 const OPERATORS_ALONE: (u16, &str) = (403, "This needs the operator's token");
 
-/// Asks for a runtime token.
+/// Issues a runtime token.
 pub async fn issue_runtime_token(system: &System, pool: &str, ttl: u64) -> String {
     issue(system, &format!("/api/internal/pools/{pool}/runtime-tokens"), json!({ "ttlSeconds": ttl })).await
 }
 
-/// Asks for a skill token for these skills.
+/// Issues a skill token for these skills.
 pub async fn issue_skill_token(system: &System, pool: &str, skills: &[&str], ttl: u64) -> String {
     let body = json!({ "ttlSeconds": ttl, "skills": skills });
     issue(system, &format!("/api/internal/pools/{pool}/skill-tokens"), body).await
@@ -35,7 +35,7 @@ async fn issue(system: &System, path: &str, body: Value) -> String {
     answer.json()["token"].as_str().unwrap().to_owned()
 }
 
-/// Tokens that are, or were, good for something.
+/// Bound tokens that are valid somewhere, or were.
 pub struct Tokens {
     runtime: Kind,
     skill: Kind,
@@ -53,7 +53,7 @@ struct Kind {
 }
 
 impl Tokens {
-    /// Issues them; moves the clock on by a minute.
+    /// Issues the tokens and advances the clock by a minute.
     pub async fn issue(system: &System) -> Self {
         seed::pool(system, "pool-2", None).await;
         let runtime = async |pool, ttl| issue_runtime_token(system, pool, ttl).await;
@@ -87,7 +87,7 @@ impl Tokens {
     }
 }
 
-/// A runtime and a skill token that say all that is right, under a key that the system does not have.
+/// A runtime and a skill token with valid contents, issued under another system's key.
 fn under_another_key(system: &System) -> (String, String) {
     let keyring = Keyring::from_single_key(&random_hex(32)).unwrap();
     let (pool, generation) = ("pool-1".parse().unwrap(), Generation(1));
@@ -98,25 +98,25 @@ fn under_another_key(system: &System) -> (String, String) {
     (text(runtime.issue(&keyring)), text(skill.issue(&keyring)))
 }
 
-/// A credential that is not for a tier.
+/// A credential that a tier must refuse.
 pub struct Foreign {
-    /// What it is.
+    /// Description for messages of the test.
     pub what: String,
     headers: Vec<(&'static str, String)>,
-    /// The refusal's status.
+    /// Expected status.
     pub status: u16,
-    /// The refusal's words.
+    /// Expected error message.
     pub message: &'static str,
 }
 
 impl Foreign {
-    /// Presents it.
+    /// Adds the credential to a request.
     pub fn put_on(&self, request: RequestBuilder) -> RequestBuilder {
         self.headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
     }
 }
 
-/// All that must not open a tier's routes.
+/// All credentials that a tier's routes must refuse.
 pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, route: &Route, call: &Call) -> Vec<Foreign> {
     let tier = route.tier;
     match tier {
@@ -145,7 +145,7 @@ pub fn foreign_to(prepared: &Prepared, tokens: &Tokens, route: &Route, call: &Ca
     }
 }
 
-/// Cookies that are no session's: each a 401.
+/// Malformed session cookies: each gets a 401.
 fn malformed_cookies(prepared: &Prepared) -> Vec<(String, Vec<(&'static str, String)>)> {
     let right = &prepared.cookie;
     let (name, value) = right.split_once('=').unwrap();
@@ -163,7 +163,7 @@ fn malformed_cookies(prepared: &Prepared) -> Vec<(String, Vec<(&'static str, Str
     cookies.map(|(what, cookie)| (what.to_owned(), vec![("cookie", cookie), ("origin", origin.clone())])).into()
 }
 
-/// What is no token at all, and what is nearly the right one: each a 401.
+/// Malformed tokens and near misses of the valid one: each gets a 401.
 fn malformed(system: &System, tier: Tier) -> Vec<(String, Vec<(&'static str, String)>)> {
     let right = if tier == Tier::Skill { &system.settings.skill_token } else { &system.settings.internal_token };
     let (start, end) = right.split_at(right.len() / 2);
@@ -214,7 +214,7 @@ fn malformed(system: &System, tier: Tier) -> Vec<(String, Vec<(&'static str, Str
     all
 }
 
-/// Tokens that are good elsewhere or were good once.
+/// Well-formed tokens that are valid elsewhere or have expired.
 fn well_formed<'a>(
     system: &'a System,
     tokens: &'a Tokens,
@@ -232,14 +232,14 @@ fn well_formed<'a>(
             ("a token under another key", &skill.under_another_key, refused),
         ];
         all.extend(of_another_pool.map(|refusal| ("another pool's token", skill.of_another_pool.as_str(), refusal)));
-        // What is of a bot is for each skill of its pool.
+        // Routes about a bot accept every skill of its pool.
         if route.pattern.contains("{skillName}") {
             all.push(("another skill's token", of_another_skill, OF_ANOTHER_SKILL));
             all.push(("a token for no skill", of_no_skill, OF_ANOTHER_SKILL));
         }
         return all;
     }
-    // Whether a runtime token was revoked is asked only where one counts at all.
+    // Routes that accept no runtime token do not check whether one was revoked.
     let is_operators = route.tier == Tier::Operator;
     let or_operators = |refusal| if is_operators { OPERATORS_ALONE } else { refusal };
     let mut all = vec![
@@ -258,7 +258,7 @@ fn well_formed<'a>(
     all
 }
 
-/// Proofs that do not make a request Feishu's; the suite `feishu` has all that can be wrong with a body.
+/// Invalid proofs of a Feishu request; the suite `feishu` covers invalid bodies.
 fn foreign_to_feishu(prepared: &Prepared, tokens: &Tokens, call: &Call) -> Vec<Foreign> {
     let settings = &prepared.system.settings;
     let now = prepared.system.clock.now().as_second();
@@ -289,7 +289,7 @@ fn foreign_to_feishu(prepared: &Prepared, tokens: &Tokens, call: &Call) -> Vec<F
     .collect()
 }
 
-/// What does not make a request Slack's; the suite `slack_ingress` has all that can be wrong with a signature.
+/// Invalid proofs of a Slack request; the suite `slack_ingress` covers invalid signatures.
 fn foreign_to_slack(prepared: &Prepared, tokens: &Tokens, call: &Call) -> Vec<Foreign> {
     let settings = &prepared.system.settings;
     let now = prepared.system.clock.now().as_second();

@@ -1,4 +1,4 @@
-//! When bound tokens end, and what ends with them.
+//! Expiry and revocation of bound tokens.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn with_a_pools_runtime_tokens_end_the_skill_tokens_that_they_made() {
     assert_refused(&read_secrets(&system, &skill).await, 401, "Unauthorized skill request", "the skill token");
     let refused = heartbeat(&system, &runtime, &json!({ "poolId": "pool-1" })).await;
     assert_refused(&refused, 401, "Unauthorized internal request", "the runtime token");
-    // A pool's machine is told by its next heartbeat that its skills need another token.
+    // The next heartbeat tells a pool's machine that its skills need a new token.
     let runtime = issue_runtime_token(&system, "pool-1", 3600).await;
     let now =
         heartbeat(&system, &runtime, &json!({ "poolId": "pool-1" })).await.json()["skillTokensGeneration"].clone();
@@ -118,7 +118,7 @@ async fn no_other_domains_key_signs_a_token_that_is_taken() {
     let expires_at = system.clock.now() + Duration::from_hours(1);
     let runtime = RuntimeGrant { pool, generation, expires_at };
     let skill = SkillGrant { pool: runtime.pool.clone(), skills: SkillSet::All, generation, expires_at };
-    // What a function holds of another domain is what a hole in it would give away.
+    // A leak of one domain's key must not allow forging tokens of another: no other domain's key issues a valid one.
     let keyrings = Domain::ALL.map(|domain| (domain.name(), root.for_domain(domain)));
     for (name, keyring) in keyrings.iter().map(|(name, keyring)| (*name, keyring)).chain([("the root", &root)]) {
         let answer = heartbeat(&system, runtime.issue(keyring).expose_secret(), &json!({ "poolId": "pool-1" })).await;

@@ -1,4 +1,4 @@
-//! Modes in which static tokens do less, tokens that were rotated, and what needs no credential.
+//! Modes that restrict the static tokens, rotated tokens, and routes without a credential.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ async fn in_bound_mode_the_internal_token_is_good_for_what_is_the_operators_and_
             assert_eq!(answer.status, call.status, "{call:?} {answer:?}");
         }
     }
-    // The skill token is another one's affair.
+    // The mode does not affect the skill token.
     assert_eq!(send(system.skill(Method::GET, "/api/internal/secrets/maps?poolId=pool-1")).await.status, 200);
 }
 
