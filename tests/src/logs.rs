@@ -15,12 +15,12 @@ impl LineSink for Lines {
     }
 }
 
-/// Starts logging on the first call and returns the process's log, which all tests of one file share.
+/// Starts logging on the first call and returns the process's log, which all tests of one binary share.
 pub fn captured() -> Arc<Lines> {
     static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
     let lines = LINES.get_or_init(|| {
         let lines = Arc::new(Lines::default());
-        // The finest level that an operator may set, which also logs the lines of the libraries below the functions.
+        // The finest level that an operator may set. Libraries stay at `info` whatever the level.
         logging::start(Format::Json, lines.clone(), Some("trace"));
         lines
     });
@@ -37,7 +37,7 @@ impl Lines {
     /// The lines that carry this request id, as JSON.
     #[must_use]
     pub fn of_request(&self, request_id: &str) -> Vec<Value> {
-        let lines = self.all();
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = lines.iter().filter(|line| line.contains(request_id));
         lines.map(|line| serde_json::from_str(line).expect("a log line is JSON")).collect()
     }

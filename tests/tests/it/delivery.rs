@@ -1,22 +1,13 @@
 //! Accepted Slack events reach their bot's pool once, in order and signed anew, whatever fails on the way.
 
-#[path = "delivery/content.rs"]
 mod content;
-#[path = "delivery/destination.rs"]
 mod destination;
-#[path = "delivery/invocations.rs"]
 mod invocations;
-#[path = "delivery/redrive.rs"]
 mod redrive;
-#[path = "delivery/refusals.rs"]
 mod refusals;
-#[path = "delivery/retries.rs"]
 mod retries;
-#[path = "delivery/rows.rs"]
 mod rows;
-#[path = "delivery/sessions.rs"]
 mod sessions;
-#[path = "delivery/waiting.rs"]
 mod waiting;
 
 use std::time::Duration;

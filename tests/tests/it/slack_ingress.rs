@@ -1,16 +1,10 @@
 //! Slack's requests are accepted, and forged ones are refused.
 
-#[path = "slack_ingress/bodies.rs"]
 mod bodies;
-#[path = "slack_ingress/channels.rs"]
 mod channels;
-#[path = "slack_ingress/ends.rs"]
 mod ends;
-#[path = "slack_ingress/forms.rs"]
 mod forms;
-#[path = "slack_ingress/headers.rs"]
 mod headers;
-#[path = "slack_ingress/traffic.rs"]
 mod traffic;
 
 use std::{collections::HashMap, time::Duration};

@@ -1,12 +1,8 @@
 //! Discord and Feishu: connecting channels, events by webhook, and synchronized conversations.
 
-#[path = "chat_platforms/connecting.rs"]
 mod connecting;
-#[path = "chat_platforms/delivery.rs"]
 mod delivery;
-#[path = "chat_platforms/events.rs"]
 mod events;
-#[path = "chat_platforms/sync.rs"]
 mod sync;
 
 use portcullis_tests::{Answer, Person, ScriptedApi, System, seed, system::Settings};

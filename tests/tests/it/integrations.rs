@@ -1,15 +1,10 @@
 //! People's accounts at third parties: connected only by their owner, used by the owner's bots within the operator's
 //! policy, with credentials that no skill gets.
 
-#[path = "integrations/connecting.rs"]
 mod connecting;
-#[path = "integrations/executing.rs"]
 mod executing;
-#[path = "integrations/faults.rs"]
 mod faults;
-#[path = "integrations/links.rs"]
 mod links;
-#[path = "integrations/operator.rs"]
 mod operator;
 
 use portcullis_auth::Clock;

@@ -1,8 +1,6 @@
 //! A skill reads only its own secrets and those of the whole pool.
 
-#[path = "secret_scopes/at_rest.rs"]
 mod at_rest;
-#[path = "secret_scopes/limits.rs"]
 mod limits;
 
 use portcullis_tests::{Answer, System, seed, system::send};

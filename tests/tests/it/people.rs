@@ -1,20 +1,12 @@
 //! A signed-in person's bots, channels, conversations and artifacts, which nobody else can reach.
 
-#[path = "people/bots.rs"]
 mod bots;
-#[path = "people/channels.rs"]
 mod channels;
-#[path = "people/dev_slack.rs"]
 mod dev_slack;
-#[path = "people/install.rs"]
 mod install;
-#[path = "people/lists.rs"]
 mod lists;
-#[path = "people/members.rs"]
 mod members;
-#[path = "people/profile.rs"]
 mod profile;
-#[path = "people/token_rotation.rs"]
 mod token_rotation;
 
 use portcullis_auth::Clock;

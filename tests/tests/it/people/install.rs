@@ -78,7 +78,7 @@ async fn a_person_installs_the_app_and_its_events_reach_the_bots_pool() {
     assert_eq!(begun.consent.path(), "/oauth/v2/authorize");
     assert_eq!(begun.parameter("client_id"), "1.2");
     assert_eq!(begun.parameter("redirect_uri"), format!("{}{CALLBACK}", system.stack.base_url()));
-    let manifest = include_str!("../../../infra/slack-app.yaml");
+    let manifest = include_str!("../../../../infra/slack-app.yaml");
     let scopes = begun.parameter("scope");
     assert_eq!(scopes.split(',').count(), 17);
     for scope in scopes.split(',') {

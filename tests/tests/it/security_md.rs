@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const DOCUMENT: &str = include_str!("../../SECURITY.md");
+const DOCUMENT: &str = include_str!("../../../SECURITY.md");
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository's root").to_owned()

@@ -1,9 +1,7 @@
 //! Operation without people: an operator creates, changes, reads and deletes pools, bots and channels with only the
 //! internal token.
 
-#[path = "fleet/hostile.rs"]
 mod hostile;
-#[path = "fleet/lists.rs"]
 mod lists;
 
 use portcullis_auth::Clock;

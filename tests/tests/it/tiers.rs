@@ -1,10 +1,7 @@
 //! Tiers: each route accepts only its own callers and reveals nothing to others.
 
-#[path = "tiers/credentials.rs"]
 mod credentials;
-#[path = "tiers/ends.rs"]
 mod ends;
-#[path = "tiers/modes.rs"]
 mod modes;
 
 use std::collections::BTreeSet;

@@ -1,8 +1,6 @@
 //! Invalid bodies: refused with a clear message that repeats none of the body, and without effect.
 
-#[path = "bodies/fields.rs"]
 mod fields;
-#[path = "bodies/pools.rs"]
 mod pools;
 
 use portcullis_tests::{
