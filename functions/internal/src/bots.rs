@@ -8,7 +8,7 @@ pub mod put;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use portcullis_auth::{BotId, PoolId, UserId};
-use portcullis_runtime::{ApiError, openapi, params};
+use portcullis_runtime::{ApiError, params};
 use portcullis_store::{Bot, BotStatus};
 use serde::Serialize;
 
@@ -28,15 +28,13 @@ impl<S: Sync> FromRequestParts<S> for BotPath {
 #[serde(rename_all = "camelCase")]
 #[schema(as = ListedBot)]
 pub struct Listed {
-    #[schema(value_type = openapi::Id)]
     id: BotId,
-    #[schema(value_type = Option<openapi::Id>, required)]
+    #[schema(required)]
     owner_id: Option<UserId>,
     name: String,
     slug: String,
-    #[schema(value_type = Option<openapi::Id>, required)]
+    #[schema(required)]
     pool_id: Option<PoolId>,
-    #[schema(value_type = openapi::BotStatus)]
     status: BotStatus,
     model_id: String,
     created_at: String,
@@ -48,15 +46,13 @@ pub struct Listed {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Bot)]
 pub struct Response {
-    #[schema(value_type = openapi::Id)]
     id: BotId,
-    #[schema(value_type = Option<openapi::Id>, required)]
+    #[schema(required)]
     owner_id: Option<UserId>,
     name: String,
     slug: String,
-    #[schema(value_type = Option<openapi::Id>, required)]
+    #[schema(required)]
     pool_id: Option<PoolId>,
-    #[schema(value_type = openapi::BotStatus)]
     status: BotStatus,
     model_id: String,
     #[schema(required)]

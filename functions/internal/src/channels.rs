@@ -8,7 +8,7 @@ pub mod put;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use portcullis_auth::{BotId, ChannelId};
-use portcullis_runtime::{ApiError, openapi, params};
+use portcullis_runtime::{ApiError, params};
 use portcullis_store::{Channel, ChannelStatus, ChatPlatform, ConnectionMode, PlatformId};
 use serde::Serialize;
 
@@ -28,22 +28,16 @@ impl<S: Sync> FromRequestParts<S> for ChannelPath {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Channel)]
 pub struct Response {
-    #[schema(value_type = openapi::Id)]
     id: ChannelId,
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
-    #[schema(value_type = openapi::ChatPlatform)]
     channel_type: ChatPlatform,
-    #[schema(value_type = openapi::ConnectionMode)]
     connection_mode: ConnectionMode,
     account_id: String,
-    #[schema(value_type = openapi::ChannelStatus)]
     status: ChannelStatus,
-    #[schema(value_type = Option<openapi::PlatformId>, required)]
+    #[schema(required)]
     team_id: Option<PlatformId>,
     #[schema(required)]
     team_name: Option<String>,
-    #[schema(value_type = openapi::PlatformId)]
     app_id: PlatformId,
     #[schema(required)]
     bot_user_id: Option<String>,

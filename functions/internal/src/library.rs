@@ -17,6 +17,7 @@ use axum::{
 };
 use http::{HeaderMap, request::Parts};
 use portcullis_auth::LibraryName;
+use portcullis_contract::SafeInteger;
 use portcullis_runtime::{ApiError, ErrorCode, etag, params, tier::Runtime};
 use portcullis_store::{Contents, Document, Library, PoolReach, PutDocumentError};
 use serde::{Deserialize, Serialize};
@@ -48,8 +49,7 @@ pub struct Stored {
     ok: bool,
     #[schema(value_type = String)]
     name: LibraryName,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    version: u64,
+    version: SafeInteger,
     /// Reasons for which OpenClaw would ignore the document.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -75,7 +75,7 @@ impl App {
         let version = self.store.put_document(library, &name, document).await;
         self.library_versions.forget();
         let version = version.map_err(to_api_error)?;
-        Ok(Json(Stored { ok: true, name, version, warnings: Vec::new() }))
+        Ok(Json(Stored { ok: true, name, version: version.into(), warnings: Vec::new() }))
     }
 
     /// Reads the contents of a library. A pool's token must not be revoked.

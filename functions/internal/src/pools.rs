@@ -9,9 +9,10 @@ pub mod put_secrets;
 pub mod register;
 
 use portcullis_auth::{BotId, PoolId};
-use portcullis_runtime::{ApiError, fields::optional, network::PoolNetworks, openapi, tier::Runtime};
+use portcullis_contract::SafeInteger;
+use portcullis_runtime::{ApiError, network::PoolNetworks, tier::Runtime};
 use portcullis_store::{Pool, PoolAddress, PoolStatus};
-use serde::{Deserializer, Serialize, de};
+use serde::Serialize;
 
 use crate::{build_inputs::BuildInputs, openclaw_version::dialect_of};
 
@@ -20,21 +21,16 @@ use crate::{build_inputs::BuildInputs, openclaw_version::dialect_of};
 #[serde(rename_all = "camelCase")]
 #[schema(as = Pool)]
 pub struct Response {
-    #[schema(value_type = openapi::Id)]
     id: PoolId,
-    #[schema(value_type = openapi::PoolStatus)]
     status: PoolStatus,
     #[schema(required)]
     pod_ip: Option<String>,
     #[schema(required)]
     openclaw_version: Option<String>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    config_version: u64,
-    #[schema(maximum = 9_007_199_254_740_991_u64, required)]
-    last_seen_version: Option<u64>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    secrets_revision: u64,
-    #[schema(value_type = Vec<openapi::Id>)]
+    config_version: SafeInteger,
+    #[schema(required)]
+    last_seen_version: Option<SafeInteger>,
+    secrets_revision: SafeInteger,
     bot_ids: Vec<BotId>,
     last_seen_at: String,
     created_at: String,
@@ -46,28 +42,19 @@ impl Response {
     fn new(pool: Pool, inputs: &BuildInputs) -> Result<Self, ApiError> {
         let generator = inputs.generator_name(dialect_of(&pool)?);
         Ok(Self {
-            config_version: pool.expected_config_version(&generator),
+            config_version: pool.expected_config_version(&generator).into(),
             id: pool.id,
             status: pool.status,
             pod_ip: pool.address.map(|address| address.to_string()),
             openclaw_version: pool.openclaw_version,
-            last_seen_version: pool.last_seen_version,
-            secrets_revision: pool.secrets_revision,
+            last_seen_version: pool.last_seen_version.map(SafeInteger::from),
+            secrets_revision: pool.secrets_revision.into(),
             bot_ids: pool.bots,
             last_seen_at: format!("{:.3}", pool.last_seen_at),
             created_at: format!("{:.3}", pool.created_at),
             updated_at: format!("{:.3}", pool.updated_at),
         })
     }
-}
-
-/// Deserializes an optional address, `ip` or `ip:port`.
-///
-/// # Errors
-/// The deserializer's, with the expected form of an address.
-pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PoolAddress>, D::Error> {
-    let text: Option<String> = optional(deserializer)?;
-    text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
 }
 
 /// Status when the request omits it.

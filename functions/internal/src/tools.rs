@@ -8,7 +8,7 @@ pub mod put_toolkit;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use portcullis_runtime::{ApiError, openapi, params};
+use portcullis_runtime::{ApiError, params};
 use portcullis_toolkits::{AuthField, AuthScheme, FieldType, Rule, ToolPolicy, Toolkit, ToolkitSlug};
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,6 @@ pub struct AuthFieldBody {
     key: String,
     label: String,
     #[serde(rename = "type")]
-    #[schema(value_type = openapi::FieldType)]
     kind: FieldType,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     placeholder: Option<String>,
@@ -53,13 +52,11 @@ impl From<AuthFieldBody> for AuthField {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Toolkit)]
 pub struct ToolkitBody {
-    #[schema(value_type = openapi::ToolkitSlug)]
     slug: ToolkitSlug,
     display_name: String,
     description: String,
     domain: String,
     category: String,
-    #[schema(value_type = openapi::AuthScheme)]
     auth_scheme: AuthScheme,
     auth_fields: Vec<AuthFieldBody>,
     action_prefixes: Vec<String>,

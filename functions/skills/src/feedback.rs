@@ -5,13 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use portcullis_auth::BotId;
-use portcullis_runtime::{
-    ApiError,
-    fields::{Label, optional},
-    json::Json,
-    openapi,
-    tier::Skill,
-};
+use portcullis_contract::Label;
+use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, tier::Skill};
 use portcullis_store::NewFeedback;
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ pub(crate) mod update;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use portcullis_auth::{BotId, PoolId};
-use portcullis_runtime::{ApiError, ErrorCode, openapi, params};
+use portcullis_runtime::{ApiError, ErrorCode, params};
 use portcullis_store::{self as store, BotStatus, UpdateBotError};
 use serde::Serialize;
 
@@ -32,13 +32,11 @@ impl<S: Sync> FromRequestParts<S> for BotPath {
 #[serde(rename_all = "camelCase")]
 #[schema(as = OwnBot)]
 pub(crate) struct Bot {
-    #[schema(value_type = openapi::Id)]
     id: BotId,
     name: String,
     slug: String,
-    #[schema(value_type = Option<openapi::Id>, required)]
+    #[schema(required)]
     pool_id: Option<PoolId>,
-    #[schema(value_type = openapi::BotStatus)]
     status: BotStatus,
     model_id: String,
     #[schema(required)]

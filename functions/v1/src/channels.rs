@@ -12,7 +12,7 @@ pub(crate) mod status;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use portcullis_auth::{BotId, ChannelId};
-use portcullis_runtime::{ApiError, openapi, params};
+use portcullis_runtime::{ApiError, params};
 use portcullis_store::{self as store, ChannelStatus, ChatPlatform, ConnectionMode, PlatformId};
 use serde::Serialize;
 
@@ -33,20 +33,15 @@ impl<S: Sync> FromRequestParts<S> for ChannelPath {
 #[schema(as = OwnChannel)]
 #[expect(clippy::struct_field_names, reason = "the fields' names are the contract's")]
 pub(crate) struct Channel {
-    #[schema(value_type = openapi::Id)]
     id: ChannelId,
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
-    #[schema(value_type = openapi::ChatPlatform)]
     channel_type: ChatPlatform,
-    #[schema(value_type = openapi::ConnectionMode)]
     connection_mode: ConnectionMode,
     account_id: String,
-    #[schema(value_type = openapi::ChannelStatus)]
     status: ChannelStatus,
     #[schema(required)]
     team_name: Option<String>,
-    #[schema(value_type = Option<openapi::PlatformId>, required)]
+    #[schema(required)]
     app_id: Option<PlatformId>,
     #[schema(required)]
     bot_user_id: Option<String>,

@@ -12,7 +12,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use portcullis_auth::UserId;
 use portcullis_crypto::Digest;
-use portcullis_runtime::{ApiError, openapi, params};
+use portcullis_runtime::{ApiError, params};
 use portcullis_store::{self as store, IntegrationError, IntegrationSource, IntegrationStatus, NewConnection};
 use portcullis_toolkits::{AuthField, AuthScheme, Catalogue, FieldType, Permission, Toolkit, ToolkitSlug};
 use portcullis_upstream::{ComposioError, ComposioKey, composio_user};
@@ -48,14 +48,12 @@ impl<S: Sync> FromRequestParts<S> for IntegrationPath {
 #[serde(rename_all = "camelCase")]
 #[schema(as = IntegrationToolkit)]
 pub(crate) struct ToolkitView {
-    #[schema(value_type = openapi::ToolkitSlug)]
     slug: ToolkitSlug,
     display_name: String,
     description: String,
     icon_url: String,
     fallback_icon_url: String,
     category: String,
-    #[schema(value_type = openapi::AuthScheme)]
     auth_scheme: AuthScheme,
     /// Credentials to enter, for `api_key_user` alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -69,7 +67,6 @@ pub(crate) struct AuthFieldView {
     key: String,
     label: String,
     #[serde(rename = "type")]
-    #[schema(value_type = openapi::FieldType)]
     kind: FieldType,
     #[serde(skip_serializing_if = "Option::is_none")]
     placeholder: Option<String>,
@@ -84,17 +81,15 @@ pub(crate) struct Integration {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     toolkit: ToolkitView,
-    #[schema(value_type = openapi::IntegrationStatus)]
     status: IntegrationStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<openapi::Time>)]
+    #[schema(value_type = Option<portcullis_contract::Time>)]
     connected_at: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     credential_hints: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     return_to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<openapi::IntegrationSource>)]
     source: Option<IntegrationSource>,
     /// Absent if the caller's bots may use the whole toolkit, and in responses about a single integration.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,6 @@ pub(crate) mod get;
 pub(crate) mod update;
 
 use portcullis_auth::UserId;
-use portcullis_runtime::openapi;
 use portcullis_store::User;
 use serde::Serialize;
 
@@ -13,7 +12,6 @@ use serde::Serialize;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Profile)]
 pub(crate) struct Profile {
-    #[schema(value_type = openapi::Id)]
     id: UserId,
     email: String,
     name: String,

@@ -15,8 +15,8 @@ pub struct InvalidName {
 /// Defines a name: a string newtype that only holds valid text.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $valid:expr) => {
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $type(String);
 
@@ -65,6 +65,15 @@ fn is_opaque_id(text: &str) -> bool {
 
 name!(
     /// Id of a pool of machines: 1–128 characters, none of them a control character.
+    #[schema(
+        as = Id,
+        value_type = String,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
+        example = "pool-1",
+        description = "The id of a pool, a bot, a channel or a person: 1 to 128 characters, none of them a control character."
+    )]
     PoolId,
     "a pool's id",
     "1 to 128 characters, none of them a control character",
@@ -73,6 +82,15 @@ name!(
 
 name!(
     /// Id of a bot: 1–128 characters, none of them a control character.
+    #[schema(
+        as = Id,
+        value_type = String,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
+        example = "pool-1",
+        description = "The id of a pool, a bot, a channel or a person: 1 to 128 characters, none of them a control character."
+    )]
     BotId,
     "a bot's id",
     "1 to 128 characters, none of them a control character",
@@ -81,6 +99,15 @@ name!(
 
 name!(
     /// Id of a connected channel: 1–128 characters, none of them a control character.
+    #[schema(
+        as = Id,
+        value_type = String,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
+        example = "pool-1",
+        description = "The id of a pool, a bot, a channel or a person: 1 to 128 characters, none of them a control character."
+    )]
     ChannelId,
     "a channel's id",
     "1 to 128 characters, none of them a control character",
@@ -89,6 +116,15 @@ name!(
 
 name!(
     /// Id of a person's account: 1–128 characters, none of them a control character.
+    #[schema(
+        as = Id,
+        value_type = String,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
+        example = "pool-1",
+        description = "The id of a pool, a bot, a channel or a person: 1 to 128 characters, none of them a control character."
+    )]
     UserId,
     "a user's id",
     "1 to 128 characters, none of them a control character",
@@ -98,6 +134,7 @@ name!(
 name!(
     /// Id of a browser's session: the SHA-256 of its token as 64 lower-case hex digits. It identifies the session but
     /// does not authenticate it.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     SessionId,
     "a session's id",
     "64 hex digits in lower case",
@@ -112,6 +149,7 @@ impl SessionId {
 
 name!(
     /// Name of a skill: 1–64 of `a-z`, `0-9`, `-` and `_`.
+    #[schema(value_type = String, pattern = "^[a-z0-9_-]{1,64}$", example = "maps")]
     SkillName,
     "a skill's name",
     "1 to 64 of a-z, 0-9, - and _",
@@ -134,6 +172,7 @@ fn is_template_name(text: &str) -> bool {
 
 name!(
     /// Name of a skill's folder: 1–64 of `a-z`, `0-9` and `-`, the first not `-`.
+    #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9-]{0,63}$", example = "maps")]
     SkillFolder,
     "a name",
     "1 to 64 of a-z, 0-9 and -, the first of them not -",
@@ -142,6 +181,7 @@ name!(
 
 name!(
     /// File name of a workspace template: `[A-Z][A-Z0-9_-]{0,59}\.md`.
+    #[schema(value_type = String, pattern = r"^[A-Z][A-Z0-9_-]{0,59}\.md$", example = "AGENTS.md")]
     TemplateName,
     "a name",
     "a file's name such as AGENTS.md: 1 to 60 of A-Z, 0-9, - and _, the first of them a letter, and .md",
@@ -150,6 +190,7 @@ name!(
 
 name!(
     /// Name of a document that every pool copies: a [`SkillFolder`] or a [`TemplateName`].
+    #[schema(value_type = String, max_length = 64, example = "maps")]
     LibraryName,
     "a name",
     "a skill's folder or a template's file name",

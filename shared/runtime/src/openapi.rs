@@ -9,11 +9,6 @@ use utoipa::{
     openapi::{Content, RefOr, Response, ResponseBuilder, schema},
 };
 
-/// Id of a pool, a bot or a channel: 1 to 128 characters without control characters.
-#[derive(ToSchema)]
-#[schema(value_type = String, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "pool-1")]
-pub struct Id(pub String);
-
 /// A version of `OpenClaw`.
 #[derive(ToSchema)]
 #[schema(
@@ -24,178 +19,14 @@ pub struct Id(pub String);
 )]
 pub struct OpenClawVersion(pub String);
 
-/// Name of a skill that reads its secrets: 1 to 64 characters of a-z, 0-9, - and _.
-#[derive(ToSchema)]
-#[schema(value_type = String, pattern = "^[a-z0-9_-]{1,64}$", example = "maps")]
-pub struct SkillName(pub String);
-
-/// Name of a skill's folder: 1 to 64 characters of a-z, 0-9 and -, not beginning with -.
-#[derive(ToSchema)]
-#[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9-]{0,63}$", example = "maps")]
-pub struct SkillFolder(pub String);
-
-/// Name of a workspace template, which is its file's name.
-#[derive(ToSchema)]
-#[schema(value_type = String, pattern = r"^[A-Z][A-Z0-9_-]{0,59}\.md$", example = "AGENTS.md")]
-pub struct TemplateName(pub String);
-
-/// A time in ISO 8601.
-#[derive(ToSchema)]
-#[schema(value_type = String, format = DateTime, example = "2026-01-02T03:04:05.678Z")]
-pub struct Time(pub String);
-
-/// An http or https URL.
-#[derive(ToSchema)]
-#[schema(value_type = String, max_length = 2048, pattern = "^https?://", example = "https://example.com/")]
-pub struct WebUrl(pub String);
+/// The id of a pool, a bot, a channel or a person, as a parameter.
+pub use portcullis_auth::PoolId as Id;
+pub use portcullis_auth::{SkillFolder, SkillName, TemplateName};
 
 /// A SHA-256 digest as 64 hex digits.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
 pub struct Sha256(pub String);
-
-/// Status of a pool.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum PoolStatus {
-    Pending,
-    Active,
-    Degraded,
-    Unhealthy,
-    Draining,
-    Terminated,
-}
-
-/// Status of a bot.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum BotStatus {
-    Active,
-    Paused,
-    Deleted,
-}
-
-/// Status of a channel.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum ChannelStatus {
-    Pending,
-    Connected,
-    Disconnected,
-    Error,
-}
-
-/// Slug of a toolkit.
-#[derive(ToSchema)]
-#[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", example = "gmail")]
-pub struct ToolkitSlug(pub String);
-
-/// Authorization scheme of a toolkit's calls.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum AuthScheme {
-    Oauth2,
-    ApiKeyGlobal,
-    ApiKeyUser,
-}
-
-/// Whether a form shows the entered text.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum FieldType {
-    Text,
-    Secret,
-}
-
-/// Status of an account's connection.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum IntegrationStatus {
-    Pending,
-    Initiated,
-    Active,
-    Failed,
-    Expired,
-    Disconnected,
-}
-
-/// Place where a connection was begun.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum IntegrationSource {
-    Page,
-    Chat,
-}
-
-/// A chat platform.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum ChatPlatform {
-    Slack,
-    Discord,
-    Feishu,
-}
-
-/// Connection mode of a channel: the platform posts events to a webhook, or the bot's pool opens a connection.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum ConnectionMode {
-    Webhook,
-    Websocket,
-}
-
-/// An id issued by a chat platform.
-#[derive(ToSchema)]
-#[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "T0123456789")]
-pub struct PlatformId(pub String);
-
-/// Status of a conversation.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum SessionStatus {
-    Active,
-    Ended,
-}
-
-/// Type of an artifact.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum ArtifactType {
-    Code,
-    Content,
-    Deployment,
-}
-
-/// Source of an artifact.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum ArtifactSource {
-    Coding,
-    Content,
-}
-
-/// Status of an artifact.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum ArtifactStatus {
-    Building,
-    Live,
-    Failed,
-    Stopped,
-}
 
 /// New value of a secret.
 #[derive(ToSchema)]

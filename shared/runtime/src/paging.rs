@@ -8,11 +8,12 @@ use std::str::FromStr;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::request::Parts;
+use portcullis_contract::InvalidField;
 use portcullis_crypto::Digest;
 use portcullis_store::Window;
 use serde::Serialize;
 
-use crate::{ApiError, fields::InvalidField, params};
+use crate::{ApiError, params};
 
 /// Length of the tag that identifies a cursor's list, in bytes.
 const TAG_BYTES: usize = 8;

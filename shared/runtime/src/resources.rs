@@ -1,11 +1,11 @@
 //! Response types of resources that several functions return, in the contract's form.
 
 use portcullis_auth::BotId;
+use portcullis_contract::Metadata;
+use portcullis_contract::SafeInteger;
 use portcullis_store::{self as store, ArtifactSource, ArtifactStatus, ArtifactType, SessionStatus};
 use serde::Serialize;
 use serde_json::value::RawValue;
-
-use crate::{fields::Metadata, openapi};
 
 /// A conversation in the contract's form.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -13,16 +13,13 @@ use crate::{fields::Metadata, openapi};
 #[expect(clippy::struct_field_names, reason = "the fields' names are the contract's")]
 pub struct Session {
     id: String,
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     session_key: String,
     channel_type: Option<String>,
     channel_id: Option<String>,
     title: String,
-    #[schema(value_type = openapi::SessionStatus)]
     status: SessionStatus,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    message_count: u64,
+    message_count: SafeInteger,
     last_message_at: Option<String>,
     #[schema(value_type = serde_json::Value)]
     metadata: Box<RawValue>,
@@ -40,7 +37,7 @@ impl From<store::Session> for Session {
             channel_id: session.channel_id,
             title: session.title,
             status: session.status,
-            message_count: session.message_count,
+            message_count: session.message_count.into(),
             last_message_at: session.last_message_at.map(|at| format!("{at:.3}")),
             metadata: Metadata::answered(session.metadata.as_deref()),
             created_at: format!("{:.3}", session.created_at),
@@ -55,27 +52,20 @@ impl From<store::Session> for Session {
 #[expect(clippy::struct_field_names, reason = "the fields' names are the contract's")]
 pub struct Artifact {
     id: String,
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     session_key: Option<String>,
     channel_type: Option<String>,
     channel_id: Option<String>,
     title: String,
-    #[schema(value_type = Option<openapi::ArtifactType>)]
     artifact_type: Option<ArtifactType>,
-    #[schema(value_type = Option<openapi::ArtifactSource>)]
     source: Option<ArtifactSource>,
     content_type: Option<String>,
-    #[schema(value_type = openapi::ArtifactStatus)]
     status: ArtifactStatus,
     preview_url: Option<String>,
     deploy_target: Option<String>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    lines_of_code: Option<u64>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    file_count: Option<u64>,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    duration_ms: Option<u64>,
+    lines_of_code: Option<SafeInteger>,
+    file_count: Option<SafeInteger>,
+    duration_ms: Option<SafeInteger>,
     #[schema(value_type = serde_json::Value)]
     metadata: Box<RawValue>,
     created_at: String,
@@ -97,9 +87,9 @@ impl From<store::Artifact> for Artifact {
             status: artifact.status,
             preview_url: artifact.preview_url.map(|url| url.to_string()),
             deploy_target: artifact.deploy_target,
-            lines_of_code: artifact.lines_of_code,
-            file_count: artifact.file_count,
-            duration_ms: artifact.duration_ms,
+            lines_of_code: artifact.lines_of_code.map(SafeInteger::from),
+            file_count: artifact.file_count.map(SafeInteger::from),
+            duration_ms: artifact.duration_ms.map(SafeInteger::from),
             metadata: Metadata::answered(artifact.metadata.as_deref()),
             created_at: format!("{:.3}", artifact.created_at),
             updated_at: format!("{:.3}", artifact.updated_at),

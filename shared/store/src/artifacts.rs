@@ -10,11 +10,9 @@ mod list;
 mod preview;
 mod put;
 
-use std::{fmt, str::FromStr};
-
 use jiff::Timestamp;
 use portcullis_auth::BotId;
-use serde::{Deserialize, Serialize};
+use portcullis_contract::{Label, Metadata, SafeInteger, Title, words};
 
 use crate::{
     StoreError, Table,
@@ -28,71 +26,61 @@ pub use put::{DomainCheck, NewArtifact, PutArtifactError, SessionRef};
 
 const TABLE: Table = Table::Artifacts;
 
-/// Declares an enum of the contract's words with its parser, `Display` and error.
-macro_rules! words {
-    ($(#[$doc:meta])* $type:ident, $invalid:ident, $rule:literal, $($variant:ident = $word:literal),+) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        #[expect(missing_docs, reason = "the words are the contract's")]
-        pub enum $type { $($variant),+ }
-
-        #[doc = concat!("Not one of its words: ", $rule)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-        #[error($rule)]
-        pub struct $invalid;
-
-        impl fmt::Display for $type {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(match self { $(Self::$variant => $word),+ })
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = $invalid;
-
-            fn from_str(text: &str) -> Result<Self, $invalid> {
-                match text { $($word => Ok(Self::$variant),)+ _ => Err($invalid) }
-            }
-        }
-    };
+words! {
+    /// Type of an artifact.
+    pub enum ArtifactType {
+        /// Code.
+        Code = "code",
+        /// Content, such as a document.
+        Content = "content",
+        /// A deployment.
+        Deployment = "deployment",
+    }
 }
 
-words!(
-    /// Type of an artifact.
-    ArtifactType, InvalidArtifactType, "must be code, content or deployment",
-    Code = "code", Content = "content", Deployment = "deployment"
-);
-words!(
+words! {
     /// Work that made an artifact.
-    ArtifactSource, InvalidArtifactSource, "must be coding or content",
-    Coding = "coding", Content = "content"
-);
-words!(
+    pub enum ArtifactSource {
+        /// Coding.
+        Coding = "coding",
+        /// Writing content.
+        Content = "content",
+    }
+}
+
+words! {
     /// Progress of an artifact.
-    ArtifactStatus, InvalidArtifactStatus, "must be building, live, failed or stopped",
-    Building = "building", Live = "live", Failed = "failed", Stopped = "stopped"
-);
+    pub enum ArtifactStatus {
+        /// It is being built.
+        Building = "building",
+        /// It can be seen.
+        Live = "live",
+        /// Its build failed.
+        Failed = "failed",
+        /// It was taken down.
+        Stopped = "stopped",
+    }
+}
 
 /// New values for an artifact; an absent one keeps the old value.
 #[derive(Clone, Debug, Default)]
 pub struct ArtifactChange {
     /// Title that people read.
-    pub title: Option<String>,
+    pub title: Option<Title>,
     /// New progress.
     pub status: Option<ArtifactStatus>,
     /// URL at which it can be seen.
     pub preview_url: Option<PreviewUrl>,
     /// Target that it was deployed to.
-    pub deploy_target: Option<String>,
+    pub deploy_target: Option<Label>,
     /// Lines of code.
-    pub lines_of_code: Option<u64>,
+    pub lines_of_code: Option<SafeInteger>,
     /// Number of files.
-    pub file_count: Option<u64>,
+    pub file_count: Option<SafeInteger>,
     /// Duration of the work, in milliseconds.
-    pub duration_ms: Option<u64>,
-    /// Opaque JSON of its maker, at most [`crate::MAXIMUM_METADATA_BYTES`].
-    pub metadata: Option<String>,
+    pub duration_ms: Option<SafeInteger>,
+    /// Opaque JSON of its maker.
+    pub metadata: Option<Metadata>,
 }
 
 /// An artifact as it is stored.
@@ -196,21 +184,21 @@ impl Artifact {
 
     /// Applies a change made at `now`.
     fn changed(mut self, change: &ArtifactChange, now: Timestamp) -> Self {
-        fn set<T: Clone>(value: &mut Option<T>, new: Option<&T>) {
+        fn set<T>(value: &mut Option<T>, new: Option<T>) {
             if new.is_some() {
-                *value = new.cloned();
+                *value = new;
             }
         }
         if let Some(title) = &change.title {
-            self.title.clone_from(title);
+            self.title = title.to_string();
         }
         self.status = change.status.unwrap_or(self.status);
-        set(&mut self.preview_url, change.preview_url.as_ref());
-        set(&mut self.deploy_target, change.deploy_target.as_ref());
-        set(&mut self.lines_of_code, change.lines_of_code.as_ref());
-        set(&mut self.file_count, change.file_count.as_ref());
-        set(&mut self.duration_ms, change.duration_ms.as_ref());
-        set(&mut self.metadata, change.metadata.as_ref());
+        set(&mut self.preview_url, change.preview_url.clone());
+        set(&mut self.deploy_target, change.deploy_target.as_ref().map(Label::to_string));
+        set(&mut self.lines_of_code, change.lines_of_code.map(SafeInteger::get));
+        set(&mut self.file_count, change.file_count.map(SafeInteger::get));
+        set(&mut self.duration_ms, change.duration_ms.map(SafeInteger::get));
+        set(&mut self.metadata, change.metadata.as_ref().map(|metadata| metadata.as_str().to_owned()));
         self.updated_at = now;
         self.revision += 1;
         self

@@ -9,11 +9,9 @@ mod owner_row;
 mod slug_claim;
 mod update;
 
-use std::{fmt, str::FromStr};
-
 use jiff::Timestamp;
 use portcullis_auth::{BotId, ChannelId, PoolId, UserId};
-use serde::{Deserialize, Serialize};
+use portcullis_contract::words;
 
 use crate::{
     Store, StoreError, Table,
@@ -31,48 +29,15 @@ const TABLE: Table = Table::Bots;
 /// Most bots of one pool.
 pub const MAXIMUM_BOTS: usize = 50;
 
-/// Lifecycle of a bot: only an active one answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum BotStatus {
-    Active,
-    Paused,
-    /// Permanent: a deleted bot never returns.
-    Deleted,
-}
-
-impl BotStatus {
-    /// Returns the contract's word for the status.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Paused => "paused",
-            Self::Deleted => "deleted",
-        }
-    }
-}
-
-impl fmt::Display for BotStatus {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// Error: not a bot's status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be active, paused or deleted")]
-pub struct InvalidBotStatus;
-
-impl FromStr for BotStatus {
-    type Err = InvalidBotStatus;
-
-    fn from_str(text: &str) -> Result<Self, InvalidBotStatus> {
-        [Self::Active, Self::Paused, Self::Deleted]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or(InvalidBotStatus)
+words! {
+    /// Lifecycle of a bot: only an active one answers.
+    pub enum BotStatus {
+        /// It answers.
+        Active = "active",
+        /// It is left out of its pool's configuration, and its events are dropped.
+        Paused = "paused",
+        /// Permanent: a deleted bot never returns.
+        Deleted = "deleted",
     }
 }
 

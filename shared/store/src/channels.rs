@@ -8,12 +8,10 @@ mod members;
 mod new;
 mod owned;
 
-use std::{fmt, str::FromStr};
-
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::Timestamp;
 use portcullis_auth::{BotId, ChannelId, FeishuSecrets, SigningSecret, UserId};
-use serde::{Deserialize, Serialize};
+use portcullis_contract::words;
 
 use crate::{
     ChatPlatform, ConnectionMode, PlatformId, Store, StoreError, Table,
@@ -35,48 +33,17 @@ const TABLE: Table = Table::Channels;
 /// Most channels of one bot.
 pub const MAXIMUM_CHANNELS: usize = 20;
 
-/// Status of a channel: only a connected one works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum ChannelStatus {
-    Pending,
-    Connected,
-    Disconnected,
-    Error,
-}
-
-impl ChannelStatus {
-    const ALL: [Self; 4] = [Self::Pending, Self::Connected, Self::Disconnected, Self::Error];
-
-    /// Returns the contract's word for the status.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Connected => "connected",
-            Self::Disconnected => "disconnected",
-            Self::Error => "error",
-        }
-    }
-}
-
-impl fmt::Display for ChannelStatus {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// Error: not a channel's status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be pending, connected, disconnected or error")]
-pub struct InvalidChannelStatus;
-
-impl FromStr for ChannelStatus {
-    type Err = InvalidChannelStatus;
-
-    fn from_str(text: &str) -> Result<Self, InvalidChannelStatus> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(InvalidChannelStatus)
+words! {
+    /// Status of a channel: only a connected one works.
+    pub enum ChannelStatus {
+        /// It is being connected.
+        Pending = "pending",
+        /// It works.
+        Connected = "connected",
+        /// Its owner or its platform has disconnected it.
+        Disconnected = "disconnected",
+        /// Its platform no longer accepts its credential.
+        Error = "error",
     }
 }
 

@@ -11,12 +11,10 @@ mod titles;
 mod upsert;
 mod write;
 
-use std::{fmt, str::FromStr};
-
 use jiff::{SignedDuration, Timestamp};
 use portcullis_auth::BotId;
+use portcullis_contract::words;
 use portcullis_crypto::Digest;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     StoreError, Table,
@@ -34,9 +32,6 @@ const TABLE: Table = Table::ChatSessions;
 /// Retention of a session after its last write: 90 days.
 pub const SESSION_RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// Most bytes of a session's or an artifact's metadata, as JSON: a row holds 400 KB.
-pub const MAXIMUM_METADATA_BYTES: usize = 64 * 1024;
-
 /// Separator between a conversation's key and a thread's id.
 const THREAD: &str = ":thread:";
 
@@ -47,42 +42,13 @@ pub fn session_id(bot: &BotId, session_key: &str) -> String {
     Digest::of_parts(&[bot.as_str().as_bytes(), session_key.as_bytes()]).to_hex()
 }
 
-/// Status of a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum SessionStatus {
-    Active,
-    Ended,
-}
-
-impl SessionStatus {
-    /// Returns the contract's word for the status.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Ended => "ended",
-        }
-    }
-}
-
-impl fmt::Display for SessionStatus {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// Error: not a session's status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be active or ended")]
-pub struct InvalidSessionStatus;
-
-impl FromStr for SessionStatus {
-    type Err = InvalidSessionStatus;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSessionStatus> {
-        [Self::Active, Self::Ended].into_iter().find(|status| status.as_str() == text).ok_or(InvalidSessionStatus)
+words! {
+    /// Status of a conversation.
+    pub enum SessionStatus {
+        /// It goes on.
+        Active = "active",
+        /// It has ended.
+        Ended = "ended",
     }
 }
 

@@ -9,14 +9,14 @@ mod credentials;
 mod disconnect;
 mod link;
 
-use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use portcullis_auth::UserId;
+use portcullis_contract::words;
 use portcullis_crypto::{Cell, Digest, Domain};
 use portcullis_toolkits::ToolkitSlug;
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     Store, StoreError, Table,
@@ -33,84 +33,31 @@ const TABLE: Table = Table::UserIntegrations;
 /// Lifetime of a connection's state and browser secret. Source: the contract, §5.
 pub const CONNECTION_LIFETIME: Duration = Duration::from_mins(10);
 
-/// Progress of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum IntegrationStatus {
-    Pending,
-    Initiated,
-    Active,
-    Failed,
-    Expired,
-    Disconnected,
-}
-
-/// Error: not the status of an integration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be pending, initiated, active, failed, expired or disconnected")]
-pub struct InvalidIntegrationStatus;
-
-impl IntegrationStatus {
-    const ALL: [Self; 6] =
-        [Self::Pending, Self::Initiated, Self::Active, Self::Failed, Self::Expired, Self::Disconnected];
-
-    /// Returns the contract's word for the status.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Initiated => "initiated",
-            Self::Active => "active",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-            Self::Disconnected => "disconnected",
-        }
+words! {
+    /// Progress of a connection.
+    pub enum IntegrationStatus {
+        /// It was begun and not yet confirmed.
+        Pending = "pending",
+        /// Composio waits for the person's consent.
+        Initiated = "initiated",
+        /// The account can be used.
+        Active = "active",
+        /// The third party refused it.
+        Failed = "failed",
+        /// The consent has expired.
+        Expired = "expired",
+        /// The person has disconnected the account.
+        Disconnected = "disconnected",
     }
 }
 
-impl fmt::Display for IntegrationStatus {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl FromStr for IntegrationStatus {
-    type Err = InvalidIntegrationStatus;
-
-    fn from_str(text: &str) -> Result<Self, InvalidIntegrationStatus> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(InvalidIntegrationStatus)
-    }
-}
-
-/// Place where a connection was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IntegrationSource {
-    /// A page.
-    Page,
-    /// A link in a chat.
-    Chat,
-}
-
-impl fmt::Display for IntegrationSource {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Page => "page",
-            Self::Chat => "chat",
-        })
-    }
-}
-
-impl FromStr for IntegrationSource {
-    type Err = InvalidIntegrationStatus;
-
-    fn from_str(text: &str) -> Result<Self, InvalidIntegrationStatus> {
-        match text {
-            "page" => Ok(Self::Page),
-            "chat" => Ok(Self::Chat),
-            _ => Err(InvalidIntegrationStatus),
-        }
+words! {
+    /// Place where a connection was begun.
+    pub enum IntegrationSource {
+        /// A page.
+        Page = "page",
+        /// A link in a chat.
+        Chat = "chat",
     }
 }
 

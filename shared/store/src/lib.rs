@@ -48,8 +48,7 @@ mod webhook_routes;
 
 pub use artifacts::{
     Artifact, ArtifactChange, ArtifactError, ArtifactFilter, ArtifactSource, ArtifactStats, ArtifactStatus,
-    ArtifactType, DomainCheck, InvalidArtifactSource, InvalidArtifactStatus, InvalidArtifactType, InvalidPreviewUrl,
-    NewArtifact, PreviewOwner, PreviewUrl, PutArtifactError, SessionRef,
+    ArtifactType, DomainCheck, InvalidPreviewUrl, NewArtifact, PreviewOwner, PreviewUrl, PutArtifactError, SessionRef,
 };
 pub use auth_sessions::{
     AuthSession, MAXIMUM_SESSIONS, NewAuthSession, OpenSessionError, SESSION_LIFETIME, SESSION_LIFETIME_AT_MOST,
@@ -58,19 +57,19 @@ pub use auth_sessions::{
 pub use bot_access::{BotAccessError, BotReach};
 pub use bot_token_refresh::{DueToken, REFRESH_BEFORE, REFRESH_CLAIM};
 pub use bots::{
-    Belongings, Bot, BotStatus, BotUpdate, Change, CreateBotError, DeleteBotError, InvalidBotStatus, MAXIMUM_BOTS,
-    MAXIMUM_OWNED_BOTS, NewBot, SetBotStatusError, UpdateBotError,
+    Belongings, Bot, BotStatus, BotUpdate, Change, CreateBotError, DeleteBotError, MAXIMUM_BOTS, MAXIMUM_OWNED_BOTS,
+    NewBot, SetBotStatusError, UpdateBotError,
 };
 pub use channel_credentials::{BotToken, Rotation};
 pub use channels::{
     Channel, ChannelEnd, ChannelError, ChannelState, ChannelStatus, ConnectError, ENDED_SECRET_RETENTION, EndOutcome,
-    InvalidChannelStatus, JoinError, MAXIMUM_CHANNELS, MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS, NewChannel,
-    NewDiscordChannel, NewFeishuChannel, NewSlackChannel, SigningSource,
+    JoinError, MAXIMUM_CHANNELS, MAXIMUM_JOINED_CHANNELS, MAXIMUM_MEMBERS, NewChannel, NewDiscordChannel,
+    NewFeishuChannel, NewSlackChannel, SigningSource,
 };
-pub use chat_platform::{ChatPlatform, ConnectionMode, InvalidChatPlatform, InvalidConnectionMode};
+pub use chat_platform::{ChatPlatform, ConnectionMode};
 pub use chat_sessions::{
-    ChatId, InvalidChatId, InvalidSessionStatus, MAXIMUM_METADATA_BYTES, MessageSeen, NewSession, Resolution,
-    SESSION_RETENTION, Session, SessionChange, SessionError, SessionFilter, SessionStatus, session_id,
+    ChatId, InvalidChatId, MessageSeen, NewSession, Resolution, SESSION_RETENTION, Session, SessionChange,
+    SessionError, SessionFilter, SessionStatus, session_id,
 };
 pub use client::{
     ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, ClientOptions, INITIAL_BACKOFF, MAXIMUM_ATTEMPTS, MAXIMUM_BACKOFF,
@@ -86,7 +85,7 @@ pub use event_log::{EVENT_RETENTION, Lease};
 pub use feedback::{FEEDBACK_RETENTION, NewFeedback};
 pub use integrations::{
     CONNECT_LINK_LIFETIME, CONNECTION_LIFETIME, ConnectionProof, Integration, IntegrationError, IntegrationSource,
-    IntegrationStatus, InvalidIntegrationStatus, MAXIMUM_CONNECT_LINKS, NewConnection, connect_link_digest,
+    IntegrationStatus, MAXIMUM_CONNECT_LINKS, NewConnection, connect_link_digest,
 };
 pub use keys::{FixedKeys, KeySource, KeyringFuture};
 pub use library::{
@@ -102,8 +101,8 @@ pub use pool_secrets::{
     MAXIMUM_VALUE_LENGTH, PutSecretsError, Scope, SealedSecrets, SecretChange, SecretEntry, SecretName,
 };
 pub use pools::{
-    DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, InvalidPoolStatus, OpenClawReport, PlaceBotError, Pool,
-    PoolAddress, PoolError, PoolReport, PoolStatus,
+    DEFAULT_PORT, Generations, Heartbeat, InvalidPoolAddress, OpenClawReport, PlaceBotError, Pool, PoolAddress,
+    PoolError, PoolReport, PoolStatus,
 };
 pub use stalled_pools::Stall;
 pub use store::Store;
@@ -114,6 +113,3 @@ pub use throttles::{
 pub use users::{ImportedUser, Login, NewUser, ProfileChange, SignInAttempt, SignedUp, User, UserError};
 pub use verifications::{CODE_TRIES, NewVerification, Verification, VerificationError};
 pub use webhook_routes::WebhookRoute;
-
-/// The largest count that is kept: 2^53 − 1, since JavaScript holds no larger integer exactly.
-pub const MAXIMUM_COUNT: u64 = (1 << 53) - 1;

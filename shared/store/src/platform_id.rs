@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Id that a chat platform assigned to a team, an enterprise, a guild or an app. 1–64 of `A-Z`, `a-z`, `0-9`, `-` and
 /// `_`, so that a stranger's body cannot forge another team and app's route key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "T0123456789")]
 #[serde(try_from = "String", into = "String")]
 pub struct PlatformId(String);
 

@@ -6,12 +6,10 @@ mod list;
 mod report;
 mod termination;
 
-use std::{fmt, str::FromStr};
-
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure::AllOld};
 use jiff::Timestamp;
 use portcullis_auth::{BotId, Generation, PoolId};
-use serde::{Deserialize, Serialize};
+use portcullis_contract::words;
 
 use crate::{
     Store, StoreError, Table,
@@ -24,54 +22,21 @@ pub use address::{DEFAULT_PORT, InvalidPoolAddress, PoolAddress};
 pub use choice::PlaceBotError;
 pub use report::{Heartbeat, OpenClawReport, PoolReport};
 
-/// Status of a pool, as its runtime reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the contract's")]
-pub enum PoolStatus {
-    Pending,
-    Active,
-    Degraded,
-    Unhealthy,
-    Draining,
-    /// Final until the pool is registered anew: its secrets and tokens are gone.
-    Terminated,
-}
-
-/// Error: not a pool's status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be pending, active, degraded, unhealthy, draining or terminated")]
-pub struct InvalidPoolStatus;
-
-impl PoolStatus {
-    const ALL: [Self; 6] =
-        [Self::Pending, Self::Active, Self::Degraded, Self::Unhealthy, Self::Draining, Self::Terminated];
-
-    /// Returns the contract's word for the status.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Active => "active",
-            Self::Degraded => "degraded",
-            Self::Unhealthy => "unhealthy",
-            Self::Draining => "draining",
-            Self::Terminated => "terminated",
-        }
-    }
-}
-
-impl fmt::Display for PoolStatus {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl FromStr for PoolStatus {
-    type Err = InvalidPoolStatus;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPoolStatus> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(InvalidPoolStatus)
+words! {
+    /// Status of a pool, as its runtime reports it.
+    pub enum PoolStatus {
+        /// It has not begun to answer.
+        Pending = "pending",
+        /// It answers.
+        Active = "active",
+        /// It answers, with faults.
+        Degraded = "degraded",
+        /// It does not answer as it should.
+        Unhealthy = "unhealthy",
+        /// It finishes its work and takes no new bots.
+        Draining = "draining",
+        /// Final until the pool is registered anew: its secrets and tokens are gone.
+        Terminated = "terminated",
     }
 }
 

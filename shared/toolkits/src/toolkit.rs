@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
+use portcullis_contract::words;
 use serde::{Deserialize, Serialize};
 
 /// Longest slug of a toolkit, in characters.
@@ -14,7 +15,8 @@ const MAXIMUM_DESCRIPTION_LENGTH: usize = 500;
 const MAXIMUM_LIST_LENGTH: usize = 10;
 
 /// Slug of a toolkit in URLs and in Composio's API: 1–64 of `a-z`, `0-9`, `-` and `_`, the first a letter or a digit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", example = "gmail")]
 #[serde(try_from = "String", into = "String")]
 pub struct ToolkitSlug(String);
 
@@ -62,26 +64,26 @@ impl fmt::Display for ToolkitSlug {
     }
 }
 
-/// How calls of a toolkit are authorized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthScheme {
-    /// A person consents at the toolkit's own page; Composio stores the account.
-    Oauth2,
-    /// One key for everyone, stored by Composio: nobody connects an account.
-    ApiKeyGlobal,
-    /// Each person's own keys, sealed in our store.
-    ApiKeyUser,
+words! {
+    /// How calls of a toolkit are authorized.
+    pub enum AuthScheme {
+        /// A person consents at the toolkit's own page; Composio stores the account.
+        Oauth2 = "oauth2",
+        /// One key for everyone, stored by Composio: nobody connects an account.
+        ApiKeyGlobal = "api_key_global",
+        /// Each person's own keys, sealed in our store.
+        ApiKeyUser = "api_key_user",
+    }
 }
 
-/// Whether a form shows a field's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FieldType {
-    /// The input is shown.
-    Text,
-    /// The input is hidden.
-    Secret,
+words! {
+    /// Whether a form shows a field's input.
+    pub enum FieldType {
+        /// The input is shown.
+        Text = "text",
+        /// The input is hidden.
+        Secret = "secret",
+    }
 }
 
 /// A credential that a person enters for a toolkit of [`AuthScheme::ApiKeyUser`].

@@ -178,7 +178,7 @@ async fn a_title_that_people_gave_is_kept() {
     let path = format!("/api/internal/sessions/{}", session.id);
     let own = send(system.internal(Method::PATCH, &path).json(&json!({ "title": "Our own" }))).await;
     assert_eq!(own.status, 200);
-    assert_eq!(system.store().fill_title(&session.id, "late").await, Ok(false));
+    assert_eq!(system.store().fill_title(&session.id, &"late".parse().unwrap()).await, Ok(false));
     system.clock.advance(Duration::from_secs(3));
     assert_eq!(check(&system).await.status, 200);
     let kept = send(system.internal(Method::PATCH, &path).json(&json!({}))).await.json();

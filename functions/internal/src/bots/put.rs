@@ -30,7 +30,6 @@ const TRIES: usize = 2;
 #[schema(as = BotSettings)]
 pub struct Request {
     name: Name,
-    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
     #[serde(default, deserialize_with = "optional")]
     model_id: Option<ModelId>,
@@ -42,7 +41,7 @@ pub struct Request {
     #[serde(default, deserialize_with = "optional")]
     slug: Option<Slug>,
     #[serde(default, deserialize_with = "change")]
-    #[schema(value_type = Option<openapi::Id>)]
+    #[schema(value_type = Option<UserId>)]
     owner_id: Change<UserId>,
 }
 

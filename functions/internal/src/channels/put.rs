@@ -25,14 +25,11 @@ use crate::app::App;
 #[serde(rename_all = "camelCase")]
 #[schema(as = ChannelSettings)]
 pub struct Request {
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     #[serde(rename = "channelType")]
     #[schema(inline)]
     _channel_type: ChannelType,
-    #[schema(value_type = openapi::PlatformId)]
     team_id: PlatformId,
-    #[schema(value_type = openapi::PlatformId)]
     app_id: PlatformId,
     #[serde(default, deserialize_with = "optional")]
     signing_secret: Option<AppSigningSecret>,

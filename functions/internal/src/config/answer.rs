@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use portcullis_auth::{BotId, PoolId};
+use portcullis_contract::SafeInteger;
 use portcullis_crypto::Digest;
 use portcullis_runtime::{ApiError, etag, openapi};
 use portcullis_store::{Pool, SecretName, Snapshot};
@@ -21,10 +22,8 @@ use super::PoolSnapshot;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Configuration)]
 pub struct Answer {
-    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    version: u64,
+    version: SafeInteger,
     #[schema(value_type = openapi::Sha256)]
     config_hash: Digest,
     #[schema(value_type = Object)]
@@ -42,7 +41,6 @@ pub struct Answer {
 #[serde(rename_all = "camelCase")]
 #[schema(as = AgentMeta)]
 struct AgentMeta {
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
 }
 
@@ -61,7 +59,7 @@ impl Answer {
         let agent_meta = agents.map(|(agent, bot)| (agent.clone(), AgentMeta { bot_id: bot.clone() }));
         Self {
             pool_id: current.read.pool.id.clone(),
-            version: current.snapshot.version,
+            version: current.snapshot.version.into(),
             config_hash: current.snapshot.hash,
             config,
             agent_meta: agent_meta.collect(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use http::request::Parts;
 use portcullis_auth::PoolId;
+use portcullis_contract::SafeInteger;
 use portcullis_runtime::{ApiError, etag, openapi, params, tier::Runtime};
 
 use super::{
@@ -21,7 +22,7 @@ use crate::{app::App, pool_path::PoolPath};
     summary = "Get one version of a pool's configuration",
     params(
         ("poolId" = openapi::Id, Path),
-        ("version" = u64, Path, maximum = 9_007_199_254_740_991_u64),
+        ("version" = SafeInteger, Path),
         ("if-none-match" = Option<String>, Header)
     ),
     responses(

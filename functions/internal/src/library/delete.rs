@@ -21,7 +21,7 @@ impl App {
         let deleted = self.store.delete_document(library, &name).await;
         self.library_versions.forget();
         match deleted {
-            Ok(version) => Ok(Json(Stored { ok: true, name, version, warnings: Vec::new() })),
+            Ok(version) => Ok(Json(Stored { ok: true, name, version: version.into(), warnings: Vec::new() })),
             Err(DeleteDocumentError::NotFound) => Err(ApiError::not_found(not_found)),
             Err(DeleteDocumentError::Store(error)) => Err(error.into()),
         }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{extract::State, response::Response};
 use http::HeaderMap;
 use portcullis_auth::LibraryName;
+use portcullis_contract::SafeInteger;
 use portcullis_crypto::Digest;
 use portcullis_runtime::{ApiError, openapi, tier::Runtime};
 use portcullis_store::Library;
@@ -19,8 +20,7 @@ use crate::app::App;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Templates)]
 struct Answer {
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    version: u64,
+    version: SafeInteger,
     #[schema(value_type = openapi::Sha256)]
     templates_hash: Digest,
     #[schema(value_type = BTreeMap<String, openapi::Template>)]
@@ -43,7 +43,7 @@ struct Answer {
 )]
 pub async fn handle(State(app): State<Arc<App>>, caller: Runtime, headers: HeaderMap) -> Result<Response, ApiError> {
     app.latest(Library::WorkspaceTemplates, &caller, &headers, |contents, templates| Answer {
-        version: contents.version,
+        version: contents.version.into(),
         templates_hash: contents.hash(),
         templates,
         created_at: created_at(contents),

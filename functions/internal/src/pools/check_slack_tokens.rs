@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::{Json, extract::State};
 use futures_util::{StreamExt, stream};
 use portcullis_auth::{BotId, ChannelId};
+use portcullis_contract::Title;
 use portcullis_runtime::{ApiError, openapi, tier::Runtime};
 use portcullis_store::{BotRecords, ChatPlatform, CredentialKind, Session};
 use portcullis_upstream::{Conversation, SlackError};
@@ -30,9 +31,6 @@ const TITLES_BUDGET: Duration = Duration::from_secs(3);
 /// Limit of the titles that one pass fills in.
 const MAXIMUM_TITLES: usize = 20;
 
-/// Longest title, in characters; the contract's limit.
-const MAXIMUM_TITLE_LENGTH: usize = 500;
-
 /// Outcome of the token checks.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = CheckedTokens)]
@@ -47,7 +45,6 @@ pub struct Response {
 #[serde(rename_all = "camelCase")]
 #[schema(as = CheckedToken)]
 struct Checked {
-    #[schema(value_type = openapi::Id)]
     bot_channel_id: ChannelId,
     account_id: String,
     ok: bool,
@@ -159,7 +156,7 @@ impl App {
     }
 
     /// Returns Slack's name of a conversation, from the first of the bot's tokens that can see it.
-    async fn title(&self, session: &Session, tokens: &[&SecretString]) -> Option<String> {
+    async fn title(&self, session: &Session, tokens: &[&SecretString]) -> Option<Title> {
         let channel = session.channel_id.as_ref().filter(|_| session.channel_type.as_deref() == Some("slack"))?;
         for token in tokens {
             let name = match self.slack.conversation(token, channel).await {
@@ -167,8 +164,8 @@ impl App {
                 Ok(Conversation::DirectMessage(user)) => self.slack.user_name(token, &user).await.ok(),
                 Err(_) => None,
             };
-            if let Some(name) = name {
-                return Some(name.chars().take(MAXIMUM_TITLE_LENGTH).collect());
+            if let Some(title) = name.as_deref().and_then(Title::shortened) {
+                return Some(title);
             }
         }
         None

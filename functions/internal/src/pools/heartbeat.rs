@@ -4,18 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::PoolId;
+use portcullis_contract::{SafeInteger, Time};
 use portcullis_openclaw::OpenClawVersion;
-use portcullis_runtime::{
-    ApiError,
-    fields::{Count, Time, optional},
-    json::Json,
-    openapi,
-    tier::Runtime,
-};
+use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, tier::Runtime};
 use portcullis_store::{Heartbeat, PoolAddress, PoolStatus};
 use serde::{Deserialize, Serialize};
 
-use super::{address, check_address, default_status, reported_status};
+use super::{check_address, default_status, reported_status};
 use crate::{
     app::{App, to_api_error},
     openclaw_version,
@@ -26,23 +21,19 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schema(as = Heartbeat)]
 pub struct Request {
-    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
     #[serde(default, deserialize_with = "openclaw_version::version")]
     #[schema(value_type = Option<openapi::OpenClawVersion>)]
     openclaw_version: Option<OpenClawVersion>,
-    #[serde(default, deserialize_with = "address")]
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<String>)]
     pod_ip: Option<PoolAddress>,
     #[serde(default = "default_status")]
-    #[schema(value_type = openapi::PoolStatus)]
     status: PoolStatus,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
-    last_seen_version: Option<Count>,
+    last_seen_version: Option<SafeInteger>,
     /// Validated and ignored: only the server's own clock decides when a pool was last seen.
     #[serde(rename = "timestamp", default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::Time>)]
     _timestamp: Option<Time>,
 }
 
@@ -52,20 +43,13 @@ pub struct Request {
 #[schema(as = HeartbeatAnswer)]
 pub struct Response {
     ok: bool,
-    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
-    #[schema(value_type = openapi::PoolStatus)]
     status: PoolStatus,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    config_version: u64,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    secrets_revision: u64,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    skills_version: u64,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    templates_version: u64,
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    skill_tokens_generation: u64,
+    config_version: SafeInteger,
+    secrets_revision: SafeInteger,
+    skills_version: SafeInteger,
+    templates_version: SafeInteger,
+    skill_tokens_generation: SafeInteger,
 }
 
 #[utoipa::path(
@@ -87,7 +71,7 @@ pub async fn handle(
     let heartbeat = Heartbeat {
         status: reported_status(&caller, request.status),
         address: request.pod_ip,
-        last_seen_version: request.last_seen_version.map(|version| version.0),
+        last_seen_version: request.last_seen_version.map(SafeInteger::get),
         openclaw: request.openclaw_version.map(openclaw_version::report),
     };
     let beat = async {
@@ -101,14 +85,15 @@ pub async fn handle(
     let generator = app.build_inputs().generator_name(openclaw_version::dialect_of(&pool)?);
     // A due bot token is replaced by the next poll, so announce a new version.
     let is_to_poll = pool.has_due_tokens(app.now());
+    let config_version = if is_to_poll { pool.config_version + 1 } else { pool.expected_config_version(&generator) };
     Ok(axum::Json(Response {
         ok: true,
         pool_id: request.pool_id,
         status: pool.status,
-        config_version: if is_to_poll { pool.config_version + 1 } else { pool.expected_config_version(&generator) },
-        secrets_revision: pool.secrets_revision,
-        skills_version,
-        templates_version,
-        skill_tokens_generation: pool.skill_generation.0,
+        config_version: config_version.into(),
+        secrets_revision: pool.secrets_revision.into(),
+        skills_version: skills_version.into(),
+        templates_version: templates_version.into(),
+        skill_tokens_generation: pool.skill_generation.0.into(),
     }))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use http::request::Parts;
+use portcullis_contract::SafeInteger;
 use portcullis_runtime::{
     ApiError, openapi,
     paging::{List, PageOf},
@@ -26,15 +27,15 @@ pub struct Listed {
     name: SecretName,
     #[schema(value_type = String)]
     scope: Scope,
-    #[schema(maximum = 9_007_199_254_740_991_u64, required)]
-    revision: Option<u64>,
+    #[schema(required)]
+    revision: Option<SafeInteger>,
     updated_at: String,
 }
 
 impl From<SecretEntry> for Listed {
     fn from(entry: SecretEntry) -> Self {
         let SecretEntry { scope, name, revision, updated_at } = entry;
-        Self { name, scope, revision, updated_at: format!("{updated_at:.3}") }
+        Self { name, scope, revision: revision.map(SafeInteger::from), updated_at: format!("{updated_at:.3}") }
     }
 }
 

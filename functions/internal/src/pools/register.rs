@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use portcullis_auth::PoolId;
 use portcullis_openclaw::OpenClawVersion;
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, tier::Runtime};
 use portcullis_store::{PoolAddress, PoolReport, PoolStatus};
 use serde::{Deserialize, Serialize};
 
-use super::{address, check_address, default_status, reported_status};
+use super::{check_address, default_status, reported_status};
 use crate::{
     app::{App, to_api_error},
     openclaw_version,
@@ -20,16 +20,14 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schema(as = Registration)]
 pub struct Request {
-    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
     #[serde(default, deserialize_with = "openclaw_version::version")]
     #[schema(value_type = Option<openapi::OpenClawVersion>)]
     openclaw_version: Option<OpenClawVersion>,
-    #[serde(default, deserialize_with = "address")]
+    #[serde(default, deserialize_with = "optional")]
     #[schema(value_type = Option<String>)]
     pod_ip: Option<PoolAddress>,
     #[serde(default = "default_status")]
-    #[schema(value_type = openapi::PoolStatus)]
     status: PoolStatus,
 }
 
@@ -39,7 +37,6 @@ pub struct Request {
 #[schema(as = Registered)]
 pub struct Response {
     ok: bool,
-    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
 }
 

@@ -4,14 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::request::Parts;
-use portcullis_runtime::{
-    ApiError,
-    fields::{Count, Metadata, Time, Title, optional},
-    json::Json,
-    openapi, params,
-    resources::Session,
-    tier::Runtime,
-};
+use portcullis_contract::{Metadata, SafeInteger, Time, Title};
+use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, params, resources::Session, tier::Runtime};
 use portcullis_store::{SessionChange, SessionError, SessionStatus};
 use serde::Deserialize;
 
@@ -25,13 +19,10 @@ pub struct Request {
     #[serde(default, deserialize_with = "optional")]
     title: Option<Title>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::SessionStatus>)]
     status: Option<SessionStatus>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
-    message_count: Option<Count>,
+    message_count: Option<SafeInteger>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::Time>)]
     last_message_at: Option<Time>,
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
@@ -55,11 +46,11 @@ pub async fn handle(
 ) -> Result<axum::Json<Session>, ApiError> {
     let id: String = params::path(&mut parts, "id").await?;
     let change = SessionChange {
-        title: request.title.map(|title| title.0),
+        title: request.title,
         status: request.status,
-        message_count: request.message_count.map(|count| count.0),
-        last_message_at: request.last_message_at.map(|at| at.0),
-        metadata: request.metadata.map(|metadata| metadata.0),
+        message_count: request.message_count,
+        last_message_at: request.last_message_at,
+        metadata: request.metadata,
     };
     match app.store.change_session(caller.bots(), &id, &change).await {
         Ok(session) => Ok(axum::Json(session.into())),

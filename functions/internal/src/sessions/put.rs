@@ -5,14 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::StatusCode;
 use portcullis_auth::BotId;
-use portcullis_runtime::{
-    ApiError,
-    fields::{Count, Label, Metadata, SessionKey, Time, Title, optional},
-    json::Json,
-    openapi,
-    resources::Session,
-    tier::Runtime,
-};
+use portcullis_contract::{Label, Metadata, SafeInteger, SessionKey, Time, Title};
+use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, resources::Session, tier::Runtime};
 use portcullis_store::{NewSession, SessionChange, SessionStatus};
 use serde::Deserialize;
 
@@ -23,7 +17,6 @@ use crate::app::App;
 #[serde(rename_all = "camelCase")]
 #[schema(as = NewSession)]
 pub struct Request {
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     session_key: SessionKey,
     title: Title,
@@ -32,13 +25,10 @@ pub struct Request {
     #[serde(default, deserialize_with = "optional")]
     channel_id: Option<Label>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::SessionStatus>)]
     status: Option<SessionStatus>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
-    message_count: Option<Count>,
+    message_count: Option<SafeInteger>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::Time>)]
     last_message_at: Option<Time>,
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
@@ -60,15 +50,15 @@ pub async fn handle(
 ) -> Result<(StatusCode, axum::Json<Session>), ApiError> {
     let new = NewSession {
         bot: request.bot_id,
-        session_key: request.session_key.0,
-        channel_type: request.channel_type.map(|label| label.0),
-        channel_id: request.channel_id.map(|label| label.0),
+        session_key: request.session_key,
+        channel_type: request.channel_type,
+        channel_id: request.channel_id,
         change: SessionChange {
-            title: Some(request.title.0),
+            title: Some(request.title),
             status: request.status,
-            message_count: request.message_count.map(|count| count.0),
-            last_message_at: request.last_message_at.map(|at| at.0),
-            metadata: request.metadata.map(|metadata| metadata.0),
+            message_count: request.message_count,
+            last_message_at: request.last_message_at,
+            metadata: request.metadata,
         },
     };
     let session = app.store.put_session(caller.bots(), &new).await.map_err(Runtime::refuse_bot)?;

@@ -8,7 +8,8 @@ use std::{future::Future, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use portcullis_auth::{BotId, ChannelId, PoolId};
-use portcullis_runtime::{ApiError, openapi, tier::Runtime};
+use portcullis_contract::Title;
+use portcullis_runtime::{ApiError, tier::Runtime};
 use portcullis_store::{ChannelRecords, ChatPlatform, CredentialKind, NewSession, PlatformId, SessionChange};
 use portcullis_upstream::ChatApiError;
 use secrecy::SecretString;
@@ -33,15 +34,11 @@ const USUAL_WAIT: Duration = Duration::from_secs(1);
 /// than this.
 const MAXIMUM_CONVERSATIONS: usize = 2_500;
 
-/// Longest title, in characters; the contract's limit.
-const MAXIMUM_TITLE_LENGTH: usize = 500;
-
 /// The pool whose bots' conversations are synced.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SyncSessions)]
 pub struct Request {
-    #[schema(value_type = openapi::Id)]
     pool_id: PoolId,
 }
 
@@ -141,7 +138,7 @@ impl App {
         for (connection, listed) in connections.iter().zip(listed) {
             match listed.unwrap_or(Err(ChatApiError::Unanswered("not_listed_in_time"))) {
                 Ok(conversations) => {
-                    sessions.extend(conversations.into_iter().map(|found| session(connection, platform, found)));
+                    sessions.extend(conversations.into_iter().filter_map(|found| session(connection, platform, found)));
                 }
                 Err(ChatApiError::Unauthorized) => {
                     self.invalidate(&connection.channel, connection.revision).await?;
@@ -182,23 +179,21 @@ async fn pause(wait: Duration) {
     tokio::time::sleep(wait).await;
 }
 
-fn session(connection: &Connection, platform: ChatPlatform, conversation: Conversation) -> NewSession {
+/// The session of a conversation; `None` where the platform's id is not one that a session takes.
+fn session(connection: &Connection, platform: ChatPlatform, conversation: Conversation) -> Option<NewSession> {
     let kind = match platform {
         ChatPlatform::Feishu => "group",
         ChatPlatform::Slack | ChatPlatform::Discord => "channel",
     };
     let id = conversation.id;
-    let name = conversation.name.map(|name| name.chars().filter(|character| !character.is_control()).collect());
-    let name = name.filter(|name: &String| !name.trim().is_empty());
-    let title = name.unwrap_or_else(|| format!("{} {id}", platform.title()));
-    NewSession {
+    let title = conversation.name.as_deref().and_then(Title::shortened);
+    let title = title.or_else(|| Title::shortened(&format!("{} {id}", platform.title())));
+    let session_key = format!("agent:{}:{platform}:{kind}:{id}", connection.agent);
+    Some(NewSession {
         bot: connection.bot.clone(),
-        session_key: format!("agent:{}:{platform}:{kind}:{id}", connection.agent).to_lowercase(),
-        channel_type: Some(platform.to_string()),
-        channel_id: Some(id),
-        change: SessionChange {
-            title: Some(title.chars().take(MAXIMUM_TITLE_LENGTH).collect()),
-            ..SessionChange::default()
-        },
-    }
+        session_key: session_key.parse().ok()?,
+        channel_type: Some(platform.as_str().parse().ok()?),
+        channel_id: Some(id.parse().ok()?),
+        change: SessionChange { title, ..SessionChange::default() },
+    })
 }

@@ -12,7 +12,7 @@ use crate::app::{App, Deleted};
     delete,
     path = "/api/internal/toolkits/{slug}",
     tag = "operator",
-    params(("slug" = openapi::ToolkitSlug, Path)),
+    params(("slug" = portcullis_toolkits::ToolkitSlug, Path)),
     responses((status = 200, body = Deleted), openapi::Refusals),
 )]
 pub async fn handle(

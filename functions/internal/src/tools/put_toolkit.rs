@@ -20,7 +20,6 @@ pub struct Request {
     description: Option<String>,
     domain: Option<String>,
     category: Option<String>,
-    #[schema(value_type = Option<openapi::AuthScheme>)]
     auth_scheme: Option<AuthScheme>,
     auth_fields: Option<Vec<AuthFieldBody>>,
     action_prefixes: Option<Vec<String>>,
@@ -32,7 +31,7 @@ pub struct Request {
     put,
     path = "/api/internal/toolkits/{slug}",
     tag = "operator",
-    params(("slug" = openapi::ToolkitSlug, Path)),
+    params(("slug" = portcullis_toolkits::ToolkitSlug, Path)),
     request_body = Request,
     responses((status = 200, body = ToolkitBody), openapi::Refusals),
 )]

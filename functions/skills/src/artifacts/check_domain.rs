@@ -4,15 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::BotId;
-use portcullis_runtime::{
-    ApiError,
-    fields::{Label, SessionKey, optional},
-    json::Json,
-    openapi,
-    tier::Skill,
-};
+use portcullis_contract::{Label, SessionKey};
+use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, tier::Skill};
 use portcullis_store::PreviewUrl;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use super::{session::SessionSelector, to_api_error};
 use crate::app::App;
@@ -22,10 +17,7 @@ use crate::app::App;
 #[serde(rename_all = "camelCase")]
 #[schema(as = DomainQuestion)]
 pub struct Request {
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
-    #[serde(deserialize_with = "preview_url")]
-    #[schema(value_type = openapi::WebUrl)]
     preview_url: PreviewUrl,
     #[serde(default, deserialize_with = "optional")]
     session_key: Option<SessionKey>,
@@ -35,10 +27,6 @@ pub struct Request {
     thread_id: Option<Label>,
     #[serde(default, deserialize_with = "optional")]
     channel_type: Option<Label>,
-}
-
-fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PreviewUrl, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }
 
 /// The URL is available. `existing_*` name the session's own artifact that already has the URL.
@@ -76,7 +64,7 @@ pub async fn handle(
         Ok(session) => session,
         Err(refusal) => return Err(app.unless_bot_is_refused(&caller, &bot, refusal).await),
     };
-    let channel_type = channel_type.as_ref().map(|label| label.0.as_str());
+    let channel_type = channel_type.as_ref().map(Label::as_str);
     let check = app.store.check_preview(caller.bots(), &bot, Some(&session), channel_type, &url);
     let check = check.await.map_err(to_api_error)?;
     let (existing_artifact_id, existing_session_key) =

@@ -5,14 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::StatusCode;
 use portcullis_auth::BotId;
-use portcullis_runtime::{
-    ApiError,
-    fields::{Count, Label, Metadata, SessionKey, Title, artifact::preview_url, optional},
-    json::Json,
-    openapi,
-    resources::Artifact,
-    tier::Skill,
-};
+use portcullis_contract::{Label, Metadata, SafeInteger, SessionKey, Title};
+use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, resources::Artifact, tier::Skill};
 use portcullis_store::{ArtifactChange, ArtifactSource, ArtifactStatus, ArtifactType, NewArtifact, PreviewUrl};
 use serde::Deserialize;
 
@@ -24,7 +18,6 @@ use crate::app::App;
 #[serde(rename_all = "camelCase")]
 #[schema(as = NewArtifact)]
 pub struct Request {
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     title: Title,
     #[serde(default, deserialize_with = "optional")]
@@ -38,30 +31,23 @@ pub struct Request {
     #[serde(default, deserialize_with = "optional")]
     channel_id: Option<Label>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::ArtifactType>)]
     artifact_type: Option<ArtifactType>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::ArtifactSource>)]
     source: Option<ArtifactSource>,
     #[serde(default, deserialize_with = "optional")]
     content_type: Option<Label>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::ArtifactStatus>)]
     status: Option<ArtifactStatus>,
-    #[serde(default, deserialize_with = "preview_url")]
-    #[schema(value_type = Option<openapi::WebUrl>)]
+    #[serde(default, deserialize_with = "optional")]
     preview_url: Option<PreviewUrl>,
     #[serde(default, deserialize_with = "optional")]
     deploy_target: Option<Label>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
-    lines_of_code: Option<Count>,
+    lines_of_code: Option<SafeInteger>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
-    file_count: Option<Count>,
+    file_count: Option<SafeInteger>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
-    duration_ms: Option<Count>,
+    duration_ms: Option<SafeInteger>,
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
@@ -89,20 +75,20 @@ pub async fn handle(
     let new = NewArtifact {
         bot: request.bot_id,
         session,
-        channel_type: request.channel_type.map(|label| label.0),
-        channel_id: request.channel_id.map(|label| label.0),
+        channel_type: request.channel_type,
+        channel_id: request.channel_id,
         artifact_type: request.artifact_type,
         source: request.source,
-        content_type: request.content_type.map(|label| label.0),
+        content_type: request.content_type,
         change: ArtifactChange {
-            title: Some(request.title.0),
+            title: Some(request.title),
             status: request.status,
             preview_url: request.preview_url,
-            deploy_target: request.deploy_target.map(|label| label.0),
-            lines_of_code: request.lines_of_code.map(|count| count.0),
-            file_count: request.file_count.map(|count| count.0),
-            duration_ms: request.duration_ms.map(|count| count.0),
-            metadata: request.metadata.map(|metadata| metadata.0),
+            deploy_target: request.deploy_target,
+            lines_of_code: request.lines_of_code,
+            file_count: request.file_count,
+            duration_ms: request.duration_ms,
+            metadata: request.metadata,
         },
     };
     let artifact = app.store.put_artifact(caller.bots(), &new).await.map_err(to_api_error)?;

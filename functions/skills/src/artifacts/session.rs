@@ -1,10 +1,8 @@
 //! Selection of an artifact's session by a request's fields.
 
 use portcullis_auth::BotId;
-use portcullis_runtime::{
-    ApiError, ErrorCode,
-    fields::{Label, SessionKey},
-};
+use portcullis_contract::{Label, SessionKey};
+use portcullis_runtime::{ApiError, ErrorCode};
 use portcullis_store::SessionRef;
 
 /// Fields of a request that select a session: a session key, or a chat with an optional thread.
@@ -21,7 +19,7 @@ impl SessionSelector {
     /// 400 for the first invalid field, in the contract's order.
     pub fn session(self, bot: &BotId) -> Result<Option<SessionRef>, ApiError> {
         if let Some(key) = &self.session_key {
-            if !key.0.starts_with("agent:") {
+            if !key.as_str().starts_with("agent:") {
                 return Err(invalid("sessionKey must start with agent:"));
             }
             if !key.is_of(bot) {
@@ -32,10 +30,10 @@ impl SessionSelector {
             return Err(invalid("threadId requires chatId"));
         }
         match (self.session_key, self.chat_id) {
-            (Some(key), _) => Ok(Some(SessionRef::Key(key.0))),
+            (Some(key), _) => Ok(Some(SessionRef::Key(key))),
             (None, Some(chat)) => {
-                let chat = chat.0.parse().map_err(|_| invalid("chatId must start with user: or channel:"))?;
-                Ok(Some(SessionRef::Chat { chat, thread: self.thread_id.map(|thread| thread.0) }))
+                let chat = chat.as_str().parse().map_err(|_| invalid("chatId must start with user: or channel:"))?;
+                Ok(Some(SessionRef::Chat { chat, thread: self.thread_id }))
             }
             (None, None) => Ok(None),
         }

@@ -18,9 +18,7 @@ use crate::app::App;
 #[serde(rename_all = "camelCase")]
 #[schema(as = DisconnectAccount)]
 pub struct Request {
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
-    #[schema(value_type = openapi::ToolkitSlug)]
     toolkit_slug: ToolkitSlug,
 }
 

@@ -4,13 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Json as Answer, extract::State};
 use portcullis_auth::{BotId, PoolId, UserId};
-use portcullis_runtime::{
-    ApiError, ErrorCode,
-    fields::{InvalidField, Object},
-    json::Json,
-    openapi,
-    tier::Skill,
-};
+use portcullis_contract::InvalidField;
+use portcullis_runtime::{ApiError, ErrorCode, fields::Object, json::Json, openapi, tier::Skill};
 use portcullis_store::{Integration, IntegrationError, IntegrationStatus, SecretName, StoreError};
 use portcullis_toolkits::{Action, AuthScheme, Credentials, Resolved, ToolPolicy};
 use portcullis_upstream::{ComposioError, ComposioKey, CustomConnection, EXECUTE_TIMEOUT, Execution, composio_user};
@@ -41,7 +36,6 @@ const MAXIMUM_ERROR_LENGTH: usize = 2_000;
 #[serde(rename_all = "camelCase")]
 #[schema(as = ExecuteAction)]
 pub struct Request {
-    #[schema(value_type = openapi::Id)]
     bot_id: BotId,
     #[schema(value_type = String, pattern = "^[A-Z][A-Z0-9_]+$", max_length = 256)]
     action: Action,

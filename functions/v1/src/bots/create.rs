@@ -35,7 +35,6 @@ pub(crate) struct Request {
     #[serde(default, deserialize_with = "optional")]
     model_id: Option<ModelId>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::Id>)]
     pool_id: Option<PoolId>,
 }
 

@@ -4,13 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json as Answer, extract::State};
 use http::{HeaderMap, header::SET_COOKIE};
-use portcullis_runtime::{
-    ApiError, ErrorCode,
-    fields::{InvalidField, optional},
-    json::Json,
-    openapi,
-    tier::User,
-};
+use portcullis_contract::InvalidField;
+use portcullis_runtime::{ApiError, ErrorCode, fields::optional, json::Json, openapi, tier::User};
 use portcullis_store::{IntegrationError, IntegrationSource, IntegrationStatus};
 use portcullis_toolkits::{AuthScheme, ToolkitSlug};
 use secrecy::SecretString;
@@ -28,11 +23,9 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schema(as = ConnectIntegration)]
 pub(crate) struct Request {
-    #[schema(value_type = openapi::ToolkitSlug)]
     toolkit_slug: ToolkitSlug,
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     credentials: Option<BTreeMap<String, SecretString>>,
-    #[schema(value_type = Option<openapi::IntegrationSource>)]
     source: Option<IntegrationSource>,
     #[serde(default, deserialize_with = "optional")]
     #[schema(max_length = 2048)]

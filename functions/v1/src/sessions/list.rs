@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use http::request::Parts;
-use portcullis_runtime::{ApiError, fields::Label, openapi, paging, params, resources::Session, tier::User};
+use portcullis_contract::Label;
+use portcullis_runtime::{ApiError, openapi, paging, params, resources::Session, tier::User};
 use portcullis_store::{SessionFilter, SessionStatus};
 use serde::Serialize;
 
@@ -27,7 +28,7 @@ pub(crate) struct Response {
     params(
         ("botId" = Option<openapi::Id>, Query),
         ("channelType" = Option<Label>, Query),
-        ("status" = Option<openapi::SessionStatus>, Query),
+        ("status" = Option<portcullis_store::SessionStatus>, Query),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
         ("offset" = Option<u64>, Query, minimum = 0, maximum = 100_000),
     ),
@@ -40,7 +41,7 @@ pub(crate) async fn handle(
 ) -> Result<Json<Response>, ApiError> {
     let window = paging::window(&parts)?;
     let filter = SessionFilter {
-        channel_type: params::query::<Label>(&parts, "channelType")?.map(|label| label.0),
+        channel_type: params::query::<Label>(&parts, "channelType")?.map(String::from),
         status: params::query::<SessionStatus>(&parts, "status")?,
     };
     let page = match params::query(&parts, "botId")? {

@@ -1,10 +1,10 @@
 //! Fields of artifacts.
 
+use portcullis_contract::{Label, Metadata, SafeInteger, Title};
 use portcullis_store::{ArtifactChange, ArtifactStatus, PreviewUrl};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
-use super::{Count, Label, Metadata, Title, optional};
-use crate::openapi;
+use super::optional;
 
 /// Changes of an artifact. An absent field keeps its value.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -14,22 +14,17 @@ pub struct ArtifactPatch {
     #[serde(default, deserialize_with = "optional")]
     title: Option<Title>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::ArtifactStatus>)]
     status: Option<ArtifactStatus>,
-    #[serde(default, deserialize_with = "preview_url")]
-    #[schema(value_type = Option<openapi::WebUrl>)]
+    #[serde(default, deserialize_with = "optional")]
     preview_url: Option<PreviewUrl>,
     #[serde(default, deserialize_with = "optional")]
     deploy_target: Option<Label>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
-    lines_of_code: Option<Count>,
+    lines_of_code: Option<SafeInteger>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
-    file_count: Option<Count>,
+    file_count: Option<SafeInteger>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
-    duration_ms: Option<Count>,
+    duration_ms: Option<SafeInteger>,
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
@@ -37,23 +32,14 @@ pub struct ArtifactPatch {
 impl From<ArtifactPatch> for ArtifactChange {
     fn from(patch: ArtifactPatch) -> Self {
         Self {
-            title: patch.title.map(|title| title.0),
+            title: patch.title,
             status: patch.status,
             preview_url: patch.preview_url,
-            deploy_target: patch.deploy_target.map(|label| label.0),
-            lines_of_code: patch.lines_of_code.map(|count| count.0),
-            file_count: patch.file_count.map(|count| count.0),
-            duration_ms: patch.duration_ms.map(|count| count.0),
-            metadata: patch.metadata.map(|metadata| metadata.0),
+            deploy_target: patch.deploy_target,
+            lines_of_code: patch.lines_of_code,
+            file_count: patch.file_count,
+            duration_ms: patch.duration_ms,
+            metadata: patch.metadata,
         }
     }
-}
-
-/// Reads a preview URL; the empty text counts as absent.
-///
-/// # Errors
-/// The deserializer's, with the expected form of a preview URL.
-pub fn preview_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PreviewUrl>, D::Error> {
-    let text: Option<String> = optional(deserializer)?;
-    text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
 }

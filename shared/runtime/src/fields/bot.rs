@@ -1,9 +1,10 @@
 //! Fields of bots and of their channels.
 
+use portcullis_contract::InvalidField;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{InvalidField, is_text};
+use super::is_text;
 
 /// Limit of a system prompt in bytes: 32 KiB.
 pub const MAXIMUM_PROMPT_BYTES: usize = 32 * 1024;
@@ -19,7 +20,7 @@ impl TryFrom<String> for Name {
 
     fn try_from(text: String) -> Result<Self, InvalidField> {
         let rule = "1 to 255 characters, none of them a control character";
-        if is_text(&text, 255) { Ok(Self(text)) } else { Err(InvalidField(rule)) }
+        if is_text(&text, 255) { Ok(Self(text)) } else { Err(InvalidField::new(rule)) }
     }
 }
 
@@ -49,7 +50,7 @@ impl TryFrom<String> for Slug {
     fn try_from(text: String) -> Result<Self, InvalidField> {
         let valid = (1..=Self::MAXIMUM).contains(&text.len())
             && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        if valid { Ok(Self(text)) } else { Err(InvalidField("1 to 100 of a-z, 0-9 and -")) }
+        if valid { Ok(Self(text)) } else { Err(InvalidField::new("1 to 100 of a-z, 0-9 and -")) }
     }
 }
 
@@ -66,7 +67,7 @@ impl TryFrom<String> for ModelId {
     fn try_from(text: String) -> Result<Self, InvalidField> {
         let rule = "1 to 256 characters, none of them white space or a control character";
         let valid = is_text(&text, 256) && !text.chars().any(char::is_whitespace);
-        if valid { Ok(Self(text)) } else { Err(InvalidField(rule)) }
+        if valid { Ok(Self(text)) } else { Err(InvalidField::new(rule)) }
     }
 }
 
@@ -81,7 +82,7 @@ impl TryFrom<String> for SystemPrompt {
 
     fn try_from(text: String) -> Result<Self, InvalidField> {
         let valid = (1..=MAXIMUM_PROMPT_BYTES).contains(&text.len());
-        if valid { Ok(Self(text)) } else { Err(InvalidField("at most 32768 bytes")) }
+        if valid { Ok(Self(text)) } else { Err(InvalidField::new("at most 32768 bytes")) }
     }
 }
 
@@ -101,7 +102,7 @@ impl TryFrom<String> for AppSigningSecret {
 
     fn try_from(text: String) -> Result<Self, InvalidField> {
         let rule = "16 to 256 printable ASCII characters without white space";
-        if is_credential(&text, 16..=256) { Ok(Self(text.into())) } else { Err(InvalidField(rule)) }
+        if is_credential(&text, 16..=256) { Ok(Self(text.into())) } else { Err(InvalidField::new(rule)) }
     }
 }
 
@@ -116,7 +117,7 @@ impl TryFrom<String> for BotToken {
 
     fn try_from(text: String) -> Result<Self, InvalidField> {
         let rule = "8 to 1024 printable ASCII characters without white space";
-        if is_credential(&text, 8..=1024) { Ok(Self(text.into())) } else { Err(InvalidField(rule)) }
+        if is_credential(&text, 8..=1024) { Ok(Self(text.into())) } else { Err(InvalidField::new(rule)) }
     }
 }
 
@@ -131,7 +132,7 @@ impl TryFrom<String> for FeishuSecret {
 
     fn try_from(text: String) -> Result<Self, InvalidField> {
         let rule = "8 to 256 printable ASCII characters without white space";
-        if is_credential(&text, 8..=256) { Ok(Self(text.into())) } else { Err(InvalidField(rule)) }
+        if is_credential(&text, 8..=256) { Ok(Self(text.into())) } else { Err(InvalidField::new(rule)) }
     }
 }
 
@@ -146,7 +147,7 @@ impl TryFrom<String> for FeishuEncryptKey {
 
     fn try_from(text: String) -> Result<Self, InvalidField> {
         let rule = "1 to 256 characters, none of them a control character";
-        if is_text(&text, 256) { Ok(Self(text.into())) } else { Err(InvalidField(rule)) }
+        if is_text(&text, 256) { Ok(Self(text.into())) } else { Err(InvalidField::new(rule)) }
     }
 }
 

@@ -1,9 +1,8 @@
 //! Fields of a person's profile.
 
+use portcullis_contract::InvalidField;
 use serde::Deserialize;
 use url::Url;
-
-use super::InvalidField;
 
 /// Name of a person: 1–80 characters without control characters and without white space at its ends.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
@@ -18,7 +17,7 @@ impl TryFrom<String> for PersonName {
         let name = text.trim();
         let is_name = (1..=80).contains(&name.chars().count()) && !name.chars().any(char::is_control);
         let rule = "1 to 80 characters, none of them a control character";
-        if is_name { Ok(Self(name.to_owned())) } else { Err(InvalidField(rule)) }
+        if is_name { Ok(Self(name.to_owned())) } else { Err(InvalidField::new(rule)) }
     }
 }
 
@@ -39,6 +38,6 @@ impl TryFrom<String> for Picture {
         let is_image = is_url || text.starts_with("data:image/");
         let is_clean = text.len() <= MAXIMUM_IMAGE_LENGTH && !text.chars().any(|c| c.is_control() || c.is_whitespace());
         let rule = "an https URL or a data:image/ URL of at most 64 KiB";
-        if is_image && is_clean { Ok(Self(text)) } else { Err(InvalidField(rule)) }
+        if is_image && is_clean { Ok(Self(text)) } else { Err(InvalidField::new(rule)) }
     }
 }

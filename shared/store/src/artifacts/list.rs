@@ -1,6 +1,7 @@
 //! Lists of artifacts for the people whose bots made them.
 
 use portcullis_auth::{BotId, UserId};
+use portcullis_contract::SafeInteger;
 
 use super::{Artifact, ArtifactSource, ArtifactStatus, TABLE};
 use crate::{
@@ -33,7 +34,7 @@ pub struct ArtifactStats {
     pub coding: u64,
     /// Artifacts of source `content`.
     pub content: u64,
-    /// Sum of their lines of code, at most [`crate::MAXIMUM_COUNT`].
+    /// Sum of their lines of code, at most [`SafeInteger::MAXIMUM`].
     pub lines_of_code: u64,
 }
 
@@ -59,7 +60,7 @@ impl ArtifactStats {
             None => {}
         }
         let lines = self.lines_of_code.saturating_add(artifact.lines_of_code.unwrap_or(0));
-        self.lines_of_code = lines.min(crate::MAXIMUM_COUNT);
+        self.lines_of_code = lines.min(SafeInteger::MAXIMUM);
         self
     }
 }

@@ -1,11 +1,16 @@
 //! Preview URLs: their normal form, and the row that makes each one artifact's alone.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use portcullis_auth::BotId;
 use portcullis_crypto::Digest;
+use serde::Deserialize;
 use url::Url;
+use utoipa::openapi::{
+    RefOr, Schema,
+    schema::{ObjectBuilder, Type},
+};
 
 use super::{Artifact, TABLE};
 use crate::{
@@ -21,7 +26,8 @@ const MAXIMUM_LENGTH: usize = 2048;
 
 /// An http or https address, kept as it was given. Two spellings of one address (RFC 3986 §6.2.2) are equal, and the
 /// fragment is ignored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct PreviewUrl {
     given: String,
     digest: Digest,
@@ -119,6 +125,32 @@ impl PreviewUrl {
 
     pub(super) fn key(&self) -> RowKey {
         RowKey::new(TABLE, [&self.row_id()])
+    }
+}
+
+impl utoipa::PartialSchema for PreviewUrl {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("An http or https URL."))
+            .max_length(Some(MAXIMUM_LENGTH))
+            .pattern(Some("^https?://"))
+            .examples(["https://example.com/"])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for PreviewUrl {
+    fn name() -> Cow<'static, str> {
+        "WebUrl".into()
+    }
+}
+
+impl TryFrom<String> for PreviewUrl {
+    type Error = InvalidPreviewUrl;
+
+    fn try_from(text: String) -> Result<Self, InvalidPreviewUrl> {
+        text.parse()
     }
 }
 

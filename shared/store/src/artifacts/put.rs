@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use portcullis_auth::BotId;
+use portcullis_contract::{Label, SessionKey};
 use uuid::Builder;
 
 use super::{
@@ -20,13 +21,13 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionRef {
     /// By key, which begins with the bot's own; the session need not exist.
-    Key(String),
+    Key(SessionKey),
     /// By chat and thread.
     Chat {
         /// Chat of the conversation.
         chat: ChatId,
         /// The thread's id.
-        thread: Option<String>,
+        thread: Option<Label>,
     },
 }
 
@@ -38,15 +39,15 @@ pub struct NewArtifact {
     /// Session that it was made in.
     pub session: SessionRef,
     /// Chat platform.
-    pub channel_type: Option<String>,
+    pub channel_type: Option<Label>,
     /// The platform's own id of the channel.
-    pub channel_id: Option<String>,
+    pub channel_id: Option<Label>,
     /// Type of the artifact.
     pub artifact_type: Option<ArtifactType>,
     /// Work that made it.
     pub source: Option<ArtifactSource>,
     /// Media type.
-    pub content_type: Option<String>,
+    pub content_type: Option<Label>,
     /// Remaining fields; the title is required.
     pub change: ArtifactChange,
 }
@@ -95,12 +96,12 @@ impl NewArtifact {
             id,
             bot: self.bot,
             session_key: Some(session_key),
-            channel_type: self.channel_type,
-            channel_id: self.channel_id,
+            channel_type: self.channel_type.map(String::from),
+            channel_id: self.channel_id.map(String::from),
             title: String::new(),
             artifact_type: self.artifact_type,
             source: self.source,
-            content_type: self.content_type,
+            content_type: self.content_type.map(String::from),
             status: ArtifactStatus::Building,
             preview_url: None,
             deploy_target: None,
@@ -117,11 +118,11 @@ impl NewArtifact {
 
     fn applied_to(self, known: Artifact, now: Timestamp) -> Artifact {
         let mut artifact = known.changed(&self.change, now);
-        artifact.channel_type = self.channel_type.or(artifact.channel_type);
-        artifact.channel_id = self.channel_id.or(artifact.channel_id);
+        artifact.channel_type = self.channel_type.map(String::from).or(artifact.channel_type);
+        artifact.channel_id = self.channel_id.map(String::from).or(artifact.channel_id);
         artifact.artifact_type = self.artifact_type.or(artifact.artifact_type);
         artifact.source = self.source.or(artifact.source);
-        artifact.content_type = self.content_type.or(artifact.content_type);
+        artifact.content_type = self.content_type.map(String::from).or(artifact.content_type);
         artifact
     }
 }
@@ -135,7 +136,7 @@ impl Store {
         let mut backoff = Backoff::of_race();
         loop {
             let preview = new.change.preview_url.as_ref();
-            let (session, channel_type) = (Some(&new.session), new.channel_type.as_deref());
+            let (session, channel_type) = (Some(&new.session), new.channel_type.as_ref().map(Label::as_str));
             let read = self.read_for_artifact(reach, &new.bot, session, channel_type, preview).await?;
             let session_key = read.session_key.ok_or(PutArtifactError::NoSession)?;
             let written = match read.owner {
@@ -201,10 +202,10 @@ impl Store {
         let mut rows = rows.into_iter();
         let session_key = match session {
             None => None,
-            Some(SessionRef::Key(key)) => Some(key.clone()),
+            Some(SessionRef::Key(key)) => Some(key.to_string()),
             Some(SessionRef::Chat { chat, thread }) => {
                 let found = rows.next().flatten();
-                Some(self.resolve_chat(bot, chat, thread.as_deref(), channel_type, found.as_ref())?)
+                Some(self.resolve_chat(bot, chat, thread.as_ref().map(Label::as_str), channel_type, found.as_ref())?)
             }
         };
         let owner = rows.next().flatten().as_ref().map(PreviewOwner::from_item).transpose()?;

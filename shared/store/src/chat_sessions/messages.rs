@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use portcullis_auth::BotId;
+use portcullis_contract::SafeInteger;
 use portcullis_crypto::Digest;
 
 use super::{Session, TABLE, expiry, session_id, write::Known};
 use crate::{
-    BotReach, MAXIMUM_COUNT, Store, StoreError,
+    BotReach, Store, StoreError,
     attribute::{attributes, epoch_seconds, names, number, schema, text, time},
     backoff::Backoff,
     error::CallError,
@@ -101,7 +102,7 @@ impl Store {
             }
             add.push_str(", #messageCount :one");
             condition.push_str(" AND NOT contains(#latestMessages, :message) AND #messageCount < :maximum");
-            values.insert(":maximum".to_owned(), number(MAXIMUM_COUNT));
+            values.insert(":maximum".to_owned(), number(SafeInteger::MAXIMUM));
             values.insert(":message".to_owned(), text(remembered(counted_as)));
         }
         let update = format!("{set} {add}");
@@ -139,7 +140,7 @@ fn with_message(known: Option<Session>, message: &MessageSeen<'_>, now: Timestam
     session.last_message_at = Some(message.at);
     if let Some(counted_as) = message.counted_as {
         session.latest_messages.insert(0, remembered(counted_as));
-        session.message_count = session.message_count.saturating_add(1).min(MAXIMUM_COUNT);
+        session.message_count = session.message_count.saturating_add(1).min(SafeInteger::MAXIMUM);
     }
     session
 }

@@ -2,6 +2,7 @@
 
 use futures_util::future::try_join_all;
 use portcullis_auth::BotId;
+use portcullis_contract::Title;
 
 use super::{Session, TABLE};
 use crate::{
@@ -46,7 +47,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn fill_title(&self, session: &str, title: &str) -> Result<bool, StoreError> {
+    pub async fn fill_title(&self, session: &str, title: &Title) -> Result<bool, StoreError> {
         let now = self.now();
         let update = "SET #title = :title, #updatedAt = :now REMOVE #titleIsProvisional ADD #revision :one";
         let condition = "#schema = :schema AND #expiresAt > :nowSeconds AND attribute_exists(#titleIsProvisional)";

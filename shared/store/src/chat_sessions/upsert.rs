@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use portcullis_auth::BotId;
+use portcullis_contract::{Label, Metadata, SafeInteger, SessionKey, Time, Title};
 
 use super::{Session, SessionStatus, TABLE, metadata, session_id, write::Known};
 use crate::{BotAccessError, BotReach, Store, StoreError, Table, attribute::Item, backoff::Backoff, batch::RowKey};
@@ -12,11 +13,11 @@ pub struct NewSession {
     /// Bot of the conversation.
     pub bot: BotId,
     /// Session key, trimmed and in lower case.
-    pub session_key: String,
+    pub session_key: SessionKey,
     /// Chat platform.
-    pub channel_type: Option<String>,
+    pub channel_type: Option<Label>,
     /// The platform's own id of its channel.
-    pub channel_id: Option<String>,
+    pub channel_id: Option<Label>,
     /// Remaining fields; a new session needs its title.
     pub change: SessionChange,
 }
@@ -25,15 +26,15 @@ pub struct NewSession {
 #[derive(Clone, Debug, Default)]
 pub struct SessionChange {
     /// Title that people read.
-    pub title: Option<String>,
+    pub title: Option<Title>,
     /// New status.
     pub status: Option<SessionStatus>,
     /// Number of messages.
-    pub message_count: Option<u64>,
+    pub message_count: Option<SafeInteger>,
     /// Time of the last message.
-    pub last_message_at: Option<Timestamp>,
-    /// Opaque JSON of its runtime, at most [`super::MAXIMUM_METADATA_BYTES`].
-    pub metadata: Option<String>,
+    pub last_message_at: Option<Time>,
+    /// Opaque JSON of its runtime, at most [`portcullis_contract::MAXIMUM_METADATA_BYTES`].
+    pub metadata: Option<Metadata>,
 }
 
 /// Reason why a session was not changed.
@@ -53,25 +54,25 @@ pub enum SessionError {
 impl SessionChange {
     fn apply(&self, session: &mut Session) {
         if let Some(title) = &self.title {
-            session.title.clone_from(title);
+            session.title = title.to_string();
             session.title_is_provisional = false;
         }
         session.status = self.status.unwrap_or(session.status);
-        session.message_count = self.message_count.unwrap_or(session.message_count);
-        session.last_message_at = self.last_message_at.or(session.last_message_at);
-        if self.metadata.is_some() {
-            session.metadata.clone_from(&self.metadata);
+        session.message_count = self.message_count.map_or(session.message_count, SafeInteger::get);
+        session.last_message_at = self.last_message_at.map(|at| at.0).or(session.last_message_at);
+        if let Some(metadata) = &self.metadata {
+            session.metadata = Some(metadata.as_str().to_owned());
         }
     }
 }
 
 impl NewSession {
     fn applied_to(&self, known: Option<Session>, now: Timestamp) -> Session {
-        let title = self.change.title.as_deref().unwrap_or_default();
-        let mut session = known.unwrap_or_else(|| Session::empty(&self.bot, &self.session_key, title, now));
+        let title = self.change.title.as_ref().map(Title::as_str).unwrap_or_default();
+        let mut session = known.unwrap_or_else(|| Session::empty(&self.bot, self.session_key.as_str(), title, now));
         self.change.apply(&mut session);
-        session.channel_type = self.channel_type.clone().or(session.channel_type);
-        session.channel_id = self.channel_id.clone().or(session.channel_id);
+        session.channel_type = self.channel_type.as_ref().map(Label::to_string).or(session.channel_type);
+        session.channel_id = self.channel_id.as_ref().map(Label::to_string).or(session.channel_id);
         session
     }
 }
@@ -84,12 +85,14 @@ impl Store {
     pub async fn put_session(&self, reach: BotReach<'_>, new: &NewSession) -> Result<Session, BotAccessError> {
         let mut backoff = Backoff::of_race();
         loop {
-            let id = session_id(&new.bot, &new.session_key);
+            let id = session_id(&new.bot, new.session_key.as_str());
             let (_, rows) =
                 self.reach_bot(reach, &new.bot, vec![RowKey::new(TABLE, [&id]), metadata::key(&id)]).await?;
             let known = Known::with_metadata(rows, self)?;
             let session = new.applied_to(known.live.clone(), self.now());
-            if let Some(session) = self.replace_session(reach, &known, session, new.change.metadata.as_deref()).await? {
+            if let Some(session) =
+                self.replace_session(reach, &known, session, new.change.metadata.as_ref().map(Metadata::as_str)).await?
+            {
                 return Ok(session);
             }
             self.wait_after_race(&mut backoff).await?;
@@ -112,7 +115,9 @@ impl Store {
             let known = Known::with_metadata(rows, self)?;
             let mut session = known.live.clone().ok_or(SessionError::NotFound)?;
             change.apply(&mut session);
-            if let Some(session) = self.replace_session(reach, &known, session, change.metadata.as_deref()).await? {
+            if let Some(session) =
+                self.replace_session(reach, &known, session, change.metadata.as_ref().map(Metadata::as_str)).await?
+            {
                 return Ok(session);
             }
             self.wait_after_race(&mut backoff).await?;

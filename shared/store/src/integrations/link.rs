@@ -7,7 +7,7 @@ use portcullis_auth::UserId;
 use portcullis_crypto::{Digest, constant_time_eq};
 use portcullis_toolkits::ToolkitSlug;
 
-use super::{Integration, IntegrationError, IntegrationStatus, InvalidIntegrationStatus, connect::NOT_ACTIVE};
+use super::{Integration, IntegrationError, IntegrationStatus, connect::NOT_ACTIVE};
 use crate::{
     Store, StoreError,
     attribute::{attributes, number, schema, size, text, text_set, time},
@@ -34,13 +34,18 @@ impl fmt::Display for ConnectLink {
     }
 }
 
-impl FromStr for ConnectLink {
-    type Err = InvalidIntegrationStatus;
+/// Error: not a link as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a connect link")]
+pub(super) struct InvalidConnectLink;
 
-    fn from_str(text: &str) -> Result<Self, InvalidIntegrationStatus> {
-        let (ends_at, digits) = text.split_once(':').ok_or(InvalidIntegrationStatus)?;
-        let digest = Digest::from_hex(digits).ok_or(InvalidIntegrationStatus)?;
-        Ok(Self { ends_at: ends_at.parse().map_err(|_| InvalidIntegrationStatus)?, digest: *digest.as_bytes() })
+impl FromStr for ConnectLink {
+    type Err = InvalidConnectLink;
+
+    fn from_str(text: &str) -> Result<Self, InvalidConnectLink> {
+        let (ends_at, digits) = text.split_once(':').ok_or(InvalidConnectLink)?;
+        let digest = Digest::from_hex(digits).ok_or(InvalidConnectLink)?;
+        Ok(Self { ends_at: ends_at.parse().map_err(|_| InvalidConnectLink)?, digest: *digest.as_bytes() })
     }
 }
 

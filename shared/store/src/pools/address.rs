@@ -6,11 +6,15 @@ use std::{
     str::FromStr,
 };
 
+use serde::Deserialize;
+
 /// Default port of a pool's gateway.
 pub const DEFAULT_PORT: u16 = 18789;
 
 /// An IP address and a port. The caller decides whether a pool may have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, example = "10.0.3.7:18789")]
+#[serde(try_from = "String")]
 pub struct PoolAddress(SocketAddr);
 
 /// Error: not an address. It holds nothing of the text.
@@ -56,6 +60,14 @@ impl FromStr for PoolAddress {
         // A zone is valid on one machine only, and nothing listens on port 0.
         let has_zone = matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0);
         if has_zone || address.port() == 0 { Err(InvalidPoolAddress) } else { Ok(Self(address)) }
+    }
+}
+
+impl TryFrom<String> for PoolAddress {
+    type Error = InvalidPoolAddress;
+
+    fn try_from(text: String) -> Result<Self, InvalidPoolAddress> {
+        text.parse()
     }
 }
 

@@ -12,7 +12,7 @@ const MAIN: &str = "agent:bot-1:main";
 const URL: &str = "https://example.com/preview";
 
 fn titled(title: &str) -> ArtifactChange {
-    ArtifactChange { title: Some(title.to_owned()), ..ArtifactChange::default() }
+    ArtifactChange { title: Some(title.parse().unwrap()), ..ArtifactChange::default() }
 }
 
 fn at(url: &str, title: &str) -> ArtifactChange {
@@ -20,11 +20,11 @@ fn at(url: &str, title: &str) -> ArtifactChange {
 }
 
 fn key(key: &str) -> SessionRef {
-    SessionRef::Key(key.to_owned())
+    SessionRef::Key(key.parse().unwrap())
 }
 
 fn chat(chat: &str, thread: Option<&str>) -> SessionRef {
-    SessionRef::Chat { chat: chat.parse().expect("a chat"), thread: thread.map(str::to_owned) }
+    SessionRef::Chat { chat: chat.parse().expect("a chat"), thread: thread.map(|text| text.parse().unwrap()) }
 }
 
 fn new(session: SessionRef, change: ArtifactChange) -> NewArtifact {
@@ -47,10 +47,10 @@ async fn put(world: &World, session: SessionRef, change: ArtifactChange) -> Resu
 async fn session(world: &World, session_key: &str, channel_id: Option<&str>) {
     let new = NewSession {
         bot: bot(),
-        session_key: session_key.to_owned(),
+        session_key: session_key.parse().unwrap(),
         channel_type: None,
-        channel_id: channel_id.map(str::to_owned),
-        change: SessionChange { title: Some("A session".to_owned()), ..SessionChange::default() },
+        channel_id: channel_id.map(|text| text.parse().unwrap()),
+        change: SessionChange { title: Some("A session".parse().unwrap()), ..SessionChange::default() },
     };
     world.store.put_session(BotReach::Any, &new).await.expect("is written");
 }
@@ -135,7 +135,8 @@ async fn a_chat_is_the_one_session_that_takes_place_there() {
 
     session(&world, "agent:bot-1:discord:channel:c1", None).await;
     assert_eq!(of(chat("channel:C1", None)).await, Err(PutArtifactError::SeveralSessions));
-    let of_slack = NewArtifact { channel_type: Some("slack".to_owned()), ..new(chat("channel:C1", None), titled("x")) };
+    let of_slack =
+        NewArtifact { channel_type: Some("slack".parse().unwrap()), ..new(chat("channel:C1", None), titled("x")) };
     let made = world.store.put_artifact(BotReach::Any, &of_slack).await.unwrap();
     assert_eq!(made.session_key.as_deref(), Some(base));
 }

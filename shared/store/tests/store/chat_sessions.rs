@@ -1,10 +1,9 @@
 //! Counting messages in their sessions.
 
 use portcullis_auth::Clock as _;
+use portcullis_contract::SafeInteger;
 use portcullis_crypto::Digest;
-use portcullis_store::{
-    BotReach, MAXIMUM_COUNT, MessageSeen, NewSession, SessionChange, Table, round_trips::counted, session_id,
-};
+use portcullis_store::{BotReach, MessageSeen, NewSession, SessionChange, Table, round_trips::counted, session_id};
 
 use crate::support::{Item, World, bot, hours, item, text};
 
@@ -115,12 +114,12 @@ async fn a_count_ends_at_the_largest_that_there_is_and_its_session_goes_on() {
     let world = World::with_bot().await;
     let new = NewSession {
         bot: bot(),
-        session_key: KEY.to_owned(),
-        channel_type: Some("slack".to_owned()),
-        channel_id: Some("C1".to_owned()),
+        session_key: KEY.parse().unwrap(),
+        channel_type: Some("slack".parse().unwrap()),
+        channel_id: Some("C1".parse().unwrap()),
         change: SessionChange {
-            title: Some("A title".to_owned()),
-            message_count: Some(MAXIMUM_COUNT - 1),
+            title: Some("A title".parse().unwrap()),
+            message_count: Some((SafeInteger::MAXIMUM - 1).into()),
             ..SessionChange::default()
         },
     };
@@ -129,7 +128,7 @@ async fn a_count_ends_at_the_largest_that_there_is_and_its_session_goes_on() {
         world.clock.advance(hours(1));
         see(&world, &format!("message {number}"), "title").await;
         let row = row(&world).await;
-        assert_eq!(row["messageCount"].as_n().unwrap(), &MAXIMUM_COUNT.to_string());
+        assert_eq!(row["messageCount"].as_n().unwrap(), &SafeInteger::MAXIMUM.to_string());
         assert_eq!(row["lastMessageAt"], text(&format!("{:.3}", world.clock.now())));
     }
 }

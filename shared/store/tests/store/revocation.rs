@@ -16,23 +16,23 @@ const FIRST: Generation = Generation(0);
 fn session() -> NewSession {
     NewSession {
         bot: bot(),
-        session_key: "agent:bot-1:main".to_owned(),
+        session_key: "agent:bot-1:main".parse().unwrap(),
         channel_type: None,
         channel_id: None,
-        change: SessionChange { title: Some("A title".to_owned()), ..SessionChange::default() },
+        change: SessionChange { title: Some("A title".parse().unwrap()), ..SessionChange::default() },
     }
 }
 
 fn artifact() -> NewArtifact {
     NewArtifact {
         bot: bot(),
-        session: SessionRef::Key("agent:bot-1:main".to_owned()),
+        session: SessionRef::Key("agent:bot-1:main".parse().unwrap()),
         channel_type: None,
         channel_id: None,
         artifact_type: None,
         source: None,
         content_type: None,
-        change: ArtifactChange { title: Some("A page".to_owned()), ..ArtifactChange::default() },
+        change: ArtifactChange { title: Some("A page".parse().unwrap()), ..ArtifactChange::default() },
     }
 }
 
@@ -64,7 +64,7 @@ async fn a_session_is_neither_made_nor_changed() {
     }
     let world = World::with_bot().await;
     let before = world.store.put_session(BotReach::Any, &session()).await.unwrap();
-    let change = SessionChange { title: Some("Another".to_owned()), ..SessionChange::default() };
+    let change = SessionChange { title: Some("Another".parse().unwrap()), ..SessionChange::default() };
     let reach = BotReach::Runtime(&pool(), FIRST);
     let changed =
         revoked_before_the_write(&world, 2, async |store| store.change_session(reach, &before.id, &change).await).await;
@@ -84,7 +84,7 @@ async fn an_artifact_is_neither_made_nor_changed() {
 
     let world = World::with_bot().await;
     let before = world.store.put_artifact(BotReach::Any, &artifact()).await.unwrap();
-    let change = ArtifactChange { title: Some("Another".to_owned()), ..ArtifactChange::default() };
+    let change = ArtifactChange { title: Some("Another".parse().unwrap()), ..ArtifactChange::default() };
     let changed =
         revoked_before_the_write(&world, 2, async |store| store.change_artifact(reach, &before.id, &change).await)
             .await;

@@ -1,6 +1,7 @@
 //! Sessions that a runtime reports, and the callers that may.
 
 use portcullis_auth::{Clock as _, Generation};
+use portcullis_contract::Metadata;
 use portcullis_store::{
     BotAccessError, BotReach, BotStatus, MessageSeen, NewSession, PoolReach, Session, SessionChange, SessionError,
     SessionStatus, round_trips::counted,
@@ -12,15 +13,15 @@ use crate::support::{World, bot, fixed_keys, hours, new_bot, pool};
 const KEY: &str = "agent:bot-1:slack:channel:c1";
 
 fn titled(title: &str) -> SessionChange {
-    SessionChange { title: Some(title.to_owned()), ..SessionChange::default() }
+    SessionChange { title: Some(title.parse().unwrap()), ..SessionChange::default() }
 }
 
 fn new(key: &str, change: SessionChange) -> NewSession {
     NewSession {
         bot: bot(),
-        session_key: key.to_owned(),
+        session_key: key.parse().unwrap(),
         channel_type: None,
-        channel_id: Some("C1".to_owned()),
+        channel_id: Some("C1".parse().unwrap()),
         change,
     }
 }
@@ -29,11 +30,16 @@ async fn put(world: &World, key: &str, change: SessionChange) -> Session {
     world.store.put_session(BotReach::Any, &new(key, change)).await.expect("is written")
 }
 
+/// Metadata as a request brings it.
+fn parsed(json: Option<&String>) -> Option<Metadata> {
+    json.map(|json| json.parse().unwrap())
+}
+
 #[tokio::test]
 async fn a_session_is_made_and_keeps_what_a_later_call_leaves_out() {
     let world = World::with_bot().await;
     let metadata = Some(r#"{"a":1}"#.to_owned());
-    let change = SessionChange { metadata: metadata.clone(), message_count: Some(7), ..titled("One") };
+    let change = SessionChange { metadata: parsed(metadata.as_ref()), message_count: Some(7.into()), ..titled("One") };
     let (made, calls) = counted(put(&world, KEY, change)).await;
     assert_eq!((made.title.as_str(), made.message_count, calls), ("One", 7, 2));
     world.clock.advance(hours(1));
@@ -49,7 +55,7 @@ async fn a_session_is_made_and_keeps_what_a_later_call_leaves_out() {
 #[tokio::test]
 async fn a_session_past_its_retention_is_made_anew_and_cannot_be_changed() {
     let world = World::with_bot().await;
-    let made = put(&world, KEY, SessionChange { message_count: Some(7), ..titled("One") }).await;
+    let made = put(&world, KEY, SessionChange { message_count: Some(7.into()), ..titled("One") }).await;
     world.clock.advance(hours(90 * 24));
     let late = world.store.change_session(BotReach::Any, &made.id, &titled("Late")).await;
     assert_eq!(late, Err(SessionError::NotFound));
@@ -62,7 +68,7 @@ async fn a_session_past_its_retention_is_made_anew_and_cannot_be_changed() {
 async fn metadata_outlives_messages_and_lies_in_no_row_that_they_write() {
     let world = World::with_bot().await;
     let metadata = Some(format!("\"{}\"", "x".repeat(64 * 1024 - 2)));
-    put(&world, KEY, SessionChange { metadata: metadata.clone(), ..titled("One") }).await;
+    put(&world, KEY, SessionChange { metadata: parsed(metadata.as_ref()), ..titled("One") }).await;
     let bot = bot();
     // Past the 180 days after which the metadata's row would have expired, had messages not renewed it.
     for month in 1..=10_u8 {
@@ -174,7 +180,7 @@ async fn a_deleted_bots_sessions_are_not_written() {
 #[tokio::test]
 async fn the_rows_of_a_look_up_and_of_metadata_are_not_sessions() {
     let world = World::with_bot().await;
-    put(&world, KEY, SessionChange { metadata: Some("{}".to_owned()), ..titled("One") }).await;
+    put(&world, KEY, SessionChange { metadata: Some("{}".parse().unwrap()), ..titled("One") }).await;
     for row in world.engine.rows(portcullis_store::Table::ChatSessions).await {
         let id = row["id"].as_s().unwrap();
         let changed = world.store.change_session(BotReach::Any, id, &titled("x")).await;

@@ -29,13 +29,10 @@ use crate::app::App;
 #[schema(as = DiscordConnect)]
 pub(crate) struct Request {
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::Id>)]
     bot_id: Option<BotId>,
     bot_token: BotToken,
-    #[schema(value_type = openapi::PlatformId)]
     app_id: PlatformId,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::PlatformId>)]
     guild_id: Option<PlatformId>,
     #[serde(default, deserialize_with = "optional")]
     guild_name: Option<Name>,

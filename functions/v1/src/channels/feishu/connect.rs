@@ -35,13 +35,10 @@ const SILENT: &str = "Feishu did not answer; try again";
 #[schema(as = FeishuConnect)]
 pub(crate) struct Request {
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::Id>)]
     bot_id: Option<BotId>,
-    #[schema(value_type = openapi::PlatformId)]
     app_id: PlatformId,
     app_secret: FeishuSecret,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::ConnectionMode>)]
     connection_mode: Option<ConnectionMode>,
     #[serde(default, deserialize_with = "optional")]
     verification_token: Option<FeishuSecret>,

@@ -34,17 +34,14 @@ const ROTATING: &str = "xoxe.";
 #[schema(as = SlackConnect)]
 pub(crate) struct Request {
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::Id>)]
     bot_id: Option<BotId>,
     bot_token: BotToken,
     signing_secret: AppSigningSecret,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::PlatformId>)]
     team_id: Option<PlatformId>,
     #[serde(default, deserialize_with = "optional")]
     team_name: Option<Name>,
     #[serde(default, deserialize_with = "optional")]
-    #[schema(value_type = Option<openapi::PlatformId>)]
     app_id: Option<PlatformId>,
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use http::{HeaderMap, HeaderValue, header::SET_COOKIE, request::Parts};
 use portcullis_auth::BotId;
+use portcullis_contract::InvalidField;
 use portcullis_crypto::Digest;
-use portcullis_runtime::{ApiError, fields::InvalidField, openapi, params, tier::User};
+use portcullis_runtime::{ApiError, openapi, params, tier::User};
 use portcullis_store::NewOauthState;
 use serde::Serialize;
 
