@@ -13,6 +13,7 @@ mod configuration;
 mod conversations;
 mod deadlines;
 mod delivery;
+mod documents;
 mod events_files;
 mod fleet;
 mod integrations;
