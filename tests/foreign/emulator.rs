@@ -99,7 +99,7 @@ impl Proxy {
     }
 
     /// Forwards later requests.
-    pub fn mend(&self) {
+    pub fn recover(&self) {
         self.set(Wire::Open);
     }
 

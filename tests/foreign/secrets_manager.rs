@@ -250,7 +250,7 @@ async fn a_function_refuses_to_start_while_secrets_manager_is_away_and_says_for_
         let start = format!("secret {}{name} could not be looked up: ", deployment.prefix);
         assert_eq!(found.iter().filter(|problem| problem.starts_with(&start)).count(), 1, "{found:?}");
     }
-    deployment.proxy.mend();
+    deployment.proxy.recover();
     skills::start(&deployment.machine.platform).await.map(drop).expect("it starts when it is back");
     deployment.machine.end().await;
 }
@@ -267,7 +267,7 @@ async fn while_secrets_manager_is_away_the_last_good_values_serve() {
     }
     assert!(deployment.failed_looks() >= 3, "a look that failed is counted");
     deployment.rotate("internal-token", NEW).await;
-    deployment.proxy.mend();
+    deployment.proxy.recover();
     deployment.advance(LOOK_AGAIN_AFTER);
     assert_eq!(register(&internal, NEW).await, StatusCode::OK, "what was rotated meanwhile is found when it is back");
     deployment.machine.end().await;
@@ -517,7 +517,7 @@ async fn a_look_that_its_caller_does_not_wait_for_is_recorded_all_the_same() {
         tokio::task::yield_now().await;
     }
     let looked = looks();
-    deployment.proxy.mend();
+    deployment.proxy.recover();
     assert_eq!(register(&internal, NEW).await, StatusCode::UNAUTHORIZED, "it was looked for less than 30 s ago");
     assert_eq!(looks(), looked, "no look but the one that was given up");
     deployment.machine.end().await;

@@ -92,7 +92,7 @@ async fn ses_that_is_away_is_a_503_after_three_tries_and_the_next_sign_up_goes_t
     assert!(!answer.to_string().contains("127.0.0.1"), "{answer}");
     // The proxy counts SES operations under `-`: SES's API names an operation only by its path.
     assert_eq!(mailing.proxy.operations()["-"], 3, "tries");
-    mailing.proxy.mend();
+    mailing.proxy.recover();
     let (status, answer) = mailing.sign_up("ada@example.org").await;
     assert_eq!((status, mailing.sent().await.len()), (StatusCode::OK, 1), "{answer}");
     mailing.machine.end().await;

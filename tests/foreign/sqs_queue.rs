@@ -347,7 +347,7 @@ async fn while_sqs_is_away_slack_is_asked_to_send_again() {
     let answer = path.say("C1", 1, "later").await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key("retry-after"));
-    proxy.mend();
+    proxy.recover();
     assert_eq!(path.say("C1", 1, "later").await.status(), StatusCode::OK);
     path.poll_until_received(1).await;
     path.machine.end().await;

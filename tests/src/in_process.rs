@@ -23,7 +23,7 @@ use local::{
 use portcullis_auth::Clock;
 use portcullis_crypto::Keyring;
 use portcullis_runtime::{
-    Platform, SystemRandomness,
+    Environment, SystemRandomness,
     metrics::Metrics,
     queue::{EventQueue, NewMessage, QueueFuture, ReceivedMessage},
     secrets::SecretSource,
@@ -74,7 +74,7 @@ pub struct InProcess {
     /// The clock that the functions see.
     pub clock: Arc<MovableClock>,
     /// Platform that functions are started on.
-    pub platform: Platform,
+    pub platform: Environment,
 }
 
 impl InProcess {
@@ -97,9 +97,9 @@ impl InProcess {
             .chain(settings)
             .map(|(name, value)| (name.to_owned(), SecretString::from(value)))
             .collect();
-        let platform = Platform {
+        let platform = Environment {
             secrets: Arc::new(SecretSource::Environment(environment.clone())),
-            environment,
+            variables: environment,
             aws,
             queue: Some(Arc::new(RecordingQueue::default())),
             mailer: None,

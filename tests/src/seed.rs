@@ -164,7 +164,7 @@ async fn connect(
         bot_user_id: Some("U0BOT".to_owned()),
         bot_token: Some(connected.bot_token.as_str().into()),
         signing: if platform_app {
-            SigningSource::Platform
+            SigningSource::Environment
         } else {
             SigningSource::Own(SecretString::from(connected.signing_secret.as_str()))
         },

@@ -11,7 +11,7 @@ use portcullis_auth::{
 };
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{
-    ApiError, Platform,
+    ApiError, Environment,
     metrics::{Metric, Metrics},
 };
 use tokio::sync::Semaphore;
@@ -37,14 +37,14 @@ pub(crate) struct Hasher {
 }
 
 impl Hasher {
-    pub(crate) fn new(platform: &Platform) -> Self {
+    pub(crate) fn new(environment: &Environment) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             slots: Arc::new(Semaphore::new(cores)),
             memories: Arc::default(),
-            randomness: Arc::clone(&platform.randomness),
-            metrics: platform.metrics.clone(),
-            patience: PATIENCE * platform.patience,
+            randomness: Arc::clone(&environment.randomness),
+            metrics: environment.metrics.clone(),
+            patience: PATIENCE * environment.patience,
         }
     }
 

@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing};
 use portcullis_runtime::{
-    Platform, front, lambda, openapi,
+    Environment, front, lambda, openapi,
     settings::{SettingsError, SettingsReader},
     tier::{self, BrowserGate, Mounted, Routes},
 };
@@ -36,8 +36,8 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
-pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(platform);
+pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
+    let mut settings = SettingsReader::new(environment);
     let secret = settings.session_secret().await;
     let secret = settings.secret_outcome(secret);
     let origins = settings.origins();
@@ -47,7 +47,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
         let (store, secret, cookie, origins) = (store?, secret?, cookie?, origins?);
-        let clock = Arc::clone(&platform.clock);
+        let clock = Arc::clone(&environment.clock);
         let gate = BrowserGate {
             secret: secret.clone(),
             cookie: cookie.clone(),
@@ -57,14 +57,14 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         };
         let app = App {
             store,
-            hasher: Hasher::new(platform),
+            hasher: Hasher::new(environment),
             mailer: mailer?,
             secret,
             cookie,
             origins,
-            metrics: platform.metrics.clone(),
+            metrics: environment.metrics.clone(),
             clock,
-            randomness: Arc::clone(&platform.randomness),
+            randomness: Arc::clone(&environment.randomness),
         };
         Ok((app, gate, commit_hash?))
     })?;
@@ -75,7 +75,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         ..front::Extras::default()
     };
     let mounted = mount(Arc::new(app), &gate);
-    Ok(front::serve_with("auth", platform, commit_hash.as_deref(), DEADLINE, mounted, extras))
+    Ok(front::serve_with("auth", environment, commit_hash.as_deref(), DEADLINE, mounted, extras))
 }
 
 fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {

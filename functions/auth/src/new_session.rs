@@ -24,5 +24,5 @@ pub(crate) fn new(app: &App, user: &UserId, browser: &Browser, is_remembered: bo
 /// Returns the `set-cookie` value that gives the browser a token.
 pub(crate) fn cookie(app: &App, token: &SessionToken, is_remembered: bool) -> Zeroizing<String> {
     let maximum_age = u32::try_from(SESSION_LIFETIME.as_secs()).ok().filter(|_| is_remembered);
-    app.cookie.issue(token, &app.secret.get(), maximum_age)
+    app.cookie.issue(token, &app.secret.cached(), maximum_age)
 }

@@ -24,7 +24,7 @@ pub(crate) fn code_id(email: &Email) -> Digest {
 
 /// Returns the keyed digest of a code. Without the key, all six-digit codes could be tried against the digest at once.
 pub(crate) fn code_digest(app: &App, email: &Email, code: &str) -> Digest {
-    app.secret.get().keyed_digest("e-mail code", &[email.as_str().as_bytes(), code.as_bytes()])
+    app.secret.cached().keyed_digest("e-mail code", &[email.as_str().as_bytes(), code.as_bytes()])
 }
 
 /// Returns six digits, all values with equal probability.

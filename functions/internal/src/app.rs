@@ -11,7 +11,7 @@ use portcullis_runtime::{
     network::PoolNetworks,
     rotating::Rotating,
     secrets::{LiteLlmAccess, SlackClientAccess},
-    tier::Runtime,
+    tier::PoolMachine,
 };
 use portcullis_store::{PoolError, Store};
 use portcullis_upstream::{Discord, Feishu, LiteLlm, Slack};
@@ -40,7 +40,7 @@ pub struct App {
 impl App {
     /// Returns the inputs of a configuration besides the pool's records, from the current settings.
     pub fn build_inputs(&self) -> BuildInputs {
-        BuildInputs::new(&self.lite_llm.get(), &self.configuration_keys.get(), self.pool_state_dir.clone())
+        BuildInputs::new(&self.lite_llm.cached(), &self.configuration_keys.cached(), self.pool_state_dir.clone())
     }
 
     /// Returns the current time.
@@ -53,7 +53,7 @@ impl App {
 pub fn to_api_error(error: PoolError, pool: &PoolId) -> ApiError {
     match error {
         PoolError::NotFound => pool_not_found(pool),
-        PoolError::Revoked => Runtime::revoked(),
+        PoolError::Revoked => PoolMachine::revoked(),
         PoolError::Store(error) => error.into(),
     }
 }

@@ -59,7 +59,7 @@ impl App {
         let mut answer = self.slack.refresh_token(client, &claimed.refresh_token).await;
         if matches!(&answer, Err(error) if CLIENT_UNKNOWN.contains(&error.code())) {
             // The client secret may have been rotated, so look it up again.
-            self.slack_client.look_again().await;
+            self.slack_client.refreshed().await;
             if let Some(client) = self.slack_client() {
                 answer = self.slack.refresh_token(&client, &claimed.refresh_token).await;
             }
@@ -106,7 +106,7 @@ impl App {
     }
 
     fn slack_client(&self) -> Option<SlackClient> {
-        let access = self.slack_client.get();
+        let access = self.slack_client.cached();
         access.0.as_ref().map(|client| SlackClient { id: client.id.clone(), secret: client.secret.clone() })
     }
 }

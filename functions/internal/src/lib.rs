@@ -31,7 +31,7 @@ use axum::{Router, routing};
 use portcullis_crypto::Domain;
 use portcullis_openclaw::StateDir;
 use portcullis_runtime::{
-    Platform,
+    Environment,
     documents::Documents,
     front, lambda, openapi,
     settings::{SettingsError, SettingsReader},
@@ -55,8 +55,8 @@ const SLACK_API_URL: &str = "https://slack.com/api/";
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
-pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(platform);
+pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
+    let mut settings = SettingsReader::new(environment);
     let (signing, configuration, deliveries, secrets, runtime_tokens, skill_tokens, token, lite_llm, slack_client) = tokio::join!(
         settings.keyring(Domain::SigningSecrets),
         settings.keyring(Domain::Configuration),
@@ -89,10 +89,10 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let feishu = settings.upstream("FEISHU_API_URL", Feishu::URL).map(|base: BaseUrl| Feishu::new(base));
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
-        let (runtime_tokens, clock) = (runtime_tokens?, Arc::clone(&platform.clock));
+        let (runtime_tokens, clock) = (runtime_tokens?, Arc::clone(&environment.clock));
         let keyring = runtime_tokens.clone();
         let gate = InternalGate { token: token?, mode: mode?, keyring, clock: Arc::clone(&clock) };
-        let randomness = Arc::clone(&platform.randomness);
+        let randomness = Arc::clone(&environment.randomness);
         let app = App {
             store: store?,
             configuration_keys: configuration?,
@@ -115,7 +115,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     lambda::warm_up(&app.store, Table::Pools).await;
     let (mounted, documents) = (mount(Arc::new(app), &gate), Documents::new(OPENAPI));
     let extras = front::Extras { documents: Some(documents), ..front::Extras::default() };
-    Ok(front::serve_with("internal", platform, commit_hash.as_deref(), DEADLINE, mounted, extras))
+    Ok(front::serve_with("internal", environment, commit_hash.as_deref(), DEADLINE, mounted, extras))
 }
 
 fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {

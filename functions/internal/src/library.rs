@@ -18,7 +18,7 @@ use axum::{
 use http::{HeaderMap, request::Parts};
 use portcullis_auth::LibraryName;
 use portcullis_contract::SafeInteger;
-use portcullis_runtime::{ApiError, ErrorCode, etag, params, tier::Runtime};
+use portcullis_runtime::{ApiError, ErrorCode, etag, params, tier::PoolMachine};
 use portcullis_store::{Contents, Document, Library, PoolReach, PutDocumentError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -79,9 +79,9 @@ impl App {
     }
 
     /// Reads the contents of a library. A pool's token must not be revoked.
-    async fn contents(&self, library: Library, caller: &Runtime) -> Result<Contents, ApiError> {
+    async fn contents(&self, library: Library, caller: &PoolMachine) -> Result<Contents, ApiError> {
         let admitted = async {
-            let Runtime::Bound(grant) = caller else { return Ok(()) };
+            let PoolMachine::Bound(grant) = caller else { return Ok(()) };
             let generations = self.store.generations(&grant.pool, PoolReach::While(grant.generation)).await;
             generations.map(drop).map_err(|error| app::to_api_error(error, &grant.pool))
         };
@@ -95,7 +95,7 @@ impl App {
     async fn latest<A: Serialize>(
         &self,
         library: Library,
-        caller: &Runtime,
+        caller: &PoolMachine,
         headers: &HeaderMap,
         answer: impl FnOnce(&Contents, BTreeMap<LibraryName, Box<RawValue>>) -> A,
     ) -> Result<Response, ApiError> {

@@ -168,7 +168,7 @@ impl App {
     }
 
     async fn make_key(&self, alias: &str, pool: &PoolId, base_url: &str) -> Result<SecretString, Failure> {
-        let access = self.lite_llm.get();
+        let access = self.lite_llm.cached();
         let lite_llm = &self.lite_llm_client;
         let made = lite_llm.generate_key(&admin(&access, Some(base_url))?, alias, pool.as_str()).await;
         let made = match self.rotated(&access, made.as_ref().err()).await {
@@ -182,7 +182,7 @@ impl App {
         if aliases.is_empty() {
             return Ok(());
         }
-        let access = self.lite_llm.get();
+        let access = self.lite_llm.cached();
         let ended = self.lite_llm_client.delete_keys(&admin(&access, None)?, aliases).await;
         let ended = match self.rotated(&access, ended.as_ref().err()).await {
             Some(access) => self.lite_llm_client.delete_keys(&admin(&access, None)?, aliases).await,
@@ -194,7 +194,7 @@ impl App {
     /// Returns rotated access if `LiteLLM` rejected the master key and a new look-up found another one.
     async fn rotated(&self, access: &Arc<LiteLlmAccess>, error: Option<&LiteLlmError>) -> Option<Arc<LiteLlmAccess>> {
         let Some(LiteLlmError::Unauthorized(_)) = error else { return None };
-        let again = self.lite_llm.look_again().await;
+        let again = self.lite_llm.refreshed().await;
         (!Arc::ptr_eq(access, &again)).then_some(again)
     }
 

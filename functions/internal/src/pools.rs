@@ -10,7 +10,7 @@ pub mod register;
 
 use portcullis_auth::{BotId, PoolId};
 use portcullis_contract::SafeInteger;
-use portcullis_runtime::{ApiError, network::PoolNetworks, tier::Runtime};
+use portcullis_runtime::{ApiError, network::PoolNetworks, tier::PoolMachine};
 use portcullis_store::{Pool, PoolAddress, PoolStatus};
 use serde::Serialize;
 
@@ -64,9 +64,9 @@ pub fn default_status() -> PoolStatus {
 
 /// Returns the status that a caller's report sets. Only the operator terminates a pool and with it the pool's secrets,
 /// so a pool's own report of `terminated` becomes `draining`.
-pub fn reported_status(caller: &Runtime, status: PoolStatus) -> PoolStatus {
+pub fn reported_status(caller: &PoolMachine, status: PoolStatus) -> PoolStatus {
     match (caller, status) {
-        (Runtime::Bound(_), PoolStatus::Terminated) => PoolStatus::Draining,
+        (PoolMachine::Bound(_), PoolStatus::Terminated) => PoolStatus::Draining,
         (_, status) => status,
     }
 }

@@ -35,7 +35,7 @@ const STALL_PAUSE: Duration = Duration::from_secs(10);
 
 /// Outcome of a try.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum DeliveryOutcome {
     /// The pool has the event.
     Delivered,
     /// The event was delivered before.
@@ -49,7 +49,7 @@ pub enum Outcome {
 }
 
 /// Reason for which a try ends before the post succeeds.
-type Stop = Outcome;
+type Stop = DeliveryOutcome;
 
 impl Relay {
     pub(crate) async fn deliver(
@@ -57,7 +57,7 @@ impl Relay {
         message: &ReceivedMessage,
         event: &QueuedEvent,
         on_slow: &mut (dyn FnMut() + Send),
-    ) -> Outcome {
+    ) -> DeliveryOutcome {
         self.try_to_deliver(message, event, on_slow).await.unwrap_or_else(|stop| stop)
     }
 
@@ -66,7 +66,7 @@ impl Relay {
         message: &ReceivedMessage,
         event: &QueuedEvent,
         on_slow: &mut (dyn FnMut() + Send),
-    ) -> Result<Outcome, Stop> {
+    ) -> Result<DeliveryOutcome, Stop> {
         let target = self.store.delivery_target(&event.channel, &event.bot, &self.pool_guesses).await;
         let target = target.map_err(|error| self.store_failed(&error))?;
         let (channel, secret) = connected(target.channel)?;
@@ -87,7 +87,7 @@ impl Relay {
         // The message's id holds the lease, so that a redelivery of the message can resume under its own lease.
         let refusals = match self.store.lease(&event.identity, &message.id, LEASE).await {
             Ok(Lease::Taken { refusals }) => refusals,
-            Ok(Lease::AlreadyDelivered) => return Ok(Outcome::Duplicate),
+            Ok(Lease::AlreadyDelivered) => return Ok(DeliveryOutcome::Duplicate),
             Ok(Lease::HeldByAnother) => return Err(Stop::Failed("another delivery of it is under way".to_owned())),
             Err(error) => return Err(self.store_failed(&error)),
         };
@@ -107,7 +107,7 @@ impl Relay {
             // repeats it.
             tracing::error!(%error, "the delivery was not recorded");
         }
-        Ok(Outcome::Delivered)
+        Ok(DeliveryOutcome::Delivered)
     }
 
     /// Lets one delivery at a time probe a pool that timed out (half-open circuit).

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use portcullis_auth::Clock;
 use portcullis_crypto::Domain;
 use portcullis_runtime::{
-    Platform, lambda,
+    Environment, lambda,
     metrics::{Metric, Metrics},
     network::PoolNetworks,
     queue::{EventKind, EventQueue, QueueError, QueuedEvent, ReceivedMessage},
@@ -25,7 +25,7 @@ use portcullis_runtime::{
 use portcullis_store::{PoolGuesses, Store, Table};
 use tracing::Instrument;
 
-use crate::{deliver::Outcome, post::Poster, slow_pools::SlowPools};
+use crate::{deliver::DeliveryOutcome, post::Poster, slow_pools::SlowPools};
 
 /// Age at which an event is moved to the dead-letter queue.
 pub const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
@@ -70,8 +70,8 @@ impl Relay {
     ///
     /// # Errors
     /// [`SettingsError`], which names every setting that is missing or malformed.
-    pub async fn start(platform: &Platform) -> Result<Self, SettingsError> {
-        let mut settings = SettingsReader::new(platform);
+    pub async fn start(environment: &Environment) -> Result<Self, SettingsError> {
+        let mut settings = SettingsReader::new(environment);
         let domain = Domain::DeliverySecrets;
         let keyring = settings.keyring(domain).await;
         let keyring = settings.secret_outcome(keyring);
@@ -84,15 +84,15 @@ impl Relay {
                 queue: queue?,
                 networks: networks?,
                 poster: Poster::new(
-                    Arc::clone(&platform.clock),
-                    Arc::clone(&platform.randomness),
-                    platform.delivery_patience,
+                    Arc::clone(&environment.clock),
+                    Arc::clone(&environment.randomness),
+                    environment.delivery_patience,
                 ),
-                clock: Arc::clone(&platform.clock),
-                metrics: platform.metrics.clone(),
+                clock: Arc::clone(&environment.clock),
+                metrics: environment.metrics.clone(),
                 pool_guesses: PoolGuesses::default(),
                 slow_pools: SlowPools::default(),
-                deadline: DEADLINE * platform.patience,
+                deadline: DEADLINE * environment.patience,
             })
         })?;
         lambda::warm_up(&relay.store, Table::EventLog).await;
@@ -133,26 +133,26 @@ impl Relay {
         let started = self.clock.now();
         let delivered = tokio::time::timeout(self.deadline, self.deliver(message, event, on_slow)).await;
         // A timed-out message keeps its lease and resumes under it.
-        match delivered.unwrap_or_else(|_elapsed| Outcome::Failed("the try took too long".to_owned())) {
-            Outcome::Delivered => {
+        match delivered.unwrap_or_else(|_elapsed| DeliveryOutcome::Failed("the try took too long".to_owned())) {
+            DeliveryOutcome::Delivered => {
                 self.metrics.count(Metric::EventDelivered);
                 let took = self.clock.now().duration_since(started).as_millis_f64();
                 tracing::info!(channel = %event.channel, durationMs = took, "delivered");
                 Settlement::Remove
             }
-            Outcome::Duplicate => {
+            DeliveryOutcome::Duplicate => {
                 self.metrics.count(Metric::EventDuplicate);
                 tracing::info!(channel = %event.channel, "was delivered before");
                 Settlement::Remove
             }
-            Outcome::Dropped(reason) => self.drop(event, reason),
-            Outcome::Failed(reason) => {
+            DeliveryOutcome::Dropped(reason) => self.drop(event, reason),
+            DeliveryOutcome::Failed(reason) => {
                 self.metrics.count(Metric::DeliveryFailed);
                 let next_try = backoff::delay(message.receive_count).as_secs();
                 tracing::warn!(channel = %event.channel, reason, nextTrySeconds = next_try, "not delivered, to be tried again");
                 self.defer(message).await
             }
-            Outcome::Undeliverable(reason) => {
+            DeliveryOutcome::Undeliverable(reason) => {
                 tracing::error!(channel = %event.channel, reason, "not delivered, and no further try can succeed");
                 self.dead_letter(message).await
             }

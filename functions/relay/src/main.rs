@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use portcullis_runtime::{Platform, lambda::refuse_to_start};
+use portcullis_runtime::{Environment, lambda::refuse_to_start};
 use relay::{Relay, sqs_event};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let platform = Platform::from_process();
-    let relay = match Relay::start(&platform).await {
+    let environment = Environment::from_process();
+    let relay = match Relay::start(&environment).await {
         Ok(relay) => relay,
         Err(error) => return refuse_to_start(&error),
     };

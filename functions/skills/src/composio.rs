@@ -31,7 +31,7 @@ impl App {
     /// # Errors
     /// 503 if this installation has no project.
     fn composio_key(&self) -> Result<ComposioKey, ApiError> {
-        match &self.composio_access.get().0 {
+        match &self.composio_access.cached().0 {
             Some(key) => Ok(ComposioKey(key.clone())),
             None => Err(ApiError::not_available("Connected accounts are not available on this server")),
         }

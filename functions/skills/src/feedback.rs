@@ -6,7 +6,7 @@ use axum::extract::State;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use portcullis_auth::BotId;
 use portcullis_contract::Label;
-use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, tier::Skill};
+use portcullis_runtime::{ApiError, fields::optional, json::StrictJson, openapi, tier::Skill};
 use portcullis_store::NewFeedback;
 use serde::{Deserialize, Serialize};
 
@@ -145,7 +145,7 @@ pub struct Response {
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,
-    Json(request): Json<Request, LIMIT>,
+    StrictJson(request): StrictJson<Request, LIMIT>,
 ) -> Result<axum::Json<Response>, ApiError> {
     let images: Vec<_> = request.image_data.iter().flat_map(|images| &images.0).map(|image| &image.mime_type).collect();
     let files: Vec<_> = request.file_data.iter().flat_map(|files| &files.0).map(|file| &file.file_name).collect();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::{Router, routing};
 use portcullis_crypto::Domain;
 use portcullis_runtime::{
-    Platform, front, lambda,
+    Environment, front, lambda,
     settings::{SettingsError, SettingsReader},
     tier::{self, Routes, SkillGate},
 };
@@ -34,8 +34,8 @@ const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
-pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(platform);
+pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
+    let mut settings = SettingsReader::new(environment);
     let (secrets, integrations, tokens, internal_token, token, composio) = tokio::join!(
         settings.keyring(Domain::PoolSecrets),
         settings.keyring(Domain::Integrations),
@@ -61,7 +61,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             internal_token: internal_token?,
             internal_mode: internal_mode?,
             keyring: tokens?,
-            clock: Arc::clone(&platform.clock),
+            clock: Arc::clone(&environment.clock),
         };
         let app = App {
             store: store?,
@@ -70,8 +70,8 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             composio_access: composio?,
             versions: ToolkitVersions::default(),
             origins: origins?,
-            clock: Arc::clone(&platform.clock),
-            randomness: Arc::clone(&platform.randomness),
+            clock: Arc::clone(&environment.clock),
+            randomness: Arc::clone(&environment.randomness),
         };
         Ok((app, gate, commit_hash?))
     })?;
@@ -85,7 +85,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         .at("/api/internal/composio/disconnect", routing::post(composio::disconnect::handle))
         .at("/api/internal/feedback", routing::post(feedback::handle));
     let mounted = [tier::skill(&gate, Arc::new(app), routes)];
-    Ok(front::serve("skills", platform, commit_hash.as_deref(), DEADLINE, mounted))
+    Ok(front::serve("skills", environment, commit_hash.as_deref(), DEADLINE, mounted))
 }
 
 /// This function's part of the `OpenAPI` document.

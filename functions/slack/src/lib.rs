@@ -25,7 +25,7 @@ use axum::{Router, routing};
 use portcullis_auth::Clock;
 use portcullis_crypto::Domain;
 use portcullis_runtime::{
-    Platform,
+    Environment,
     cache::Cache,
     front, lambda,
     queue::DEDUPLICATION_WINDOW,
@@ -49,8 +49,8 @@ pub const DEADLINE: Duration = Duration::from_millis(2300);
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
-pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(platform);
+pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
+    let mut settings = SettingsReader::new(environment);
     let domain = Domain::SigningSecrets;
     let (keyring, slack_app) = tokio::join!(settings.keyring(domain), settings.slack_app());
     let keyring = settings.secret_outcome(keyring);
@@ -59,17 +59,17 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let queue = settings.queue();
     let commit_hash = settings.commit_hash();
     let (verifier, feishu, app, commit_hash) = settings.finish(|| {
-        let clock: Arc<dyn Clock> = Arc::clone(&platform.clock);
+        let clock: Arc<dyn Clock> = Arc::clone(&environment.clock);
         let store = store?;
         let feishu_channels = FeishuChannels::new(store.clone(), Arc::clone(&clock));
-        let feishu = FeishuVerifier::new(feishu_channels, Arc::clone(&clock), &*platform.randomness);
+        let feishu = FeishuVerifier::new(feishu_channels, Arc::clone(&clock), &*environment.randomness);
         let channels = Channels::new(store.clone(), Arc::clone(&clock));
-        let verifier = Verifier::new(channels, slack_app?, clock, &*platform.randomness);
+        let verifier = Verifier::new(channels, slack_app?, clock, &*environment.randomness);
         let app = App {
             store,
             queue: queue?,
-            metrics: platform.metrics.clone(),
-            clock: Arc::clone(&platform.clock),
+            metrics: environment.metrics.clone(),
+            clock: Arc::clone(&environment.clock),
             queued: Cache::new(QUEUED_CAPACITY, DEDUPLICATION_WINDOW),
         };
         Ok((verifier, feishu, app, commit_hash?))
@@ -104,7 +104,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         behind_feishu(FeishuDoor::Events, feishu_events),
         behind_feishu(FeishuDoor::CardActions, card_actions),
     ];
-    Ok(front::serve("slack", platform, commit_hash.as_deref(), DEADLINE, mounted))
+    Ok(front::serve("slack", environment, commit_hash.as_deref(), DEADLINE, mounted))
 }
 
 /// This function's part of the `OpenAPI` document.

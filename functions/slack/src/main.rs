@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    portcullis_runtime::lambda::run(async |platform| slack::start(platform).await).await
+    portcullis_runtime::lambda::run(async |environment| slack::start(environment).await).await
 }

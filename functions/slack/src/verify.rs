@@ -11,7 +11,7 @@ use portcullis_crypto::Randomness;
 use portcullis_runtime::{
     ApiError, ErrorCode,
     json::text,
-    rotating::Rotating,
+    rotating::{Rotating, TRUSTED_FOR},
     secrets::SlackApp,
     tier::{SignedRequest, WebhookGate},
 };
@@ -128,8 +128,8 @@ impl Verifier {
 
     async fn is_signed_by_platform(&self, signed: &SignedHeaders<'_>, raw: &Bytes) -> bool {
         let now = self.clock.now();
-        self.slack_app.trusted().await.has_signed(signed, raw, now)
-            || self.slack_app.look_again().await.has_signed(signed, raw, now)
+        self.slack_app.no_older_than(TRUSTED_FOR).await.has_signed(signed, raw, now)
+            || self.slack_app.refreshed().await.has_signed(signed, raw, now)
     }
 
     async fn verify_event(&self, request: SignedRequest) -> Result<SlackRequest, ApiError> {

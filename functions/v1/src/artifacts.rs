@@ -13,7 +13,7 @@ fn not_found() -> ApiError {
     ApiError::not_found("Artifact not found")
 }
 
-fn refuse(error: ArtifactError) -> ApiError {
+fn to_api_error(error: ArtifactError) -> ApiError {
     match error {
         ArtifactError::NotFound | ArtifactError::Revoked => not_found(),
         ArtifactError::PreviewTaken => ApiError::conflict("previewUrl is already in use by another session"),

@@ -175,7 +175,7 @@ impl App {
     /// # Errors
     /// 503 if this installation has no project.
     fn composio_key(&self) -> Result<ComposioKey, ApiError> {
-        match &self.composio_access.get().0 {
+        match &self.composio_access.cached().0 {
             Some(key) => Ok(ComposioKey(key.clone())),
             None => Err(ApiError::not_available("This server cannot connect accounts")),
         }
@@ -208,7 +208,7 @@ impl App {
             source: begun.source,
             return_to: begun.return_to,
         };
-        let (integration, replaced) = self.store.begin_connection(&new).await.map_err(refuse)?;
+        let (integration, replaced) = self.store.begin_connection(&new).await.map_err(to_api_error)?;
         // The replaced account is in no row any more: unless it is ended now, it would stay at Composio for good.
         if let Some(account) = replaced
             && let Err(error) = self.composio.end_account(&key, &account).await
@@ -233,7 +233,7 @@ fn not_found() -> ApiError {
     ApiError::not_found("Integration not found")
 }
 
-fn refuse(error: IntegrationError) -> ApiError {
+fn to_api_error(error: IntegrationError) -> ApiError {
     match error {
         IntegrationError::AlreadyActive => ApiError::conflict("This account is connected already; disconnect it first"),
         IntegrationError::Changed => ApiError::conflict("The integration has changed meanwhile; try again"),

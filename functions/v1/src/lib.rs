@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, routing};
 use portcullis_crypto::Domain;
 use portcullis_runtime::{
-    Platform, front, lambda, openapi,
+    Environment, front, lambda, openapi,
     settings::{SettingsError, SettingsReader},
     tier::{self, BrowserGate, Mounted, Routes},
 };
@@ -48,8 +48,8 @@ const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
 ///
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
-pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(platform);
+pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
+    let mut settings = SettingsReader::new(environment);
     let (signing, configuration, deliveries, integrations, secret, slack_client, lite_llm, composio) = tokio::join!(
         settings.keyring(Domain::SigningSecrets),
         settings.keyring(Domain::Configuration),
@@ -79,7 +79,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
     let composio_at = settings.upstream("COMPOSIO_API_URL", COMPOSIO_API_URL).map(|base: BaseUrl| Composio::new(base));
     let commit_hash = settings.commit_hash();
     let (app, gate, commit_hash) = settings.finish(|| {
-        let (store, origins, clock) = (store?, origins?, Arc::clone(&platform.clock));
+        let (store, origins, clock) = (store?, origins?, Arc::clone(&environment.clock));
         let gate = BrowserGate {
             secret: secret?,
             cookie: cookie?,
@@ -100,7 +100,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
             composio: composio_at?,
             origins,
             clock,
-            randomness: Arc::clone(&platform.randomness),
+            randomness: Arc::clone(&environment.randomness),
         };
         Ok((app, gate, commit_hash?))
     })?;
@@ -111,7 +111,7 @@ pub async fn start(platform: &Platform) -> Result<Router, SettingsError> {
         ..front::Extras::default()
     };
     let mounted = mount(Arc::new(app), &gate);
-    Ok(front::serve_with("v1", platform, commit_hash.as_deref(), DEADLINE, mounted, extras))
+    Ok(front::serve_with("v1", environment, commit_hash.as_deref(), DEADLINE, mounted, extras))
 }
 
 /// Mounts each route under both prefixes.

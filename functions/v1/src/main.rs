@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    portcullis_runtime::lambda::run(async |platform| v1::start(platform).await).await
+    portcullis_runtime::lambda::run(async |environment| v1::start(environment).await).await
 }

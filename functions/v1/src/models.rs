@@ -122,7 +122,7 @@ impl Model {
     responses((status = 200, body = Response), openapi::Refusals),
 )]
 pub(crate) async fn handle(State(app): State<Arc<App>>, _caller: User) -> Result<Json<Response>, ApiError> {
-    let ids = app.models.ids(&app.lite_llm.get(), app.now()).await?;
+    let ids = app.models.ids(&app.lite_llm.cached(), app.now()).await?;
     let models = ids.iter().enumerate().map(|(index, id)| Model::new(id, index == 0)).collect();
     Ok(Json(Response { models }))
 }

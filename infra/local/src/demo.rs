@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 use portcullis_auth::{Clock, HashMemory, Password, PasswordHash, SigningSecret};
 use portcullis_crypto::Randomness;
-use portcullis_runtime::{Platform, settings::SettingsReader};
+use portcullis_runtime::{Environment, settings::SettingsReader};
 use portcullis_store::{BotReach, CreateBotError, NewBot, NewSlackChannel, NewUser, SigningSource, Store};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -189,7 +189,7 @@ impl Demo {
         let issued = self.caller.call(reqwest::Method::POST, &path, "INTERNAL_API_TOKEN", Some(&body)).await?;
         let token = issued["token"].as_str().ok_or_else(|| failed("there is no token in the answer"))?.into();
         steps.push(step("internal", "issued a token for the pool's machine, good for this pool alone"));
-        let slack_api = self.caller.platform.environment.get("SLACK_API_URL").map(ExposeSecret::expose_secret);
+        let slack_api = self.caller.platform.variables.get("SLACK_API_URL").map(ExposeSecret::expose_secret);
         let machine = Machine::start(&self.program, &self.caller.base_url, POOL, &token, self.pool, slack_api);
         let machine = machine.map_err(failed)?;
         let machine = self.machine.insert(machine);
@@ -312,7 +312,7 @@ impl Demo {
 /// Client that calls the stack as its operator and as Slack.
 #[derive(Clone)]
 struct Caller {
-    platform: Platform,
+    platform: Environment,
     base_url: String,
     client: reqwest::Client,
 }
@@ -393,11 +393,11 @@ fn arrived(delivery: &Delivery) -> Step {
     step("pool", format!("got POST {}, {} bytes, {signature}", delivery.path, delivery.bytes))
 }
 
-fn setting(platform: &Platform, name: &str) -> Result<SecretString, DemoError> {
-    platform.environment.get(name).cloned().ok_or_else(|| failed(format!("{name} is not set")))
+fn setting(platform: &Environment, name: &str) -> Result<SecretString, DemoError> {
+    platform.variables.get(name).cloned().ok_or_else(|| failed(format!("{name} is not set")))
 }
 
-async fn store(platform: &Platform) -> Result<Store, DemoError> {
+async fn store(platform: &Environment) -> Result<Store, DemoError> {
     let mut settings = SettingsReader::new(platform);
     let store = settings.store_with_all_keys().await;
     settings.finish(|| store).map_err(failed)

@@ -17,7 +17,7 @@ use jiff::SignedDuration;
 use portcullis_auth::Clock;
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{
-    Platform, SystemClock, SystemRandomness,
+    Environment, SystemClock, SystemRandomness,
     logging::LineSink,
     mail::Mailer,
     metrics::Metrics,
@@ -169,7 +169,7 @@ pub struct Stack {
     deliveries: Deliveries,
     data: Data,
     access: Vec<Arc<Access>>,
-    platform: Platform,
+    platform: Environment,
     queue: Arc<SqliteQueue>,
 }
 
@@ -206,9 +206,9 @@ impl Stack {
         let events = Arc::clone(&queue) as Arc<dyn EventQueue>;
         let events = options.wrap_queue.map_or_else(|| Arc::clone(&events), |wrap| wrap(Arc::clone(&events)));
         let mailbox = Arc::new(Mailbox::new(options.mailbox, Arc::clone(&options.clock)));
-        let platform = Platform {
+        let platform = Environment {
             secrets: Arc::new(SecretSource::Environment(environment.clone())),
-            environment,
+            variables: environment,
             aws,
             queue: Some(Arc::clone(&events)),
             mailer: Some(Arc::clone(&mailbox) as Arc<dyn Mailer>),
@@ -218,7 +218,7 @@ impl Stack {
             patience: options.patience,
             delivery_patience: options.delivery_patience,
         };
-        let access = accesses(prefix_of(&platform.environment), &template);
+        let access = accesses(prefix_of(&platform.variables), &template);
         let lag = IndexLag { clock: Arc::clone(&platform.clock), lag: options.index_lag };
         let lag = (!options.index_lag.is_zero()).then_some(lag);
         let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
@@ -247,7 +247,7 @@ impl Stack {
 
     /// Platform that the functions were started on.
     #[must_use]
-    pub fn platform(&self) -> &Platform {
+    pub fn platform(&self) -> &Environment {
         &self.platform
     }
 
@@ -312,7 +312,7 @@ fn accesses(prefix: &str, template: &Template) -> Vec<Arc<Access>> {
 }
 
 /// Platform of one function, with its own credentials and grants.
-fn for_function(platform: &Platform, access: &Arc<Access>, lag: Option<&IndexLag>) -> Platform {
+fn for_function(platform: &Environment, access: &Arc<Access>, lag: Option<&IndexLag>) -> Environment {
     let mut platform = platform.clone();
     if let Some(client) = platform.aws.http_client() {
         let credentials = Credentials::new(access.function(), "local", None, None, "local");
@@ -327,7 +327,7 @@ fn for_function(platform: &Platform, access: &Arc<Access>, lag: Option<&IndexLag
 
 /// Starts all functions, and reports the settings errors of all of them at once.
 async fn start_functions(
-    platform: &Platform,
+    platform: &Environment,
     access: &[Arc<Access>],
     lag: Option<&IndexLag>,
 ) -> Result<(BTreeMap<String, Router>, Relay), StackError> {

@@ -4,13 +4,13 @@
 #![expect(clippy::print_stdout, reason = "it prints a configuration")]
 
 use portcullis_openclaw::{
-    BotRecord, ChannelRecord, CredentialKind, Dialect, LiteLlm, OpenClawVersion, Platform, PoolRecords, Reference,
+    BotRecord, ChannelRecord, CredentialKind, Dialect, LiteLlm, OpenClawVersion, PlatformApp, PoolRecords, Reference,
     StateDir, build,
 };
 
 const USAGE: &str = "usage: openclaw_json VERSION every-platform|one-bot|no-bot|models-of-their-own|no-bot-token";
 
-fn channel(id: &str, account: &str, platform: Platform, kinds: &[CredentialKind]) -> Result<ChannelRecord, String> {
+fn channel(id: &str, account: &str, platform: PlatformApp, kinds: &[CredentialKind]) -> Result<ChannelRecord, String> {
     let credentials = kinds.iter().map(|kind| (*kind, 1)).collect();
     let id = id.parse().map_err(|error| format!("{error}"))?;
     Ok(ChannelRecord { id, account: account.to_owned(), platform, credentials })
@@ -29,15 +29,15 @@ fn bot(id: &str, channels: Vec<ChannelRecord>) -> Result<BotRecord, String> {
 /// Two bots, on each platform.
 fn every_platform() -> Result<PoolRecords, String> {
     use CredentialKind::{BotToken, DeliverySecret};
-    let discord = Platform::Discord { application_id: "1234567890".to_owned() };
-    let feishu = |app: &str, webhook_port| Platform::Feishu { app_id: app.to_owned(), webhook_port };
+    let discord = PlatformApp::Discord { application_id: "1234567890".to_owned() };
+    let feishu = |app: &str, webhook_port| PlatformApp::Feishu { app_id: app.to_owned(), webhook_port };
     Ok(PoolRecords {
         bots: vec![
             bot(
                 "bot-1",
                 vec![
-                    channel("c-1", "slack-A1-T1", Platform::Slack, &[BotToken, DeliverySecret])?,
-                    channel("c-2", "slack-A2-T2", Platform::Slack, &[BotToken, DeliverySecret])?,
+                    channel("c-1", "slack-A1-T1", PlatformApp::Slack, &[BotToken, DeliverySecret])?,
+                    channel("c-2", "slack-A2-T2", PlatformApp::Slack, &[BotToken, DeliverySecret])?,
                 ],
             )?,
             bot(

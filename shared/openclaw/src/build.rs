@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Dialect, GATEWAY_PORT, StateDir,
     escape::escaped,
-    records::{BotRecord, ChannelRecord, LiteLlm, Platform, PoolRecords},
+    records::{BotRecord, ChannelRecord, LiteLlm, PlatformApp, PoolRecords},
     reference::{CredentialKind, Reference},
     stored::{Configuration, Texts},
 };
@@ -155,10 +155,10 @@ fn models(lite_llm: &LiteLlm, agents: &[(String, &BotRecord)]) -> Value {
 /// Whether the account has all credentials that `OpenClaw` requires.
 fn is_complete(channel: &ChannelRecord) -> bool {
     let required: &[CredentialKind] = match channel.platform {
-        Platform::Slack | Platform::Feishu { webhook_port: Some(_), .. } => {
+        PlatformApp::Slack | PlatformApp::Feishu { webhook_port: Some(_), .. } => {
             &[CredentialKind::BotToken, CredentialKind::DeliverySecret]
         }
-        Platform::Discord { .. } | Platform::Feishu { webhook_port: None, .. } => &[CredentialKind::BotToken],
+        PlatformApp::Discord { .. } | PlatformApp::Feishu { webhook_port: None, .. } => &[CredentialKind::BotToken],
     };
     required.iter().all(|kind| channel.credentials.contains_key(kind))
 }
@@ -227,7 +227,7 @@ fn account(bot: &BotRecord, channel: &ChannelRecord, dialect: Dialect, prompt: O
     };
     let anywhere = with_prompt(json!({ "requireMention": true }));
     match &channel.platform {
-        Platform::Slack => {
+        PlatformApp::Slack => {
             set("mode", Some(json!("http")));
             set("webhookPath", Some(json!(format!("/slack/events/{}", escaped(&channel.account)))));
             set("botToken", credential(CredentialKind::BotToken));
@@ -236,12 +236,12 @@ fn account(bot: &BotRecord, channel: &ChannelRecord, dialect: Dialect, prompt: O
             set("dm", Some(json!({ "groupEnabled": true })));
             set("channels", Some(json!({ "*": anywhere })));
         }
-        Platform::Discord { application_id } => {
+        PlatformApp::Discord { application_id } => {
             set("applicationId", (dialect != Dialect::List).then(|| json!(escaped(application_id))));
             set("token", credential(CredentialKind::BotToken));
             set("guilds", Some(json!({ "*": { "requireMention": true, "channels": { "*": anywhere } } })));
         }
-        Platform::Feishu { app_id, webhook_port } => {
+        PlatformApp::Feishu { app_id, webhook_port } => {
             set("appId", Some(json!(escaped(app_id))));
             set("appSecret", credential(CredentialKind::BotToken));
             match webhook_port {

@@ -24,7 +24,7 @@ mod webhook_port;
 pub use build::build;
 pub use dialect::{Dialect, InvalidOpenClawVersion, OpenClawVersion};
 pub use file_path::{FilePath, InvalidFilePath};
-pub use records::{BotRecord, ChannelRecord, LiteLlm, Platform, PoolRecords};
+pub use records::{BotRecord, ChannelRecord, LiteLlm, PlatformApp, PoolRecords};
 pub use reference::{CredentialKind, Reference};
 pub use state_dir::{InvalidStateDir, StateDir};
 pub use stored::{Configuration, InvalidConfiguration, MissingCredential};

@@ -40,14 +40,14 @@ pub struct ChannelRecord {
     /// Account name of the channel, unique in its pool.
     pub account: String,
     /// Platform of the channel.
-    pub platform: Platform,
+    pub platform: PlatformApp,
     /// Revisions of the credentials that the channel has.
     pub credentials: BTreeMap<CredentialKind, u64>,
 }
 
 /// Platform of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Platform {
+pub enum PlatformApp {
     /// Slack. Its events reach the pool over HTTP, signed with the delivery secret.
     Slack,
     /// Discord. The pool opens a connection to it.
@@ -65,7 +65,7 @@ pub enum Platform {
     },
 }
 
-impl Platform {
+impl PlatformApp {
     /// Name of the platform in `OpenClaw`'s configuration.
     pub(crate) fn name(&self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use portcullis_crypto::Digest;
 use portcullis_openclaw::{
     BotRecord, ChannelRecord, Configuration, CredentialKind, Dialect, InvalidConfiguration, LiteLlm, MissingCredential,
-    Platform, PoolRecords, Reference, StateDir,
+    PlatformApp, PoolRecords, Reference, StateDir,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -46,12 +46,12 @@ fn assert_valid(schema: &jsonschema::Validator, config: &Value) {
     assert!(errors.is_empty(), "{errors:.2000?}");
 }
 
-fn channel(id: &str, account: &str, platform: Platform) -> ChannelRecord {
+fn channel(id: &str, account: &str, platform: PlatformApp) -> ChannelRecord {
     let kinds = match platform {
-        Platform::Slack | Platform::Feishu { webhook_port: Some(_), .. } => {
+        PlatformApp::Slack | PlatformApp::Feishu { webhook_port: Some(_), .. } => {
             vec![CredentialKind::BotToken, CredentialKind::DeliverySecret]
         }
-        Platform::Discord { .. } | Platform::Feishu { webhook_port: None, .. } => vec![CredentialKind::BotToken],
+        PlatformApp::Discord { .. } | PlatformApp::Feishu { webhook_port: None, .. } => vec![CredentialKind::BotToken],
     };
     let credentials = kinds.into_iter().map(|kind| (kind, 1)).collect();
     ChannelRecord { id: id.parse().expect("an id"), account: account.to_owned(), platform, credentials }
@@ -69,9 +69,9 @@ fn bot(id: &str, channels: Vec<ChannelRecord>) -> BotRecord {
 
 /// One bot on each platform.
 fn small() -> PoolRecords {
-    let discord = Platform::Discord { application_id: "1234567890".to_owned() };
-    let feishu = Platform::Feishu { app_id: "cli_a1b2".to_owned(), webhook_port: None };
-    let by_webhook = Platform::Feishu { app_id: "cli_a1b3".to_owned(), webhook_port: Some(20_001) };
+    let discord = PlatformApp::Discord { application_id: "1234567890".to_owned() };
+    let feishu = PlatformApp::Feishu { app_id: "cli_a1b2".to_owned(), webhook_port: None };
+    let by_webhook = PlatformApp::Feishu { app_id: "cli_a1b3".to_owned(), webhook_port: Some(20_001) };
     PoolRecords {
         bots: vec![
             bot(
@@ -84,7 +84,10 @@ fn small() -> PoolRecords {
             ),
             bot(
                 "Bot-1",
-                vec![channel("c-2", "slack-A2-T2", Platform::Slack), channel("c-1", "slack-A1-T1", Platform::Slack)],
+                vec![
+                    channel("c-2", "slack-A2-T2", PlatformApp::Slack),
+                    channel("c-1", "slack-A1-T1", PlatformApp::Slack),
+                ],
             ),
         ],
         bot_ids: Vec::new(),
@@ -112,7 +115,7 @@ fn large() -> PoolRecords {
         let channels = (0..20).map(|channel_number| {
             let seed = format!("{number} {channel_number}");
             let account = format!("slack-A{}-T{}", noise(&seed, 10).to_uppercase(), noise(&name, 10).to_uppercase());
-            channel(&noise(&seed, 32), &account, Platform::Slack)
+            channel(&noise(&seed, 32), &account, PlatformApp::Slack)
         });
         let prompt = Some(noise(&format!("prompt {number}"), 4096));
         BotRecord { system_prompt: prompt, ..bot(&noise(&name, 32), channels.collect()) }
@@ -419,7 +422,7 @@ fn hostile(text: &str) -> PoolRecords {
         bot.system_prompt = Some(text.to_owned());
         for (number, channel) in bot.channels.iter_mut().enumerate() {
             channel.account = format!("{number} {} {text}", channel.id);
-            if let Platform::Discord { application_id: id } | Platform::Feishu { app_id: id, .. } =
+            if let PlatformApp::Discord { application_id: id } | PlatformApp::Feishu { app_id: id, .. } =
                 &mut channel.platform
             {
                 text.clone_into(id);

@@ -25,7 +25,7 @@ use serde_json::json;
 use tracing::Instrument;
 
 use crate::{
-    ApiError, ErrorCode, Platform, cors,
+    ApiError, Environment, ErrorCode, cors,
     documents::Documents,
     error::{ErrorBody, Kind, Refusal},
     metrics::{Metric, Metrics},
@@ -59,12 +59,12 @@ struct Front {
 /// A response that takes longer than `deadline` becomes a 503.
 pub fn serve(
     function: &'static str,
-    platform: &Platform,
+    environment: &Environment,
     commit_hash: Option<&str>,
     deadline: Duration,
     mounted: impl IntoIterator<Item = Mounted>,
 ) -> Router {
-    serve_with(function, platform, commit_hash, deadline, mounted, Extras::default())
+    serve_with(function, environment, commit_hash, deadline, mounted, Extras::default())
 }
 
 /// Options of a function's router.
@@ -83,7 +83,7 @@ pub struct Extras {
 /// Builds a router as [`serve`] does, with extras.
 pub fn serve_with(
     function: &'static str,
-    platform: &Platform,
+    environment: &Environment,
     commit_hash: Option<&str>,
     deadline: Duration,
     mounted: impl IntoIterator<Item = Mounted>,
@@ -91,10 +91,10 @@ pub fn serve_with(
 ) -> Router {
     let front = Front {
         function,
-        clock: Arc::clone(&platform.clock),
-        randomness: Arc::clone(&platform.randomness),
-        metrics: platform.metrics.clone(),
-        deadline: deadline * platform.patience,
+        clock: Arc::clone(&environment.clock),
+        randomness: Arc::clone(&environment.randomness),
+        metrics: environment.metrics.clone(),
+        deadline: deadline * environment.patience,
         has_codes_in_capitals: extras.has_codes_in_capitals,
     };
     let mut router = public(function, commit_hash);

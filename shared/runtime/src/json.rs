@@ -16,9 +16,9 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// A parsed JSON body of at most `LIMIT` bytes without a repeated key in any object. Unknown fields are ignored.
 #[derive(Debug)]
-pub struct Json<T, const LIMIT: usize = BODY_LIMIT>(pub T);
+pub struct StrictJson<T, const LIMIT: usize = BODY_LIMIT>(pub T);
 
-impl<S: Sync, T: DeserializeOwned, const LIMIT: usize> FromRequest<S> for Json<T, LIMIT> {
+impl<S: Sync, T: DeserializeOwned, const LIMIT: usize> FromRequest<S> for StrictJson<T, LIMIT> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {

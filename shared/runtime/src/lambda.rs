@@ -6,12 +6,12 @@ use axum::Router;
 
 use portcullis_store::{Store, Table};
 
-use crate::{Platform, settings::SettingsError};
+use crate::{Environment, settings::SettingsError};
 
 /// Starts the function that `start` builds and serves it until Lambda ends the process.
-pub async fn run(start: impl AsyncFnOnce(&Platform) -> Result<Router, SettingsError>) -> ExitCode {
-    let platform = Platform::from_process();
-    match start(&platform).await {
+pub async fn run(start: impl AsyncFnOnce(&Environment) -> Result<Router, SettingsError>) -> ExitCode {
+    let environment = Environment::from_process();
+    match start(&environment).await {
         Ok(router) => match lambda_http::run(router).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Runtime of the functions: start, settings, tiers, routing, logging and metrics.
 //!
-//! A function starts on a [`Platform`]: the process's environment, the AWS configuration, a clock, randomness and
+//! A function starts in an [`Environment`]: the process's variables, the AWS configuration, a clock, randomness and
 //! metrics. [`settings`] reads it into typed settings, or names every invalid one. [`rotating`] keeps secrets fresh.
 //! [`tier`] is the only way to mount a route, and passes the authenticated caller to the handler. [`front`] builds the
 //! router that Lambda and the local gateway both serve. This crate knows no endpoint and no table: those belong to the
@@ -13,6 +13,7 @@ pub mod cache;
 pub mod causes;
 mod cors;
 pub mod documents;
+mod environment;
 pub mod error;
 mod error_code;
 pub mod etag;
@@ -29,7 +30,6 @@ pub mod origins;
 pub mod pages;
 pub mod paging;
 pub mod params;
-mod platform;
 pub mod queue;
 pub mod resources;
 pub mod rotating;
@@ -38,7 +38,7 @@ pub mod settings;
 mod system;
 pub mod tier;
 
+pub use environment::Environment;
 pub use error::ApiError;
 pub use error_code::ErrorCode;
-pub use platform::Platform;
 pub use system::{SystemClock, SystemRandomness};

@@ -67,7 +67,7 @@ impl<T: FromSecret> Rotating<T> {
 
     /// Returns the known value. If it is older than [`REFRESH_AFTER`], starts a look-up in the background.
     #[must_use]
-    pub fn get(&self) -> Arc<T> {
+    pub fn cached(&self) -> Arc<T> {
         let known = self.0.known.load();
         if self.0.is_older_than(&known, REFRESH_AFTER)
             && let Ok(looking) = Arc::clone(&self.0.looking).try_lock_owned()
@@ -79,18 +79,18 @@ impl<T: FromSecret> Rotating<T> {
     }
 
     /// Returns the known value if it is at most [`TRUSTED_FOR`] old, else the value after another look-up.
-    pub async fn trusted(&self) -> Arc<T> {
-        if self.0.is_older_than(&self.0.known.load(), TRUSTED_FOR) {
-            return self.look_again().await;
+    pub async fn no_older_than(&self, age: Duration) -> Arc<T> {
+        if self.0.is_older_than(&self.0.known.load(), age) {
+            return self.refreshed().await;
         }
-        self.get()
+        self.cached()
     }
 
     /// Looks the secret up again if the known value is older than [`LOOK_AGAIN_AFTER`], and returns the latest value.
     ///
     /// The look-up runs in its own task: it completes and its outcome is recorded even if the waiting request is
     /// cancelled. Otherwise, while look-ups are slow, each request would start one and none would ever end.
-    pub async fn look_again(&self) -> Arc<T> {
+    pub async fn refreshed(&self) -> Arc<T> {
         if self.0.is_older_than(&self.0.known.load(), LOOK_AGAIN_AFTER) {
             let rotating = self.clone();
             let look = tokio::spawn(async move {
@@ -141,13 +141,13 @@ impl StoreKeys {
 
 impl KeySource for StoreKeys {
     fn keyring(&self, domain: Domain) -> Option<Arc<Keyring>> {
-        self.0.get(&domain).map(Rotating::get)
+        self.0.get(&domain).map(Rotating::cached)
     }
 
-    fn look_again(&self, domain: Domain) -> KeyringFuture<'_> {
+    fn refreshed(&self, domain: Domain) -> KeyringFuture<'_> {
         Box::pin(async move {
             let keyring = self.0.get(&domain)?;
-            Some(keyring.look_again().await)
+            Some(keyring.refreshed().await)
         })
     }
 }

@@ -3,7 +3,7 @@
 //! A faulty setting is noted and reading goes on, so that an operator learns about every missing or malformed setting
 //! at once. A function never starts with partial settings, and no default is a secret.
 
-#![expect(clippy::missing_errors_doc, reason = "each reading's error is `Noted`, which says what it means")]
+#![expect(clippy::missing_errors_doc, reason = "each reading's error is `AlreadyReported`, which says what it means")]
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -13,7 +13,7 @@ use portcullis_store::{ClientOptions, Store};
 use secrecy::ExposeSecret;
 
 use crate::{
-    Platform, aws,
+    Environment, aws,
     mail::{Mailer, SesMailer},
     network::PoolNetworks,
     origins::{BaseOrigin, OriginList, Origins},
@@ -57,116 +57,116 @@ impl SettingsError {
 
 /// A setting that could not be read; its problem has been noted.
 #[derive(Clone, Copy, Debug)]
-pub struct Noted;
+pub struct AlreadyReported;
 
 /// Reads settings and collects their problems.
 pub struct SettingsReader<'a> {
-    platform: &'a Platform,
+    environment: &'a Environment,
     problems: Vec<String>,
 }
 
 impl<'a> SettingsReader<'a> {
     /// Creates a reader of this platform's settings.
     #[must_use]
-    pub fn new(platform: &'a Platform) -> Self {
-        Self { platform, problems: Vec::new() }
+    pub fn new(environment: &'a Environment) -> Self {
+        Self { environment, problems: Vec::new() }
     }
 
     /// Finishes the reading and returns the result of `build`.
     ///
     /// # Errors
     /// [`SettingsError`] with all problems, if any was noted.
-    pub fn finish<T>(self, build: impl FnOnce() -> Result<T, Noted>) -> Result<T, SettingsError> {
+    pub fn finish<T>(self, build: impl FnOnce() -> Result<T, AlreadyReported>) -> Result<T, SettingsError> {
         match build() {
             Ok(value) if self.problems.is_empty() => Ok(value),
             _ => Err(SettingsError { problems: self.problems }),
         }
     }
 
-    fn note<T, E: fmt::Display>(&mut self, name: &str, result: Result<T, E>) -> Result<T, Noted> {
+    fn note<T, E: fmt::Display>(&mut self, name: &str, result: Result<T, E>) -> Result<T, AlreadyReported> {
         result.map_err(|error| {
             self.problems.push(format!("{name} {error}"));
-            Noted
+            AlreadyReported
         })
     }
 
-    fn optional<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<Option<T>, Noted> {
-        match self.platform.environment.get(name).map(|value| value.expose_secret().trim()) {
+    fn optional<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<Option<T>, AlreadyReported> {
+        match self.environment.variables.get(name).map(|value| value.expose_secret().trim()) {
             None | Some("") => Ok(None),
             Some(text) => self.note(name, text.parse()).map(Some),
         }
     }
 
-    fn required<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<T, Noted> {
+    fn required<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<T, AlreadyReported> {
         let value = self.optional(name)?;
         self.note(name, value.ok_or("is not set"))
     }
 
-    async fn secret<T: FromSecret>(platform: &Platform, id: SecretId) -> Result<Rotating<T>, String> {
-        let source = Arc::clone(&platform.secrets);
+    async fn secret<T: FromSecret>(environment: &Environment, id: SecretId) -> Result<Rotating<T>, String> {
+        let source = Arc::clone(&environment.secrets);
         // Boxed: the AWS client's future is large, and a function starts with several of them.
-        Box::pin(Rotating::start(source, id, Arc::clone(&platform.clock), platform.metrics.clone())).await
+        Box::pin(Rotating::start(source, id, Arc::clone(&environment.clock), environment.metrics.clone())).await
     }
 
     /// Notes the outcome of a secret's look-up.
-    pub fn secret_outcome<T>(&mut self, outcome: Result<T, String>) -> Result<T, Noted> {
+    pub fn secret_outcome<T>(&mut self, outcome: Result<T, String>) -> Result<T, AlreadyReported> {
         outcome.map_err(|problem| {
             // Keys of several domains may come from a single setting.
             if !self.problems.contains(&problem) {
                 self.problems.push(problem);
             }
-            Noted
+            AlreadyReported
         })
     }
 
     /// Looks up the encryption keys of a domain.
     pub fn keyring(&self, domain: Domain) -> impl Future<Output = Result<Rotating<Keyring>, String>> + use<'a> {
-        Self::secret(self.platform, SecretId::Keys(domain))
+        Self::secret(self.environment, SecretId::Keys(domain))
     }
 
     /// Looks up the operator's static token.
     pub fn internal_token(&self) -> impl Future<Output = Result<Rotating<StaticToken>, String>> + use<'a> {
-        Self::secret(self.platform, SecretId::InternalToken)
+        Self::secret(self.environment, SecretId::InternalToken)
     }
 
     /// Looks up the shared skill token.
     pub fn skill_token(&self) -> impl Future<Output = Result<Rotating<StaticToken>, String>> + use<'a> {
-        Self::secret(self.platform, SecretId::SkillToken)
+        Self::secret(self.environment, SecretId::SkillToken)
     }
 
     /// Looks up the signing secret of the platform's own Slack app.
     pub fn slack_app(&self) -> impl Future<Output = Result<Rotating<SlackApp>, String>> + use<'a> {
-        Self::secret(self.platform, SecretId::Slack)
+        Self::secret(self.environment, SecretId::Slack)
     }
 
     /// Looks up the platform's own Slack app as an OAuth client, if it is configured.
     pub fn slack_client(&self) -> impl Future<Output = Result<Rotating<SlackClientAccess>, String>> + use<'a> {
-        Self::secret(self.platform, SecretId::SlackClient)
+        Self::secret(self.environment, SecretId::SlackClient)
     }
 
     /// Looks up the access to the pools' models, if it is configured.
     pub fn lite_llm(&self) -> impl Future<Output = Result<Rotating<LiteLlmAccess>, String>> + use<'a> {
-        Self::secret(self.platform, SecretId::LiteLlm)
+        Self::secret(self.environment, SecretId::LiteLlm)
     }
 
     /// Looks up the project at Composio, if it is configured.
     pub fn composio(&self) -> impl Future<Output = Result<Rotating<ComposioAccess>, String>> + use<'a> {
-        Self::secret(self.platform, SecretId::Composio)
+        Self::secret(self.environment, SecretId::Composio)
     }
 
     /// Looks up the secret that signs session cookies.
     pub fn session_secret(&self) -> impl Future<Output = Result<Rotating<SessionSecret>, String>> + use<'a> {
-        Self::secret(self.platform, SecretId::Session)
+        Self::secret(self.environment, SecretId::Session)
     }
 
     /// Reads the origins whose pages may use the session cookie: `BETTER_AUTH_URL`, `WEB_URL` (default: the same) and
     /// `TRUSTED_ORIGINS`.
-    pub fn origins(&mut self) -> Result<Arc<Origins>, Noted> {
-        let api: Result<BaseOrigin, Noted> = self.required("BETTER_AUTH_URL");
-        let web: Result<Option<BaseOrigin>, Noted> = self.optional("WEB_URL");
-        let others: Result<Option<OriginList>, Noted> = self.optional("TRUSTED_ORIGINS");
+    pub fn origins(&mut self) -> Result<Arc<Origins>, AlreadyReported> {
+        let api: Result<BaseOrigin, AlreadyReported> = self.required("BETTER_AUTH_URL");
+        let web: Result<Option<BaseOrigin>, AlreadyReported> = self.optional("WEB_URL");
+        let others: Result<Option<OriginList>, AlreadyReported> = self.optional("TRUSTED_ORIGINS");
         let api = api?;
-        if self.platform.is_on_aws() && !api.is_secure() {
+        if self.environment.is_on_aws() && !api.is_secure() {
             return self.note("BETTER_AUTH_URL", Err("must be an https URL"));
         }
         let web = web?.unwrap_or_else(|| api.clone());
@@ -175,7 +175,10 @@ impl<'a> SettingsReader<'a> {
 
     /// Builds the session cookie of the API at `origins`; `COOKIE_DOMAIN` shares the cookie with the domain's other
     /// hosts.
-    pub fn session_cookie(&mut self, origins: &Result<Arc<Origins>, Noted>) -> Result<SessionCookie, Noted> {
+    pub fn session_cookie(
+        &mut self,
+        origins: &Result<Arc<Origins>, AlreadyReported>,
+    ) -> Result<SessionCookie, AlreadyReported> {
         let domain: Option<String> = self.optional("COOKIE_DOMAIN")?;
         let api = origins.as_ref().map_err(|noted| *noted)?.api();
         if let Some(domain) = &domain {
@@ -189,22 +192,22 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// Returns the platform's mailer, or else SES with the sender `MAIL_FROM`.
-    pub fn mailer(&mut self) -> Result<Arc<dyn Mailer>, Noted> {
-        if let Some(mailer) = &self.platform.mailer {
+    pub fn mailer(&mut self) -> Result<Arc<dyn Mailer>, AlreadyReported> {
+        if let Some(mailer) = &self.environment.mailer {
             return Ok(Arc::clone(mailer));
         }
         let from: Email = self.required("MAIL_FROM")?;
-        Ok(Arc::new(SesMailer::new(&self.platform.aws, from)))
+        Ok(Arc::new(SesMailer::new(&self.environment.aws, from)))
     }
 
     /// Notes a problem if two tiers share a token: a skill could then act as the operator.
     pub fn tokens_must_differ(
         &mut self,
-        internal: &Result<Rotating<StaticToken>, Noted>,
-        skill: &Result<Rotating<StaticToken>, Noted>,
+        internal: &Result<Rotating<StaticToken>, AlreadyReported>,
+        skill: &Result<Rotating<StaticToken>, AlreadyReported>,
     ) {
         if let (Ok(internal), Ok(skill)) = (internal, skill)
-            && internal.get().shares_a_value_with(&skill.get())
+            && internal.cached().shares_a_value_with(&skill.cached())
         {
             self.problems.push("SKILL_API_TOKEN must be unlike INTERNAL_API_TOKEN".to_owned());
         }
@@ -213,21 +216,22 @@ impl<'a> SettingsReader<'a> {
     /// Builds the store on the tables with the prefix `TABLE_PREFIX`, with the keys of this function's domains.
     pub fn store<'k>(
         &mut self,
-        keyrings: impl IntoIterator<Item = (Domain, &'k Result<Rotating<Keyring>, Noted>)>,
-    ) -> Result<Store, Noted> {
-        let prefix: Result<String, Noted> = self.required("TABLE_PREFIX");
-        self.problems.extend(aws::missing(&self.platform.aws).map(|name| format!("{name} is not set")));
+        keyrings: impl IntoIterator<Item = (Domain, &'k Result<Rotating<Keyring>, AlreadyReported>)>,
+    ) -> Result<Store, AlreadyReported> {
+        let prefix: Result<String, AlreadyReported> = self.required("TABLE_PREFIX");
+        self.problems.extend(aws::missing(&self.environment.aws).map(|name| format!("{name} is not set")));
         let keyrings = keyrings.into_iter().map(|(domain, keyring)| Ok((domain, keyring.clone()?)));
-        let keys = StoreKeys::new(keyrings.collect::<Result<Vec<_>, Noted>>()?);
-        let platform = self.platform;
-        let client = portcullis_store::client_with(&platform.aws, &ClientOptions::with_patience(platform.patience));
-        let (clock, randomness) = (Arc::clone(&platform.clock), Arc::clone(&platform.randomness));
+        let keys = StoreKeys::new(keyrings.collect::<Result<Vec<_>, AlreadyReported>>()?);
+        let environment = self.environment;
+        let client =
+            portcullis_store::client_with(&environment.aws, &ClientOptions::with_patience(environment.patience));
+        let (clock, randomness) = (Arc::clone(&environment.clock), Arc::clone(&environment.randomness));
         Ok(Store::new(client, prefix?, Arc::new(keys), clock, randomness))
     }
 
     /// Builds the store with the keys of every domain. Only for programs that replace all functions, never for a
     /// function.
-    pub async fn store_with_all_keys(&mut self) -> Result<Store, Noted> {
+    pub async fn store_with_all_keys(&mut self) -> Result<Store, AlreadyReported> {
         let mut keyrings = Vec::new();
         for domain in Domain::ALL {
             let keyring = self.keyring(domain).await;
@@ -237,29 +241,29 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// Returns the platform's queue, or else SQS at `EVENT_QUEUE_URL` with dead letters at `DEAD_LETTER_QUEUE_URL`.
-    pub fn queue(&mut self) -> Result<Arc<dyn EventQueue>, Noted> {
-        if let Some(queue) = &self.platform.queue {
+    pub fn queue(&mut self) -> Result<Arc<dyn EventQueue>, AlreadyReported> {
+        if let Some(queue) = &self.environment.queue {
             return Ok(Arc::clone(queue));
         }
-        let url: Result<String, Noted> = self.required("EVENT_QUEUE_URL");
-        let dead_letters: Result<Option<String>, Noted> = self.optional("DEAD_LETTER_QUEUE_URL");
-        Ok(Arc::new(SqsQueue::new(&self.platform.aws, url?, dead_letters?)))
+        let url: Result<String, AlreadyReported> = self.required("EVENT_QUEUE_URL");
+        let dead_letters: Result<Option<String>, AlreadyReported> = self.optional("DEAD_LETTER_QUEUE_URL");
+        Ok(Arc::new(SqsQueue::new(&self.environment.aws, url?, dead_letters?)))
     }
 
     /// Reads the networks in which pools may live (`POOL_CIDRS`).
-    pub fn pool_networks(&mut self) -> Result<PoolNetworks, Noted> {
+    pub fn pool_networks(&mut self) -> Result<PoolNetworks, AlreadyReported> {
         let networks: PoolNetworks = self.required("POOL_CIDRS")?;
-        Ok(if self.platform.is_on_aws() { networks } else { networks.with_loopback() })
+        Ok(if self.environment.is_on_aws() { networks } else { networks.with_loopback() })
     }
 
     /// Reads the state folder of an `OpenClaw` that takes a workspace's path literally (`POOL_STATE_DIR`), on a pool's
     /// machine, as the function's own type.
-    pub fn pool_state_dir<T: FromStr<Err: fmt::Display>>(&mut self) -> Result<Option<T>, Noted> {
+    pub fn pool_state_dir<T: FromStr<Err: fmt::Display>>(&mut self) -> Result<Option<T>, AlreadyReported> {
         self.optional("POOL_STATE_DIR")
     }
 
     /// Reads an upstream's base URL from the setting `name`, with a default.
-    pub fn upstream<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, default: &str) -> Result<T, Noted> {
+    pub fn upstream<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, default: &str) -> Result<T, AlreadyReported> {
         match self.optional(name)? {
             Some(base) => Ok(base),
             None => self.note(name, default.parse()),
@@ -267,17 +271,17 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// Reads the mode of the static internal token (`INTERNAL_TOKEN_MODE`).
-    pub fn internal_token_mode(&mut self) -> Result<TokenMode, Noted> {
+    pub fn internal_token_mode(&mut self) -> Result<TokenMode, AlreadyReported> {
         self.optional("INTERNAL_TOKEN_MODE").map(Option::unwrap_or_default)
     }
 
     /// Reads the mode of the static skill token (`SKILL_TOKEN_MODE`).
-    pub fn skill_token_mode(&mut self) -> Result<TokenMode, Noted> {
+    pub fn skill_token_mode(&mut self) -> Result<TokenMode, AlreadyReported> {
         self.optional("SKILL_TOKEN_MODE").map(Option::unwrap_or_default)
     }
 
     /// Reads the commit that the binary was built from (`COMMIT_HASH`), if it is set.
-    pub fn commit_hash(&mut self) -> Result<Option<String>, Noted> {
+    pub fn commit_hash(&mut self) -> Result<Option<String>, AlreadyReported> {
         self.optional("COMMIT_HASH")
     }
 }

@@ -24,7 +24,7 @@ use tower::{Layer, Service};
 use crate::ApiError;
 
 pub use browser::{Browser, BrowserGate, User, browser, client_address, user};
-pub use internal::{InternalGate, Operator, Runtime, internal, operator, registration};
+pub use internal::{InternalGate, Operator, PoolMachine, internal, operator, registration};
 pub use skill::{Skill, SkillGate, skill};
 pub use webhook::{SignedRequest, Verified, WebhookGate, webhook};
 
@@ -137,7 +137,7 @@ macro_rules! taken_as_caller {
 }
 
 taken_as_caller!(Operator);
-taken_as_caller!(Runtime);
+taken_as_caller!(PoolMachine);
 taken_as_caller!(Skill);
 taken_as_caller!(Browser);
 taken_as_caller!(User);

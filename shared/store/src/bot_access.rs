@@ -18,7 +18,7 @@ pub enum BotReach<'a> {
     /// Static token: every bot.
     Any,
     /// Runtime token of this pool and generation: the pool's bots.
-    Runtime(&'a PoolId, Generation),
+    PoolMachine(&'a PoolId, Generation),
     /// Skill token of this pool and generation: the pool's bots.
     Skill(&'a PoolId, Generation),
     /// Session of this person: the person's own bots.
@@ -47,7 +47,7 @@ impl BotReach<'_> {
     pub(crate) fn pool_key(&self) -> Option<RowKey> {
         match self {
             Self::Any | Self::Owner(_) => None,
-            Self::Runtime(pool, _) | Self::Skill(pool, _) => Some(RowKey::new(Table::Pools, [pool.as_str()])),
+            Self::PoolMachine(pool, _) | Self::Skill(pool, _) => Some(RowKey::new(Table::Pools, [pool.as_str()])),
         }
     }
 
@@ -55,7 +55,7 @@ impl BotReach<'_> {
     fn bound_to(&self) -> Option<(&PoolId, &'static str, Generation)> {
         match self {
             Self::Any | Self::Owner(_) => None,
-            Self::Runtime(pool, generation) => Some((pool, "runtimeGeneration", *generation)),
+            Self::PoolMachine(pool, generation) => Some((pool, "runtimeGeneration", *generation)),
             Self::Skill(pool, generation) => Some((pool, "skillGeneration", *generation)),
         }
     }
@@ -74,7 +74,9 @@ impl BotReach<'_> {
         let bot = bot.map(Bot::from_item).transpose()?.filter(|bot| bot.status != BotStatus::Deleted);
         match self {
             Self::Any | Self::Owner(_) => bot.filter(|bot| self.admits(bot)).ok_or(BotAccessError::NotFound),
-            Self::Runtime(..) | Self::Skill(..) => bot.filter(|bot| self.admits(bot)).ok_or(BotAccessError::NotOfPool),
+            Self::PoolMachine(..) | Self::Skill(..) => {
+                bot.filter(|bot| self.admits(bot)).ok_or(BotAccessError::NotOfPool)
+            }
         }
     }
 
@@ -83,7 +85,7 @@ impl BotReach<'_> {
         match self {
             Self::Any => true,
             Self::Owner(user) => bot.user.as_ref() == Some(*user),
-            Self::Runtime(pool, _) | Self::Skill(pool, _) => bot.pool.as_ref() == Some(*pool),
+            Self::PoolMachine(pool, _) | Self::Skill(pool, _) => bot.pool.as_ref() == Some(*pool),
         }
     }
 }

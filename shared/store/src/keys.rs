@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{StoreError, attribute::bytes, store::Store};
 
-/// Future of [`KeySource::look_again`].
+/// Future of [`KeySource::refreshed`].
 pub type KeyringFuture<'a> = Pin<Box<dyn Future<Output = Option<Arc<Keyring>>> + Send + 'a>>;
 
 /// Source of the sealing keys, which change at run time when a key is rotated. `None` means that the domain's keys are
@@ -19,7 +19,7 @@ pub trait KeySource: Send + Sync {
 
     /// Reads a domain's keyring from its source again. The store asks once a call when a value names a key that it does
     /// not hold: another instance may have seen a rotation first.
-    fn look_again(&self, domain: Domain) -> KeyringFuture<'_>;
+    fn refreshed(&self, domain: Domain) -> KeyringFuture<'_>;
 }
 
 /// Fixed keyrings of every domain.
@@ -39,7 +39,7 @@ impl KeySource for FixedKeys {
         self.0.get(&domain).cloned()
     }
 
-    fn look_again(&self, domain: Domain) -> KeyringFuture<'_> {
+    fn refreshed(&self, domain: Domain) -> KeyringFuture<'_> {
         Box::pin(std::future::ready(self.keyring(domain)))
     }
 }
@@ -80,7 +80,7 @@ impl Opener<'_> {
     ) -> Result<SecretString, StoreError> {
         let mut opened = self.keyring(domain)?.open(cell, sealed);
         if matches!(opened, Err(OpenError::UnknownKey(_))) && !self.looked.contains_key(&domain) {
-            let found = self.keys.look_again(domain).await;
+            let found = self.keys.refreshed(domain).await;
             self.looked.insert(domain, found);
             opened = self.keyring(domain)?.open(cell, sealed);
         }

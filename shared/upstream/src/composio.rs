@@ -14,7 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::BaseUrl;
 pub use accounts::{AccountStatus, ConnectLink, ConnectedAccount, Revocation};
-pub use tools::{CustomConnection, Execution, Outcome};
+pub use tools::{ActionOutcome, CustomConnection, Execution};
 
 /// Time-out of opening a connection to Composio.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -60,7 +60,7 @@ pub struct FeishuChat {
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct Envelope {
     code: i64,
 }
 
@@ -159,7 +159,7 @@ async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ChatA
         return Err(UNAVAILABLE);
     }
     let answer = body(response).await?;
-    let Outcome { code } = serde_json::from_slice(&answer).map_err(|_| NOT_UNDERSTOOD)?;
+    let Envelope { code } = serde_json::from_slice(&answer).map_err(|_| NOT_UNDERSTOOD)?;
     match code {
         0 if status == StatusCode::OK => serde_json::from_slice(&answer).map_err(|_| NOT_UNDERSTOOD),
         0 => Err(NOT_UNDERSTOOD),

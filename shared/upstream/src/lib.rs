@@ -19,8 +19,8 @@ use std::time::Duration;
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use chat_api::ChatApiError;
 pub use composio::{
-    AccountStatus, COMPOSIO_ANSWER_LIMIT, Composio, ComposioError, ComposioKey, ConnectLink, ConnectedAccount,
-    CustomConnection, EXECUTE_TIMEOUT, Execution, Outcome, Revocation, composio_user,
+    AccountStatus, ActionOutcome, COMPOSIO_ANSWER_LIMIT, Composio, ComposioError, ComposioKey, ConnectLink,
+    ConnectedAccount, CustomConnection, EXECUTE_TIMEOUT, Execution, Revocation, composio_user,
 };
 pub use discord::{Discord, DiscordBot, Guild};
 pub use feishu::{Feishu, FeishuBot, FeishuChat, FeishuToken};

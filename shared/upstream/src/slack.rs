@@ -207,7 +207,7 @@ impl Slack {
     /// Makes a call and parses its answer.
     async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, SlackError> {
         #[derive(Deserialize)]
-        struct Outcome {
+        struct MethodOutcome {
             ok: bool,
             #[serde(default)]
             error: String,
@@ -226,7 +226,7 @@ impl Slack {
             }
             answer.extend_from_slice(&chunk);
         }
-        let outcome: Outcome = serde_json::from_slice(&answer).map_err(|_| not_understood())?;
+        let outcome: MethodOutcome = serde_json::from_slice(&answer).map_err(|_| not_understood())?;
         if !outcome.ok {
             return Err(SlackError::of_code(outcome.error));
         }

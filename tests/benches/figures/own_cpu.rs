@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use local::database::sdk_config;
 use portcullis_crypto::Digest;
 use portcullis_runtime::{
-    Platform, SystemClock, SystemRandomness,
+    Environment, SystemClock, SystemRandomness,
     logging::{self, Format, LineSink},
     metrics::Metrics,
     queue::{EventQueue, NewMessage, QueueError, QueueFuture, ReceivedMessage, SqsQueue},
@@ -107,14 +107,14 @@ async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Fa
     Ok(Cost { own: whole - client_in_memory, aws_client: calls_cost(&mut calls).await? })
 }
 
-fn platform(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> Platform {
+fn platform(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> Environment {
     let others =
         [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", "127.0.0.0/8"), ("BETTER_AUTH_URL", "https://figures.example")];
     let settings = job.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let settings = settings.chain(others).map(|(name, value)| (name.to_owned(), SecretString::from(value)));
     let environment: BTreeMap<_, _> = settings.collect();
     let clock = Arc::new(SystemClock);
-    Platform {
+    Environment {
         secrets: Arc::new(SecretSource::Environment(environment.clone())),
         environment,
         aws,

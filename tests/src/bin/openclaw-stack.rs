@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use local::{Options, Stack, stack::TABLE_PREFIX};
 use portcullis_auth::FeishuSecrets;
 use portcullis_runtime::{
-    Platform,
+    Environment,
     logging::{self, Format, LineSink},
     settings::SettingsReader,
 };
@@ -97,7 +97,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn store(platform: &Platform) -> Result<Store, Box<dyn Error>> {
+async fn store(platform: &Environment) -> Result<Store, Box<dyn Error>> {
     let mut settings = SettingsReader::new(platform);
     let store = settings.store_with_all_keys().await;
     Ok(settings.finish(|| store)?)

@@ -16,6 +16,7 @@ mod delivery;
 mod documents;
 mod events_files;
 mod fleet;
+mod imports;
 mod integrations;
 mod library;
 mod models;

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use aws_types::SdkConfig;
 use local::database::sdk_config;
 use portcullis_openclaw::Configuration;
-use portcullis_runtime::{Platform, rotating::LOOK_AGAIN_AFTER, secrets::SecretSource};
+use portcullis_runtime::{Environment, rotating::LOOK_AGAIN_AFTER, secrets::SecretSource};
 use portcullis_tests::{
     Answer, Fault, FaultProxy, StandInLiteLlm, System,
     lite_llm::Mood,
@@ -476,7 +476,7 @@ async fn a_rotated_master_key_is_looked_up_again_before_a_pool_goes_without_a_ke
     secrets.insert("/p/litellm".to_owned(), models(&lite_llm.master_key()));
     let secrets = Arc::new(Mutex::new(secrets));
     let source = SecretSource::secrets_manager(&secrets_manager(Arc::clone(&secrets)).await, "/p/");
-    let platform = Platform { secrets: Arc::new(source), ..system.stack.platform().clone() };
+    let platform = Environment { secrets: Arc::new(source), ..system.stack.platform().clone() };
     let function = internal::start(&platform).await.unwrap();
     let call = async |method: &str, path: &str, body: Value| {
         let request = http::Request::builder().method(method).uri(format!("/api/internal/pools{path}"));

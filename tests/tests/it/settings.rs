@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use local::{Options, Stack};
 use portcullis_auth::Clock;
-use portcullis_runtime::{Platform, queue::EventQueue, secrets::SecretSource, settings::SettingsError};
+use portcullis_runtime::{Environment, queue::EventQueue, secrets::SecretSource, settings::SettingsError};
 use portcullis_tests::{
     System, TestClock, seed, slack as from_slack,
     system::{Settings, random_hex, send},
@@ -14,14 +14,14 @@ use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::json;
 
-type Environment = BTreeMap<String, SecretString>;
+type Variables = BTreeMap<String, SecretString>;
 
 /// Problems that each function reports with this environment, in the order `slack`, `internal`, `skills`; empty if it
 /// starts.
-async fn problems(system: &System, of: Environment, queue: Option<Arc<dyn EventQueue>>) -> [Vec<String>; 3] {
-    let platform = Platform {
+async fn problems(system: &System, of: Variables, queue: Option<Arc<dyn EventQueue>>) -> [Vec<String>; 3] {
+    let platform = Environment {
         secrets: Arc::new(SecretSource::Environment(of.clone())),
-        environment: of,
+        variables: of,
         queue,
         ..system.stack.platform().clone()
     };
@@ -41,7 +41,7 @@ fn assert_names(problems: &[String], names: &[&str]) {
 
 #[tokio::test]
 async fn each_setting_that_is_missing_is_named_all_at_once() {
-    let [slack, internal, skills] = problems(&System::start().await, Environment::new(), None).await;
+    let [slack, internal, skills] = problems(&System::start().await, Variables::new(), None).await;
     assert_names(&slack, &["ENCRYPTION_KEY", "SLACK_SIGNING_SECRET", "TABLE_PREFIX", "EVENT_QUEUE_URL"]);
     assert_names(&internal, &["ENCRYPTION_KEY", "INTERNAL_API_TOKEN", "TABLE_PREFIX", "POOL_CIDRS"]);
     assert_names(
@@ -105,7 +105,7 @@ async fn each_setting_that_is_malformed_is_named_with_nothing_of_its_value() {
     ];
     wrongs.extend(keyrings.iter().map(|keyring| Wrong("ENCRYPTION_KEYS", keyring.to_string())));
     let system = System::start().await;
-    let right = &system.stack.platform().environment;
+    let right = &system.stack.platform().variables;
     let untouched = problems(&system, right.clone(), system.stack.platform().queue.clone()).await;
     assert!(untouched.concat().is_empty(), "{untouched:?}");
     for Wrong(name, value) in &wrongs {
@@ -123,7 +123,7 @@ async fn each_setting_that_is_malformed_is_named_with_nothing_of_its_value() {
 }
 
 /// Error of a stack with this environment, if it does not start.
-async fn refused_start(environment: Environment) -> Option<String> {
+async fn refused_start(environment: Variables) -> Option<String> {
     let mut options = Options::new(environment);
     options.clock = Arc::new(TestClock::new());
     match Stack::start(options).await {
@@ -137,7 +137,7 @@ async fn refused_start(environment: Environment) -> Option<String> {
 
 #[tokio::test]
 async fn what_is_wrong_with_several_functions_is_told_at_once() {
-    let refusal = refused_start(Environment::new()).await.unwrap();
+    let refusal = refused_start(Variables::new()).await.unwrap();
     for name in ["ENCRYPTION_KEY", "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "SLACK_SIGNING_SECRET"] {
         assert_eq!(refusal.matches(&format!("{name} is not set")).count(), 1, "{name}: {refusal}");
     }

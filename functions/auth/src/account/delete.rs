@@ -6,7 +6,7 @@ use axum::extract::State;
 use http::HeaderMap;
 use portcullis_runtime::{
     ApiError, ErrorCode,
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::{Browser, User},
 };
@@ -45,7 +45,7 @@ pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
     browser: Browser,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<(HeaderMap, axum::Json<Response>), ApiError> {
     match &request.password {
         Some(text) => drop(password_check::check(&app, &caller.id, text, browser.address).await?),

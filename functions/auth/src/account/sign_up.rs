@@ -11,7 +11,7 @@ use portcullis_runtime::{
         person::{PersonName, Picture},
     },
     front,
-    json::Json,
+    json::StrictJson,
     openapi,
 };
 use portcullis_store::{NewUser, SignedUp, User};
@@ -55,7 +55,7 @@ pub(crate) struct Response {
 )]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
     let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
     let password = Password::chosen(request.password.expose_secret()).map_err(error::refuse_password)?;

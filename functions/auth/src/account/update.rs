@@ -9,7 +9,7 @@ use portcullis_runtime::{
         change,
         person::{PersonName, Picture},
     },
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::User,
 };
@@ -40,7 +40,7 @@ pub(crate) struct Request {
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Status>, ApiError> {
     if request.email.is_some() {
         return Err(ApiError::bad_request(ErrorCode::EmailCanNotBeUpdated, "Email can not be updated"));

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use portcullis_auth::{Password, SessionId};
 use portcullis_runtime::{
     ApiError,
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::{Browser, User},
 };
@@ -49,7 +49,7 @@ pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
     browser: Browser,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<(HeaderMap, axum::Json<Response>), ApiError> {
     let new = Password::chosen(request.new_password.expose_secret()).map_err(error::refuse_password)?;
     let (_, login) = password_check::check(&app, &caller.id, &request.current_password, browser.address).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Email;
-use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi};
+use portcullis_runtime::{ApiError, ErrorCode, json::StrictJson, openapi};
 use portcullis_store::NewVerification;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub(crate) struct Response {
 )]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
     let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
     let page = request.redirect_to.as_deref().filter(|text| !text.is_empty()).unwrap_or("/reset-password");

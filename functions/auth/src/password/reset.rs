@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Password;
-use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi};
+use portcullis_runtime::{ApiError, ErrorCode, json::StrictJson, openapi};
 use portcullis_store::VerificationError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -36,18 +36,18 @@ pub(crate) struct Request {
 )]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Status>, ApiError> {
     let password = Password::chosen(request.new_password.expose_secret()).map_err(error::refuse_password)?;
     // The link is checked before the hash is computed, so that a stranger's token costs no computation.
-    let link = app.store.find_link(link_digest(RESET, request.token.expose_secret())).await.map_err(refuse)?;
+    let link = app.store.find_link(link_digest(RESET, request.token.expose_secret())).await.map_err(to_api_error)?;
     let hash = app.hasher.hash(password).await?;
-    app.store.reset_password(&link, &hash).await.map_err(refuse)?;
+    app.store.reset_password(&link, &hash).await.map_err(to_api_error)?;
     Ok(Status::done())
 }
 
 /// Converts every reason to the same response, which reveals nothing about an account.
-fn refuse(error: VerificationError) -> ApiError {
+fn to_api_error(error: VerificationError) -> ApiError {
     match error {
         VerificationError::Store(error) => error.into(),
         _ => ApiError::bad_request(ErrorCode::InvalidToken, "Invalid token"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::SessionId;
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::User};
+use portcullis_runtime::{ApiError, json::StrictJson, openapi, tier::User};
 use serde::Deserialize;
 
 use crate::{answer::Status, app::App, error};
@@ -29,7 +29,7 @@ pub(crate) struct Request {
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
     caller: User,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Status>, ApiError> {
     if let Ok(id) = request.token.parse::<SessionId>() {
         app.store.end_sessions(&caller.id, |one| *one == id).await.map_err(error::refuse_user)?;

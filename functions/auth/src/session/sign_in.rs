@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::HeaderMap;
 use portcullis_auth::{Email, Password, SessionId, password::Verdict};
-use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi, tier::Browser};
+use portcullis_runtime::{ApiError, ErrorCode, json::StrictJson, openapi, tier::Browser};
 use portcullis_store::{Login, OpenSessionError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub(crate) struct Response {
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     browser: Browser,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<(HeaderMap, axum::Json<Response>), ApiError> {
     let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
     let password = Password::presented(request.password.expose_secret()).map_err(error::refuse_password)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Email;
-use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi};
+use portcullis_runtime::{ApiError, ErrorCode, json::StrictJson, openapi};
 use serde::Deserialize;
 
 use crate::{answer::Success, app::App, error, mails, verification_mail::new_code};
@@ -26,7 +26,7 @@ pub(crate) struct Request {
 )]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Success>, ApiError> {
     let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
     if request.r#type != "email-verification" {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use portcullis_auth::Email;
-use portcullis_runtime::{ApiError, json::Json, openapi};
+use portcullis_runtime::{ApiError, json::StrictJson, openapi};
 use serde::Deserialize;
 
 use crate::{answer::Status, app::App, error, verification_mail};
@@ -27,7 +27,7 @@ pub(crate) struct Request {
 )]
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Status>, ApiError> {
     let email: Email = request.email.parse().map_err(|_| error::invalid_email())?;
     let callback = app.callback(request.callback_url.as_deref())?;

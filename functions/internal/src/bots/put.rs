@@ -10,7 +10,7 @@ use portcullis_runtime::{
         bot::{ModelId, Name, Slug, SystemPrompt},
         change, optional,
     },
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::Operator,
 };
@@ -96,7 +96,7 @@ pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
     BotPath(bot): BotPath,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
     let update = request.clone().into_update();
     for _ in 0..TRIES {

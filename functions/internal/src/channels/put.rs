@@ -10,7 +10,7 @@ use portcullis_runtime::{
         bot::{AppSigningSecret, BotToken, Name},
         optional,
     },
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::Operator,
 };
@@ -60,7 +60,7 @@ pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
     ChannelPath(channel): ChannelPath,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
     let new = NewSlackChannel {
         id: channel,

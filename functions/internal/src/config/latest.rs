@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use http::HeaderMap;
-use portcullis_runtime::{ApiError, etag, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, etag, openapi, tier::PoolMachine};
 
 use super::answer::{Answer, etag_of};
 use crate::{app::App, openclaw_version::dialect_of, pool_path::PoolPath};
@@ -28,7 +28,7 @@ const TRIES: usize = 8;
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
-    caller: Runtime,
+    caller: PoolMachine,
     PoolPath(pool): PoolPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use portcullis_runtime::{ApiError, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, openapi, tier::PoolMachine};
 use serde_json::Value;
 
 use crate::{app::App, pool_path::PoolPath};
@@ -22,7 +22,7 @@ const TRIES: usize = 8;
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
-    caller: Runtime,
+    caller: PoolMachine,
     PoolPath(pool): PoolPath,
 ) -> Result<Json<Value>, ApiError> {
     let reach = caller.reach(&pool)?;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use portcullis_openclaw::{BotRecord, ChannelRecord, CredentialKind, Platform, PoolRecords, Reference, webhook_port};
+use portcullis_openclaw::{
+    BotRecord, ChannelRecord, CredentialKind, PlatformApp, PoolRecords, Reference, webhook_port,
+};
 use portcullis_store::{self as store, BotRecords, ChannelRecords, ChatPlatform, ConnectionMode, Credential, Pool};
 use secrecy::SecretString;
 
@@ -18,12 +20,12 @@ fn bot_record(pool: &Pool, records: &BotRecords) -> BotRecord {
         let credentials = credentials.iter().map(|(kind, credential)| (built_kind(*kind), credential.revision));
         let app_id = channel.app_id.to_string();
         let platform = match channel.platform {
-            ChatPlatform::Slack => Platform::Slack,
-            ChatPlatform::Discord => Platform::Discord { application_id: app_id },
+            ChatPlatform::Slack => PlatformApp::Slack,
+            ChatPlatform::Discord => PlatformApp::Discord { application_id: app_id },
             ChatPlatform::Feishu => {
                 let by_webhook = channel.connection_mode == ConnectionMode::Webhook;
                 let port = || webhook_port(&pool.bots, &bot.id, &bot.channels, &channel.id);
-                Platform::Feishu { app_id, webhook_port: by_webhook.then(port) }
+                PlatformApp::Feishu { app_id, webhook_port: by_webhook.then(port) }
             }
         };
         ChannelRecord {

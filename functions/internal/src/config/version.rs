@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use http::request::Parts;
 use portcullis_auth::PoolId;
 use portcullis_contract::SafeInteger;
-use portcullis_runtime::{ApiError, etag, openapi, params, tier::Runtime};
+use portcullis_runtime::{ApiError, etag, openapi, params, tier::PoolMachine};
 
 use super::{
     PoolSnapshot,
@@ -34,7 +34,7 @@ use crate::{app::App, pool_path::PoolPath};
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
-    caller: Runtime,
+    caller: PoolMachine,
     PoolPath(pool): PoolPath,
     mut parts: Parts,
 ) -> Result<Response, ApiError> {

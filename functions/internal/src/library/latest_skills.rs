@@ -7,7 +7,7 @@ use http::HeaderMap;
 use portcullis_auth::LibraryName;
 use portcullis_contract::SafeInteger;
 use portcullis_crypto::Digest;
-use portcullis_runtime::{ApiError, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, openapi, tier::PoolMachine};
 use portcullis_store::Library;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -41,7 +41,11 @@ struct Answer {
     ),
     security(("internalToken" = [])),
 )]
-pub async fn handle(State(app): State<Arc<App>>, caller: Runtime, headers: HeaderMap) -> Result<Response, ApiError> {
+pub async fn handle(
+    State(app): State<Arc<App>>,
+    caller: PoolMachine,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     app.latest(Library::Skills, &caller, &headers, |contents, skills| Answer {
         version: contents.version.into(),
         skills_hash: contents.hash(),

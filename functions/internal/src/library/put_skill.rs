@@ -10,7 +10,7 @@ use std::{
 use axum::{Json as Answer, extract::State};
 use portcullis_auth::SkillFolder;
 use portcullis_openclaw::FilePath;
-use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi, tier::Operator};
+use portcullis_runtime::{ApiError, ErrorCode, json::StrictJson, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::Deserialize;
 
@@ -55,7 +55,7 @@ pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
     NamePath(name): NamePath<SkillFolder>,
-    Json(request): Json<Request, BODY_LIMIT>,
+    StrictJson(request): StrictJson<Request, BODY_LIMIT>,
 ) -> Result<Answer<Stored>, ApiError> {
     let Request { content, mut files, status } = request;
     if content.is_empty() {

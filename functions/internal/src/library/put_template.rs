@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json as Answer, extract::State};
 use portcullis_auth::TemplateName;
-use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi, tier::Operator};
+use portcullis_runtime::{ApiError, ErrorCode, json::StrictJson, openapi, tier::Operator};
 use portcullis_store::Library;
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,7 @@ pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
     NamePath(name): NamePath<TemplateName>,
-    Json(request): Json<Request, BODY_LIMIT>,
+    StrictJson(request): StrictJson<Request, BODY_LIMIT>,
 ) -> Result<Answer<Stored>, ApiError> {
     let bytes = request.content.len();
     if bytes > MAXIMUM_BYTES {

@@ -9,7 +9,7 @@ use axum::{Json, extract::State};
 use futures_util::{StreamExt, stream};
 use portcullis_auth::{BotId, ChannelId};
 use portcullis_contract::Title;
-use portcullis_runtime::{ApiError, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, openapi, tier::PoolMachine};
 use portcullis_store::{BotRecords, ChatPlatform, CredentialKind, Session};
 use portcullis_upstream::{Conversation, SlackError};
 use secrecy::SecretString;
@@ -76,7 +76,7 @@ struct Connection {
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
-    caller: Runtime,
+    caller: PoolMachine,
     PoolPath(pool): PoolPath,
 ) -> Result<Json<Response>, ApiError> {
     let read = app.read_fresh_pool(&pool, caller.reach(&pool)?).await?;

@@ -6,7 +6,7 @@ use axum::extract::State;
 use portcullis_auth::PoolId;
 use portcullis_contract::{SafeInteger, Time};
 use portcullis_openclaw::OpenClawVersion;
-use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, fields::optional, json::StrictJson, openapi, tier::PoolMachine};
 use portcullis_store::{Heartbeat, PoolAddress, PoolStatus};
 use serde::{Deserialize, Serialize};
 
@@ -63,8 +63,8 @@ pub struct Response {
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
-    caller: Runtime,
-    Json(request): Json<Request>,
+    caller: PoolMachine,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
     check_address(&app.networks, request.pod_ip.as_ref())?;
     let reach = caller.reach(&request.pool_id)?;

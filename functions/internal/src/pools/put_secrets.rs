@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use axum::extract::State;
 use portcullis_auth::PoolId;
-use portcullis_runtime::{ApiError, ErrorCode, json::Json, openapi, tier::Operator};
+use portcullis_runtime::{ApiError, ErrorCode, json::StrictJson, openapi, tier::Operator};
 use portcullis_store::{PutSecretsError, Scope, SecretChange, SecretName};
 use secrecy::SecretString;
 use serde::{
@@ -56,7 +56,7 @@ pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
     PoolPath(pool): PoolPath,
-    Json(Request { secrets }): Json<Request>,
+    StrictJson(Request { secrets }): StrictJson<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
     let changes: Vec<_> =
         secrets.into_iter().map(|(name, Setting { scope, value })| SecretChange { scope, name, value }).collect();

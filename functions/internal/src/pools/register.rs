@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use portcullis_auth::PoolId;
 use portcullis_openclaw::OpenClawVersion;
-use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, fields::optional, json::StrictJson, openapi, tier::PoolMachine};
 use portcullis_store::{PoolAddress, PoolReport, PoolStatus};
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +51,8 @@ pub struct Response {
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
-    caller: Runtime,
-    Json(request): Json<Request>,
+    caller: PoolMachine,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
     check_address(&app.networks, request.pod_ip.as_ref())?;
     let reach = caller.reach(&request.pool_id)?;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::request::Parts;
 use portcullis_contract::{Metadata, SafeInteger, Time, Title};
-use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, params, resources::Session, tier::Runtime};
+use portcullis_runtime::{
+    ApiError, fields::optional, json::StrictJson, openapi, params, resources::Session, tier::PoolMachine,
+};
 use portcullis_store::{SessionChange, SessionError, SessionStatus};
 use serde::Deserialize;
 
@@ -40,9 +42,9 @@ pub struct Request {
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
-    caller: Runtime,
+    caller: PoolMachine,
     mut parts: Parts,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Session>, ApiError> {
     let id: String = params::path(&mut parts, "id").await?;
     let change = SessionChange {
@@ -55,7 +57,7 @@ pub async fn handle(
     match app.store.change_session(caller.bots(), &id, &change).await {
         Ok(session) => Ok(axum::Json(session.into())),
         Err(SessionError::NotFound) => Err(ApiError::not_found("Session not found")),
-        Err(SessionError::Revoked) => Err(Runtime::revoked()),
+        Err(SessionError::Revoked) => Err(PoolMachine::revoked()),
         Err(SessionError::Store(error)) => Err(error.into()),
     }
 }

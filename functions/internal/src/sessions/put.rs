@@ -6,7 +6,9 @@ use axum::extract::State;
 use http::StatusCode;
 use portcullis_auth::BotId;
 use portcullis_contract::{Label, Metadata, SafeInteger, SessionKey, Time, Title};
-use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, resources::Session, tier::Runtime};
+use portcullis_runtime::{
+    ApiError, fields::optional, json::StrictJson, openapi, resources::Session, tier::PoolMachine,
+};
 use portcullis_store::{NewSession, SessionChange, SessionStatus};
 use serde::Deserialize;
 
@@ -45,8 +47,8 @@ pub struct Request {
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
-    caller: Runtime,
-    Json(request): Json<Request>,
+    caller: PoolMachine,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<(StatusCode, axum::Json<Session>), ApiError> {
     let new = NewSession {
         bot: request.bot_id,
@@ -61,6 +63,6 @@ pub async fn handle(
             metadata: request.metadata,
         },
     };
-    let session = app.store.put_session(caller.bots(), &new).await.map_err(Runtime::refuse_bot)?;
+    let session = app.store.put_session(caller.bots(), &new).await.map_err(PoolMachine::refuse_bot)?;
     Ok((StatusCode::CREATED, axum::Json(session.into())))
 }

@@ -9,7 +9,7 @@ use std::{future::Future, time::Duration};
 use futures_util::{StreamExt, stream};
 use portcullis_auth::{BotId, ChannelId, PoolId};
 use portcullis_contract::Title;
-use portcullis_runtime::{ApiError, tier::Runtime};
+use portcullis_runtime::{ApiError, tier::PoolMachine};
 use portcullis_store::{ChannelRecords, ChatPlatform, CredentialKind, NewSession, PlatformId, SessionChange};
 use portcullis_upstream::ChatApiError;
 use secrecy::SecretString;
@@ -89,7 +89,7 @@ impl App {
     /// Returns the pool's connected channels of a platform.
     async fn connections(
         &self,
-        caller: &Runtime,
+        caller: &PoolMachine,
         pool: &PoolId,
         platform: ChatPlatform,
     ) -> Result<Vec<Connection>, ApiError> {
@@ -122,7 +122,7 @@ impl App {
     /// kept.
     async fn keep_listed<Listed>(
         &self,
-        caller: &Runtime,
+        caller: &PoolMachine,
         platform: ChatPlatform,
         connections: &[Connection],
         listings: Vec<Listed>,
@@ -152,7 +152,7 @@ impl App {
         let writes: Vec<_> = sessions.iter().map(|session| self.store.put_session(caller.bots(), session)).collect();
         let written: Vec<_> = stream::iter(writes).buffer_unordered(AT_ONCE).collect().await;
         for outcome in written {
-            outcome.map_err(Runtime::refuse_bot)?;
+            outcome.map_err(PoolMachine::refuse_bot)?;
         }
         if is_silent {
             return Err(ApiError::bad_gateway(silent, "a channel's conversations were not listed"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::StatusCode;
 use portcullis_auth::RuntimeGrant;
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
+use portcullis_runtime::{ApiError, json::StrictJson, openapi, tier::Operator};
 use portcullis_store::PoolReach;
 use serde::Deserialize;
 
@@ -41,11 +41,12 @@ pub async fn issue(
     State(app): State<Arc<App>>,
     _caller: Operator,
     PoolPath(pool): PoolPath,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<(StatusCode, axum::Json<Issued>), ApiError> {
     let generations = app.store.generations(&pool, PoolReach::Any).await.map_err(|error| to_api_error(error, &pool))?;
     let expires_at = request.ttl_seconds.ends(app.now());
-    let token = RuntimeGrant { pool, generation: generations.runtime, expires_at }.issue(&app.runtime_token_keys.get());
+    let token =
+        RuntimeGrant { pool, generation: generations.runtime, expires_at }.issue(&app.runtime_token_keys.cached());
     Ok((StatusCode::CREATED, axum::Json(Issued::new(token, expires_at))))
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use axum::extract::State;
 use http::StatusCode;
 use portcullis_auth::{SkillGrant, SkillName, SkillSet};
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, json::StrictJson, openapi, tier::PoolMachine};
 use serde::Deserialize;
 
 use super::{Issued, Revoked, ttl::Ttl};
@@ -39,9 +39,9 @@ pub struct Request {
 )]
 pub async fn issue(
     State(app): State<Arc<App>>,
-    caller: Runtime,
+    caller: PoolMachine,
     PoolPath(pool): PoolPath,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<(StatusCode, axum::Json<Issued>), ApiError> {
     let skills = match request.skills {
         None => SkillSet::All,
@@ -54,7 +54,7 @@ pub async fn issue(
     // month.
     let expires_at = caller.ends_at().map_or(expires_at, |end| expires_at.min(end));
     let token =
-        SkillGrant { pool, skills, generation: generations.skill, expires_at }.issue(&app.skill_token_keys.get());
+        SkillGrant { pool, skills, generation: generations.skill, expires_at }.issue(&app.skill_token_keys.cached());
     Ok((StatusCode::CREATED, axum::Json(Issued::new(token, expires_at))))
 }
 
@@ -69,7 +69,7 @@ pub async fn issue(
 )]
 pub async fn revoke(
     State(app): State<Arc<App>>,
-    caller: Runtime,
+    caller: PoolMachine,
     PoolPath(pool): PoolPath,
 ) -> Result<axum::Json<Revoked>, ApiError> {
     let reach = caller.reach(&pool)?;

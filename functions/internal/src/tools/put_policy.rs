@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json as Answer, extract::State};
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
+use portcullis_runtime::{ApiError, json::StrictJson, openapi, tier::Operator};
 use portcullis_toolkits::{MAXIMUM_RULES, ToolPolicy};
 
 use super::PolicyBody;
@@ -24,7 +24,7 @@ pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
     PoolPath(pool): PoolPath,
-    Json(request): Json<PolicyBody>,
+    StrictJson(request): StrictJson<PolicyBody>,
 ) -> Result<Answer<PolicyBody>, ApiError> {
     // Without this check, a policy with misspelt field names would allow everything.
     if request.allow.is_none() && request.deny.is_none() {

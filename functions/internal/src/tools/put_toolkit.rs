@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json as Answer, extract::State};
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Operator};
+use portcullis_runtime::{ApiError, json::StrictJson, openapi, tier::Operator};
 use portcullis_toolkits::{AuthScheme, Catalogue, ToolkitChange};
 use serde::Deserialize;
 
@@ -39,7 +39,7 @@ pub async fn handle(
     State(app): State<Arc<App>>,
     _caller: Operator,
     ToolkitPath(slug): ToolkitPath,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<Answer<ToolkitBody>, ApiError> {
     let change = ToolkitChange {
         display_name: request.display_name,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use portcullis_auth::BotId;
 use portcullis_contract::{Label, SessionKey};
-use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, tier::Skill};
+use portcullis_runtime::{ApiError, fields::optional, json::StrictJson, openapi, tier::Skill};
 use portcullis_store::PreviewUrl;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ pub struct Response {
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
     let Request { bot_id: bot, preview_url: url, channel_type, .. } = request;
     let selector =

@@ -6,7 +6,7 @@ use axum::extract::State;
 use http::StatusCode;
 use portcullis_auth::BotId;
 use portcullis_contract::{Label, Metadata, SafeInteger, SessionKey, Title};
-use portcullis_runtime::{ApiError, fields::optional, json::Json, openapi, resources::Artifact, tier::Skill};
+use portcullis_runtime::{ApiError, fields::optional, json::StrictJson, openapi, resources::Artifact, tier::Skill};
 use portcullis_store::{ArtifactChange, ArtifactSource, ArtifactStatus, ArtifactType, NewArtifact, PreviewUrl};
 use serde::Deserialize;
 
@@ -64,7 +64,7 @@ pub struct Request {
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<(StatusCode, axum::Json<Artifact>), ApiError> {
     let selector =
         SessionSelector { session_key: request.session_key, chat_id: request.chat_id, thread_id: request.thread_id };

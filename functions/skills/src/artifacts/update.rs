@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::request::Parts;
 use portcullis_runtime::{
-    ApiError, fields::artifact::ArtifactPatch, json::Json, openapi, params, resources::Artifact, tier::Skill,
+    ApiError, fields::artifact::ArtifactPatch, json::StrictJson, openapi, params, resources::Artifact, tier::Skill,
 };
 use portcullis_store::ArtifactError;
 
@@ -26,7 +26,7 @@ pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,
     mut parts: Parts,
-    Json(request): Json<ArtifactPatch>,
+    StrictJson(request): StrictJson<ArtifactPatch>,
 ) -> Result<axum::Json<Artifact>, ApiError> {
     let id: String = params::path(&mut parts, "id").await?;
     match app.store.change_artifact(caller.bots(), &id, &request.into()).await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{Json as Answer, extract::State};
 use portcullis_auth::BotId;
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Skill};
+use portcullis_runtime::{ApiError, json::StrictJson, openapi, tier::Skill};
 use portcullis_store::{IntegrationError, IntegrationStatus};
 use portcullis_toolkits::ToolkitSlug;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub struct Message {
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<Answer<Response>, ApiError> {
     let (bot, catalogue) = tokio::try_join!(app.composio_bot(&caller, &request.bot_id), async {
         app.store.catalogue().await.map_err(ApiError::from)

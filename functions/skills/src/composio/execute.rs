@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Json as Answer, extract::State};
 use portcullis_auth::{BotId, PoolId, UserId};
 use portcullis_contract::InvalidField;
-use portcullis_runtime::{ApiError, ErrorCode, fields::Object, json::Json, openapi, tier::Skill};
+use portcullis_runtime::{ApiError, ErrorCode, fields::Object, json::StrictJson, openapi, tier::Skill};
 use portcullis_store::{Integration, IntegrationError, IntegrationStatus, SecretName, StoreError};
 use portcullis_toolkits::{Action, AuthScheme, Credentials, Resolved, ToolPolicy};
 use portcullis_upstream::{ComposioError, ComposioKey, CustomConnection, EXECUTE_TIMEOUT, Execution, composio_user};
@@ -72,7 +72,7 @@ struct With {
 pub async fn handle(
     State(app): State<Arc<App>>,
     caller: Skill,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<Answer<Response>, ApiError> {
     let (bot, catalogue) = tokio::try_join!(app.composio_bot(&caller, &request.bot_id), async {
         app.store.catalogue().await.map_err(ApiError::from)

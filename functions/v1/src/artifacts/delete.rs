@@ -8,7 +8,7 @@ use portcullis_runtime::{ApiError, openapi, params, tier::User};
 use portcullis_store::BotReach;
 use serde::Serialize;
 
-use super::refuse;
+use super::to_api_error;
 use crate::app::App;
 
 /// A message for a person.
@@ -31,6 +31,6 @@ pub(crate) async fn handle(
     mut parts: Parts,
 ) -> Result<Json<Response>, ApiError> {
     let id: String = params::path(&mut parts, "id").await?;
-    app.store.delete_artifact(BotReach::Owner(&caller.id), &id).await.map_err(refuse)?;
+    app.store.delete_artifact(BotReach::Owner(&caller.id), &id).await.map_err(to_api_error)?;
     Ok(Json(Response { message: "Artifact deleted" }))
 }

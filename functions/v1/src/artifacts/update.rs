@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::request::Parts;
 use portcullis_runtime::{
-    ApiError, fields::artifact::ArtifactPatch, json::Json, openapi, params, resources::Artifact, tier::User,
+    ApiError, fields::artifact::ArtifactPatch, json::StrictJson, openapi, params, resources::Artifact, tier::User,
 };
 use portcullis_store::BotReach;
 
-use super::refuse;
+use super::to_api_error;
 use crate::app::App;
 
 #[utoipa::path(
@@ -24,9 +24,9 @@ pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
     mut parts: Parts,
-    Json(patch): Json<ArtifactPatch>,
+    StrictJson(patch): StrictJson<ArtifactPatch>,
 ) -> Result<axum::Json<Artifact>, ApiError> {
     let id: String = params::path(&mut parts, "id").await?;
     let changed = app.store.change_artifact(BotReach::Owner(&caller.id), &id, &patch.into()).await;
-    Ok(axum::Json(changed.map_err(refuse)?.into()))
+    Ok(axum::Json(changed.map_err(to_api_error)?.into()))
 }

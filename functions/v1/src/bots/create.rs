@@ -11,7 +11,7 @@ use portcullis_runtime::{
         optional,
     },
     front,
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::User,
 };
@@ -48,7 +48,7 @@ pub(crate) struct Request {
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Bot>, ApiError> {
     let model_id = match request.model_id {
         Some(model) => model.0,
@@ -69,12 +69,12 @@ pub(crate) async fn handle(
     } else {
         app.store.place_bot(&new).await
     };
-    Ok(axum::Json(made.map_err(refuse)?.into()))
+    Ok(axum::Json(made.map_err(to_api_error)?.into()))
 }
 
 impl App {
     async fn default_model(&self) -> Result<String, ApiError> {
-        let ids = self.models.ids(&self.lite_llm.get(), self.now()).await?;
+        let ids = self.models.ids(&self.lite_llm.cached(), self.now()).await?;
         // Ids that are not valid model ids are skipped: one of them would make a pool's whole configuration invalid.
         let first = ids.iter().find_map(|id| ModelId::try_from(id.clone()).ok());
         first
@@ -83,7 +83,7 @@ impl App {
     }
 }
 
-fn refuse(error: PlaceBotError) -> ApiError {
+fn to_api_error(error: PlaceBotError) -> ApiError {
     match error {
         PlaceBotError::NoPool => {
             ApiError::not_available("No pool of machines has room for a further bot now; try again later")

@@ -9,7 +9,7 @@ use portcullis_runtime::{
         bot::{ModelId, Name, Slug, SystemPrompt},
         change, optional,
     },
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::User,
 };
@@ -59,7 +59,7 @@ pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
     BotPath(bot): BotPath,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Bot>, ApiError> {
     let changed = app.store.update_bot(BotReach::Owner(&caller.id), &bot, &request.into()).await;
     Ok(axum::Json(changed.map_err(refuse_update)?.into()))

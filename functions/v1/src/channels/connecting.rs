@@ -46,7 +46,7 @@ impl App {
 }
 
 /// Converts the store's refusal to connect a channel.
-pub(super) fn refuse(error: ConnectError, taken: &'static str) -> ApiError {
+pub(super) fn to_api_error(error: ConnectError, taken: &'static str) -> ApiError {
     match error {
         ConnectError::BotNotFound => bot_not_found(),
         ConnectError::TooManyChannels => ApiError::conflict("The bot has its limit of 20 channels"),

@@ -22,7 +22,7 @@ impl App {
     /// # Errors
     /// 503 if this installation has no Slack app.
     fn slack_client(&self) -> Result<SlackClient, ApiError> {
-        match &self.slack_client.get().0 {
+        match &self.slack_client.cached().0 {
             Some(client) => Ok(SlackClient { id: client.id.clone(), secret: client.secret.clone() }),
             None => Err(ApiError::not_available("This server has no Slack app to add; connect one by hand")),
         }
@@ -43,6 +43,6 @@ impl App {
     }
 }
 
-fn refuse(error: ConnectError) -> ApiError {
-    connecting::refuse(error, "This workspace and app are connected to another bot")
+fn to_api_error(error: ConnectError) -> ApiError {
+    connecting::to_api_error(error, "This workspace and app are connected to another bot")
 }

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json as Answer, extract::State};
 use http::{HeaderMap, header::SET_COOKIE};
 use portcullis_contract::InvalidField;
-use portcullis_runtime::{ApiError, ErrorCode, fields::optional, json::Json, openapi, tier::User};
+use portcullis_runtime::{ApiError, ErrorCode, fields::optional, json::StrictJson, openapi, tier::User};
 use portcullis_store::{IntegrationError, IntegrationSource, IntegrationStatus};
 use portcullis_toolkits::{AuthScheme, ToolkitSlug};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{Begin, Integration, STATE_BYTES, refuse};
+use super::{Begin, Integration, STATE_BYTES, to_api_error};
 use crate::{
     app::App,
     browser_cookie::{Begun, BrowserCookie},
@@ -56,7 +56,7 @@ pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
     headers: HeaderMap,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<(HeaderMap, Answer<Response>), ApiError> {
     let refuse_path = || ApiError::invalid_field("returnTo", InvalidField::new("a path of the front end").to_string());
     let return_to =
@@ -80,7 +80,7 @@ pub(crate) async fn handle(
             })?;
             let new_id = app.new_id();
             let stored = app.store.connect_with_credentials(&caller.id, &toolkit.slug, &new_id, &checked, source).await;
-            let integration = Integration::new(toolkit, Some(&stored.map_err(refuse)?));
+            let integration = Integration::new(toolkit, Some(&stored.map_err(to_api_error)?));
             Ok((HeaderMap::new(), Answer(Response { integration, connect_url: None, state: None })))
         }
         (AuthScheme::Oauth2, Some(_)) => {
@@ -88,7 +88,7 @@ pub(crate) async fn handle(
         }
         (AuthScheme::Oauth2, None) => {
             if known.is_some_and(|known| known.status == IntegrationStatus::Active) {
-                return Err(refuse(IntegrationError::AlreadyActive));
+                return Err(to_api_error(IntegrationError::AlreadyActive));
             }
             let cookie = BrowserCookie::new(app.origins.api().is_secure(), Begun::Connections);
             let secret = cookie.read_or_new(&headers, &*app.randomness);

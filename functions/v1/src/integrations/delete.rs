@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use portcullis_runtime::{ApiError, openapi, tier::User};
 use portcullis_store::{IntegrationError, IntegrationStatus};
 
-use super::{Integration, IntegrationPath, refuse, refuse_composio};
+use super::{Integration, IntegrationPath, refuse_composio, to_api_error};
 use crate::app::App;
 
 #[utoipa::path(
@@ -36,6 +36,6 @@ pub(crate) async fn handle(
             return Err(refuse_composio(error));
         }
     }
-    let disconnected = app.store.disconnect_integration(&known).await.map_err(refuse)?;
+    let disconnected = app.store.disconnect_integration(&known).await.map_err(to_api_error)?;
     Ok(Json(Integration::of_known(&catalogue, &disconnected)))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{Json as Answer, extract::State};
 use http::HeaderMap;
-use portcullis_runtime::{ApiError, ErrorCode, fields::optional, json::Json, openapi, tier::User};
+use portcullis_runtime::{ApiError, ErrorCode, fields::optional, json::StrictJson, openapi, tier::User};
 use portcullis_store::{self as store, ConnectionProof, IntegrationError, IntegrationStatus};
 use portcullis_upstream::{AccountStatus, ComposioError, composio_user};
 use serde::Deserialize;
@@ -41,7 +41,7 @@ pub(crate) async fn handle(
     caller: User,
     IntegrationPath(id): IntegrationPath,
     headers: HeaderMap,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<Answer<Integration>, ApiError> {
     let (catalogue, known) = app.integration_of(&caller.id, &id).await?;
     let is_proven = app.is_proven(&known, &headers, request.state.as_deref())?;

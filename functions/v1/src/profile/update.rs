@@ -9,7 +9,7 @@ use portcullis_runtime::{
         change, optional,
         person::{PersonName, Picture},
     },
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::User,
 };
@@ -48,7 +48,7 @@ pub(crate) struct Response {
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Response>, ApiError> {
     let change = ProfileChange { name: request.name.map(|name| name.0), image: request.image.map(|image| image.0) };
     let changed = async {

@@ -20,7 +20,11 @@ use portcullis_auth::{Clock, SessionCookie, SessionId, SessionSecret, SessionTok
 use portcullis_store::{AuthSession, Store};
 
 use super::{Mounted, Routes, admit};
-use crate::{ApiError, ErrorCode, origins::Origins, rotating::Rotating};
+use crate::{
+    ApiError, ErrorCode,
+    origins::Origins,
+    rotating::{Rotating, TRUSTED_FOR},
+};
 
 /// Longest stored user agent, in characters.
 const MAXIMUM_USER_AGENT_LENGTH: usize = 256;
@@ -96,11 +100,11 @@ impl BrowserGate {
         }
         let token = if has_cookie {
             let now = self.clock.now();
-            let known = self.cookie.read(cookies(headers), &*self.secret.trusted().await, now);
+            let known = self.cookie.read(cookies(headers), &*self.secret.no_older_than(TRUSTED_FOR).await, now);
             match known {
                 Some(token) => Some(token),
                 // The secret may have been rotated since its last look-up.
-                None => self.cookie.read(cookies(headers), &*self.secret.look_again().await, now),
+                None => self.cookie.read(cookies(headers), &*self.secret.refreshed().await, now),
             }
         } else {
             None

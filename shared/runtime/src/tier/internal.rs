@@ -14,7 +14,10 @@ use portcullis_crypto::Keyring;
 use portcullis_store::{BotAccessError, BotReach, PoolReach};
 
 use super::{Mounted, Routes, TokenMode, admit, bearer};
-use crate::{ApiError, ErrorCode, rotating::Rotating};
+use crate::{
+    ApiError, ErrorCode,
+    rotating::{Rotating, TRUSTED_FOR},
+};
 
 /// Dependencies of the internal tier.
 #[derive(Clone)]
@@ -35,14 +38,14 @@ pub struct Operator(());
 
 /// A caller with the rights of a pool's runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Runtime {
+pub enum PoolMachine {
     /// The operator, with rights to every pool.
     Operator,
     /// A pool's own machine, with rights to that pool.
     Bound(RuntimeGrant),
 }
 
-impl Runtime {
+impl PoolMachine {
     /// Returns the caller's reach to `pool`, which the store checks in the call that does the work.
     ///
     /// # Errors
@@ -69,7 +72,7 @@ impl Runtime {
     pub fn bots(&self) -> BotReach<'_> {
         match self {
             Self::Operator => BotReach::Any,
-            Self::Bound(grant) => BotReach::Runtime(&grant.pool, grant.generation),
+            Self::Bound(grant) => BotReach::PoolMachine(&grant.pool, grant.generation),
         }
     }
 
@@ -91,11 +94,11 @@ impl Runtime {
     }
 }
 
-/// Mounts routes for a pool's runtime: [`Runtime`] is the caller. [`TokenMode::Bound`] refuses the static token.
+/// Mounts routes for a pool's runtime: [`PoolMachine`] is the caller. [`TokenMode::Bound`] refuses the static token.
 pub fn internal<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
         let caller = gate.authenticate(request.headers()).await.and_then(|caller| match caller {
-            Runtime::Operator if gate.mode == TokenMode::Bound => Err(wrong_pool()),
+            PoolMachine::Operator if gate.mode == TokenMode::Bound => Err(wrong_pool()),
             caller => Ok(caller),
         });
         admit(caller, request, next).await
@@ -103,7 +106,7 @@ pub fn internal<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S,
     routes.behind("internal", state, &middleware::from_fn_with_state(gate.clone(), authenticate))
 }
 
-/// Mounts the routes with which a pool's machine registers: [`Runtime`] is the caller, and the static token is
+/// Mounts the routes with which a pool's machine registers: [`PoolMachine`] is the caller, and the static token is
 /// accepted in either mode.
 pub fn registration<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
@@ -116,8 +119,8 @@ pub fn registration<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state
 pub fn operator<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S, routes: Routes<S>) -> Mounted {
     let authenticate = async |State(gate): State<InternalGate>, request: Request, next: Next| -> Response {
         let caller = gate.authenticate(request.headers()).await.and_then(|caller| match caller {
-            Runtime::Operator => Ok(Operator(())),
-            Runtime::Bound(_) => Err(ApiError::forbidden("This needs the operator's token")),
+            PoolMachine::Operator => Ok(Operator(())),
+            PoolMachine::Bound(_) => Err(ApiError::forbidden("This needs the operator's token")),
         });
         admit(caller, request, next).await
     };
@@ -125,25 +128,25 @@ pub fn operator<S: Clone + Send + Sync + 'static>(gate: &InternalGate, state: S,
 }
 
 impl InternalGate {
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<Runtime, ApiError> {
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<PoolMachine, ApiError> {
         let presented = bearer::presented(headers).ok_or_else(unauthorized)?;
-        if self.token.trusted().await.accepts(presented, self.clock.now()) {
-            return Ok(Runtime::Operator);
+        if self.token.no_older_than(TRUSTED_FOR).await.accepts(presented, self.clock.now()) {
+            return Ok(PoolMachine::Operator);
         }
         if RuntimeGrant::is_claimed_by(presented) {
-            return self.check_bound(presented).await.map(Runtime::Bound).map_err(|_| unauthorized());
+            return self.check_bound(presented).await.map(PoolMachine::Bound).map_err(|_| unauthorized());
         }
         // The token may have been rotated since its last look-up, for example while this instance was frozen.
-        if self.token.look_again().await.accepts(presented, self.clock.now()) {
-            return Ok(Runtime::Operator);
+        if self.token.refreshed().await.accepts(presented, self.clock.now()) {
+            return Ok(PoolMachine::Operator);
         }
         Err(unauthorized())
     }
 
     async fn check_bound(&self, token: &[u8]) -> Result<RuntimeGrant, BoundTokenError> {
         let now = self.clock.now();
-        match RuntimeGrant::check(&*self.keyring.trusted().await, token, now) {
-            Err(BoundTokenError::UnknownKey(_)) => RuntimeGrant::check(&*self.keyring.look_again().await, token, now),
+        match RuntimeGrant::check(&*self.keyring.no_older_than(TRUSTED_FOR).await, token, now) {
+            Err(BoundTokenError::UnknownKey(_)) => RuntimeGrant::check(&*self.keyring.refreshed().await, token, now),
             outcome => outcome,
         }
     }

@@ -13,7 +13,10 @@ use portcullis_crypto::Keyring;
 use portcullis_store::{BotAccessError, BotReach, PoolReach};
 
 use super::{Mounted, Routes, TokenMode, admit, bearer};
-use crate::{ApiError, ErrorCode, rotating::Rotating};
+use crate::{
+    ApiError, ErrorCode,
+    rotating::{Rotating, TRUSTED_FOR},
+};
 
 /// Dependencies of the skill tier.
 #[derive(Clone)]
@@ -108,12 +111,13 @@ impl SkillGate {
             let grant = self.check_bound(presented).await.map_err(|_| unauthorized())?;
             return Ok(Skill::Bound(grant));
         }
-        let (token, internal_token) = (self.token.trusted().await, self.internal_token.trusted().await);
+        let (token, internal_token) =
+            (self.token.no_older_than(TRUSTED_FOR).await, self.internal_token.no_older_than(TRUSTED_FOR).await);
         if let Some(outcome) = self.check_static(presented, &token, &internal_token) {
             return outcome;
         }
         // Either token may have been rotated since its last look-up.
-        let (token, internal_token) = tokio::join!(self.token.look_again(), self.internal_token.look_again());
+        let (token, internal_token) = tokio::join!(self.token.refreshed(), self.internal_token.refreshed());
         self.check_static(presented, &token, &internal_token).unwrap_or_else(|| Err(unauthorized()))
     }
 
@@ -139,8 +143,8 @@ impl SkillGate {
 
     async fn check_bound(&self, token: &[u8]) -> Result<SkillGrant, BoundTokenError> {
         let now = self.clock.now();
-        match SkillGrant::check(&*self.keyring.trusted().await, token, now) {
-            Err(BoundTokenError::UnknownKey(_)) => SkillGrant::check(&*self.keyring.look_again().await, token, now),
+        match SkillGrant::check(&*self.keyring.no_older_than(TRUSTED_FOR).await, token, now) {
+            Err(BoundTokenError::UnknownKey(_)) => SkillGrant::check(&*self.keyring.refreshed().await, token, now),
             outcome => outcome,
         }
     }

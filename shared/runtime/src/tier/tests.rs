@@ -194,12 +194,15 @@ async fn the_skill_tier_takes_each_token_as_its_mode_says() {
 fn a_bound_caller_reaches_its_own_pool_skills_and_bots() {
     let (own, other) = (pool("pool-1"), pool("pool-2"));
     let (maps, mail) = ("maps".parse().unwrap(), "mail".parse().unwrap());
-    let bound = Runtime::Bound(runtime_grant());
+    let bound = PoolMachine::Bound(runtime_grant());
     assert_eq!(bound.reach(&own).unwrap(), PoolReach::While(Generation(7)));
     assert!(bound.reach(&other).is_err());
-    assert_eq!(Runtime::Operator.reach(&other).unwrap(), PoolReach::Any);
-    assert_eq!((bound.ends_at(), Runtime::Operator.ends_at()), (Some(later()), None));
-    assert_eq!((bound.bots(), Runtime::Operator.bots()), (BotReach::Runtime(&own, Generation(7)), BotReach::Any));
+    assert_eq!(PoolMachine::Operator.reach(&other).unwrap(), PoolReach::Any);
+    assert_eq!((bound.ends_at(), PoolMachine::Operator.ends_at()), (Some(later()), None));
+    assert_eq!(
+        (bound.bots(), PoolMachine::Operator.bots()),
+        (BotReach::PoolMachine(&own, Generation(7)), BotReach::Any)
+    );
 
     let bound = Skill::Bound(skill_grant());
     let shared = Skill::Static;
@@ -218,10 +221,10 @@ fn each_refusal_of_a_bot_has_a_status_of_its_own() {
         (BotAccessError::NotOfPool, StatusCode::FORBIDDEN),
         (BotAccessError::Revoked, StatusCode::UNAUTHORIZED),
     ] {
-        assert_eq!(status(Runtime::refuse_bot(error.clone())), wanted);
+        assert_eq!(status(PoolMachine::refuse_bot(error.clone())), wanted);
         assert_eq!(status(Skill::refuse_bot(error)), wanted);
     }
-    assert_eq!(status(Runtime::revoked()), StatusCode::UNAUTHORIZED);
+    assert_eq!(status(PoolMachine::revoked()), StatusCode::UNAUTHORIZED);
     assert_eq!(status(Skill::revoked()), StatusCode::UNAUTHORIZED);
 }
 

@@ -85,7 +85,7 @@ pub struct DomainCheck {
 }
 
 /// Rows that are read before an artifact is written.
-struct Read {
+struct Preconditions {
     session_key: Option<String>,
     owner: Option<PreviewOwner>,
 }
@@ -192,7 +192,7 @@ impl Store {
         session: Option<&SessionRef>,
         channel_type: Option<&str>,
         preview: Option<&PreviewUrl>,
-    ) -> Result<Read, PutArtifactError> {
+    ) -> Result<Preconditions, PutArtifactError> {
         let look_up = match session {
             Some(SessionRef::Chat { chat, .. }) => Some(look_up_key(bot, chat)),
             _ => None,
@@ -209,7 +209,7 @@ impl Store {
             }
         };
         let owner = rows.next().flatten().as_ref().map(PreviewOwner::from_item).transpose()?;
-        Ok(Read { session_key, owner })
+        Ok(Preconditions { session_key, owner })
     }
 
     fn resolve_chat(

@@ -130,7 +130,7 @@ pub(super) fn kept_until(now: Timestamp) -> i64 {
 
 /// Way of writing a look-up row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Writing {
+pub(super) enum LookUpWrite {
     /// Adds the key to the row.
     Add,
     /// Replaces the row: it has expired, and its keys are those of older sessions.
@@ -139,7 +139,7 @@ pub(super) enum Writing {
     Omit,
 }
 
-impl Writing {
+impl LookUpWrite {
     /// Way of the next try, after the condition on this row failed.
     pub(super) fn after_failure(item: Option<&Item>, now: Timestamp) -> Result<Self, StoreError> {
         let Some(item) = item.filter(|item| !item.is_empty()) else { return Ok(Self::Add) };
@@ -156,13 +156,13 @@ impl Store {
         chat: &ChatId,
         session_key: &str,
         until: i64,
-        writing: Writing,
+        writing: LookUpWrite,
     ) -> Result<Option<TransactWriteItem>, StoreError> {
         let (id, key) = (row_id(bot, chat), base_key(session_key));
         match writing {
-            Writing::Add => self.add_to_look_up(&id, key, until).map(Some),
-            Writing::Replace => self.replace_look_up(&id, key, until).map(Some),
-            Writing::Omit => Ok(None),
+            LookUpWrite::Add => self.add_to_look_up(&id, key, until).map(Some),
+            LookUpWrite::Replace => self.replace_look_up(&id, key, until).map(Some),
+            LookUpWrite::Omit => Ok(None),
         }
     }
 

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
 use super::{
     ChatId, Session, TABLE, expiry,
-    look_ups::{self, Writing},
+    look_ups::{self, LookUpWrite},
     metadata,
 };
 use crate::{
@@ -62,18 +62,18 @@ impl Store {
         let now = self.now();
         session.revision = known.revision.unwrap_or(0) + 1;
         session.updated_at = now;
-        let mut look_ups: Vec<(ChatId, Writing)> = Vec::new();
+        let mut look_ups: Vec<(ChatId, LookUpWrite)> = Vec::new();
         let is_found = known.finds(&session, expiry(now).as_second());
         if !is_found {
             session.found_until = look_ups::kept_until(now);
             let chats = look_ups::chats(&session.session_key, session.channel_id.as_deref());
-            look_ups.extend(chats.into_iter().map(|chat| (chat, Writing::Add)));
+            look_ups.extend(chats.into_iter().map(|chat| (chat, LookUpWrite::Add)));
         }
         let keeps_metadata = session.keeps_metadata;
         session.keeps_metadata |= metadata.is_some();
         let mut backoff = Backoff::of_race();
         loop {
-            look_ups.retain(|(_, writing)| *writing != Writing::Omit);
+            look_ups.retain(|(_, writing)| *writing != LookUpWrite::Omit);
             let mut actions = vec![self.put_session_row(&session, known.revision)?];
             for (chat, writing) in &look_ups {
                 let (bot, key) = (&session.bot, &session.session_key);
@@ -99,7 +99,7 @@ impl Store {
                     }
                     for ((_, writing), condition) in look_ups.iter_mut().zip(conditions.iter().skip(1)) {
                         if let Condition::Failed(row) = condition {
-                            *writing = Writing::after_failure(row.as_ref(), now)?;
+                            *writing = LookUpWrite::after_failure(row.as_ref(), now)?;
                         }
                     }
                     self.wait_after_race(&mut backoff).await?;

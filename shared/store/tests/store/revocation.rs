@@ -56,7 +56,7 @@ async fn revoked_before_the_write<T>(world: &World, reads: usize, write: impl As
 
 #[tokio::test]
 async fn a_session_is_neither_made_nor_changed() {
-    for reach in [BotReach::Runtime(&pool(), FIRST), BotReach::Skill(&pool(), FIRST)] {
+    for reach in [BotReach::PoolMachine(&pool(), FIRST), BotReach::Skill(&pool(), FIRST)] {
         let world = World::with_bot().await;
         let made = revoked_before_the_write(&world, 1, async |store| store.put_session(reach, &session()).await).await;
         assert_eq!(made.unwrap_err(), BotAccessError::Revoked);
@@ -65,7 +65,7 @@ async fn a_session_is_neither_made_nor_changed() {
     let world = World::with_bot().await;
     let before = world.store.put_session(BotReach::Any, &session()).await.unwrap();
     let change = SessionChange { title: Some("Another".parse().unwrap()), ..SessionChange::default() };
-    let reach = BotReach::Runtime(&pool(), FIRST);
+    let reach = BotReach::PoolMachine(&pool(), FIRST);
     let changed =
         revoked_before_the_write(&world, 2, async |store| store.change_session(reach, &before.id, &change).await).await;
     assert_eq!(changed.unwrap_err(), SessionError::Revoked);
@@ -115,7 +115,7 @@ async fn a_pool_that_ends_meanwhile_is_as_good_as_revoked() {
         go_on.notify_one();
     };
     let pool = pool();
-    let (session, reach) = (session(), BotReach::Runtime(&pool, FIRST));
+    let (session, reach) = (session(), BotReach::PoolMachine(&pool, FIRST));
     let (made, ()) = tokio::join!(store.put_session(reach, &session), ended);
     assert_eq!(made.unwrap_err(), BotAccessError::Revoked);
     assert_eq!(world.count(Table::ChatSessions).await, 0);

@@ -158,7 +158,7 @@ impl KeySource for Held {
         self.0.keyring(domain).filter(|_| self.1.contains(&domain))
     }
 
-    fn look_again(&self, domain: Domain) -> KeyringFuture<'_> {
+    fn refreshed(&self, domain: Domain) -> KeyringFuture<'_> {
         Box::pin(std::future::ready(self.keyring(domain)))
     }
 }

@@ -150,13 +150,13 @@ async fn a_bound_caller_reaches_its_own_pools_bots_alone_while_its_token_counts(
     let world = World::with_bot().await;
     let made = put(&world, KEY, titled("One")).await;
     let (own, other) = (pool(), "pool-2".parse().unwrap());
-    let reach = BotReach::Runtime(&own, Generation(0));
+    let reach = BotReach::PoolMachine(&own, Generation(0));
     let (changed, calls) = counted(world.store.change_session(reach, &made.id, &titled("Two"))).await;
     assert_eq!((changed.unwrap().title.as_str(), calls), ("Two", 3));
     assert!(world.store.put_session(reach, &new(KEY, titled("Three"))).await.is_ok());
 
     world.store.register(&other, crate::support::report(), PoolReach::Any).await.unwrap();
-    let foreign = BotReach::Runtime(&other, Generation(0));
+    let foreign = BotReach::PoolMachine(&other, Generation(0));
     assert_eq!(world.store.put_session(foreign, &new(KEY, titled("x"))).await, Err(BotAccessError::NotOfPool));
     assert_eq!(world.store.change_session(foreign, &made.id, &titled("x")).await, Err(SessionError::NotFound));
     let unknown = NewSession { bot: "bot-9".parse().unwrap(), ..new(KEY, titled("x")) };

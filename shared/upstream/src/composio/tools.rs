@@ -44,7 +44,7 @@ fn exposed<S: Serializer>(keys: &BTreeMap<String, SecretString>, serializer: S) 
 
 /// Outcome of an action.
 #[derive(Debug, Deserialize)]
-pub struct Outcome {
+pub struct ActionOutcome {
     /// Answer of the toolkit, as JSON.
     #[serde(default)]
     pub data: Option<Box<RawValue>>,
@@ -81,7 +81,7 @@ impl Composio {
         key: &ComposioKey,
         tool: &str,
         execution: &Execution<'_>,
-    ) -> Result<Outcome, ComposioError> {
+    ) -> Result<ActionOutcome, ComposioError> {
         let request = self.post(key, &["tools", "execute", tool]).timeout(EXECUTE_TIMEOUT).json(execution);
         self.answer(request).await
     }

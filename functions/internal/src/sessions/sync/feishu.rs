@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json as Answer, extract::State};
-use portcullis_runtime::{ApiError, json::Json, openapi, tier::Runtime};
+use portcullis_runtime::{ApiError, json::StrictJson, openapi, tier::PoolMachine};
 use portcullis_store::ChatPlatform;
 use portcullis_upstream::ChatApiError;
 
@@ -25,8 +25,8 @@ use crate::app::App;
 )]
 pub async fn handle(
     State(app): State<Arc<App>>,
-    caller: Runtime,
-    Json(request): Json<Request>,
+    caller: PoolMachine,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<Answer<Response>, ApiError> {
     let platform = ChatPlatform::Feishu;
     let connections = app.connections(&caller, &request.pool_id, platform).await?;

@@ -12,7 +12,7 @@ use portcullis_runtime::{
         bot::{BotToken, Name},
         optional,
     },
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::User,
 };
@@ -48,7 +48,7 @@ pub(crate) struct Request {
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Channel>, ApiError> {
     let bot = app.bot_to_connect(&caller.id, request.bot_id).await?;
     let identity = app.discord.identify(&request.bot_token.0).await.map_err(|error| {
@@ -63,7 +63,7 @@ pub(crate) async fn handle(
     }
     let route = app.store.app_route(ChatPlatform::Discord, &request.app_id).await?;
     let new = NewDiscordChannel {
-        id: app.channel_to_connect(&bot, route).await.map_err(refuse)?,
+        id: app.channel_to_connect(&bot, route).await.map_err(to_api_error)?,
         bot,
         app_id: request.app_id,
         guild_id: request.guild_id,
@@ -72,9 +72,9 @@ pub(crate) async fn handle(
         bot_token: request.bot_token.0,
     };
     let connected = app.store.connect_channel(BotReach::Owner(&caller.id), new).await;
-    Ok(axum::Json(connected.map_err(refuse)?.into()))
+    Ok(axum::Json(connected.map_err(to_api_error)?.into()))
 }
 
-fn refuse(error: ConnectError) -> ApiError {
-    connecting::refuse(error, "This application is connected to another bot")
+fn to_api_error(error: ConnectError) -> ApiError {
+    connecting::to_api_error(error, "This application is connected to another bot")
 }

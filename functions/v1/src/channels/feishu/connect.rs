@@ -13,7 +13,7 @@ use portcullis_runtime::{
         bot::{FeishuEncryptKey, FeishuSecret},
         optional,
     },
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::User,
 };
@@ -56,7 +56,7 @@ pub(crate) struct Request {
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Channel>, ApiError> {
     let webhook = match (request.connection_mode, request.verification_token) {
         (None | Some(ConnectionMode::Websocket), _) => None,
@@ -77,7 +77,7 @@ pub(crate) async fn handle(
     })?;
     let route = app.store.app_route(ChatPlatform::Feishu, &request.app_id).await?;
     let new = NewFeishuChannel {
-        id: app.channel_to_connect(&bot, route).await.map_err(refuse)?,
+        id: app.channel_to_connect(&bot, route).await.map_err(to_api_error)?,
         bot,
         app_id: request.app_id,
         app_name: identity.app_name,
@@ -86,9 +86,9 @@ pub(crate) async fn handle(
         webhook,
     };
     let connected = app.store.connect_channel(BotReach::Owner(&caller.id), new).await;
-    Ok(axum::Json(connected.map_err(refuse)?.into()))
+    Ok(axum::Json(connected.map_err(to_api_error)?.into()))
 }
 
-fn refuse(error: ConnectError) -> ApiError {
-    connecting::refuse(error, "This app is connected to another bot")
+fn to_api_error(error: ConnectError) -> ApiError {
+    connecting::to_api_error(error, "This app is connected to another bot")
 }

@@ -12,7 +12,7 @@ use portcullis_runtime::{
         bot::{AppSigningSecret, BotToken, Name},
         optional,
     },
-    json::Json,
+    json::StrictJson,
     openapi,
     tier::User,
 };
@@ -21,7 +21,7 @@ use portcullis_upstream::SlackError;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use super::{super::Channel, refuse};
+use super::{super::Channel, to_api_error};
 use crate::app::App;
 
 /// Prefix of bot tokens of apps with token rotation. Source: Slack, "Using token rotation".
@@ -55,7 +55,7 @@ pub(crate) struct Request {
 pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     caller: User,
-    Json(request): Json<Request>,
+    StrictJson(request): StrictJson<Request>,
 ) -> Result<axum::Json<Channel>, ApiError> {
     if request.bot_token.0.expose_secret().starts_with(ROTATING) {
         return Err(ApiError::conflict(
@@ -67,7 +67,7 @@ pub(crate) async fn handle(
     let team_id = known_id("teamId", Some(identity.team), request.team_id)?;
     let app_id = known_id("appId", identity.app, request.app_id)?;
     let new = NewSlackChannel {
-        id: app.slack_channel_to_connect(&bot, &team_id, &app_id).await.map_err(refuse)?,
+        id: app.slack_channel_to_connect(&bot, &team_id, &app_id).await.map_err(to_api_error)?,
         bot,
         team_id,
         app_id,
@@ -79,7 +79,7 @@ pub(crate) async fn handle(
         delivery_secret: None,
     };
     let connected = app.store.connect_channel(BotReach::Owner(&caller.id), new).await;
-    Ok(axum::Json(connected.map_err(refuse)?.into()))
+    Ok(axum::Json(connected.map_err(to_api_error)?.into()))
 }
 
 /// Returns the id that Slack reports, or, if the token lacks the scope for that, the id that the request names.

@@ -73,7 +73,7 @@ impl KeySource for RotatingKeys {
         Some(Arc::new(keyring.for_domain(domain)))
     }
 
-    fn look_again(&self, domain: Domain) -> KeyringFuture<'_> {
+    fn refreshed(&self, domain: Domain) -> KeyringFuture<'_> {
         self.looks.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::ready(self.keyring(domain)))
     }

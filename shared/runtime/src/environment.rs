@@ -18,9 +18,9 @@ use crate::{
 
 /// The dependencies that a function is started with. Nothing is read from globals.
 #[derive(Clone)]
-pub struct Platform {
+pub struct Environment {
     /// Settings by name.
-    pub environment: BTreeMap<String, SecretString>,
+    pub variables: BTreeMap<String, SecretString>,
     /// Configuration of the AWS clients: region, credentials and endpoints.
     pub aws: SdkConfig,
     /// Source of the secrets.
@@ -42,7 +42,7 @@ pub struct Platform {
     pub delivery_patience: u32,
 }
 
-impl Platform {
+impl Environment {
     /// Creates the platform of Lambda or `cargo lambda watch`: this process's environment, and Secrets Manager if
     /// `SECRETS_PREFIX` is set. Starts the log.
     #[must_use]
@@ -62,7 +62,7 @@ impl Platform {
         let metrics = Metrics::new(function, Arc::clone(&clock), Some(sink));
         let randomness = Arc::new(SystemRandomness);
         Self {
-            environment,
+            variables: environment,
             aws,
             secrets: Arc::new(secrets),
             queue: None,
@@ -79,7 +79,7 @@ impl Platform {
     /// refused.
     #[must_use]
     pub fn is_on_aws(&self) -> bool {
-        self.environment.contains_key(SECRETS_PREFIX)
+        self.variables.contains_key(SECRETS_PREFIX)
     }
 }
 
