@@ -94,13 +94,11 @@ pub struct Index {
     pub attributes: Vec<String>,
 }
 
-/// A route of the HTTP API.
+/// A route of the HTTP API, for any method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// API Gateway's pattern, such as `/api/slack/events/{channelId}`.
     pub path: String,
-    /// A method, or `ANY`.
-    pub method: String,
     /// Function that answers it.
     pub function: String,
 }
@@ -160,7 +158,11 @@ impl Template {
                 let name = function.name()?;
                 for event in function.events.into_values().filter(|event| event.kind == "HttpApi") {
                     let route: RouteProperties = from_value(event.properties)?;
-                    self.routes.push(Route { path: route.path, method: route.method, function: name.clone() });
+                    // Otherwise API Gateway would answer a wrong method in place of the function's own 405.
+                    if route.method != "ANY" {
+                        return problem(format!("route {} is for {} instead of ANY", route.path, route.method));
+                    }
+                    self.routes.push(Route { path: route.path, function: name.clone() });
                 }
                 self.functions.push(name);
             }
@@ -459,11 +461,7 @@ Resources:
                 ttl_attribute: Some("expiresAt".to_owned()),
             }],
             functions: vec!["notes".to_owned()],
-            routes: vec![Route {
-                path: "/notes/{id}".to_owned(),
-                method: "ANY".to_owned(),
-                function: "notes".to_owned(),
-            }],
+            routes: vec![Route { path: "/notes/{id}".to_owned(), function: "notes".to_owned() }],
         };
         assert_eq!(Template::parse(SMALL).unwrap(), expected);
     }
@@ -483,6 +481,7 @@ Resources:
                 "attribute owner has no definition",
             ),
             ("lambda/notes/", "elsewhere/notes/", "resource NotesFunction of the template: CodeUri is not"),
+            ("Method: ANY", "Method: GET", "resource NotesFunction of the template: route /notes/{id} is for GET"),
             (", Path: \"/notes/{id}\"", "", "resource NotesFunction of the template: missing field `Path`"),
             ("Resources:", "Things:", "the template cannot be read"),
         ] {
@@ -534,11 +533,7 @@ Resources:
             ("/", "v1"),
         ] {
             let route = template.routes.iter().find(|route| route.path == path);
-            assert_eq!(
-                route.map(|route| (route.method.as_str(), route.function.as_str())),
-                Some(("ANY", function)),
-                "{path}"
-            );
+            assert_eq!(route.map(|route| route.function.as_str()), Some(function), "{path}");
         }
     }
 }
