@@ -73,7 +73,7 @@ pub struct InProcess {
     database: Database,
     /// The clock that the functions see.
     pub clock: Arc<MovableClock>,
-    /// Platform that functions are started on.
+    /// Environment that functions are started in.
     pub platform: Environment,
 }
 

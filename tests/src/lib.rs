@@ -11,6 +11,7 @@ pub mod faulty;
 pub mod faulty_queue;
 pub mod feishu;
 pub mod in_process;
+pub mod index_lag;
 pub mod lite_llm;
 pub mod logs;
 pub mod openapi;

@@ -12,7 +12,7 @@ use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::{FaultyQueue, TestClock, logs};
+use crate::{FaultyQueue, TestClock, index_lag::lagging, logs};
 
 /// Delay of secondary indexes behind their tables, in every suite: only lists may depend on an index.
 pub const INDEX_LAG: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
@@ -199,7 +199,7 @@ impl System {
             .clone()
             .map(|proxy| -> WrapQueue { Box::new(move |queue| Arc::new(FaultyQueue::new(queue, proxy))) });
         options.metrics = Some(logs.clone());
-        options.index_lag = INDEX_LAG;
+        options.wrap_client = Some(lagging(Arc::clone(&clock) as Arc<dyn Clock>, INDEX_LAG));
         options.patience = settings.patience;
         options.delivery_patience = settings.delivery_patience;
         options.dev_composio = settings.others.contains_key("DEMO_COMPOSIO_API_KEY");

@@ -20,11 +20,9 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_runtime_api::http::StatusCode;
-use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
-use jiff::SignedDuration;
-use portcullis_auth::Clock;
+use aws_smithy_types::body::SdkBody;
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Permission for one action on a table, or on an index of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,75 +160,20 @@ struct Transaction<'a> {
 pub struct Guarded {
     client: SharedHttpClient,
     access: Arc<Access>,
-    lag: Option<IndexLag>,
 }
 
 impl Guarded {
     /// Wraps `client` so that it makes only the calls that `access` allows.
     #[must_use]
     pub fn new(client: SharedHttpClient, access: Arc<Access>) -> Self {
-        Self { client, access, lag: None }
+        Self { client, access }
     }
-
-    /// Makes indexes lag behind their tables.
-    #[must_use]
-    pub fn with_index_lag(self, lag: Option<IndexLag>) -> Self {
-        Self { lag, ..self }
-    }
-}
-
-/// Simulated lag of indexes behind their tables: DynamoDB promises no bound, and an embedded index is always fresh.
-///
-/// An index's answer leaves out rows written within the lag. A changed row is therefore missing from it, where DynamoDB
-/// would return the row's earlier state.
-#[derive(Clone)]
-pub struct IndexLag {
-    /// Clock that rows were written by.
-    pub clock: Arc<dyn Clock>,
-    /// Length of the lag.
-    pub lag: SignedDuration,
-}
-
-impl fmt::Debug for IndexLag {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("IndexLag").field("lag", &self.lag).finish_non_exhaustive()
-    }
-}
-
-impl IndexLag {
-    /// Removes the rows written within the lag from an index's answer.
-    async fn applied_to(&self, mut response: HttpResponse) -> Result<HttpResponse, ConnectorError> {
-        let body = std::mem::replace(response.body_mut(), SdkBody::empty());
-        let body = ByteStream::new(body).collect().await.map_err(|error| ConnectorError::io(error.into()))?.to_vec();
-        let mut answer: Value = serde_json::from_slice(&body).map_err(|error| ConnectorError::io(error.into()))?;
-        // Times are texts of a fixed width, so they sort by time.
-        let seen = format!("{:.3}", self.clock.now() - self.lag);
-        if let Some(items) = answer["Items"].as_array_mut() {
-            items.retain(|item| item["updatedAt"]["S"].as_str().is_none_or(|written| written <= seen.as_str()));
-            answer["Count"] = json!(answer["Items"].as_array().map_or(0, Vec::len));
-        }
-        let body = answer.to_string();
-        response.headers_mut().insert("content-length", body.len().to_string());
-        response.headers_mut().remove("x-amz-crc32");
-        *response.body_mut() = SdkBody::from(body);
-        Ok(response)
-    }
-}
-
-/// Returns whether a request reads an index.
-fn reads_index(request: &HttpRequest) -> bool {
-    let body = request.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
-    body.is_some_and(|body| body["IndexName"].is_string())
 }
 
 impl HttpClient for Guarded {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let connector = self.client.http_connector(settings, components);
-        SharedHttpConnector::new(Connector {
-            inner: connector,
-            access: Arc::clone(&self.access),
-            lag: self.lag.clone(),
-        })
+        SharedHttpConnector::new(Connector { inner: connector, access: Arc::clone(&self.access) })
     }
 }
 
@@ -238,18 +181,11 @@ impl HttpClient for Guarded {
 struct Connector {
     inner: SharedHttpConnector,
     access: Arc<Access>,
-    lag: Option<IndexLag>,
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let Some(denied) = self.access.denied(&request) else {
-            let Some(lag) = self.lag.clone().filter(|_| reads_index(&request)) else {
-                return self.inner.call(request);
-            };
-            let connector = self.inner.clone();
-            return HttpConnectorFuture::new(async move { lag.applied_to(connector.call(request).await?).await });
-        };
+        let Some(denied) = self.access.denied(&request) else { return self.inner.call(request) };
         tracing::error!(
             function = self.access.function,
             denied,

@@ -243,7 +243,7 @@ impl Front {
         let Some(watcher) = &self.watcher else { return self.pass(request, client).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let function = self.table.function(&method, &path).map(str::to_owned);
+        let function = self.table.function(&path).map(str::to_owned);
         let response = self.pass(request, client).await;
         // The watcher may have gone.
         let _ = watcher.send(Answered { function, method, path, user_agent, status: response.status() });
@@ -251,7 +251,7 @@ impl Front {
     }
 
     async fn pass(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
-        let Some(name) = self.table.function(request.method(), request.uri().path()) else {
+        let Some(name) = self.table.function(request.uri().path()) else {
             return own(StatusCode::NOT_FOUND, "Not Found");
         };
         let Some(function) = self.functions.get(name) else {

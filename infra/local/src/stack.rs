@@ -11,9 +11,9 @@ use std::{
 };
 
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::SdkConfig;
 use axum::Router;
-use jiff::SignedDuration;
 use portcullis_auth::Clock;
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{
@@ -31,7 +31,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
 use crate::{
-    access::{Access, Guarded, IndexLag},
+    access::{Access, Guarded},
     database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
     gateway::{Gateway, InvalidRoute, Limits, OwnPages, RoutingTable, Watcher},
@@ -49,6 +49,8 @@ pub const POOL_CIDRS: &str = "127.0.0.0/8";
 
 /// Wraps a queue.
 pub type WrapQueue = Box<dyn FnOnce(Arc<dyn EventQueue>) -> Arc<dyn EventQueue> + Send>;
+/// Wraps an HTTP client that calls the database.
+pub type WrapClient = Box<dyn Fn(SharedHttpClient) -> SharedHttpClient + Send + Sync>;
 
 /// Options of a stack.
 #[expect(clippy::struct_excessive_bools, reason = "each stand-in is started or not, whatever the others are")]
@@ -61,6 +63,8 @@ pub struct Options {
     pub durability: Durability,
     /// A DynamoDB to use in place of an embedded one, such as a stand-in that makes it fail.
     pub database: Option<SdkConfig>,
+    /// Wrapper of each function's HTTP client of the database, such as one that alters answers.
+    pub wrap_client: Option<WrapClient>,
     /// Wrapper of the queue, such as a stand-in that makes it fail.
     pub wrap_queue: Option<WrapQueue>,
     /// The functions' settings.
@@ -69,8 +73,6 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Random generator.
     pub randomness: Arc<dyn Randomness>,
-    /// Lag of indexes behind their tables: none, unless a test checks its effects.
-    pub index_lag: SignedDuration,
     /// Folder of the mail; `None` keeps it in memory.
     pub mailbox: Option<PathBuf>,
     /// Whether a stand-in for Slack answers at `/dev/slack`, unless the settings name a Slack.
@@ -100,11 +102,11 @@ impl Options {
             data: None,
             durability: Durability::default(),
             database: None,
+            wrap_client: None,
             wrap_queue: None,
             environment,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
-            index_lag: SignedDuration::ZERO,
             mailbox: None,
             dev_slack: false,
             dev_composio: false,
@@ -219,9 +221,7 @@ impl Stack {
             delivery_patience: options.delivery_patience,
         };
         let access = accesses(prefix_of(&platform.variables), &template);
-        let lag = IndexLag { clock: Arc::clone(&platform.clock), lag: options.index_lag };
-        let lag = (!options.index_lag.is_zero()).then_some(lag);
-        let (functions, relay) = start_functions(&platform, &access, lag.as_ref()).await?;
+        let (functions, relay) = start_functions(&platform, &access, options.wrap_client.as_ref()).await?;
         let limits = Limits::with_patience(options.patience);
         let machine = OwnPages { mailbox: Some(mailbox), ..machine };
         let gateway = Gateway::start(listener, table, functions, limits, options.watcher, machine)
@@ -245,7 +245,7 @@ impl Stack {
         }
     }
 
-    /// Platform that the functions were started on.
+    /// Environment that the functions were started in.
     #[must_use]
     pub fn platform(&self) -> &Environment {
         &self.platform
@@ -311,15 +311,13 @@ fn accesses(prefix: &str, template: &Template) -> Vec<Arc<Access>> {
     functions.map(|function| Arc::new(Access::new(function, prefix, granted(function)))).collect()
 }
 
-/// Platform of one function, with its own credentials and grants.
-fn for_function(platform: &Environment, access: &Arc<Access>, lag: Option<&IndexLag>) -> Environment {
+/// Environment of one function, with its own credentials and grants. `wrap` gets only the calls that the grants allow.
+fn for_function(platform: &Environment, access: &Arc<Access>, wrap: Option<&WrapClient>) -> Environment {
     let mut platform = platform.clone();
     if let Some(client) = platform.aws.http_client() {
         let credentials = Credentials::new(access.function(), "local", None, None, "local");
-        let aws = platform
-            .aws
-            .to_builder()
-            .http_client(Guarded::new(client, Arc::clone(access)).with_index_lag(lag.cloned()));
+        let client = wrap.map_or_else(|| client.clone(), |wrap| wrap(client.clone()));
+        let aws = platform.aws.to_builder().http_client(Guarded::new(client, Arc::clone(access)));
         platform.aws = aws.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
     }
     platform
@@ -329,13 +327,13 @@ fn for_function(platform: &Environment, access: &Arc<Access>, lag: Option<&Index
 async fn start_functions(
     platform: &Environment,
     access: &[Arc<Access>],
-    lag: Option<&IndexLag>,
+    wrap: Option<&WrapClient>,
 ) -> Result<(BTreeMap<String, Router>, Relay), StackError> {
     let mut functions = BTreeMap::new();
     let mut refusals = Vec::new();
     let mut relay = None;
     for access in access {
-        let (name, platform) = (access.function().to_owned(), for_function(platform, access, lag));
+        let (name, platform) = (access.function().to_owned(), for_function(platform, access, wrap));
         let started = match name.as_str() {
             "auth" => auth::start(&platform).await,
             "internal" => internal::start(&platform).await,

@@ -2,24 +2,19 @@
 //!
 //! The same file deploys the whole to AWS, so a route or table that exists here exists there too.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+mod cloudformation;
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::access::Grant;
 
+use cloudformation::{
+    Document, FUNCTION, FunctionProperties, KeyElement, Problem, Resource, RoleProperties, RouteProperties, TABLE,
+    TableProperties, problem,
+};
+
 /// Template at build time; the binary contains it.
 pub const TEMPLATE: &str = include_str!("../../template.yaml");
-
-/// Prefix of every table's name in the template.
-const TABLE_PREFIX_REFERENCE: &str = "${TablePrefix}";
-/// Folder of cargo-lambda's binaries, relative to the template; the next folder has the function's name.
-const BINARY_FOLDER: &str = "../target/lambda/";
-const BINARY_FILE: &str = "/bootstrap.zip";
 
 /// Reason why a template cannot be used here.
 #[derive(Debug, thiserror::Error)]
@@ -94,13 +89,11 @@ pub struct Index {
     pub attributes: Vec<String>,
 }
 
-/// A route of the HTTP API.
+/// A route of the HTTP API, for any method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// API Gateway's pattern, such as `/api/slack/events/{channelId}`.
     pub path: String,
-    /// A method, or `ANY`.
-    pub method: String,
     /// Function that answers it.
     pub function: String,
 }
@@ -111,255 +104,71 @@ impl Template {
     /// # Errors
     /// [`TemplateError`], with the name of the resource.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        // Without it DynamoDB's type `N` is read as YAML 1.1's "no".
-        let options = serde_saphyr::options! { strict_booleans: true };
-        let document: Document = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+        let document = Document::parse(text).map_err(TemplateError::Unreadable)?;
         let mut template =
             Self { tables: Vec::new(), functions: Vec::new(), routes: Vec::new(), grants: BTreeMap::new() };
         for (name, resource) in &document.resources {
             template
-                .add(resource)
-                .and_then(|()| template.add_grants(resource, &document.resources))
+                .add(resource, &document)
                 .map_err(|problem| TemplateError::Resource { resource: name.clone(), problem: problem.to_string() })?;
         }
         Ok(template)
     }
 
-    /// Adds the grants of a function's role to tables.
-    fn add_grants(&mut self, resource: &Resource, resources: &BTreeMap<String, Resource>) -> Result<(), Problem> {
-        if resource.kind != "AWS::Serverless::Function" {
-            return Ok(());
-        }
-        let function: FunctionProperties = read(resource)?;
-        let name = function.name()?;
-        let role = function.role.as_deref().and_then(|role| role.strip_suffix(".Arn"));
-        let Some(role) = role.and_then(|role| resources.get(role)) else { return Ok(()) };
-        let role: RoleProperties = read(role)?;
-        let mut grants = BTreeSet::new();
-        for statement in role.policies.into_iter().flat_map(|policy| policy.policy_document.statement) {
-            for action in statement.action.iter().filter_map(|action| action.strip_prefix("dynamodb:")) {
-                if statement.effect != "Allow" || !statement.condition.is_null() {
-                    return problem("a statement about tables that is not a plain permission is not understood here");
-                }
-                for arn in statement.resource.iter() {
-                    let (table, index) = of_arn(arn, resources)?;
-                    grants.insert(Grant { table, index, action: action.to_owned() });
-                }
-            }
-        }
-        self.grants.insert(name, grants);
-        Ok(())
-    }
-
-    fn add(&mut self, resource: &Resource) -> Result<(), Problem> {
+    fn add(&mut self, resource: &Resource, document: &Document) -> Result<(), Problem> {
         match resource.kind.as_str() {
-            "AWS::DynamoDB::Table" => self.tables.push(read::<TableProperties>(resource)?.into_table()?),
-            "AWS::Serverless::Function" => {
-                let function: FunctionProperties = read(resource)?;
-                let name = function.name()?;
-                for event in function.events.into_values().filter(|event| event.kind == "HttpApi") {
-                    let route: RouteProperties = from_value(event.properties)?;
-                    self.routes.push(Route { path: route.path, method: route.method, function: name.clone() });
-                }
-                self.functions.push(name);
-            }
+            TABLE => self.tables.push(Table::of(&resource.read()?)?),
+            FUNCTION => self.add_function(resource.read()?, document)?,
             // Queues, roles, alarms and the like exist only on AWS, or this machine has its own.
             _ => {}
         }
         Ok(())
     }
-}
 
-/// Problem of a resource.
-struct Problem(String);
-
-impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+    /// Adds a function with its routes and its role's grants to tables.
+    fn add_function(&mut self, function: FunctionProperties, document: &Document) -> Result<(), Problem> {
+        let name = function.name()?;
+        for event in function.events.into_values().filter(|event| event.kind == "HttpApi") {
+            let RouteProperties { path, method } = event.read()?;
+            // Otherwise API Gateway would answer a wrong method in place of the function's own 405.
+            if method != "ANY" {
+                return problem(format!("route {path} is for {method} instead of ANY"));
+            }
+            self.routes.push(Route { path, function: name.clone() });
+        }
+        if let Some(role) = function.role.and_then(|role| document.of_arn(&role)) {
+            self.grants.insert(name.clone(), grants(role.read()?, document)?);
+        }
+        self.functions.push(name);
+        Ok(())
     }
 }
 
-fn problem<T>(text: impl Into<String>) -> Result<T, Problem> {
-    Err(Problem(text.into()))
-}
-
-fn from_value<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, Problem> {
-    serde_json::from_value(value).map_err(|error| Problem(error.to_string()))
-}
-
-fn read<T: for<'de> Deserialize<'de>>(resource: &Resource) -> Result<T, Problem> {
-    from_value(resource.properties.clone())
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Document {
-    resources: BTreeMap<String, Resource>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    #[serde(rename = "Type")]
-    kind: String,
-    /// CloudFormation functions such as `!Sub` are replaced by their arguments, from which the needed part is read.
-    #[serde(rename = "Properties", default)]
-    properties: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct FunctionProperties {
-    code_uri: String,
-    /// `!GetAtt Role.Arn`
-    role: Option<String>,
-    #[serde(default)]
-    events: BTreeMap<String, Event>,
-}
-
-impl FunctionProperties {
-    fn name(&self) -> Result<String, Problem> {
-        let name = self.code_uri.strip_prefix(BINARY_FOLDER).and_then(|rest| rest.strip_suffix(BINARY_FILE));
-        match name {
-            Some(name) if !name.is_empty() && !name.contains('/') => Ok(name.to_owned()),
-            _ => problem(format!("CodeUri is not {BINARY_FOLDER}NAME{BINARY_FILE}")),
+/// Grants of a role to tables.
+fn grants(role: RoleProperties, document: &Document) -> Result<BTreeSet<Grant>, Problem> {
+    let mut grants = BTreeSet::new();
+    for statement in role.into_statements() {
+        for action in statement.action.iter().filter_map(|action| action.strip_prefix("dynamodb:")) {
+            if !statement.is_plain_permission() {
+                return problem("a statement about tables that is not a plain permission is not understood here");
+            }
+            for arn in statement.resource.iter() {
+                let (table, index) = document.table_of_arn(arn)?;
+                let index = index.map(str::to_owned);
+                grants.insert(Grant { table: table.name()?, index, action: action.to_owned() });
+            }
         }
     }
+    Ok(grants)
 }
 
-/// Parses the table and the index of an ARN: `Table.Arn`, or `${Table.Arn}/index/name`.
-fn of_arn(arn: &str, resources: &BTreeMap<String, Resource>) -> Result<(String, Option<String>), Problem> {
-    let (table, index) = match arn.strip_prefix("${").and_then(|rest| rest.split_once("}/index/")) {
-        Some((table, index)) => (table, Some(index.to_owned())),
-        None => (arn, None),
-    };
-    let table = table.strip_suffix(".Arn").and_then(|table| resources.get(table));
-    match table.filter(|table| table.kind == "AWS::DynamoDB::Table") {
-        Some(table) => Ok((read::<TableProperties>(table)?.name()?, index)),
-        None => problem(format!("{arn} is no table")),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RoleProperties {
-    policies: Vec<Policy>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Policy {
-    policy_document: PolicyDocument,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct PolicyDocument {
-    statement: Vec<Statement>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Statement {
-    effect: String,
-    action: OneOrMany,
-    resource: OneOrMany,
-    #[serde(default)]
-    condition: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        match self {
-            Self::One(one) => std::slice::from_ref(one).iter(),
-            Self::Many(many) => many.iter(),
-        }
-        .map(String::as_str)
-    }
-}
-
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "Type")]
-    kind: String,
-    #[serde(rename = "Properties", default)]
-    properties: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RouteProperties {
-    path: String,
-    method: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TableProperties {
-    table_name: Value,
-    attribute_definitions: Vec<AttributeDefinition>,
-    key_schema: Vec<KeyElement>,
-    #[serde(default)]
-    global_secondary_indexes: Vec<IndexProperties>,
-    time_to_live_specification: Option<TimeToLive>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct AttributeDefinition {
-    attribute_name: String,
-    attribute_type: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct KeyElement {
-    attribute_name: String,
-    key_type: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct IndexProperties {
-    index_name: String,
-    key_schema: Vec<KeyElement>,
-    projection: Projection,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Projection {
-    projection_type: String,
-    #[serde(default)]
-    non_key_attributes: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TimeToLive {
-    attribute_name: String,
-    enabled: bool,
-}
-
-impl TableProperties {
-    fn into_table(self) -> Result<Table, Problem> {
-        let key = |schema: &[KeyElement]| {
-            let partition = self.attribute(schema, "HASH")?;
-            let partition = partition.ok_or_else(|| Problem("a key has no partition key".to_owned()))?;
-            Ok(Key { partition, sort: self.attribute(schema, "RANGE")? })
-        };
+impl Table {
+    fn of(properties: &TableProperties) -> Result<Self, Problem> {
         let indexes =
-            self.global_secondary_indexes.iter().map(|index| match index.projection.projection_type.as_str() {
+            properties.global_secondary_indexes.iter().map(|index| match index.projection.projection_type.as_str() {
                 projection @ ("ALL" | "KEYS_ONLY" | "INCLUDE") => Ok(Index {
                     name: index.index_name.clone(),
-                    key: key(&index.key_schema)?,
+                    key: Key::of(&index.key_schema, properties)?,
                     projection: projection.to_owned(),
                     attributes: index.projection.non_key_attributes.clone(),
                 }),
@@ -368,31 +177,32 @@ impl TableProperties {
                     index.index_name
                 )),
             });
-        Ok(Table {
-            name: self.name()?,
-            key: key(&self.key_schema)?,
+        let ttl = properties.time_to_live_specification.as_ref().filter(|ttl| ttl.enabled);
+        Ok(Self {
+            name: properties.name()?,
+            key: Key::of(&properties.key_schema, properties)?,
             indexes: indexes.collect::<Result<_, Problem>>()?,
-            ttl_attribute: self.time_to_live_specification.filter(|ttl| ttl.enabled).map(|ttl| ttl.attribute_name),
+            ttl_attribute: ttl.map(|ttl| ttl.attribute_name.clone()),
         })
     }
+}
 
-    /// Table name from `!Sub "${TablePrefix}pools"`, or from the list form of `!Sub` that also defines the prefix.
-    fn name(&self) -> Result<String, Problem> {
-        let text = match &self.table_name {
-            Value::Array(arguments) => arguments.first().and_then(Value::as_str),
-            other => other.as_str(),
+impl Key {
+    fn of(schema: &[KeyElement], table: &TableProperties) -> Result<Self, Problem> {
+        let Some(partition) = KeyAttribute::of(schema, "HASH", table)? else {
+            return problem("a key has no partition key");
         };
-        match text.and_then(|text| text.strip_prefix(TABLE_PREFIX_REFERENCE)) {
-            Some(name) if !name.is_empty() && !name.contains('$') => Ok(name.to_owned()),
-            _ => problem(format!("TableName is not {TABLE_PREFIX_REFERENCE}NAME")),
-        }
+        Ok(Self { partition, sort: KeyAttribute::of(schema, "RANGE", table)? })
     }
+}
 
-    fn attribute(&self, schema: &[KeyElement], role: &str) -> Result<Option<KeyAttribute>, Problem> {
+impl KeyAttribute {
+    /// The key's attribute of this role.
+    fn of(schema: &[KeyElement], role: &str, table: &TableProperties) -> Result<Option<Self>, Problem> {
         let Some(element) = schema.iter().find(|element| element.key_type == role) else { return Ok(None) };
         let name = element.attribute_name.clone();
-        match self.attribute_definitions.iter().find(|definition| definition.attribute_name == name) {
-            Some(definition) => Ok(Some(KeyAttribute { name, kind: definition.attribute_type.clone() })),
+        match table.attribute_definitions.iter().find(|definition| definition.attribute_name == name) {
+            Some(definition) => Ok(Some(Self { name, kind: definition.attribute_type.clone() })),
             None => problem(format!("attribute {name} has no definition")),
         }
     }
@@ -459,11 +269,7 @@ Resources:
                 ttl_attribute: Some("expiresAt".to_owned()),
             }],
             functions: vec!["notes".to_owned()],
-            routes: vec![Route {
-                path: "/notes/{id}".to_owned(),
-                method: "ANY".to_owned(),
-                function: "notes".to_owned(),
-            }],
+            routes: vec![Route { path: "/notes/{id}".to_owned(), function: "notes".to_owned() }],
         };
         assert_eq!(Template::parse(SMALL).unwrap(), expected);
     }
@@ -483,6 +289,7 @@ Resources:
                 "attribute owner has no definition",
             ),
             ("lambda/notes/", "elsewhere/notes/", "resource NotesFunction of the template: CodeUri is not"),
+            ("Method: ANY", "Method: GET", "resource NotesFunction of the template: route /notes/{id} is for GET"),
             (", Path: \"/notes/{id}\"", "", "resource NotesFunction of the template: missing field `Path`"),
             ("Resources:", "Things:", "the template cannot be read"),
         ] {
@@ -534,11 +341,7 @@ Resources:
             ("/", "v1"),
         ] {
             let route = template.routes.iter().find(|route| route.path == path);
-            assert_eq!(
-                route.map(|route| (route.method.as_str(), route.function.as_str())),
-                Some(("ANY", function)),
-                "{path}"
-            );
+            assert_eq!(route.map(|route| route.function.as_str()), Some(function), "{path}");
         }
     }
 }

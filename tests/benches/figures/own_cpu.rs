@@ -116,7 +116,7 @@ fn platform(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> En
     let clock = Arc::new(SystemClock);
     Environment {
         secrets: Arc::new(SecretSource::Environment(environment.clone())),
-        environment,
+        variables: environment,
         aws,
         queue: Some(Arc::new(Nowhere)),
         mailer: None,

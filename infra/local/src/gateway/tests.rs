@@ -38,11 +38,7 @@ async fn start(limits: Limits) -> Started {
             })
         })
         .layer(axum::extract::DefaultBodyLimit::disable());
-    let route = |path: &str, function: &str| Route {
-        path: path.to_owned(),
-        method: "ANY".to_owned(),
-        function: function.to_owned(),
-    };
+    let route = |path: &str, function: &str| Route { path: path.to_owned(), function: function.to_owned() };
     let routes = ["/echo", "/length", "/who", "/panic", "/hang", "/wait"].map(|path| route(path, "one"));
     let routes: Vec<Route> = routes.into_iter().chain([route("/missing", "two")]).collect();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
