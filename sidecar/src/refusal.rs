@@ -82,8 +82,9 @@ impl Refusal {
             }
             400 if self.fields.contains_key("poolId") => Some("check PORTCULLIS_POOL_ID"),
             401 => Some(
-                "the token has ended, was revoked, or is another control plane's: issue a new one with POST \
-                 /api/internal/pools/{poolId}/runtime-tokens and put it where PORTCULLIS_TOKEN_FILE points",
+                "the token has ended, was revoked or is another control plane's, or its pool is not registered: register the \
+                 pool, issue a new token with POST /api/internal/pools/{poolId}/runtime-tokens and put it where \
+                 PORTCULLIS_TOKEN_FILE points",
             ),
             403 => Some("the token is bound to another pool: check PORTCULLIS_POOL_ID, or issue a token for this pool"),
             404 if is_register => Some(

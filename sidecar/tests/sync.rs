@@ -61,6 +61,8 @@ struct ControlPlane {
     mood: Arc<Mutex<Mood>>,
     heartbeats: Arc<AtomicUsize>,
     others: Arc<AtomicUsize>,
+    /// Number of registrations.
+    registrations: Arc<AtomicUsize>,
     /// Number of requests for a skill token.
     tokens: Arc<AtomicUsize>,
     /// Whether such requests are refused.
@@ -86,6 +88,9 @@ impl ControlPlane {
 async fn take(State(plane): State<ControlPlane>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     if path.ends_with("/heartbeat") { &plane.heartbeats } else { &plane.others }.fetch_add(1, Ordering::Relaxed);
+    if path.ends_with("/register") {
+        plane.registrations.fetch_add(1, Ordering::Relaxed);
+    }
     assert_eq!(request.headers()["authorization"], "Bearer a-token");
     if let Some(told) = match path.rsplit('/').next() {
         Some("heartbeat") => Some(&plane.told),
@@ -170,6 +175,7 @@ impl World {
             mood: Arc::new(Mutex::new(mood)),
             heartbeats: Arc::default(),
             others: Arc::default(),
+            registrations: Arc::default(),
             tokens: Arc::default(),
             refuses_tokens: Arc::default(),
             generation: Arc::default(),
@@ -319,6 +325,25 @@ async fn an_idle_pool_costs_one_request_a_heartbeat() {
         eventually("ten heartbeats", async || world.plane.heartbeats.load(Ordering::Relaxed) >= heartbeats + 10).await;
         // At most the last request of the first round.
         assert!(world.plane.others.load(Ordering::Relaxed) <= others + 1);
+        world.task.abort();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn an_unknown_pool_registers_again_and_one_whose_token_is_refused_does_not() {
+    let test = async {
+        let world = World::start(Mood::Well(1)).await;
+        world.wait_for(1).await;
+        let plane = &world.plane;
+        for status in [401, 403, 500] {
+            let heartbeats = plane.heartbeats.load(Ordering::Relaxed);
+            plane.be(Mood::Status(status));
+            eventually("three heartbeats", async || plane.heartbeats.load(Ordering::Relaxed) >= heartbeats + 3).await;
+            assert_eq!(plane.registrations.load(Ordering::Relaxed), 1, "{status}");
+        }
+        plane.be(Mood::Status(404));
+        eventually("a registration", async || plane.registrations.load(Ordering::Relaxed) > 1).await;
         world.task.abort();
     };
     LocalSet::new().run_until(test).await;
