@@ -33,7 +33,7 @@ pub fn url() -> String {
 
 /// AWS client configuration for the service at `url`.
 pub fn config(url: &str) -> SdkConfig {
-    local::database::sdk_config(url)
+    portcullis_local::database::sdk_config(url)
 }
 
 /// A random name, unique among tests and runs.

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Method, StatusCode, header};
-use local::dev_composio::DevComposio;
+use portcullis_local::dev_composio::DevComposio;
 use portcullis_runtime::{SystemClock, SystemRandomness};
 use tokio::{net::TcpListener, task::JoinHandle};
 

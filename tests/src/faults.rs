@@ -15,7 +15,7 @@ use axum::{
 use bytes::Bytes;
 use http::{StatusCode, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
-use local::database::{Connection, sdk_config};
+use portcullis_local::database::{Connection, sdk_config};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use local::{database::Database, wal_sync::Durability};
+use portcullis_local::{database::Database, wal_sync::Durability};
 
 use crate::{FaultProxy, System, TestClock, system::Settings};
 

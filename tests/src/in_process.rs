@@ -15,13 +15,13 @@ use axum::{extract::Request, handler::HandlerWithoutStateExt};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use local::{
+use portcullis_auth::Clock;
+use portcullis_crypto::Keyring;
+use portcullis_local::{
     database::{Database, create_tables},
     template::{TEMPLATE, Template},
     wal_sync::Durability,
 };
-use portcullis_auth::Clock;
-use portcullis_crypto::Keyring;
 use portcullis_runtime::{
     Environment, SystemRandomness,
     metrics::Metrics,

@@ -15,8 +15,8 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use jiff::SignedDuration;
-use local::stack::WrapClient;
 use portcullis_auth::Clock;
+use portcullis_local::stack::WrapClient;
 use serde_json::{Value, json};
 
 /// Wraps clients so that indexes lag by `lag`. Rows were written by `clock`.

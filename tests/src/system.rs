@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_types::SdkConfig;
-use local::{Options, Stack, StackError, database::Connection, stack::WrapQueue};
 use portcullis_auth::Clock;
 use portcullis_crypto::{Keyring, Randomness};
+use portcullis_local::{Options, Stack, StackError, database::Connection, stack::WrapQueue};
 use portcullis_runtime::{SystemRandomness, metrics::Metric};
 use portcullis_store::{ClientOptions, FixedKeys, Store};
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use local::{
+use portcullis_auth::Clock;
+use portcullis_local::{
     access::Grant,
     template::{TEMPLATE, Template},
 };
-use portcullis_auth::Clock;
 use portcullis_store::{PoolError, PoolReach, Table};
 use portcullis_tests::{
     Behaviour, Person, StandInSlack, System,
@@ -307,7 +307,7 @@ fn every_function_of_the_template_has_a_role_that_is_read_here() {
 
 #[tokio::test]
 async fn what_a_role_does_not_allow_is_turned_away() {
-    use local::access::{Access, Guarded};
+    use portcullis_local::access::{Access, Guarded};
     let system = System::start().await;
     seed::pool(&system, "pool-1", None).await;
     let grant = Grant { table: "pools".to_owned(), index: None, action: "GetItem".to_owned() };

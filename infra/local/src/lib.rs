@@ -7,7 +7,6 @@
 pub mod access;
 pub mod database;
 mod deliveries;
-pub mod demo;
 pub mod dev_composio;
 pub mod dev_discord;
 pub mod dev_feishu;

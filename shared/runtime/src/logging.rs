@@ -45,11 +45,11 @@ pub enum Format {
 
 /// Default of `RUST_LOG`: this repository's own lines from `INFO` on, libraries' warnings and errors.
 const DEFAULT_FILTER: &str = "warn,dynoxide=error,portcullis_runtime=info,portcullis_store=info,auth=info,v1=info,slack=info,\
-    internal=info,skills=info,relay=info,local=info";
+    internal=info,skills=info,relay=info,portcullis_local=info,portcullis_demo=info";
 
 /// Targets whose `DEBUG` and `TRACE` lines may be logged: this repository's own crates, which keep secrets in types
 /// that print nothing.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "portcullis_auth",
     "portcullis_crypto",
     "portcullis_runtime",
@@ -60,7 +60,8 @@ const OURS: [&str; 11] = [
     "internal",
     "skills",
     "relay",
-    "local",
+    "portcullis_local",
+    "portcullis_demo",
 ];
 
 /// Returns whether an event may be logged. Libraries print whole requests and headers at finer levels, which are

@@ -13,8 +13,8 @@ use std::{
 
 use axum::{Router, body::Body};
 use http_body_util::BodyExt;
-use local::database::sdk_config;
 use portcullis_crypto::Digest;
+use portcullis_local::database::sdk_config;
 use portcullis_runtime::{
     Environment, SystemClock, SystemRandomness,
     logging::{self, Format, LineSink},

@@ -11,7 +11,7 @@ use std::{
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_types::SdkConfig;
-use local::{
+use portcullis_local::{
     Options, Stack,
     database::{Served, random_credentials, sdk_config_with},
 };

@@ -4,7 +4,7 @@
 
 use std::{error::Error, io, sync::Arc, thread};
 
-use local::{Options, Stack, database::sdk_config, stack::WrapQueue};
+use portcullis_local::{Options, Stack, database::sdk_config, stack::WrapQueue};
 use portcullis_runtime::logging::{self, Format, LineSink};
 use portcullis_tests::{
     FaultyQueue,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::{Options, Stack, stack::TABLE_PREFIX};
 use portcullis_auth::FeishuSecrets;
+use portcullis_local::{Options, Stack, stack::TABLE_PREFIX};
 use portcullis_runtime::{
     Environment,
     logging::{self, Format, LineSink},

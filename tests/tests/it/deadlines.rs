@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use local::template::TEMPLATE;
+use portcullis_local::template::TEMPLATE;
 
 /// Time reserved after the deadline to send an answer or defer a message.
 const WAY_BACK: Duration = Duration::from_millis(500);

@@ -17,14 +17,14 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{StatusCode, header::LOCATION};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use local::{
-    demo,
-    gateway::DEFAULT_ROUTE,
-    template::{TEMPLATE, Template},
-};
 use portcullis_auth::{
     Email, HashMemory, Password, PasswordHash, SessionCookie, SessionSecret, SessionToken, SignedHeaders,
     SigningSecret, UserId,
+};
+use portcullis_demo::{EMAIL, OWNER};
+use portcullis_local::{
+    gateway::DEFAULT_ROUTE,
+    template::{TEMPLATE, Template},
 };
 use portcullis_runtime::{
     SystemRandomness,
@@ -174,7 +174,7 @@ impl Functions {
     /// Creates the account of `cargo local --demo` and signs it in.
     async fn sign_person_in(&mut self) {
         let (store, randomness) = (self.machine.store(), SystemRandomness);
-        let (user, email): (UserId, Email) = (demo::OWNER.parse().unwrap(), demo::EMAIL.parse().unwrap());
+        let (user, email): (UserId, Email) = (OWNER.parse().unwrap(), EMAIL.parse().unwrap());
         let password = Password::chosen(&self.settings["DEMO_PASSWORD"]).unwrap();
         let new = NewUser {
             id: user.clone(),

@@ -13,7 +13,7 @@ use std::{
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use aws_types::SdkConfig;
-use local::database::sdk_config;
+use portcullis_local::database::sdk_config;
 use portcullis_openclaw::Configuration;
 use portcullis_runtime::{Environment, rotating::LOOK_AGAIN_AFTER, secrets::SecretSource};
 use portcullis_tests::{

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use local::template::{TEMPLATE, Template};
+use portcullis_local::template::{TEMPLATE, Template};
 use portcullis_tests::{System, openapi, system::send};
 use reqwest::Method;
 use serde_json::Value;
@@ -30,7 +30,8 @@ fn the_document_has_the_templates_routes_and_each_operation_is_of_a_tier() {
     // `/api/v1` is an older prefix of the same operations.
     let is_described = |path: &String| !path.starts_with("/api/v1/");
     // `/` belongs to the default route.
-    let path = |route: local::template::Route| if route.path == "$default" { "/".to_owned() } else { route.path };
+    let path =
+        |route: portcullis_local::template::Route| if route.path == "$default" { "/".to_owned() } else { route.path };
     let routes: BTreeSet<String> = template.routes.into_iter().map(path).filter(is_described).collect();
     assert_eq!(described, routes);
     for (path, methods) in document["paths"].as_object().unwrap() {

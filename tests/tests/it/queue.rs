@@ -9,9 +9,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use local::{queue::SqliteQueue, wal_sync::Durability};
 use portcullis_auth::Clock;
 use portcullis_crypto::Randomness;
+use portcullis_local::{queue::SqliteQueue, wal_sync::Durability};
 use portcullis_tests::queue_promises::{Time, keeps_the_queues_promises};
 
 struct MovableClock(Mutex<Timestamp>);

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use local::{Options, Stack};
 use portcullis_auth::Clock;
+use portcullis_local::{Options, Stack};
 use portcullis_runtime::{Environment, queue::EventQueue, secrets::SecretSource, settings::SettingsError};
 use portcullis_tests::{
     System, TestClock, seed, slack as from_slack,

@@ -6,7 +6,7 @@ mod modes;
 
 use std::collections::BTreeSet;
 
-use local::{
+use portcullis_local::{
     gateway::DEFAULT_ROUTE,
     template::{TEMPLATE, Template},
 };

@@ -230,7 +230,7 @@ impl Store {
         }
     }
 
-    /// Returns a random id that cannot be guessed (UUIDv4, RFC 9562 §5.4).
+    /// Returns a random id that cannot be guessed (`UUIDv4`, RFC 9562 §5.4).
     fn new_id(&self) -> String {
         let mut bytes = [0; 16];
         self.randomness().fill(&mut bytes);

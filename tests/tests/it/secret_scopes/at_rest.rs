@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use aws_sdk_dynamodb::{Client, primitives::Blob, types::AttributeValue};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use local::{
+use portcullis_local::{
     database::create_tables,
     template::{TEMPLATE, Template},
 };

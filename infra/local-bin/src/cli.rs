@@ -3,8 +3,8 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
-use local::wal_sync::Durability;
 use portcullis_auth::PoolId;
+use portcullis_local::wal_sync::Durability;
 
 /// The whole of Portcullis in one process on this machine.
 #[derive(Debug, Parser)]

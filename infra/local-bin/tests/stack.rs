@@ -12,15 +12,15 @@ use std::{
 };
 
 use aws_sdk_dynamodb::{config::Credentials, types::AttributeValue};
-use local::{
+use portcullis_crypto::Randomness;
+use portcullis_demo::Demo;
+use portcullis_local::{
     Options, Stack, StackError,
     database::{DataFolder, Database, create_tables},
-    demo::Demo,
     secrets,
     template::{Key, KeyAttribute, Table},
     wal_sync::Durability,
 };
-use portcullis_crypto::Randomness;
 use portcullis_runtime::SystemClock;
 use program::Program;
 use tokio::process::Command;
@@ -122,7 +122,7 @@ fn client(home: &Path) -> aws_sdk_dynamodb::Client {
         line.trim_matches('\'').to_owned()
     };
     let credentials = Credentials::new(value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"), None, None, "test");
-    let aws = local::database::sdk_config_with(&value("AWS_ENDPOINT_URL_DYNAMODB"), credentials);
+    let aws = portcullis_local::database::sdk_config_with(&value("AWS_ENDPOINT_URL_DYNAMODB"), credentials);
     aws_sdk_dynamodb::Client::new(&aws)
 }
 

@@ -12,9 +12,15 @@ use std::{
 };
 
 use clap::Parser;
-use local::{
+use mimalloc::MiMalloc;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use portcullis_auth::{Clock, SigningSecret};
+use portcullis_demo::{Demo, openclaw};
+use portcullis_local::{
     Options, Stack, StackError, database,
-    demo::{self, Demo, openclaw},
     gateway::Answered,
     import,
     queue::{SqliteQueue, check_no_older_queue},
@@ -24,12 +30,6 @@ use local::{
     stack::TABLE_PREFIX,
     template::{TEMPLATE, Template},
 };
-use mimalloc::MiMalloc;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use portcullis_auth::{Clock, SigningSecret};
 use portcullis_runtime::{
     SystemClock, SystemRandomness,
     logging::{self, Format, LineSink},
@@ -165,7 +165,7 @@ async fn ask_running(arguments: &Arguments, settings: Settings) -> Result<(), Pr
     }
     let body = match (&arguments.send, &arguments.text) {
         (Some(file), _) => read_body(file)?,
-        (None, text) => demo::event(text.as_deref().unwrap_or_default(), &SystemClock, &SystemRandomness),
+        (None, text) => portcullis_demo::event(text.as_deref().unwrap_or_default(), &SystemClock, &SystemRandomness),
     };
     let secret = SigningSecret::new(setting(&arguments.with)?);
     let answer = running.send_event(body, &secret, SystemClock.now()).await?;

@@ -22,7 +22,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::openclaw::Told;
+use crate::openclaw::Told;
 
 /// A line of the machine's output.
 #[derive(Clone, Debug)]

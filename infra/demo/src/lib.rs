@@ -14,13 +14,12 @@ use std::{
 use jiff::Timestamp;
 use portcullis_auth::{Clock, HashMemory, Password, PasswordHash, SigningSecret};
 use portcullis_crypto::Randomness;
+use portcullis_local::{Stack, gateway::Answered, sign};
 use portcullis_runtime::{Environment, settings::SettingsReader};
 use portcullis_store::{BotReach, CreateBotError, NewBot, NewSlackChannel, NewUser, SigningSource, Store};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle, time::timeout};
-
-use crate::{Stack, gateway::Answered, sign};
 
 use machine::{Line, Machine};
 use openclaw::{Delivery, Told};
@@ -99,7 +98,7 @@ impl Drop for Heartbeats {
 
 impl Demo {
     /// Prepares a demonstration: with a sidecar of its own, unless `pool` is the address of a running pool. `program`
-    /// is this package's binary, which is also the sidecar and the stand-in for `OpenClaw`.
+    /// is the binary of `cargo local`, which is also the sidecar and the stand-in for `OpenClaw`.
     ///
     /// # Errors
     /// [`DemoError`].

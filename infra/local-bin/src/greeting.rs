@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use local::{
-    demo::Step,
+use portcullis_demo::Step;
+use portcullis_local::{
     import::Report,
     queue::DeadLetter,
     secrets::{GENERATED_FILE, Sources},
