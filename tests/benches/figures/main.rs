@@ -1,4 +1,4 @@
-//! Measures the figures of the README and prints them as Markdown: `cargo bench -p portcullis-tests --bench figures`.
+//! Measures the figures of docs/PERFORMANCE.md and prints them as Markdown: `cargo bench -p portcullis-tests --bench figures`.
 //!
 //! The benchmark builds the functions' binaries, starts them and the stack of `cargo local` as processes on loopback,
 //! and ends them. No figure makes it fail, so that a busy machine cannot.
@@ -46,8 +46,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// The reason that a measurement failed.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The functions' packages, whose names are those of their binaries.
-const PACKAGES: [&str; FUNCTIONS.len()] = ["hello", "slack", "internal", "skills", "relay"];
+/// Binaries of the functions.
+const BINARIES: [&str; FUNCTIONS.len()] = ["hello", "slack", "internal", "skills", "relay"];
 
 fn main() -> ExitCode {
     // `cargo bench` adds `--bench`.
@@ -82,7 +82,8 @@ async fn run(arguments: &[&str]) -> Result<(), Failure> {
 
 /// Builds the functions' binaries in release mode.
 fn build() -> Result<(), Failure> {
-    let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
+    let package = |binary: &&str| if *binary == "hello" { "hello".to_owned() } else { format!("portcullis-{binary}") };
+    let packages = BINARIES.iter().map(package).flat_map(|package| ["--package".to_owned(), package]);
     let built = Command::new(env!("CARGO")).args(["build", "--release"]).args(packages).status()?;
     if built.success() { Ok(()) } else { Err("the functions do not build".into()) }
 }
