@@ -8,8 +8,6 @@
 //! opens them ([`worker`]), with a deadline. The child starts through a stage that drops all of the sidecar's
 //! privileges ([`stage`]), and it ends with everything that it started ([`tree`]); no other process is ended.
 
-#![warn(missing_docs)]
-
 pub mod api;
 pub mod block;
 pub mod cgroup;

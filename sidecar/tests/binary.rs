@@ -1,5 +1,14 @@
 //! End-to-end tests of the sidecar's binary against the whole control plane, with a child that records its environment.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod support;
 
 use std::{

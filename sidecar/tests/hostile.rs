@@ -1,5 +1,14 @@
 //! Malicious children: limits of their access, and that all their processes end.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod support;
 
 use std::{

@@ -4,6 +4,15 @@
 //! Only root can start a child as another user. Without root these tests are skipped, which is a failure if
 //! `PORTCULLIS_TESTS_NEED_ROOT` is 1.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod support;
 
 use std::{
@@ -36,6 +45,7 @@ fn is_root() -> bool {
 }
 
 /// Prints that a test was skipped, and fails if skipping is not allowed.
+#[expect(clippy::print_stdout, reason = "a test that is left out says so")]
 fn skip(why: &str) {
     #[expect(clippy::disallowed_methods, reason = "a setting of the tests' own")]
     let must_run = std::env::var("PORTCULLIS_TESTS_NEED_ROOT").is_ok_and(|value| value == "1");

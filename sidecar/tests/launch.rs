@@ -1,5 +1,14 @@
 //! Tests of launched processes and their descendants, within the test's own process.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::{collections::BTreeMap, ffi::OsString, io::Write, process::Stdio, time::Duration};
 
 use portcullis_sidecar::{

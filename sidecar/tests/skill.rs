@@ -1,5 +1,14 @@
 //! Tests of `portcullis-skill` in a skill's environment, against the whole control plane.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::{
     collections::BTreeMap,
     fs,

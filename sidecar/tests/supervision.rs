@@ -1,5 +1,14 @@
 //! Supervision of children that end, hang or write without end, within the test's own process and with short intervals.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::{
     ffi::OsString,
     os::unix::fs::PermissionsExt,

@@ -1,6 +1,15 @@
 //! Tests against a control plane that is unreachable, slow, broken or hostile: the files on the disk stay whole, and
 //! valid answers are applied again.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::{
     path::Path,
     rc::Rc,

@@ -1,6 +1,15 @@
 //! The sidecar as a service of systemd, which the test simulates: notifications, the watchdog and adoption of the
 //! child. `tests/systemd/run` does the same with systemd itself.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod support;
 
 use std::{

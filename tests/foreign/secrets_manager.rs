@@ -4,6 +4,15 @@
 //! The real AWS client calls an emulator. The emulator's real clock determines a value's age, so the manual clock
 //! starts at the real time.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod emulator;
 
 use std::{

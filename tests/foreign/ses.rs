@@ -1,5 +1,14 @@
 //! Mail through SES: an emulator of SES accepts the mailer's mail, and refuses mail from an unverified address.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod emulator;
 
 use std::sync::Arc;

@@ -4,6 +4,15 @@
 //! of a visibility time-out and of the deduplication window), nor that a deduplication id outlives its message: moto
 //! drops both together. `queue_promises` tests those on this machine's queue only.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod emulator;
 
 use std::{

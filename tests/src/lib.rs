@@ -2,6 +2,14 @@
 //! that Portcullis calls. The suites are in `tests/`, one file per promise.
 
 #![expect(clippy::missing_panics_doc, reason = "in a test a panic is the report")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
 
 pub mod child;
 pub mod clock;

@@ -1,5 +1,5 @@
 //! The API's `OpenAPI` document: the functions' annotations, completed with the descriptions and examples of
-//! [`operations`].
+//! `operations`.
 
 mod operations;
 
@@ -11,7 +11,7 @@ use utoipa::OpenApi;
 /// The `OpenAPI` 3.1 document of all functions.
 ///
 /// # Panics
-/// If an operation or a property of the functions has no description in [`operations`].
+/// If an operation or a property of the functions has no description in `operations`.
 #[must_use]
 pub fn document() -> Value {
     let mut described = internal::ApiDoc::openapi();

@@ -1,5 +1,14 @@
 //! Canary secrets appear in no log line, metric, error or answer except the ones meant for them.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 #[path = "canary/search.rs"]
 mod search;
 #[path = "canary/tour.rs"]

@@ -1,6 +1,15 @@
 //! Crash recovery: killed at random moments and restarted on its folder, the system loses nothing that it has
 //! acknowledged.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,

@@ -3,6 +3,15 @@
 //!
 //! Every end-to-end suite also shows that the roles suffice, because the stack enforces them.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::collections::BTreeSet;
 
 use portcullis_auth::Clock;

@@ -66,7 +66,7 @@ impl BuildInputs {
         }
         if !settings.is_empty() {
             name.push('-');
-            name.push_str(&Digest::of_parts(&settings).to_hex()[..16]);
+            name.extend(Digest::of_parts(&settings).to_hex().chars().take(16));
         }
         name
     }

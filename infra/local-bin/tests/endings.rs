@@ -1,5 +1,14 @@
 //! However the program ends, every process that it started ends with it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod program;
 
 use std::{path::Path, process::Stdio, time::Duration};

@@ -1,5 +1,14 @@
 //! The whole stack, started in this process and as the program that an operator starts.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod program;
 
 use std::{

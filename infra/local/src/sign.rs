@@ -1,6 +1,8 @@
 //! Signed Slack events as API Gateway would pass them on: a signature must be fresh, so a signed event cannot lie in a
 //! file.
 
+#![expect(clippy::indexing_slicing, reason = "the values are JSON objects that are built here")]
+
 use jiff::Timestamp;
 use portcullis_auth::{
     SigningSecret,

@@ -1,5 +1,7 @@
 //! Benchmark of a password's hash, the main cost of a sign-in. Run: `cargo bench -p portcullis-auth`.
 
+#![allow(clippy::panic, reason = "a benchmark that cannot start says so")]
+
 use std::{hint::black_box, time::Duration};
 
 use argon2::{Algorithm, Argon2, Params, Version};

@@ -5,8 +5,6 @@
 //! This crate decides whether a credential is genuine and what it is for; it never decides what a route requires, and
 //! it never holds a credential outside of a `secrecy` type or a digest.
 
-#![warn(missing_docs)]
-
 mod agent_id;
 pub mod bound_token;
 mod clock;

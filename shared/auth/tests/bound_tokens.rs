@@ -1,5 +1,14 @@
 //! Tests of tokens bound to a pool: the checked grant equals the issued one, and only the issued text is accepted.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

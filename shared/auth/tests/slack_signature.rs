@@ -1,5 +1,14 @@
 //! Tests of Slack's signatures: genuine requests and forgeries.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use jiff::Timestamp;
 use portcullis_auth::{SignatureError, SignedHeaders, SigningSecret};
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Benchmarks of sealing and opening a secret. Run: `cargo bench -p portcullis-crypto`.
 
+#![allow(clippy::panic, reason = "a benchmark that cannot start says so")]
+
 use std::{
     hint::black_box,
     sync::atomic::{AtomicU64, Ordering},

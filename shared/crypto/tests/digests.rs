@@ -1,5 +1,14 @@
 //! Tests of digests' comparison and encoding, and of references to a source of randomness.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::sync::Arc;
 
 use portcullis_crypto::{Digest, Randomness, constant_time_eq};

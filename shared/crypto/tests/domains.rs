@@ -1,5 +1,14 @@
 //! Tests of the separation of domains' keys.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use portcullis_crypto::{Cell, Domain, Keyring, OpenError, Randomness};
 use secrecy::ExposeSecret;
 

@@ -1,6 +1,15 @@
 //! Tests of parsing an operator's keys: a valid keyring is read in full, an invalid one is rejected with its reason,
 //! and nothing panics.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use portcullis_crypto::{KeyId, Keyring, KeyringError};
 use proptest::prelude::*;
 

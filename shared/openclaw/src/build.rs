@@ -1,5 +1,7 @@
 //! Builds a configuration from records.
 
+#![expect(clippy::indexing_slicing, reason = "the values are JSON objects that are built here")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};

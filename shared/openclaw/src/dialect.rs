@@ -77,8 +77,8 @@ impl TryFrom<String> for OpenClawVersion {
         if text.len() > MAXIMUM_LENGTH {
             return Err(InvalidOpenClawVersion);
         }
-        let (numbers, suffix) = match text.find(['-', '+']) {
-            Some(end) => (&text[..end], Some(&text[end + 1..])),
+        let (numbers, suffix) = match text.split_once(['-', '+']) {
+            Some((numbers, suffix)) => (numbers, Some(suffix)),
             None => (text.as_str(), None),
         };
         if suffix.is_some_and(|suffix| !is_suffix(suffix)) {
@@ -182,7 +182,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<OpenClawVersion>(), Err(InvalidOpenClawVersion), "{text:?}");
         }
-        assert!(long[..MAXIMUM_LENGTH].parse::<OpenClawVersion>().is_ok());
+        assert!(long.get(..MAXIMUM_LENGTH).unwrap().parse::<OpenClawVersion>().is_ok());
     }
 
     #[test]

@@ -5,20 +5,20 @@
 /// `OpenClaw` expands only values, never keys of objects.
 pub(crate) fn escaped(text: &str) -> String {
     let (mut written, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(start) = rest.find("${") {
-        written.push_str(&rest[..start]);
-        rest = &rest[start..];
-        if opens_with_expansion(rest) {
+    while let Some((before, behind)) = rest.split_once("${") {
+        written.push_str(before);
+        if opens_with_expansion(behind) {
             written.push('$');
         }
         written.push_str("${");
-        rest = &rest["${".len()..];
+        rest = behind;
     }
     written + rest
 }
 
+/// Returns whether `${` before this text opens an expansion.
 fn opens_with_expansion(text: &str) -> bool {
-    let Some((name, _)) = text.strip_prefix("${").and_then(|rest| rest.split_once('}')) else { return false };
+    let Some((name, _)) = text.split_once('}') else { return false };
     !name.is_empty()
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
@@ -45,12 +45,12 @@ mod tests {
         while let Some(first) = rest.chars().next() {
             if let Some(name) = name_at(rest, "$${") {
                 read.extend(["${", name, "}"]);
-                rest = &rest["$${}".len() + name.len()..];
+                rest = rest.get("$${}".len() + name.len()..).unwrap();
             } else if name_at(rest, "${").is_some() {
                 return Err(rest);
             } else {
                 read.push(first);
-                rest = &rest[first.len_utf8()..];
+                rest = rest.get(first.len_utf8()..).unwrap();
             }
         }
         Ok(read)

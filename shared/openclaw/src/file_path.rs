@@ -33,7 +33,7 @@ impl FilePath {
 
     /// Paths of the folders that the file is in, outermost first.
     pub fn folders(&self) -> impl Iterator<Item = &str> {
-        self.0.match_indices('/').map(|(end, _)| &self.0[..end])
+        self.0.match_indices('/').filter_map(|(end, _)| self.0.get(..end))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Builds a pool's `openclaw.json` from its records. Pure: no clock, no randomness, no I/O.
 //!
-//! [`build`] makes a [`Configuration`] with [`Reference`]s in place of credentials: this form is stored and hashed.
+//! [`build()`] makes a [`Configuration`] with [`Reference`]s in place of credentials: this form is stored and hashed.
 //! [`Configuration::fill`] inserts the credentials when a pool reads it. The result is valid for the `OpenClaw`
 //! versions of its [`Dialect`]; the schema of 2026.9.6 is beside the tests.
 //!
@@ -8,8 +8,6 @@
 //!
 //! `OpenClaw` expands `${NAME}` in each value of its configuration from its own environment. Text from records is
 //! escaped: otherwise a bot's name could reveal its process's variables.
-
-#![warn(missing_docs)]
 
 mod build;
 mod dialect;
@@ -30,7 +28,7 @@ pub use state_dir::{InvalidStateDir, StateDir};
 pub use stored::{Configuration, InvalidConfiguration, MissingCredential};
 pub use webhook_port::{FIRST_WEBHOOK_PORT, LAST_WEBHOOK_PORT, webhook_port};
 
-/// Version of the generator: raised with each change of [`build`]'s output for the same records and dialect.
+/// Version of the generator: raised with each change of [`build()`]'s output for the same records and dialect.
 pub const GENERATOR_VERSION: u32 = 2;
 
 /// Port of a pool's gateway.

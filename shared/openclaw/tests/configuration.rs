@@ -3,6 +3,15 @@
 //! `openclaw-2026.9.6.schema.json` is the output of `openclaw config schema` of the npm package `openclaw` 2026.9.6
 //! (MIT), trimmed to the channels that are built here.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use std::collections::BTreeMap;
 
 use portcullis_crypto::Digest;

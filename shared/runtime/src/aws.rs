@@ -27,7 +27,7 @@ const OTHER_ROOTS: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Builds the configuration of AWS clients from the variables that Lambda sets: `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
 /// `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`; and for a substitute of AWS `AWS_ENDPOINT_URL` or
-/// `AWS_ENDPOINT_URL_<SERVICE>`. A missing variable leaves its part unset; [`missing`] names it.
+/// `AWS_ENDPOINT_URL_<SERVICE>`. A missing variable leaves its part unset; `missing` names it.
 ///
 /// Source: AWS Lambda, "Using Lambda environment variables"; AWS SDKs and Tools, "Service-specific endpoints".
 #[must_use]

@@ -6,8 +6,6 @@
 //! router that Lambda and the local gateway both serve. This crate knows no endpoint and no table: those belong to the
 //! functions and the store.
 
-#![warn(missing_docs)]
-
 pub mod aws;
 pub mod cache;
 pub mod causes;

@@ -112,7 +112,7 @@ impl Metrics {
 
     /// Adds one to a counter.
     pub fn count(&self, metric: Metric) {
-        self.totals[metric as usize].fetch_add(1, Ordering::Relaxed);
+        self.counter(metric).fetch_add(1, Ordering::Relaxed);
         let Some(sink) = &self.sink else { return };
         let line = json!({
             "_aws": {
@@ -132,6 +132,11 @@ impl Metrics {
     /// Returns the count since the start.
     #[must_use]
     pub fn total(&self, metric: Metric) -> u64 {
-        self.totals[metric as usize].load(Ordering::Relaxed)
+        self.counter(metric).load(Ordering::Relaxed)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there is a counter for each metric")]
+    fn counter(&self, metric: Metric) -> &AtomicU64 {
+        &self.totals[metric as usize]
     }
 }

@@ -38,7 +38,10 @@ impl Randomness for SystemRandomness {
             // Panics rather than return bytes that are not random.
             rand::rng().fill_bytes(destination);
         } else {
-            // Linux's generator cannot fail after the machine's start; continuing without it would reuse nonces.
+            #[expect(
+                clippy::expect_used,
+                reason = "Linux's generator cannot fail after the machine's start, and going on would reuse nonces"
+            )]
             getrandom::fill(destination).expect("the operating system gives random bytes");
         }
     }

@@ -3,6 +3,28 @@
 //! A tier authenticates before any other code reads the request, and passes a typed caller to the handler as an
 //! argument. [`Routes`] cannot be served: only a tier converts them to [`Mounted`] ones, and only those are accepted
 //! by [`crate::front::serve`]. `clippy.toml` forbids axum's own ways of mounting everywhere else.
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use axum::{Router, routing};
+//! # use portcullis_runtime::{Environment, front, tier::{InternalGate, Routes, operator}};
+//! fn router(environment: &Environment, gate: &InternalGate) -> Router {
+//!     let routes = Routes::new().at("/things", routing::get(async || "things"));
+//!     front::serve("things", environment, None, Duration::from_secs(1), [operator(gate, (), routes)])
+//! }
+//! ```
+//!
+//! The same routes without a tier do not compile:
+//!
+//! ```compile_fail,E0271
+//! # use std::time::Duration;
+//! # use axum::{Router, routing};
+//! # use portcullis_runtime::{Environment, front, tier::{InternalGate, Routes, operator}};
+//! fn router(environment: &Environment, gate: &InternalGate) -> Router {
+//!     let routes: Routes<()> = Routes::new().at("/things", routing::get(async || "things"));
+//!     front::serve("things", environment, None, Duration::from_secs(1), [routes])
+//! }
+//! ```
 
 mod bearer;
 mod browser;

@@ -5,8 +5,6 @@
 //! opened only here. This crate never reports a value as absent when it could not be opened, never retries past an
 //! operation's budget, and never puts a value or a request's body into an error.
 
-#![warn(missing_docs)]
-
 mod artifacts;
 mod attribute;
 mod auth_sessions;

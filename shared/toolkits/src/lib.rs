@@ -3,8 +3,6 @@
 //!
 //! Pure: no I/O and no clock.
 
-#![warn(missing_docs)]
-
 mod action;
 mod card;
 mod catalogue;

@@ -4,8 +4,6 @@
 //! Retries are up to the caller. Composio's calls have time-outs and a limit of their own, and its read-only calls are
 //! tried twice.
 
-#![warn(missing_docs)]
-
 mod base_url;
 mod chat_api;
 mod composio;

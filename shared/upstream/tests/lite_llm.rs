@@ -1,5 +1,14 @@
 //! Tests of `LiteLLM`'s client against a stand-in with valid and invalid answers.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 use axum::{
     Router,
     extract::Request,

@@ -249,7 +249,7 @@ pub fn is_root() -> bool {
 }
 
 /// Whether a test that needs root can run. Otherwise prints that it is skipped, and fails if skipping is not allowed.
-#[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+#[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "a test's own setting and message")]
 pub fn has_root(test: &str) -> bool {
     let must = std::env::var_os("PORTCULLIS_TESTS_NEED_ROOT").is_some_and(|value| value == "1");
     assert!(is_root() || !must, "{test} needs root, and PORTCULLIS_TESTS_NEED_ROOT is set");

@@ -4,6 +4,14 @@
 //! and ends them. No figure makes it fail, so that a busy machine cannot.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
 
 mod aws;
 mod configuration;

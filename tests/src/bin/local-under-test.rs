@@ -1,6 +1,14 @@
 //! The stack of `cargo local` as a process that a test can kill; see `portcullis_tests::child`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is spoken to through")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
 
 use std::{error::Error, io, sync::Arc, thread};
 

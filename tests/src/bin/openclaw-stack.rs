@@ -2,6 +2,14 @@
 //! create bots and channels and read rows, which the HTTP API does not offer.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is spoken to through")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,6 +1,15 @@
 //! Fault injection: DynamoDB slow, throttled, failing half way and recovering; the queue refusing; the relay killed.
 //! Accepted events are not lost, no write is partial, and a 503 has `retry-after`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod endpoints;
 mod front_door;
 mod killed;

@@ -3,6 +3,15 @@
 //! One binary, since each binary links all functions, the AWS clients and the database. Apart from it are the suites that need a
 //! process of their own: `canary` reads every log line, `faults` and `kill` kill processes, `least_privilege` takes rights away.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
 mod accounts;
 mod answers;
 mod bodies;

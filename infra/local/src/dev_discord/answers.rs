@@ -1,5 +1,7 @@
 //! Objects and errors in Discord's form.
 
+#![expect(clippy::indexing_slicing, reason = "the values are JSON objects that are built here")]
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header::ALLOW};
 use serde_json::{Value, json};

@@ -3,6 +3,8 @@
 //! Source: Discord, "User", "Get Current User Guilds". Order: ascending ids. `before` selects the guilds directly
 //! before it.
 
+#![expect(clippy::indexing_slicing, reason = "the values are JSON objects that are built here")]
+
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
