@@ -37,9 +37,8 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(environment);
+    let settings = SettingsReader::new(environment);
     let secret = settings.session_secret().await;
-    let secret = settings.secret_outcome(secret);
     let origins = settings.origins();
     let cookie = settings.session_cookie(&origins);
     let mailer = settings.mailer();
@@ -69,13 +68,15 @@ pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
         Ok((app, gate, commit_hash?))
     })?;
     lambda::warm_up(&app.store, Table::Users).await;
-    let extras = front::Extras {
-        origins: Some(Arc::clone(&app.origins)),
-        has_codes_in_capitals: true,
-        ..front::Extras::default()
-    };
+    let origins = Arc::clone(&app.origins);
     let mounted = mount(Arc::new(app), &gate);
-    Ok(front::serve_with("auth", environment, commit_hash.as_deref(), DEADLINE, mounted, extras))
+    let service = front::Service {
+        commit_hash,
+        origins: Some(origins),
+        has_codes_in_capitals: true,
+        ..front::Service::new("auth", DEADLINE, mounted)
+    };
+    Ok(service.router(environment))
 }
 
 fn mount(app: Arc<App>, gate: &BrowserGate) -> [Mounted; 2] {

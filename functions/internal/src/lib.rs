@@ -56,7 +56,7 @@ const SLACK_API_URL: &str = "https://slack.com/api/";
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(environment);
+    let settings = SettingsReader::new(environment);
     let (signing, configuration, deliveries, secrets, runtime_tokens, skill_tokens, token, lite_llm, slack_client) = tokio::join!(
         settings.keyring(Domain::SigningSecrets),
         settings.keyring(Domain::Configuration),
@@ -68,13 +68,6 @@ pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
         settings.lite_llm(),
         settings.slack_client(),
     );
-    let (signing, configuration) = (settings.secret_outcome(signing), settings.secret_outcome(configuration));
-    let (deliveries, secrets) = (settings.secret_outcome(deliveries), settings.secret_outcome(secrets));
-    let runtime_tokens = settings.secret_outcome(runtime_tokens);
-    let skill_tokens = settings.secret_outcome(skill_tokens);
-    let token = settings.secret_outcome(token);
-    let lite_llm = settings.secret_outcome(lite_llm);
-    let slack_client = settings.secret_outcome(slack_client);
     let mode = settings.internal_token_mode();
     let store = settings.store([
         (Domain::SigningSecrets, &signing),
@@ -114,8 +107,12 @@ pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
     })?;
     lambda::warm_up(&app.store, Table::Pools).await;
     let (mounted, documents) = (mount(Arc::new(app), &gate), Documents::new(OPENAPI));
-    let extras = front::Extras { documents: Some(documents), ..front::Extras::default() };
-    Ok(front::serve_with("internal", environment, commit_hash.as_deref(), DEADLINE, mounted, extras))
+    let service = front::Service {
+        commit_hash,
+        documents: Some(documents),
+        ..front::Service::new("internal", DEADLINE, mounted)
+    };
+    Ok(service.router(environment))
 }
 
 fn mount(app: Arc<App>, gate: &InternalGate) -> [Mounted; 3] {

@@ -71,10 +71,9 @@ impl Relay {
     /// # Errors
     /// [`SettingsError`], which names every setting that is missing or malformed.
     pub async fn start(environment: &Environment) -> Result<Self, SettingsError> {
-        let mut settings = SettingsReader::new(environment);
+        let settings = SettingsReader::new(environment);
         let domain = Domain::DeliverySecrets;
         let keyring = settings.keyring(domain).await;
-        let keyring = settings.secret_outcome(keyring);
         let store = settings.store([(domain, &keyring)]);
         let queue = settings.queue();
         let networks = settings.pool_networks();

@@ -35,7 +35,7 @@ const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(environment);
+    let settings = SettingsReader::new(environment);
     let (secrets, integrations, tokens, internal_token, token, composio) = tokio::join!(
         settings.keyring(Domain::PoolSecrets),
         settings.keyring(Domain::Integrations),
@@ -44,10 +44,6 @@ pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
         settings.skill_token(),
         settings.composio(),
     );
-    let (secrets, tokens) = (settings.secret_outcome(secrets), settings.secret_outcome(tokens));
-    let (integrations, composio) = (settings.secret_outcome(integrations), settings.secret_outcome(composio));
-    let internal_token = settings.secret_outcome(internal_token);
-    let token = settings.secret_outcome(token);
     settings.tokens_must_differ(&internal_token, &token);
     let (internal_mode, mode) = (settings.internal_token_mode(), settings.skill_token_mode());
     let store = settings.store([(Domain::PoolSecrets, &secrets), (Domain::Integrations, &integrations)]);
@@ -85,7 +81,8 @@ pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
         .at("/api/internal/composio/disconnect", routing::post(composio::disconnect::handle))
         .at("/api/internal/feedback", routing::post(feedback::handle));
     let mounted = [tier::skill(&gate, Arc::new(app), routes)];
-    Ok(front::serve("skills", environment, commit_hash.as_deref(), DEADLINE, mounted))
+    let service = front::Service { commit_hash, ..front::Service::new("skills", DEADLINE, mounted) };
+    Ok(service.router(environment))
 }
 
 /// This function's part of the `OpenAPI` document.

@@ -50,11 +50,9 @@ pub const DEADLINE: Duration = Duration::from_millis(2300);
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(environment);
+    let settings = SettingsReader::new(environment);
     let domain = Domain::SigningSecrets;
     let (keyring, slack_app) = tokio::join!(settings.keyring(domain), settings.slack_app());
-    let keyring = settings.secret_outcome(keyring);
-    let slack_app = settings.secret_outcome(slack_app);
     let store = settings.store([(domain, &keyring)]);
     let queue = settings.queue();
     let commit_hash = settings.commit_hash();
@@ -104,7 +102,8 @@ pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
         behind_feishu(FeishuDoor::Events, feishu_events),
         behind_feishu(FeishuDoor::CardActions, card_actions),
     ];
-    Ok(front::serve("slack", environment, commit_hash.as_deref(), DEADLINE, mounted))
+    let service = front::Service { commit_hash, ..front::Service::new("slack", DEADLINE, mounted) };
+    Ok(service.router(environment))
 }
 
 /// This function's part of the `OpenAPI` document.

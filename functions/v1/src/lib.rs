@@ -49,7 +49,7 @@ const COMPOSIO_API_URL: &str = "https://backend.composio.dev/";
 /// # Errors
 /// [`SettingsError`], which names every setting that is missing or malformed.
 pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
-    let mut settings = SettingsReader::new(environment);
+    let settings = SettingsReader::new(environment);
     let (signing, configuration, deliveries, integrations, secret, slack_client, lite_llm, composio) = tokio::join!(
         settings.keyring(Domain::SigningSecrets),
         settings.keyring(Domain::Configuration),
@@ -60,11 +60,6 @@ pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
         settings.lite_llm(),
         settings.composio(),
     );
-    let (signing, configuration) = (settings.secret_outcome(signing), settings.secret_outcome(configuration));
-    let (deliveries, secret) = (settings.secret_outcome(deliveries), settings.secret_outcome(secret));
-    let slack_client = settings.secret_outcome(slack_client);
-    let lite_llm = settings.secret_outcome(lite_llm);
-    let (integrations, composio) = (settings.secret_outcome(integrations), settings.secret_outcome(composio));
     let origins = settings.origins();
     let cookie = settings.session_cookie(&origins);
     let store = settings.store([
@@ -105,13 +100,15 @@ pub async fn start(environment: &Environment) -> Result<Router, SettingsError> {
         Ok((app, gate, commit_hash?))
     })?;
     lambda::warm_up(&app.store, Table::AuthSessions).await;
-    let extras = front::Extras {
-        origins: Some(Arc::clone(&app.origins)),
-        pages: Some(console::pages()),
-        ..front::Extras::default()
-    };
+    let origins = Arc::clone(&app.origins);
     let mounted = mount(Arc::new(app), &gate);
-    Ok(front::serve_with("v1", environment, commit_hash.as_deref(), DEADLINE, mounted, extras))
+    let service = front::Service {
+        commit_hash,
+        origins: Some(origins),
+        pages: Some(console::pages()),
+        ..front::Service::new("v1", DEADLINE, mounted)
+    };
+    Ok(service.router(environment))
 }
 
 /// Mounts each route under both prefixes.

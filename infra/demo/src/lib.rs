@@ -399,7 +399,7 @@ fn setting(platform: &Environment, name: &str) -> Result<SecretString, DemoError
 }
 
 async fn store(platform: &Environment) -> Result<Store, DemoError> {
-    let mut settings = SettingsReader::new(platform);
+    let settings = SettingsReader::new(platform);
     let store = settings.store_with_all_keys().await;
     settings.finish(|| store).map_err(failed)
 }

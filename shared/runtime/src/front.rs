@@ -54,22 +54,16 @@ struct Front {
     has_codes_in_capitals: bool,
 }
 
-/// Builds a function's router from its mounted routes, and adds the public `GET /health` and `GET /health/{function}`.
-///
-/// A response that takes longer than `deadline` becomes a 503.
-pub fn serve(
-    function: &'static str,
-    environment: &Environment,
-    commit_hash: Option<&str>,
-    deadline: Duration,
-    mounted: impl IntoIterator<Item = Mounted>,
-) -> Router {
-    serve_with(function, environment, commit_hash, deadline, mounted, Extras::default())
-}
-
-/// Options of a function's router.
-#[derive(Default)]
-pub struct Extras {
+/// A function's HTTP service: its routes behind their tiers, and the public ones.
+pub struct Service {
+    /// Name of the function, in its health route.
+    pub function: &'static str,
+    /// Longest time of a response: a longer one becomes a 503.
+    pub deadline: Duration,
+    /// Commit that the binary was built from, if it is known.
+    pub commit_hash: Option<String>,
+    /// Routes behind their tiers.
+    pub mounted: Vec<Mounted>,
     /// The API's documentation, as public routes: `GET /openapi.json` and `GET /docs`.
     pub documents: Option<Documents>,
     /// Static pages, as public routes.
@@ -80,42 +74,52 @@ pub struct Extras {
     pub has_codes_in_capitals: bool,
 }
 
-/// Builds a router as [`serve`] does, with extras.
-pub fn serve_with(
-    function: &'static str,
-    environment: &Environment,
-    commit_hash: Option<&str>,
-    deadline: Duration,
-    mounted: impl IntoIterator<Item = Mounted>,
-    extras: Extras,
-) -> Router {
-    let front = Front {
-        function,
-        clock: Arc::clone(&environment.clock),
-        randomness: Arc::clone(&environment.randomness),
-        metrics: environment.metrics.clone(),
-        deadline: deadline * environment.patience,
-        has_codes_in_capitals: extras.has_codes_in_capitals,
-    };
-    let mut router = public(function, commit_hash);
-    if let Some(documents) = extras.documents {
-        router = router.merge(described(Arc::new(documents)));
+impl Service {
+    /// A service without documentation, pages or foreign origins.
+    #[must_use]
+    pub fn new(function: &'static str, deadline: Duration, mounted: impl IntoIterator<Item = Mounted>) -> Self {
+        Self {
+            function,
+            deadline,
+            commit_hash: None,
+            mounted: mounted.into_iter().collect(),
+            documents: None,
+            pages: None,
+            origins: None,
+            has_codes_in_capitals: false,
+        }
     }
-    if let Some(pages) = extras.pages {
-        router = router.merge(shown(Arc::new(pages)));
+
+    /// Builds the router, with the public `GET /health` and `GET /health/{function}`.
+    pub fn router(self, environment: &Environment) -> Router {
+        let front = Front {
+            function: self.function,
+            clock: Arc::clone(&environment.clock),
+            randomness: Arc::clone(&environment.randomness),
+            metrics: environment.metrics.clone(),
+            deadline: self.deadline * environment.patience,
+            has_codes_in_capitals: self.has_codes_in_capitals,
+        };
+        let mut router = public(self.function, self.commit_hash.as_deref());
+        if let Some(documents) = self.documents {
+            router = router.merge(described(Arc::new(documents)));
+        }
+        if let Some(pages) = self.pages {
+            router = router.merge(shown(Arc::new(pages)));
+        }
+        let mut behind_tiers = Router::new();
+        for mounted in self.mounted {
+            behind_tiers = behind_tiers.merge(mounted.router);
+        }
+        // Applied to the tiers' routes alone: no other route answers a preflight.
+        if let Some(origins) = self.origins {
+            behind_tiers = behind_tiers.layer(cors::layer(origins));
+        }
+        router = router.merge(behind_tiers);
+        #[expect(clippy::disallowed_methods, reason = "the 404 gives nothing away")]
+        let router = router.fallback(async || ApiError::not_found("Not found"));
+        router.layer(middleware::from_fn_with_state(front, answer))
     }
-    let mut behind_tiers = Router::new();
-    for mounted in mounted {
-        behind_tiers = behind_tiers.merge(mounted.router);
-    }
-    // Applied to the tiers' routes alone: no other route answers a preflight.
-    if let Some(origins) = extras.origins {
-        behind_tiers = behind_tiers.layer(cors::layer(origins));
-    }
-    router = router.merge(behind_tiers);
-    #[expect(clippy::disallowed_methods, reason = "the 404 gives nothing away")]
-    let router = router.fallback(async || ApiError::not_found("Not found"));
-    router.layer(middleware::from_fn_with_state(front, answer))
 }
 
 /// Returns the public health routes. They touch no store.

@@ -5,7 +5,11 @@
 
 #![expect(clippy::missing_errors_doc, reason = "each reading's error is `AlreadyReported`, which says what it means")]
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use portcullis_auth::{Email, SessionCookie, SessionSecret, StaticToken};
 use portcullis_crypto::{Domain, Keyring};
@@ -62,14 +66,14 @@ pub struct AlreadyReported;
 /// Reads settings and collects their problems.
 pub struct SettingsReader<'a> {
     environment: &'a Environment,
-    problems: Vec<String>,
+    problems: Mutex<Vec<String>>,
 }
 
 impl<'a> SettingsReader<'a> {
     /// Creates a reader of this platform's settings.
     #[must_use]
     pub fn new(environment: &'a Environment) -> Self {
-        Self { environment, problems: Vec::new() }
+        Self { environment, problems: Mutex::default() }
     }
 
     /// Finishes the reading and returns the result of `build`.
@@ -77,91 +81,91 @@ impl<'a> SettingsReader<'a> {
     /// # Errors
     /// [`SettingsError`] with all problems, if any was noted.
     pub fn finish<T>(self, build: impl FnOnce() -> Result<T, AlreadyReported>) -> Result<T, SettingsError> {
-        match build() {
-            Ok(value) if self.problems.is_empty() => Ok(value),
-            _ => Err(SettingsError { problems: self.problems }),
+        let outcome = build();
+        let problems = self.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(value) if problems.is_empty() => Ok(value),
+            _ => Err(SettingsError { problems }),
         }
     }
 
-    fn note<T, E: fmt::Display>(&mut self, name: &str, result: Result<T, E>) -> Result<T, AlreadyReported> {
-        result.map_err(|error| {
-            self.problems.push(format!("{name} {error}"));
-            AlreadyReported
-        })
+    /// Records a problem once: keys of several domains may come from a single setting.
+    fn report(&self, problem: String) -> AlreadyReported {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+        AlreadyReported
     }
 
-    fn optional<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<Option<T>, AlreadyReported> {
+    fn note<T, E: fmt::Display>(&self, name: &str, result: Result<T, E>) -> Result<T, AlreadyReported> {
+        result.map_err(|error| self.report(format!("{name} {error}")))
+    }
+
+    fn optional<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, AlreadyReported> {
         match self.environment.variables.get(name).map(|value| value.expose_secret().trim()) {
             None | Some("") => Ok(None),
             Some(text) => self.note(name, text.parse()).map(Some),
         }
     }
 
-    fn required<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<T, AlreadyReported> {
+    fn required<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<T, AlreadyReported> {
         let value = self.optional(name)?;
         self.note(name, value.ok_or("is not set"))
     }
 
-    async fn secret<T: FromSecret>(environment: &Environment, id: SecretId) -> Result<Rotating<T>, String> {
+    async fn secret<T: FromSecret>(&self, id: SecretId) -> Result<Rotating<T>, AlreadyReported> {
+        let environment = self.environment;
         let source = Arc::clone(&environment.secrets);
         // Boxed: the AWS client's future is large, and a function starts with several of them.
-        Box::pin(Rotating::start(source, id, Arc::clone(&environment.clock), environment.metrics.clone())).await
-    }
-
-    /// Notes the outcome of a secret's look-up.
-    pub fn secret_outcome<T>(&mut self, outcome: Result<T, String>) -> Result<T, AlreadyReported> {
-        outcome.map_err(|problem| {
-            // Keys of several domains may come from a single setting.
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
-            AlreadyReported
-        })
+        let started =
+            Box::pin(Rotating::start(source, id, Arc::clone(&environment.clock), environment.metrics.clone())).await;
+        started.map_err(|problem| self.report(problem))
     }
 
     /// Looks up the encryption keys of a domain.
-    pub fn keyring(&self, domain: Domain) -> impl Future<Output = Result<Rotating<Keyring>, String>> + use<'a> {
-        Self::secret(self.environment, SecretId::Keys(domain))
+    pub async fn keyring(&self, domain: Domain) -> Result<Rotating<Keyring>, AlreadyReported> {
+        self.secret(SecretId::Keys(domain)).await
     }
 
     /// Looks up the operator's static token.
-    pub fn internal_token(&self) -> impl Future<Output = Result<Rotating<StaticToken>, String>> + use<'a> {
-        Self::secret(self.environment, SecretId::InternalToken)
+    pub async fn internal_token(&self) -> Result<Rotating<StaticToken>, AlreadyReported> {
+        self.secret(SecretId::InternalToken).await
     }
 
     /// Looks up the shared skill token.
-    pub fn skill_token(&self) -> impl Future<Output = Result<Rotating<StaticToken>, String>> + use<'a> {
-        Self::secret(self.environment, SecretId::SkillToken)
+    pub async fn skill_token(&self) -> Result<Rotating<StaticToken>, AlreadyReported> {
+        self.secret(SecretId::SkillToken).await
     }
 
     /// Looks up the signing secret of the platform's own Slack app.
-    pub fn slack_app(&self) -> impl Future<Output = Result<Rotating<SlackApp>, String>> + use<'a> {
-        Self::secret(self.environment, SecretId::Slack)
+    pub async fn slack_app(&self) -> Result<Rotating<SlackApp>, AlreadyReported> {
+        self.secret(SecretId::Slack).await
     }
 
     /// Looks up the platform's own Slack app as an OAuth client, if it is configured.
-    pub fn slack_client(&self) -> impl Future<Output = Result<Rotating<SlackClientAccess>, String>> + use<'a> {
-        Self::secret(self.environment, SecretId::SlackClient)
+    pub async fn slack_client(&self) -> Result<Rotating<SlackClientAccess>, AlreadyReported> {
+        self.secret(SecretId::SlackClient).await
     }
 
     /// Looks up the access to the pools' models, if it is configured.
-    pub fn lite_llm(&self) -> impl Future<Output = Result<Rotating<LiteLlmAccess>, String>> + use<'a> {
-        Self::secret(self.environment, SecretId::LiteLlm)
+    pub async fn lite_llm(&self) -> Result<Rotating<LiteLlmAccess>, AlreadyReported> {
+        self.secret(SecretId::LiteLlm).await
     }
 
     /// Looks up the project at Composio, if it is configured.
-    pub fn composio(&self) -> impl Future<Output = Result<Rotating<ComposioAccess>, String>> + use<'a> {
-        Self::secret(self.environment, SecretId::Composio)
+    pub async fn composio(&self) -> Result<Rotating<ComposioAccess>, AlreadyReported> {
+        self.secret(SecretId::Composio).await
     }
 
     /// Looks up the secret that signs session cookies.
-    pub fn session_secret(&self) -> impl Future<Output = Result<Rotating<SessionSecret>, String>> + use<'a> {
-        Self::secret(self.environment, SecretId::Session)
+    pub async fn session_secret(&self) -> Result<Rotating<SessionSecret>, AlreadyReported> {
+        self.secret(SecretId::Session).await
     }
 
     /// Reads the origins whose pages may use the session cookie: `BETTER_AUTH_URL`, `WEB_URL` (default: the same) and
     /// `TRUSTED_ORIGINS`.
-    pub fn origins(&mut self) -> Result<Arc<Origins>, AlreadyReported> {
+    pub fn origins(&self) -> Result<Arc<Origins>, AlreadyReported> {
         let api: Result<BaseOrigin, AlreadyReported> = self.required("BETTER_AUTH_URL");
         let web: Result<Option<BaseOrigin>, AlreadyReported> = self.optional("WEB_URL");
         let others: Result<Option<OriginList>, AlreadyReported> = self.optional("TRUSTED_ORIGINS");
@@ -176,7 +180,7 @@ impl<'a> SettingsReader<'a> {
     /// Builds the session cookie of the API at `origins`; `COOKIE_DOMAIN` shares the cookie with the domain's other
     /// hosts.
     pub fn session_cookie(
-        &mut self,
+        &self,
         origins: &Result<Arc<Origins>, AlreadyReported>,
     ) -> Result<SessionCookie, AlreadyReported> {
         let domain: Option<String> = self.optional("COOKIE_DOMAIN")?;
@@ -192,7 +196,7 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// Returns the platform's mailer, or else SES with the sender `MAIL_FROM`.
-    pub fn mailer(&mut self) -> Result<Arc<dyn Mailer>, AlreadyReported> {
+    pub fn mailer(&self) -> Result<Arc<dyn Mailer>, AlreadyReported> {
         if let Some(mailer) = &self.environment.mailer {
             return Ok(Arc::clone(mailer));
         }
@@ -202,24 +206,26 @@ impl<'a> SettingsReader<'a> {
 
     /// Notes a problem if two tiers share a token: a skill could then act as the operator.
     pub fn tokens_must_differ(
-        &mut self,
+        &self,
         internal: &Result<Rotating<StaticToken>, AlreadyReported>,
         skill: &Result<Rotating<StaticToken>, AlreadyReported>,
     ) {
         if let (Ok(internal), Ok(skill)) = (internal, skill)
             && internal.cached().shares_a_value_with(&skill.cached())
         {
-            self.problems.push("SKILL_API_TOKEN must be unlike INTERNAL_API_TOKEN".to_owned());
+            self.report("SKILL_API_TOKEN must be unlike INTERNAL_API_TOKEN".to_owned());
         }
     }
 
     /// Builds the store on the tables with the prefix `TABLE_PREFIX`, with the keys of this function's domains.
     pub fn store<'k>(
-        &mut self,
+        &self,
         keyrings: impl IntoIterator<Item = (Domain, &'k Result<Rotating<Keyring>, AlreadyReported>)>,
     ) -> Result<Store, AlreadyReported> {
         let prefix: Result<String, AlreadyReported> = self.required("TABLE_PREFIX");
-        self.problems.extend(aws::missing(&self.environment.aws).map(|name| format!("{name} is not set")));
+        for name in aws::missing(&self.environment.aws) {
+            self.report(format!("{name} is not set"));
+        }
         let keyrings = keyrings.into_iter().map(|(domain, keyring)| Ok((domain, keyring.clone()?)));
         let keys = StoreKeys::new(keyrings.collect::<Result<Vec<_>, AlreadyReported>>()?);
         let environment = self.environment;
@@ -231,17 +237,16 @@ impl<'a> SettingsReader<'a> {
 
     /// Builds the store with the keys of every domain. Only for programs that replace all functions, never for a
     /// function.
-    pub async fn store_with_all_keys(&mut self) -> Result<Store, AlreadyReported> {
+    pub async fn store_with_all_keys(&self) -> Result<Store, AlreadyReported> {
         let mut keyrings = Vec::new();
         for domain in Domain::ALL {
-            let keyring = self.keyring(domain).await;
-            keyrings.push((domain, self.secret_outcome(keyring)));
+            keyrings.push((domain, self.keyring(domain).await));
         }
         self.store(keyrings.iter().map(|(domain, keyring)| (*domain, keyring)))
     }
 
     /// Returns the platform's queue, or else SQS at `EVENT_QUEUE_URL` with dead letters at `DEAD_LETTER_QUEUE_URL`.
-    pub fn queue(&mut self) -> Result<Arc<dyn EventQueue>, AlreadyReported> {
+    pub fn queue(&self) -> Result<Arc<dyn EventQueue>, AlreadyReported> {
         if let Some(queue) = &self.environment.queue {
             return Ok(Arc::clone(queue));
         }
@@ -251,19 +256,19 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// Reads the networks in which pools may live (`POOL_CIDRS`).
-    pub fn pool_networks(&mut self) -> Result<PoolNetworks, AlreadyReported> {
+    pub fn pool_networks(&self) -> Result<PoolNetworks, AlreadyReported> {
         let networks: PoolNetworks = self.required("POOL_CIDRS")?;
         Ok(if self.environment.is_on_aws() { networks } else { networks.with_loopback() })
     }
 
     /// Reads the state folder of an `OpenClaw` that takes a workspace's path literally (`POOL_STATE_DIR`), on a pool's
     /// machine, as the function's own type.
-    pub fn pool_state_dir<T: FromStr<Err: fmt::Display>>(&mut self) -> Result<Option<T>, AlreadyReported> {
+    pub fn pool_state_dir<T: FromStr<Err: fmt::Display>>(&self) -> Result<Option<T>, AlreadyReported> {
         self.optional("POOL_STATE_DIR")
     }
 
     /// Reads an upstream's base URL from the setting `name`, with a default.
-    pub fn upstream<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, default: &str) -> Result<T, AlreadyReported> {
+    pub fn upstream<T: FromStr<Err: fmt::Display>>(&self, name: &str, default: &str) -> Result<T, AlreadyReported> {
         match self.optional(name)? {
             Some(base) => Ok(base),
             None => self.note(name, default.parse()),
@@ -271,17 +276,17 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// Reads the mode of the static internal token (`INTERNAL_TOKEN_MODE`).
-    pub fn internal_token_mode(&mut self) -> Result<TokenMode, AlreadyReported> {
+    pub fn internal_token_mode(&self) -> Result<TokenMode, AlreadyReported> {
         self.optional("INTERNAL_TOKEN_MODE").map(Option::unwrap_or_default)
     }
 
     /// Reads the mode of the static skill token (`SKILL_TOKEN_MODE`).
-    pub fn skill_token_mode(&mut self) -> Result<TokenMode, AlreadyReported> {
+    pub fn skill_token_mode(&self) -> Result<TokenMode, AlreadyReported> {
         self.optional("SKILL_TOKEN_MODE").map(Option::unwrap_or_default)
     }
 
     /// Reads the commit that the binary was built from (`COMMIT_HASH`), if it is set.
-    pub fn commit_hash(&mut self) -> Result<Option<String>, AlreadyReported> {
+    pub fn commit_hash(&self) -> Result<Option<String>, AlreadyReported> {
         self.optional("COMMIT_HASH")
     }
 }

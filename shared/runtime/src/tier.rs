@@ -2,7 +2,7 @@
 //!
 //! A tier authenticates before any other code reads the request, and passes a typed caller to the handler as an
 //! argument. [`Routes`] cannot be served: only a tier converts them to [`Mounted`] ones, and only those are accepted
-//! by [`crate::front::serve`]. `clippy.toml` forbids axum's own ways of mounting everywhere else.
+//! by [`crate::front::Service`]. `clippy.toml` forbids axum's own ways of mounting everywhere else.
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -10,7 +10,7 @@
 //! # use portcullis_runtime::{Environment, front, tier::{InternalGate, Routes, operator}};
 //! fn router(environment: &Environment, gate: &InternalGate) -> Router {
 //!     let routes = Routes::new().at("/things", routing::get(async || "things"));
-//!     front::serve("things", environment, None, Duration::from_secs(1), [operator(gate, (), routes)])
+//!     front::Service::new("things", Duration::from_secs(1), [operator(gate, (), routes)]).router(environment)
 //! }
 //! ```
 //!
@@ -22,7 +22,7 @@
 //! # use portcullis_runtime::{Environment, front, tier::{InternalGate, Routes, operator}};
 //! fn router(environment: &Environment, gate: &InternalGate) -> Router {
 //!     let routes: Routes<()> = Routes::new().at("/things", routing::get(async || "things"));
-//!     front::serve("things", environment, None, Duration::from_secs(1), [routes])
+//!     front::Service::new("things", Duration::from_secs(1), [routes]).router(environment)
 //! }
 //! ```
 

@@ -106,7 +106,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn store(platform: &Environment) -> Result<Store, Box<dyn Error>> {
-    let mut settings = SettingsReader::new(platform);
+    let settings = SettingsReader::new(platform);
     let store = settings.store_with_all_keys().await;
     Ok(settings.finish(|| store)?)
 }
