@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle, time::timeout};
 
-use machine::{Line, Machine};
+use machine::{Line, Machine, Setup};
 use openclaw::{Delivery, Told};
 
 /// Pool of the demonstration.
@@ -191,7 +191,15 @@ impl Demo {
         let token = issued["token"].as_str().ok_or_else(|| failed("there is no token in the answer"))?.into();
         steps.push(step("internal", "issued a token for the pool's machine, good for this pool alone"));
         let slack_api = self.caller.platform.variables.get("SLACK_API_URL").map(ExposeSecret::expose_secret);
-        let machine = Machine::start(&self.program, &self.caller.base_url, POOL, &token, self.pool, slack_api);
+        let setup = Setup {
+            program: &self.program,
+            base_url: &self.caller.base_url,
+            pool: POOL,
+            token: &token,
+            address: self.pool,
+            slack_api,
+        };
+        let machine = Machine::start(&setup);
         let machine = machine.map_err(failed)?;
         let machine = self.machine.insert(machine);
         let started = async {

@@ -38,6 +38,22 @@ const FOLDER_PREFIX: &str = "portcullis-demo-";
 /// Lock file, locked as long as the folder is in use.
 const LOCK_FILE: &str = "lock";
 
+/// Setup of a machine's sidecar and of its child.
+pub struct Setup<'a> {
+    /// This program, which is also the sidecar and the child.
+    pub program: &'a Path,
+    /// URL of the control plane.
+    pub base_url: &'a str,
+    /// Id of the pool.
+    pub pool: &'a str,
+    /// Runtime token of the pool.
+    pub token: &'a SecretString,
+    /// Address of the child.
+    pub address: SocketAddr,
+    /// Base URL of Slack's Web API, for the child's answers.
+    pub slack_api: Option<&'a str>,
+}
+
 /// A running machine. Its processes end with [`Machine::shutdown`], and also where this process is killed: the kernel
 /// then closes the sidecar's input.
 pub struct Machine {
@@ -62,14 +78,8 @@ impl Machine {
     ///
     /// # Errors
     /// Errors of the file system, and of starting a process.
-    pub fn start(
-        program: &Path,
-        base_url: &str,
-        pool: &str,
-        token: &SecretString,
-        address: SocketAddr,
-        slack_api: Option<&str>,
-    ) -> io::Result<Self> {
+    pub fn start(setup: &Setup<'_>) -> io::Result<Self> {
+        let Setup { program, base_url, pool, token, address, slack_api } = setup;
         remove_abandoned(&std::env::temp_dir());
         let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir()?;
         let lock = lock(folder.path())?;

@@ -40,7 +40,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use cli::{Arguments, Part};
 use greeting::Greeting;
-use terminal::{End, OutputClosed, complain, print, reader_gone};
+use terminal::{OutputClosed, ShutdownSignal, complain, print, reader_gone};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -120,7 +120,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         return database_only(arguments, &folder, &settings).await;
     }
     // Listen from the start, so that a signal during the start counts.
-    let mut end = End::listen()?;
+    let mut shutdown = ShutdownSignal::listen()?;
     let (watcher, requests) = arguments.demo.then(mpsc::unbounded_channel).unzip();
     let options = Options {
         port: arguments.port,
@@ -139,7 +139,7 @@ async fn run(arguments: &Arguments) -> Result<(), Problem> {
         outcome => outcome?,
     };
     let greeting = Greeting { base_url: stack.base_url(), data: arguments.data.clone(), folder };
-    let outcome = greet_and_serve(arguments, &greeting, &stack, requests, &mut end).await;
+    let outcome = greet_and_serve(arguments, &greeting, &stack, requests, &mut shutdown).await;
     stack.shutdown().await;
     outcome
 }
@@ -183,18 +183,18 @@ async fn greet_and_serve(
     greeting: &Greeting,
     stack: &Stack,
     requests: Option<UnboundedReceiver<Answered>>,
-    end: &mut End,
+    shutdown: &mut ShutdownSignal,
 ) -> Result<(), Problem> {
     print(&greeting.text(arguments))?;
     let Some(requests) = requests else {
-        end.come().await;
+        shutdown.recv().await;
         return Ok(());
     };
     let demo = Demo::new(stack, arguments.demo_pool, &std::env::current_exe()?)?;
     let mut demo = demo.with_requests(requests);
     let outcome = tokio::select! {
         outcome = demonstrate(&mut demo, arguments.json) => outcome,
-        () = end.come() => Ok(()),
+        () = shutdown.recv() => Ok(()),
         // Standard output has no reader left.
         () = reader_gone() => Ok(()),
     };
@@ -215,7 +215,7 @@ async fn demonstrate(demo: &mut Demo, json: bool) -> Result<(), Problem> {
 
 /// Starts only the database, and prints the settings by which `cargo lambda watch` finds it.
 async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings) -> Result<(), Problem> {
-    let mut end = End::listen()?;
+    let mut shutdown = ShutdownSignal::listen()?;
     let data = arguments.data.as_deref().map(database::DataFolder::take).transpose()?;
     if let Some(data) = &data {
         secrets::check_keys_of(data.path(), settings)?;
@@ -230,7 +230,7 @@ async fn database_only(arguments: &Arguments, folder: &Path, settings: &Settings
     let file = secrets::write_database_file(folder, &served, prefix)?;
     let told = print(&greeting::database(served.url(), folder, &file, arguments.json));
     if told.is_ok() {
-        end.come().await;
+        shutdown.recv().await;
     }
     secrets::remove_database_file(&file, &served);
     served.shutdown().await;

@@ -53,12 +53,12 @@ pub(crate) async fn reader_gone() {
 }
 
 /// Signals that end this program: Ctrl-C, Ctrl-\\, SIGTERM, and the terminal's end.
-pub(crate) struct End {
+pub(crate) struct ShutdownSignal {
     signals: [Signal; 3],
     hangup: Option<Signal>,
 }
 
-impl End {
+impl ShutdownSignal {
     pub(crate) fn listen() -> io::Result<Self> {
         let listen = |kind| signal(kind);
         let signals = [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::quit())?];
@@ -66,7 +66,7 @@ impl End {
         Ok(Self { signals, hangup })
     }
 
-    pub(crate) async fn come(&mut self) {
+    pub(crate) async fn recv(&mut self) {
         let [interrupt, terminate, quit] = &mut self.signals;
         let hangup = async {
             match &mut self.hangup {

@@ -112,13 +112,18 @@ pub struct Gateway {
     acceptor: JoinHandle<()>,
 }
 
-/// Routing table, functions and limits, shared by all connections.
-struct Front {
-    table: RoutingTable,
-    functions: BTreeMap<String, Router>,
-    limits: Limits,
-    watcher: Option<Watcher>,
-    machine: OwnPages,
+/// Everything that a gateway answers with, shared by all of its connections.
+pub struct Site {
+    /// Routes, by the functions that they belong to.
+    pub table: RoutingTable,
+    /// Routers of the functions, by name.
+    pub functions: BTreeMap<String, Router>,
+    /// Limits of connections and requests.
+    pub limits: Limits,
+    /// Receiver of each answered request.
+    pub watcher: Option<Watcher>,
+    /// Pages of this machine.
+    pub pages: OwnPages,
 }
 
 /// Pages that exist only on this machine, outside all functions.
@@ -137,23 +142,15 @@ pub struct OwnPages {
 }
 
 impl Gateway {
-    /// Serves `functions` on `listener` by `table`, and the pages of `machine`, and sends each answered request to
-    /// `watcher`.
+    /// Serves `site` on `listener`.
     ///
     /// # Errors
     /// Where the listener has no address.
-    pub fn start(
-        listener: TcpListener,
-        table: RoutingTable,
-        functions: BTreeMap<String, Router>,
-        limits: Limits,
-        watcher: Option<Watcher>,
-        machine: OwnPages,
-    ) -> io::Result<Self> {
+    pub fn start(listener: TcpListener, site: Site) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let front = Arc::new(Front { table, functions, limits, watcher, machine });
-        let acceptor = tokio::spawn(accept(listener, front, stop.clone()));
+        let site = Arc::new(site);
+        let acceptor = tokio::spawn(accept(listener, site, stop.clone()));
         Ok(Self { address, stop, acceptor })
     }
 
@@ -172,22 +169,22 @@ impl Gateway {
     }
 }
 
-async fn accept(listener: TcpListener, front: Arc<Front>, stop: CancellationToken) {
-    let connections = Arc::new(Semaphore::new(front.limits.connections));
+async fn accept(listener: TcpListener, site: Arc<Site>, stop: CancellationToken) {
+    let connections = Arc::new(Semaphore::new(site.limits.connections));
     let graceful = GracefulShutdown::new();
     // Dropping the handles aborts nothing: this token cuts off connections that outlive the grace.
     let cut_off = CancellationToken::new();
     while let Some(accepted) = stop.run_until_cancelled(next(&listener, &connections)).await {
         match accepted {
             Ok((stream, client, permit)) => {
-                let service = Arc::clone(&front);
+                let service = Arc::clone(&site);
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let front = Arc::clone(&service);
-                    async move { Ok::<_, Infallible>(front.answer(request, client).await) }
+                    let site = Arc::clone(&service);
+                    async move { Ok::<_, Infallible>(site.answer(request, client).await) }
                 });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
-                    .header_read_timeout(front.limits.headers)
+                    .header_read_timeout(site.limits.headers)
                     .serve_connection(TokioIo::new(stream), service);
                 let connection = graceful.watch(connection);
                 let cut_off = cut_off.clone();
@@ -205,7 +202,7 @@ async fn accept(listener: TcpListener, front: Arc<Front>, stop: CancellationToke
         }
     }
     drop(listener);
-    if timeout(front.limits.grace, graceful.shutdown()).await.is_err() {
+    if timeout(site.limits.grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests that took too long were cut off");
     }
     cut_off.cancel();
@@ -222,22 +219,22 @@ async fn next(
     Ok((stream, client, permit))
 }
 
-impl Front {
+impl Site {
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response {
         // Outside all functions, so the watcher does not see these requests.
-        if let Some(answer) = self.machine.mailbox.as_ref().and_then(|mailbox| mailbox.answer(&request)) {
+        if let Some(answer) = self.pages.mailbox.as_ref().and_then(|mailbox| mailbox.answer(&request)) {
             return answer;
         }
-        if let Some(slack) = self.machine.slack.as_ref().filter(|_| DevSlack::has(request.uri().path())) {
+        if let Some(slack) = self.pages.slack.as_ref().filter(|_| DevSlack::has(request.uri().path())) {
             return slack.answer(request.map(Body::new)).await;
         }
-        if let Some(composio) = self.machine.composio.as_ref().filter(|_| DevComposio::has(request.uri().path())) {
+        if let Some(composio) = self.pages.composio.as_ref().filter(|_| DevComposio::has(request.uri().path())) {
             return composio.answer(request.map(Body::new)).await;
         }
-        if let Some(discord) = self.machine.discord.as_ref().filter(|_| DevDiscord::has(request.uri().path())) {
+        if let Some(discord) = self.pages.discord.as_ref().filter(|_| DevDiscord::has(request.uri().path())) {
             return discord.answer(&request.map(Body::new));
         }
-        if let Some(feishu) = self.machine.feishu.as_ref().filter(|_| DevFeishu::has(request.uri().path())) {
+        if let Some(feishu) = self.pages.feishu.as_ref().filter(|_| DevFeishu::has(request.uri().path())) {
             return feishu.answer(request.map(Body::new)).await;
         }
         let Some(watcher) = &self.watcher else { return self.pass(request, client).await };

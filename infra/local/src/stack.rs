@@ -34,7 +34,7 @@ use crate::{
     access::{Access, Guarded},
     database::{DataFolder, Database, DatabaseError, create_tables},
     deliveries::Deliveries,
-    gateway::{Gateway, InvalidRoute, Limits, OwnPages, RoutingTable, Watcher},
+    gateway::{Gateway, InvalidRoute, Limits, OwnPages, RoutingTable, Site, Watcher},
     mailbox::Mailbox,
     queue::{SqliteQueue, check_no_older_queue},
     secrets::{self, SettingsFileError},
@@ -223,8 +223,8 @@ impl Stack {
         let access = accesses(prefix_of(&platform.variables), &template);
         let (functions, relay) = start_functions(&platform, &access, options.wrap_client.as_ref()).await?;
         let limits = Limits::with_patience(options.patience);
-        let machine = OwnPages { mailbox: Some(mailbox), ..machine };
-        let gateway = Gateway::start(listener, table, functions, limits, options.watcher, machine)
+        let pages = OwnPages { mailbox: Some(mailbox), ..machine };
+        let gateway = Gateway::start(listener, Site { table, functions, limits, watcher: options.watcher, pages })
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), events);
         Ok(Self { gateway, deliveries, data, access, platform, queue })

@@ -51,7 +51,7 @@ pub struct Served {
     server: JoinHandle<io::Result<()>>,
 }
 
-struct Front {
+struct SignedFront {
     connection: Connection,
     verifier: Verifier,
     /// Accepted values of `Host`.
@@ -68,7 +68,7 @@ impl Served {
         let port = listener.local_addr()?.port();
         let hosts = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
         let verifier = Verifier::new(credentials.clone(), clock);
-        let front = Arc::new(Front { connection, verifier, hosts });
+        let front = Arc::new(SignedFront { connection, verifier, hosts });
         #[expect(clippy::disallowed_methods, reason = "this stands for DynamoDB, and verifies each request itself")]
         let router = Router::new().fallback(answer).with_state(front);
         let stop = CancellationToken::new();
@@ -109,7 +109,7 @@ impl Served {
     }
 }
 
-async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
+async fn answer(State(front): State<Arc<SignedFront>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // DNS rebinding: a page whose own name resolves to loopback sends that name as Host. Browsers send a page's site in
     // Origin.

@@ -43,9 +43,17 @@ async fn start(limits: Limits) -> Started {
     let routes: Vec<Route> = routes.into_iter().chain([route("/missing", "two")]).collect();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let functions = BTreeMap::from([("one".to_owned(), function)]);
-    let gateway =
-        Gateway::start(listener, RoutingTable::new(&routes).unwrap(), functions, limits, None, OwnPages::default())
-            .unwrap();
+    let gateway = Gateway::start(
+        listener,
+        Site {
+            table: RoutingTable::new(&routes).unwrap(),
+            functions,
+            limits,
+            watcher: None,
+            pages: OwnPages::default(),
+        },
+    )
+    .unwrap();
     Started { gateway, open, called }
 }
 
