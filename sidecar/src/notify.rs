@@ -120,7 +120,7 @@ impl<'a> Progress<'a> {
                 self.notifier.send(&["WATCHDOG=1"]);
                 is_told = false;
             } else if !is_told {
-                log::error("supervision makes no progress: systemd's watchdog is not told of any", &[]);
+                log::error("supervision makes no progress: systemd's watchdog is not notified", &[]);
                 is_told = true;
             }
             pause(watchdog / 2).await;

@@ -121,7 +121,10 @@ impl Record {
     pub fn find(&self, uid: u32) -> Option<Found> {
         let refuse = |because: &str| {
             let facts = [("file", self.path.display().to_string().into()), ("because", because.into())];
-            log::warn("the record of a running OpenClaw is not believed: whatever it names is left alone", &facts);
+            log::warn(
+                "the record of a running OpenClaw is not trusted: the process that it names is left alone",
+                &facts,
+            );
         };
         let text = match read(&self.path) {
             Ok(text) => text,
@@ -160,7 +163,7 @@ impl Record {
     /// Returns why a record is rejected.
     fn doubt(&self, started: &Started, uid: u32) -> Option<&'static str> {
         if started.pool != self.pool {
-            return Some("it is of another pool");
+            return Some("it belongs to another pool");
         }
         if started.uid != uid {
             return Some("it is of another user's process");
@@ -216,7 +219,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     let found = file.metadata()?;
     if !found.is_file() || found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & 0o022 != 0 {
-        return Err(io::Error::other("others can write it"));
+        return Err(io::Error::other("others can write to it"));
     }
     let mut text = Vec::new();
     file.take(LIMIT).read_to_end(&mut text)?;

@@ -214,7 +214,7 @@ pub(crate) async fn check_folder_and_program(worker: &Worker, child: &ChildSetti
     let is_passing = |error: &FileError| matches!(error, FileError::TooLate(_) | FileError::Ended);
     match worker.make_state().await {
         Err(error) if is_passing(&error) => {
-            log::warn("the state's folder could not be looked at", &[("because", error.to_string().into())]);
+            log::warn("the state folder could not be inspected", &[("because", error.to_string().into())]);
         }
         Err(error) => return Err(format!("OpenClaw's user cannot make {}: {error}", state.display()).into()),
         Ok(()) => {}
@@ -224,7 +224,7 @@ pub(crate) async fn check_folder_and_program(worker: &Worker, child: &ChildSetti
         Ok(ground) if ground.program.is_none() => Err(Failure::Settings(vec![program::fault(program)])),
         Ok(_) => Ok(()),
         Err(error) => {
-            log::warn("OpenClaw's program could not be looked for", &[("because", error.to_string().into())]);
+            log::warn("OpenClaw's program could not be searched for", &[("because", error.to_string().into())]);
             Ok(())
         }
     }

@@ -217,7 +217,7 @@ impl Sync {
         if applied.earlier.is_none() {
             let found = self.keeper.has_config().await?;
             if found {
-                log::info("there is a configuration of before", &[]);
+                log::info("a configuration of an earlier run is in place", &[]);
                 self.configured.send_replace(Some(0));
             }
             applied.earlier = Some(found);

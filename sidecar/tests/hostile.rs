@@ -585,7 +585,7 @@ async fn a_child_of_another_pool_is_neither_adopted_nor_ended() {
     first.kill();
     machine.set("PORTCULLIS_POOL_ID", "pool-2");
     let mut second = machine.start();
-    eventually("it is not believed", async || machine.log().contains("it is of another pool")).await;
+    eventually("the record is not trusted", async || machine.log().contains("it belongs to another pool")).await;
     second.terminate();
     assert!(second.wait().await.success());
     assert!(is_alive(child) && !machine.log().contains("adopted the running OpenClaw"));
@@ -661,7 +661,7 @@ async fn a_record_that_another_user_wrote_is_not_believed() {
         mode(&record, bits);
         let before = machine.log().len();
         let mut sidecar = machine.start();
-        eventually("it is not believed", async || machine.log()[before..].contains("is not believed")).await;
+        eventually("the record is not trusted", async || machine.log()[before..].contains("is not trusted")).await;
         sidecar.terminate();
         assert!(sidecar.wait().await.success());
         // Dropping this value would end the child.

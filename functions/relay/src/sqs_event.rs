@@ -25,7 +25,7 @@ pub async fn handle(relay: &Relay, event: SqsEvent) -> SqsBatchResponse {
                 settlement
             }
             None => {
-                tracing::error!(message = id, "a record of the event source lacks what SQS always sends");
+                tracing::error!(message = id, "a record of the event source lacks a field that SQS always sends");
                 Settlement::Leave
             }
         };

@@ -134,7 +134,6 @@ pub struct Response {
     post,
     path = "/api/internal/feedback",
     tag = "skill",
-    summary = "Send feedback",
     request_body = Request,
     responses(
         (status = 200, description = "The numbers of kept and dropped attachments", body = Response),

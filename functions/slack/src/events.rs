@@ -18,7 +18,6 @@ use crate::{app::App, verify::SlackRequest};
     post,
     path = "/api/slack/events",
     tag = "slack",
-    summary = "Receive a Slack event",
     params(
         ("x-slack-signature" = String, Header),
         ("x-slack-request-timestamp" = String, Header),

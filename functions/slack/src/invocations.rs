@@ -14,7 +14,6 @@ use crate::{app::App, verify::SlackRequest};
     post,
     path = "/api/slack/interactions",
     tag = "slack",
-    summary = "Receive a Slack interaction",
     params(
         ("x-slack-signature" = String, Header),
         ("x-slack-request-timestamp" = String, Header),

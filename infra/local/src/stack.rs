@@ -148,7 +148,7 @@ pub enum StackError {
     #[error("the template has a function {0} that is not part of this program")]
     UnknownFunction(String),
     /// The port is not available.
-    #[error("127.0.0.1:{port} cannot be had: {problem}")]
+    #[error("127.0.0.1:{port} cannot be bound: {problem}")]
     Port {
         /// Requested port.
         port: u16,

@@ -33,7 +33,7 @@ pub enum Durability {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SyncError {
     /// The disk refused. The kernel may have dropped the pages, so no later sync can be trusted: restart the process.
-    #[error("the disk did not take what was written ({0}): start again")]
+    #[error("a write did not reach the disk ({0}): restart")]
     Disk(String),
     /// The syncing thread has ended.
     #[error("the database has ended")]

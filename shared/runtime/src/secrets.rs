@@ -108,7 +108,7 @@ impl FromSecret for StaticToken {
             // Secrets Manager keeps the previous value whatever it was: a corrected mistake must not lock everybody
             // out.
             Err(error) if valid_until.is_some() => {
-                tracing::warn!(%error, "a token's previous value is none and does not count");
+                tracing::warn!(%error, "a token's previous value is malformed and is ignored");
                 Ok(token)
             }
             Err(error) => Err(format!("the previous value {error}")),
@@ -225,7 +225,7 @@ impl FromSecret for SlackApp {
             Ok(previous) => Some((previous, *valid_until)),
             // As for a token's previous value.
             Err(error) if valid_until.is_some() => {
-                tracing::warn!(%error, "the Slack app's previous value is none and does not count");
+                tracing::warn!(%error, "the Slack app's previous value is malformed and is ignored");
                 None
             }
             Err(error) => return Err(format!("the previous value: {error}")),

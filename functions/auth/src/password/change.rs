@@ -58,7 +58,7 @@ pub(crate) async fn handle(
     let user = app.store.change_password(&login, &hash, &session).await.map_err(error::refuse_user)?;
     let reset = app.origins.web().url().as_str();
     if let Err(error) = app.send(mails::password_changed(user.email.clone(), reset)).await {
-        tracing::warn!(?error, "nobody was told that a password has changed");
+        tracing::warn!(?error, "the mail about a changed password was not sent");
     }
     let cookie = new_session::cookie(&app, &token, session.is_remembered);
     Ok((answer::set_cookie(&cookie)?, axum::Json(Response { token: session.id, user: user.into() })))

@@ -13,7 +13,6 @@ use crate::app::{App, Deleted};
     delete,
     path = "/api/internal/bots/{botId}",
     tag = "operator",
-    summary = "Delete a bot",
     params(("botId" = openapi::Id, Path)),
     responses((status = 200, description = "The bot is deleted", body = Deleted), openapi::Refusals),
     security(("internalToken" = [])),

@@ -13,7 +13,6 @@ use crate::app::App;
     get,
     path = "/api/internal/bots/{botId}",
     tag = "operator",
-    summary = "Get a bot",
     params(("botId" = openapi::Id, Path)),
     responses((status = 200, description = "The bot", body = Response), openapi::Refusals),
     security(("internalToken" = [])),

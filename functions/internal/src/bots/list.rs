@@ -17,7 +17,6 @@ use crate::app::App;
     get,
     path = "/api/internal/bots",
     tag = "operator",
-    summary = "List the bots",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of the bots", body = PageOf<Listed>), openapi::Refusals),
     security(("internalToken" = [])),

@@ -86,7 +86,6 @@ impl Request {
     put,
     path = "/api/internal/bots/{botId}",
     tag = "operator",
-    summary = "Create, update or move a bot",
     params(("botId" = openapi::Id, Path)),
     request_body = Request,
     responses((status = 200, description = "The bot", body = Response), openapi::Refusals),

@@ -13,7 +13,6 @@ use crate::app::{App, Deleted};
     delete,
     path = "/api/internal/channels/{channelId}",
     tag = "operator",
-    summary = "Delete a channel",
     params(("channelId" = openapi::Id, Path)),
     responses((status = 200, description = "The channel is deleted", body = Deleted), openapi::Refusals),
     security(("internalToken" = [])),

@@ -12,7 +12,6 @@ use crate::app::App;
     get,
     path = "/api/internal/channels/{channelId}",
     tag = "operator",
-    summary = "Get a channel",
     params(("channelId" = openapi::Id, Path)),
     responses((status = 200, description = "The channel", body = Response), openapi::Refusals),
     security(("internalToken" = [])),

@@ -17,7 +17,6 @@ use crate::app::App;
     get,
     path = "/api/internal/channels",
     tag = "operator",
-    summary = "List the channels",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of the channels", body = PageOf<Response>), openapi::Refusals),
     security(("internalToken" = [])),

@@ -50,7 +50,6 @@ enum ChannelType {
     put,
     path = "/api/internal/channels/{channelId}",
     tag = "operator",
-    summary = "Connect a Slack channel",
     params(("channelId" = openapi::Id, Path)),
     request_body = Request,
     responses((status = 200, description = "The channel", body = Response), openapi::Refusals),

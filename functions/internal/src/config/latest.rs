@@ -17,7 +17,6 @@ const TRIES: usize = 8;
     get,
     path = "/api/internal/pools/{poolId}/config/latest",
     tag = "runtime",
-    summary = "Get a pool's newest configuration",
     params(("poolId" = openapi::Id, Path), ("if-none-match" = Option<String>, Header)),
     responses(
         (status = 200, description = "The configuration, its version and the pool's secrets", body = Answer),

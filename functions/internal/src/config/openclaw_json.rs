@@ -15,7 +15,6 @@ const TRIES: usize = 8;
     get,
     path = "/api/internal/pools/{poolId}/config",
     tag = "runtime",
-    summary = "Get a pool's openclaw.json",
     params(("poolId" = openapi::Id, Path)),
     responses((status = 200, description = "The configuration", body = Object), openapi::Refusals),
     security(("internalToken" = [])),

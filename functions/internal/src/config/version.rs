@@ -19,7 +19,6 @@ use crate::{app::App, pool_path::PoolPath};
     get,
     path = "/api/internal/pools/{poolId}/config/versions/{version}",
     tag = "runtime",
-    summary = "Get one version of a pool's configuration",
     params(
         ("poolId" = openapi::Id, Path),
         ("version" = SafeInteger, Path),

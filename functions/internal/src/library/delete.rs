@@ -32,7 +32,6 @@ impl App {
     delete,
     path = "/api/internal/skills/{name}",
     tag = "operator",
-    summary = "Delete a skill",
     params(("name" = openapi::SkillFolder, Path)),
     responses(
         (status = 200, description = "The document's name, and the current version of the skills", body = Stored),
@@ -52,7 +51,6 @@ pub async fn skill(
     delete,
     path = "/api/internal/workspace-templates/{name}",
     tag = "operator",
-    summary = "Delete a workspace template",
     params(("name" = openapi::TemplateName, Path)),
     responses(
         (status = 200, description = "The document's name, and the current version of the templates", body = Stored),

@@ -32,7 +32,6 @@ struct Answer {
     get,
     path = "/api/internal/skills/latest",
     tag = "runtime",
-    summary = "Get all active skills",
     params(("if-none-match" = Option<String>, Header)),
     responses(
         (status = 200, description = "The skills, by name and path", body = Answer),

@@ -32,7 +32,6 @@ struct Answer {
     get,
     path = "/api/internal/workspace-templates/latest",
     tag = "runtime",
-    summary = "Get all active workspace templates",
     params(("if-none-match" = Option<String>, Header)),
     responses(
         (status = 200, description = "The templates, by file name", body = Answer),

@@ -42,7 +42,6 @@ pub struct Request {
     put,
     path = "/api/internal/skills/{name}",
     tag = "operator",
-    summary = "Store a skill",
     params(("name" = openapi::SkillFolder, Path)),
     request_body = Request,
     responses(

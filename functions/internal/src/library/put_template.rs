@@ -50,7 +50,6 @@ struct Template<'a> {
     put,
     path = "/api/internal/workspace-templates/{name}",
     tag = "operator",
-    summary = "Store a workspace template",
     params(("name" = openapi::TemplateName, Path)),
     request_body = Request,
     responses(

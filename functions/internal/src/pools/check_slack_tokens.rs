@@ -69,7 +69,6 @@ struct Connection {
     post,
     path = "/api/internal/pools/{poolId}/check-slack-tokens",
     tag = "runtime",
-    summary = "Check a pool's Slack tokens",
     params(("poolId" = openapi::Id, Path)),
     responses((status = 200, description = "The outcome for each channel", body = Response), openapi::Refusals),
     security(("internalToken" = [])),

@@ -17,7 +17,6 @@ use crate::{
     get,
     path = "/api/internal/pools/{poolId}",
     tag = "operator",
-    summary = "Get a pool",
     params(("poolId" = openapi::Id, Path)),
     responses((status = 200, description = "The pool", body = Response), openapi::Refusals),
     security(("internalToken" = [])),

@@ -56,7 +56,6 @@ pub struct Response {
     post,
     path = "/api/internal/pools/heartbeat",
     tag = "runtime",
-    summary = "Send a heartbeat",
     request_body = Request,
     responses((status = 200, description = "The pool's versions and revisions", body = Response), openapi::Refusals),
     security(("internalToken" = [])),

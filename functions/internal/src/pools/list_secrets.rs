@@ -43,7 +43,6 @@ impl From<SecretEntry> for Listed {
     get,
     path = "/api/internal/pools/{poolId}/secrets",
     tag = "operator",
-    summary = "List a pool's secrets",
     params(
         ("poolId" = openapi::Id, Path),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),

@@ -43,7 +43,6 @@ pub struct Response {
     put,
     path = "/api/internal/pools/{poolId}/secrets",
     tag = "operator",
-    summary = "Set a pool's secrets",
     params(("poolId" = openapi::Id, Path)),
     request_body = Request,
     responses(

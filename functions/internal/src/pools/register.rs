@@ -44,7 +44,6 @@ pub struct Response {
     post,
     path = "/api/internal/pools/register",
     tag = "runtime",
-    summary = "Register a pool",
     request_body = Request,
     responses((status = 200, description = "The registered pool", body = Response), openapi::Refusals),
     security(("internalToken" = [])),

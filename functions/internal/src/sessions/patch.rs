@@ -34,7 +34,6 @@ pub struct Request {
     patch,
     path = "/api/internal/sessions/{id}",
     tag = "runtime",
-    summary = "Update a session",
     params(("id" = String, Path)),
     request_body = Request,
     responses((status = 200, description = "The session", body = Session), openapi::Refusals),

@@ -40,7 +40,6 @@ pub struct Request {
     post,
     path = "/api/internal/sessions",
     tag = "runtime",
-    summary = "Create or update a session",
     request_body = Request,
     responses((status = 201, description = "The session", body = Session), openapi::Refusals),
     security(("internalToken" = [])),

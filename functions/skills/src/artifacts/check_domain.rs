@@ -44,7 +44,6 @@ pub struct Response {
     post,
     path = "/api/internal/artifacts/check-domain",
     tag = "skill",
-    summary = "Check whether a preview URL is free",
     request_body = Request,
     responses(
         (status = 200, description = "The selected session, and its artifact that already has the URL", body = Response),

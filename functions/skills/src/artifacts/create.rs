@@ -56,7 +56,6 @@ pub struct Request {
     post,
     path = "/api/internal/artifacts",
     tag = "skill",
-    summary = "Create or update an artifact",
     request_body = Request,
     responses((status = 201, description = "The artifact", body = Artifact), openapi::Refusals),
     security(("skillToken" = [])),

@@ -16,7 +16,6 @@ use crate::app::App;
     patch,
     path = "/api/internal/artifacts/{id}",
     tag = "skill",
-    summary = "Update an artifact",
     params(("id" = String, Path)),
     request_body = ArtifactPatch,
     responses((status = 200, description = "The updated artifact", body = Artifact), openapi::Refusals),

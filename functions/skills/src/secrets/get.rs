@@ -25,7 +25,6 @@ impl Serialize for Secrets {
     get,
     path = "/api/internal/secrets/{skillName}",
     tag = "skill",
-    summary = "Get a skill's secrets",
     params(("skillName" = openapi::SkillName, Path), ("poolId" = openapi::Id, Query)),
     responses((status = 200, description = "The secrets, by name", body = BTreeMap<String, String>), openapi::Refusals),
     security(("skillToken" = [])),

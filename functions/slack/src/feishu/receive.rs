@@ -15,7 +15,6 @@ use crate::app::App;
     post,
     path = "/api/feishu/events",
     tag = "feishu",
-    summary = "Receive a Feishu event",
     params(
         ("x-lark-signature" = Option<String>, Header),
         ("x-lark-request-timestamp" = Option<String>, Header),

@@ -13,9 +13,7 @@ use crate::app::App;
 #[utoipa::path(
     post,
     path = "/api/internal/sessions/sync-discord",
-    operation_id = "syncDiscordSessions",
     tag = "runtime",
-    summary = "Sync Discord sessions",
     request_body = Request,
     responses(
         (status = 200, description = "The number of sessions that were synced", body = Response),

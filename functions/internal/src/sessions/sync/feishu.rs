@@ -13,9 +13,7 @@ use crate::app::App;
 #[utoipa::path(
     post,
     path = "/api/internal/sessions/sync-feishu",
-    operation_id = "syncFeishuSessions",
     tag = "runtime",
-    summary = "Sync Feishu sessions",
     request_body = Request,
     responses(
         (status = 200, description = "The number of sessions that were synced", body = Response),
