@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forbidden_is_never_passed_on() {
+    fn a_forbidden_variable_is_never_passed_on() {
         let names = [
             "INTERNAL_API_TOKEN",
             "ENCRYPTION_KEY",
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_are_names_and_the_forbidden_ones_are_all_told() {
+    fn requested_variables_are_names_and_all_forbidden_ones_are_listed() {
         let several = "WANTED,AWS_REGION\tskill_api_token x_PREVIOUS";
         assert_eq!(
             check_asked(OsStr::new(several)).unwrap_err().to_string(),

@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_malformed_is_named_and_its_value_is_not() {
+    fn a_missing_or_malformed_setting_is_named_without_its_value() {
         for (name, value, expected) in [
             ("PORTCULLIS_API_URL", "", "PORTCULLIS_API_URL is not set"),
             ("PORTCULLIS_API_URL", "http://918273.example.com", "PORTCULLIS_API_URL must be an https URL"),

@@ -211,7 +211,7 @@ async fn revoked_skill_tokens_are_replaced_in_the_file_and_in_a_running_and_an_a
 }
 
 #[tokio::test]
-async fn what_it_did_not_start_it_does_not_end() {
+async fn a_process_that_it_did_not_start_is_not_ended() {
     let (_system, _gateway, machine) = prepared().await;
     let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
     fs::create_dir_all(machine.root().join("run")).unwrap();

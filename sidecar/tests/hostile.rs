@@ -84,7 +84,7 @@ const LEAVES: &str = r#"
     exit 0"#;
 
 #[tokio::test]
-async fn whatever_a_child_has_started_ends_with_it_however_it_ends() {
+async fn all_processes_of_a_child_end_with_it_however_it_ends() {
     for wrapper in wrappers() {
         let (_system, _gateway, mut machine) = prepared().await;
         shell(&mut machine, LEAVES);
@@ -234,7 +234,7 @@ time.sleep(600)
 }
 
 #[tokio::test]
-async fn what_an_adopted_child_has_started_ends_with_it() {
+async fn all_processes_of_an_adopted_child_end_with_it() {
     for wrapper in wrappers() {
         let (_system, _gateway, mut machine) = prepared().await;
         shell(&mut machine, LEAVES);

@@ -190,7 +190,7 @@ const FILES: [&str; 6] = [
 type Damage<'a> = &'a dyn Fn(&Path);
 
 #[tokio::test]
-async fn whatever_is_in_the_place_of_its_files_is_replaced_while_heartbeats_go_on() {
+async fn any_file_in_the_place_of_its_files_is_replaced_while_heartbeats_go_on() {
     if !is_root() {
         return;
     }

@@ -45,7 +45,7 @@ fn words(command: &[&str]) -> Vec<OsString> {
 }
 
 #[tokio::test]
-async fn what_could_not_be_started_is_told_with_its_reason() {
+async fn a_failed_start_is_reported_with_its_reason() {
     let _alone = alone().await;
     let (user, environment) = (User::own(), environment());
     for (command, folder, reason) in [
@@ -131,7 +131,7 @@ async fn a_command_that_hangs_or_prints_without_end_is_ended_with_all_that_it_st
 }
 
 #[tokio::test]
-async fn what_a_command_leaves_behind_cannot_hold_its_output_open() {
+async fn processes_that_a_command_leaves_cannot_hold_its_output_open() {
     let _alone = alone().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("openclaw");

@@ -188,7 +188,7 @@ async fn answering(status: StatusCode, body: Value) -> String {
 }
 
 #[tokio::test]
-async fn what_a_control_plane_has_none_of_yet_is_said_clearly() {
+async fn a_feature_that_a_control_plane_lacks_is_named_clearly() {
     let machine = Machine::with_agents(&["ada"]).await;
     let connect = async |status, body| {
         let agents = json!({ "ada": { "botId": "bot-of-ada" } });

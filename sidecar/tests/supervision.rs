@@ -267,7 +267,7 @@ async fn a_port_that_refuses_or_hangs_for_too_long_is_told_and_its_child_started
 }
 
 #[tokio::test]
-async fn whatever_a_child_answers_it_is_told_and_never_ended_for_it() {
+async fn a_child_is_never_ended_for_its_health_answers() {
     let test = async {
         for (mood, health) in [
             (Mood::Status(StatusCode::SERVICE_UNAVAILABLE), Health::Degraded),

@@ -249,7 +249,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn whatever_goes_wrong_the_last_good_files_stay_and_the_next_good_ones_come() {
+async fn the_last_good_files_stay_through_any_failure_and_the_next_good_ones_come() {
     let test = async {
         let world = World::start(Mood::Well(1)).await;
         world.wait_for(1).await;
@@ -296,7 +296,7 @@ async fn a_control_plane_that_hangs_is_given_up_on() {
 }
 
 #[tokio::test]
-async fn what_is_well_formed_and_hostile_is_not_written() {
+async fn well_formed_hostile_content_is_not_written() {
     let test = async {
         let world = World::start(Mood::Well(1)).await;
         world.wait_for(1).await;
@@ -458,7 +458,7 @@ async fn a_pools_secrets_are_written_nowhere() {
 }
 
 #[tokio::test]
-async fn what_is_told_as_seen_is_what_lies_on_the_disk() {
+async fn the_version_reported_as_seen_is_the_one_on_the_disk() {
     let test = async {
         let world = World::start(Mood::Well(1)).await;
         world.wait_for(1).await;
@@ -502,7 +502,7 @@ async fn what_is_told_as_seen_is_what_lies_on_the_disk() {
 }
 
 #[tokio::test]
-async fn whatever_the_child_does_to_its_files_they_are_restored_from_memory() {
+async fn files_are_restored_from_memory_after_any_change_by_the_child() {
     let test = async {
         let world = World::start(Mood::Well(1)).await;
         world.wait_for(1).await;

@@ -295,7 +295,7 @@ async fn a_refused_delivery_comes_again_in_order_and_holds_up_no_other_conversat
 }
 
 #[tokio::test]
-async fn what_stands_behind_a_failed_message_of_its_group_is_not_delivered_before_it() {
+async fn a_message_is_not_delivered_before_a_failed_one_of_its_group() {
     let path = Path::to_pool(|_| StatusCode::SERVICE_UNAVAILABLE).await;
     for id in 1..=3 {
         assert_eq!(path.say("C1", id, &format!("message {id}")).await.status(), StatusCode::OK);

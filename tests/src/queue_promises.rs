@@ -41,14 +41,14 @@ pub struct Held<'a, T> {
 /// Tests every promise on a queue. The queue must be empty and have no other user.
 pub async fn keeps_the_queues_promises<T: Time>(queue: &dyn EventQueue, time: &T, randomness: &dyn Randomness) {
     let held = Held { queue, time, randomness };
-    held.what_is_sent_comes_back_as_it_was().await;
+    held.a_message_comes_back_as_it_was_sent().await;
     held.a_duplicate_is_dropped().await;
     held.a_group_comes_in_order_one_at_a_time().await;
     held.a_deferred_message_holds_up_its_own_group_alone().await;
     held.an_acknowledgement_can_be_repeated().await;
     held.a_dead_letter_is_still_to_be_acknowledged().await;
     if time.can_leap() {
-        held.what_is_not_acknowledged_is_due_again().await;
+        held.a_message_that_is_not_acknowledged_is_due_again().await;
         held.a_deduplication_id_is_forgotten_after_its_window().await;
     }
 }
@@ -81,7 +81,7 @@ impl<T: Time> Held<'_, T> {
         self.queue.acknowledge(message).await.expect("an acknowledgement is taken");
     }
 
-    async fn what_is_sent_comes_back_as_it_was(&self) {
+    async fn a_message_comes_back_as_it_was_sent(&self) {
         // A text with quotes, a line break and a four-byte character; a payload with every byte; and the largest
         // payload that fits beside a text.
         let text = "{\"a\":\"\\\"\n\u{1f512}\"}";
@@ -172,7 +172,7 @@ impl<T: Time> Held<'_, T> {
         self.done(&next).await;
     }
 
-    async fn what_is_not_acknowledged_is_due_again(&self) {
+    async fn a_message_that_is_not_acknowledged_is_due_again(&self) {
         let group = self.digest();
         self.send(group, "first").await;
         self.send(group, "second").await;

@@ -97,7 +97,7 @@ async fn each_form_of_a_secret_is_found_in_a_log_line() {
 }
 
 #[tokio::test]
-async fn what_libraries_say_below_info_is_not_logged_whatever_is_asked_for() {
+async fn lines_of_libraries_below_info_are_not_logged_at_any_level() {
     let logs = logs::captured();
     let id = random_hex(16);
     for target in

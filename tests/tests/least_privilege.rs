@@ -315,7 +315,7 @@ fn every_function_of_the_template_has_a_role_that_is_read_here() {
 }
 
 #[tokio::test]
-async fn what_a_role_does_not_allow_is_turned_away() {
+async fn a_call_that_a_role_does_not_allow_is_turned_away() {
     use portcullis_local::access::{Access, Guarded};
     let system = System::start().await;
     seed::pool(&system, "pool-1", None).await;

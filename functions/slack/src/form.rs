@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_makes_no_form() {
+    fn bytes_that_are_not_text_make_no_form() {
         let hostile: [&[u8]; 8] = [b"a=\xff", b"\xff=a", b"a=%ff", b"%C3=a", b"a=%", b"a=%2", b"a=%zz", b"a=%C3%"];
         for bad in hostile {
             assert!(Form::parse(bad).is_none(), "{}", bad.escape_ascii());

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_is_one_digest_of_place_time_person_and_kind() {
+    fn an_occurrence_is_one_digest_of_place_time_person_and_kind() {
         let first = occurred(&message("channel", ""));
         assert!(first.is_some());
         assert_eq!(occurred(&message("channel", "")), first);

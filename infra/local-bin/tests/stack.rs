@@ -136,7 +136,7 @@ fn client(home: &Path) -> aws_sdk_dynamodb::Client {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_a_kill() {
+async fn acknowledged_writes_survive_a_kill() {
     let home = tempfile::tempdir().unwrap();
     let arguments = ["--database-only", "--data", "data"];
     let mut program = Program::start(home.path(), &arguments);

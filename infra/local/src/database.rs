@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_written_to_a_folder_is_there_after_a_restart_and_one_in_memory_is_not() {
+    async fn rows_in_a_folder_survive_a_restart_and_rows_in_memory_do_not() {
         let folder = folder();
         let (database, client) = start(Some(folder.path())).await;
         client.put_item().table_name("test-pools").set_item(Some(pool("p1"))).send().await.unwrap();
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_engine_refuses_reaches_the_aws_client_as_dynamodbs_own_error() {
+    async fn a_refusal_of_the_engine_reaches_the_aws_client_as_dynamodbs_own_error() {
         let (database, client) = start(None).await;
         let put = |condition: &str| {
             let put = client.put_item().table_name("test-pools").set_item(Some(pool("p1")));

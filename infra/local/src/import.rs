@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_cannot_have_here_does_not_keep_the_person_out() {
+    fn a_field_that_a_person_cannot_have_here_does_not_keep_the_person_out() {
         let row = |more: Value| {
             let mut row = json!({ "id": "1", "email": "Ada@Example.com", "emailVerified": true });
             row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_need_not_survive_a_power_cut_waits_for_no_disk() {
+    async fn a_write_that_need_not_survive_a_power_cut_waits_for_no_disk() {
         let (_folder, database) = database();
         WalSync::start(&database, Durability::ProcessDeath).unwrap().durable().await.unwrap();
         WalSync::none().durable().await.unwrap();

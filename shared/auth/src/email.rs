@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mail_servers_refuse_or_headers_break_on_is_no_address() {
+    fn text_that_mail_servers_refuse_or_headers_break_on_is_not_an_address() {
         let long = format!("{}@example.com", "a".repeat(65));
         let longer = format!("a@{}.com", vec!["b".repeat(60); 5].join("."));
         for wrong in [

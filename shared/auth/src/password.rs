@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hash_is_refused() {
+    fn text_that_is_not_a_hash_is_refused() {
         let key = "ab".repeat(64);
         let with_salt = |salt: &str| format!("{salt}:{key}");
         for wrong in ["", ":", "$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAA", &key, "a:b"]

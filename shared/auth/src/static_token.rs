@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_presented_may_be_any_bytes_of_any_length() {
+    fn a_presented_token_may_be_any_bytes_of_any_length() {
         let token = StaticToken::new(NEW).unwrap().with_previous(OLD, None).unwrap();
         for bytes in [&b"\xff\xfe"[..], b"\0", &[NEW.as_bytes(), b"\0"].concat(), &vec![b'a'; 1 << 20]] {
             assert!(!token.accepts(bytes, NOW));

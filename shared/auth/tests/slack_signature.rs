@@ -162,7 +162,7 @@ fn the_signature_of_another_time_or_another_secret_is_refused() {
 
 /// The colon between them cannot be part of a timestamp.
 #[test]
-fn what_is_moved_between_timestamp_and_body_is_refused() {
+fn a_byte_that_is_moved_between_timestamp_and_body_is_refused() {
     let signature = secret().sign("153142061", b"8:rest");
     let headers = SignedHeaders::parse(Some(b"1531420618"), Some(signature.as_bytes()), at(SIGNED_AT)).unwrap();
     assert_eq!(headers.verify(&secret(), b"rest"), Err(SignatureError::Mismatch));
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_signed_verifies_for_300_seconds_and_no_longer(
+    fn a_signature_verifies_for_300_seconds_and_no_longer(
         signed_at in 1_000..4_000_000_000_i64,
         off in -1_000..1_000_i64,
         body in proptest::collection::vec(any::<u8>(), 0..1000),

@@ -27,7 +27,7 @@ fn root() -> Keyring {
 }
 
 #[test]
-fn what_one_domain_sealed_no_other_opens_and_neither_does_the_root() {
+fn a_value_of_one_domain_is_opened_by_no_other_and_not_by_the_root() {
     let root = root();
     for domain in Domain::ALL {
         let sealed = root.for_domain(domain).seal(&Counting, &CELL, b"secret");

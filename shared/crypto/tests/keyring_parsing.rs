@@ -108,7 +108,7 @@ fn one_key_under_two_ids_is_refused() {
 }
 
 #[test]
-fn what_is_not_a_keyrings_json_is_refused() {
+fn json_that_is_not_a_keyring_is_refused() {
     let key = hex_of(1, 32);
     let entry = format!(r#""01010101":"{key}""#);
     for text in [

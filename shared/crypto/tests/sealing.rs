@@ -90,7 +90,7 @@ fn plaintext() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn what_was_sealed_opens(place in place(), plaintext in plaintext()) {
+    fn a_sealed_value_opens(place in place(), plaintext in plaintext()) {
         let keyring = keyring_of(1, &[1]);
         let sealed = keyring.seal(&Counted::default(), &place.cell(), &plaintext);
         prop_assert_eq!(sealed.len(), plaintext.len() + SEALED_OVERHEAD);
@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_never_sealed_does_not_open(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn bytes_that_were_never_sealed_do_not_open(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let keyring = keyring_of(1, &[1]);
         let refusal = keyring.open(&CELL, &bytes).unwrap_err();
         prop_assert_eq!(refusal == OpenError::TooShort, bytes.len() < SEALED_OVERHEAD);

@@ -88,7 +88,7 @@ impl Randomness for Zeros {
 }
 
 #[test]
-fn what_was_opened_does_not_print_itself() {
+fn an_opened_value_does_not_print_itself() {
     let keyring = Keyring::from_single_key(&hex::encode(KEY)).unwrap();
     let cell = Cell { table: "t", partition_key: "p", sort_key: None, attribute: "a" };
     let sealed = keyring.seal(&Zeros, &cell, &KEY);

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_an_expansion_is_read_as_it_is_written() {
+    fn text_that_looks_like_an_expansion_is_read_as_it_is_written() {
         for text in [
             "${A}",
             "$${A}",

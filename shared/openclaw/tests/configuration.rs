@@ -145,7 +145,7 @@ fn filled(configuration: &Configuration) -> Value {
 }
 
 #[test]
-fn what_is_built_is_valid_for_openclaw() {
+fn a_built_configuration_is_valid_for_openclaw() {
     let schema = schema();
     let lite_llm = Some(LiteLlm { base_url: "https://models.example.com/v1".to_owned(), key_revision: 7 });
     for records in [PoolRecords::default(), small(), large()] {
@@ -339,7 +339,7 @@ fn a_pool_at_its_limits_fits_a_row() {
 }
 
 #[test]
-fn what_is_stored_names_each_credential_and_its_revision_alone() {
+fn a_stored_configuration_names_credentials_by_revision_alone() {
     let configuration = build(&PoolRecords {
         lite_llm: Some(LiteLlm { base_url: "https://models.example.com".to_owned(), key_revision: 7 }),
         ..small()

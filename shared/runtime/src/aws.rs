@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_sets_is_taken_and_what_it_does_not_is_named() {
+    fn variables_of_lambda_are_taken_and_missing_ones_are_named() {
         let whole = config(&environment(&[
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ACCESS_KEY_ID", "id"),

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_header_says_is_what_matches() {
+    fn only_the_tags_in_the_header_match() {
         let (name, value) = header("1-ab").unwrap();
         assert_eq!((name, value.to_str().unwrap()), (ETAG, "\"1-ab\""));
         assert!(asked(&[value.to_str().unwrap()]).matches("1-ab"));

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_is_refused() {
+    fn text_that_is_not_a_rule_is_refused() {
         for bad in ["", "*", ":*", "Gmail", "gmail:SEND", "gmail:**", "GMAIL-SEND", "a b"] {
             assert_eq!(bad.parse::<Rule>(), Err(InvalidRule), "{bad}");
         }

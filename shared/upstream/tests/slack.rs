@@ -78,7 +78,7 @@ async fn only_what_ends_a_token_for_good_is_taken_for_that() {
 }
 
 #[tokio::test]
-async fn what_may_pass_and_what_is_not_understood_tell_nothing_of_the_token() {
+async fn transient_and_malformed_answers_reveal_nothing_of_the_token() {
     for (status, body, code) in [
         (200, r#"{"ok":false,"error":"internal_error"}"#, "internal_error"),
         (200, r#"{"ok":false,"error":"ratelimited"}"#, "ratelimited"),

@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_in_a_files_place_is_replaced_and_no_link_is_followed() {
+    fn any_file_in_a_files_place_is_replaced_and_no_link_is_followed() {
         let root = tempfile::tempdir().unwrap();
         let path = |name: &str| root.path().join(name);
         let folder = Folder::open(root.path()).unwrap();

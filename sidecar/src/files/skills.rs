@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_in_the_place_of_a_skill_is_replaced_and_a_linked_folder_of_skills_is_refused() {
+    fn any_file_in_a_skills_place_is_replaced_and_a_linked_folder_of_skills_is_refused() {
         let state = tempfile::tempdir().unwrap();
         let (root, elsewhere) = (state.path().join(SKILLS), state.path().join("elsewhere"));
         fs::create_dir_all(&root).unwrap();

@@ -132,7 +132,7 @@ async fn secrets_whose_writing_fails_half_way_are_as_they_were() {
 }
 
 #[tokio::test]
-async fn what_was_carried_out_and_never_answered_is_whole_and_can_be_repeated() {
+async fn a_request_whose_answer_was_lost_is_whole_and_can_be_repeated() {
     let Faulty { system, proxy, .. } = &start().await;
     proxy.rule(|call| if call.action == "TransactWriteItems" { Fault::LoseAnswer } else { Fault::None });
     must_be_unavailable(&send(put(system, "new")).await);

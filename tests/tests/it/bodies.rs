@@ -51,7 +51,7 @@ fn with_field(text: &str, field: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_malformed() {
+async fn a_body_that_is_not_json_is_malformed() {
     let prepared = prepared().await;
     let bodies: Vec<(&str, Vec<u8>)> = vec![
         ("empty", vec![]),

@@ -113,7 +113,7 @@ async fn a_users_words_are_kept_whatever_comes_with_them() {
 }
 
 #[tokio::test]
-async fn what_this_server_does_not_have_says_so_in_words_for_people() {
+async fn a_feature_that_this_server_lacks_is_refused_in_words_for_people() {
     let system = with_bot().await;
     for platform in ["discord", "feishu"] {
         let path = format!("/api/internal/sessions/sync-{platform}");

@@ -339,7 +339,7 @@ async fn a_pool_of_fifty_bots_with_twenty_channels_each_is_answered_whole() {
 }
 
 #[tokio::test]
-async fn what_is_stored_holds_references_and_no_credential() {
+async fn a_stored_snapshot_holds_references_and_no_credential() {
     let settings = Settings::random()
         .with("LITELLM_BASE_URL", "https://models.example.com")
         .with("LITELLM_API_KEY", "not-a-real-key-of-the-models");
@@ -394,7 +394,7 @@ async fn another_key_of_the_models_is_another_version_and_the_old_one_is_gone() 
 }
 
 #[tokio::test]
-async fn what_people_write_is_read_as_it_is_written() {
+async fn text_of_people_is_read_as_it_is_written() {
     let system = System::start().await;
     let pool = seed::pool(&system, "pool-1", None).await;
     let hostile = "${SKILL_API_TOKEN} $${X} \" \\ {\"credential\":1} 🦀 é";
@@ -445,7 +445,7 @@ async fn a_pool_reads_its_own_configuration_alone() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_not_to_be() {
+async fn unknown_pools_and_versions_are_404() {
     let system = System::start().await;
     seed::pool(&system, "pool-1", None).await;
     for path in ["config", "config/latest", "config/versions/1"] {

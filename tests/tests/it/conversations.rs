@@ -76,7 +76,7 @@ async fn a_session_is_answered_as_the_contract_has_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_session_is_refused_and_nothing_is_written() {
+async fn a_malformed_session_is_refused_and_nothing_is_written() {
     let system = prepared().await;
     let with = |field: &str, value: Value| {
         let mut body = json!({ "botId": "Bot-1", "sessionKey": "agent:bot-1:main", "title": "A" });

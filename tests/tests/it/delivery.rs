@@ -189,7 +189,7 @@ async fn a_failed_delivery_is_tried_again_after_a_wait_that_doubles_in_order_and
 }
 
 #[tokio::test]
-async fn whatever_a_pool_does_but_a_2xx_is_no_delivery() {
+async fn any_answer_of_a_pool_but_a_2xx_is_not_a_delivery() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let elsewhere = StandInPool::start().await;
@@ -265,7 +265,7 @@ async fn an_event_that_cannot_be_delivered_for_a_day_lies_in_the_dead_letters_an
 }
 
 #[tokio::test]
-async fn what_is_for_a_paused_bot_or_a_disconnected_channel_is_dropped_and_counted() {
+async fn events_for_a_paused_bot_or_a_disconnected_channel_are_dropped_and_counted() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let store = system.store();
@@ -377,7 +377,7 @@ async fn an_event_that_another_delivery_holds_waits_for_it() {
 }
 
 #[tokio::test]
-async fn what_is_queued_survives_a_restart_in_its_order() {
+async fn queued_events_survive_a_restart_in_their_order() {
     let data = tempfile::tempdir().expect("a folder");
     let settings = Settings { data: Some(data.path().to_owned()), ..Settings::random() };
     let clock = std::sync::Arc::new(portcullis_tests::TestClock::new());

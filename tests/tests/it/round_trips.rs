@@ -460,7 +460,7 @@ async fn a_person_waits_for_few_rounds() {
 
 /// One call for the session and one for the page's rows, or more where one row names the next.
 #[tokio::test]
-async fn what_a_signed_in_person_sees_takes_few_rounds() {
+async fn pages_of_a_signed_in_person_take_few_rounds() {
     let system = System::start().await;
     seed::pool(&system, "pool-1", None).await;
     let now = format!("{:.3}", portcullis_auth::Clock::now(&*system.clock));
@@ -596,7 +596,7 @@ fn call(action: &str, table: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn what_the_log_line_tells_is_what_reaches_the_database() {
+async fn the_count_in_the_log_line_is_the_number_of_calls_of_the_database() {
     let Faulty { system, proxy, database: _database } = Faulty::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let calls = noted(&proxy);

@@ -136,7 +136,7 @@ async fn refused_start(environment: Variables) -> Option<String> {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_several_functions_is_told_at_once() {
+async fn problems_of_several_functions_are_reported_at_once() {
     let refusal = refused_start(Variables::new()).await.unwrap();
     for name in ["ENCRYPTION_KEY", "INTERNAL_API_TOKEN", "SKILL_API_TOKEN", "SLACK_SIGNING_SECRET"] {
         assert_eq!(refusal.matches(&format!("{name} is not set")).count(), 1, "{name}: {refusal}");

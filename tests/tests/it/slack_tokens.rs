@@ -81,7 +81,7 @@ async fn a_revoked_token_disables_its_own_channel_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_may_pass_at_slack_changes_nothing() {
+async fn a_transient_failure_of_slack_changes_nothing() {
     let (system, slack) = started().await;
     let all = channels(&system, &slack, 6).await;
     let sayings = [

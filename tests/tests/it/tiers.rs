@@ -198,7 +198,7 @@ async fn a_wrong_method_is_refused_like_any_request_and_with_a_credential_is_a_4
 }
 
 #[tokio::test]
-async fn whoever_is_not_let_in_learns_nothing_whatever_is_sent() {
+async fn a_refused_caller_learns_nothing_by_any_request() {
     let prepared = prepared().await;
     let deep = "[".repeat(10_000);
     for (route, call) in calls().filter(|(route, _)| !route.tier.is_open()) {

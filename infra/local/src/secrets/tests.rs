@@ -42,7 +42,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_what_is_generated() {
 }
 
 #[test]
-fn what_is_generated_is_its_owners_alone_and_stays_the_same() {
+fn a_generated_secret_is_its_owners_alone_and_stays_the_same() {
     let home = tempfile::tempdir().unwrap();
     let first = start(home.path(), &[], &randomness(1));
     let mode = |path: &str| fs::metadata(home.path().join(path)).unwrap().permissions().mode() & 0o777;

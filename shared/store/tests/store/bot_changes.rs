@@ -120,7 +120,7 @@ async fn a_slug_is_one_bots_of_its_owner_and_is_freed_when_it_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_eight_bots_that_race_for_one_slug_exactly_one_gets_it() {
+async fn exactly_one_of_eight_bots_that_race_for_a_slug_gets_it() {
     let world = World::with_pool().await;
     let racers: Vec<_> = (0..8)
         .map(|racer| {
@@ -140,7 +140,7 @@ async fn of_eight_bots_that_race_for_one_slug_exactly_one_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_eight_bots_that_race_for_the_last_place_of_a_pool_exactly_one_gets_it() {
+async fn exactly_one_of_eight_bots_that_race_for_the_last_place_of_a_pool_gets_it() {
     let world = World::with_pool().await;
     for number in 0..49 {
         world.store.create_bot(new_bot(&format!("bot-{number}"))).await.unwrap();
@@ -242,7 +242,7 @@ async fn deleting_a_channel_takes_its_credentials_its_route_and_its_place() {
 }
 
 #[tokio::test]
-async fn what_a_channel_is_put_again_without_stays_as_it_was() {
+async fn fields_that_a_repeated_put_of_a_channel_omits_stay_as_they_were() {
     let world = World::with_bot().await;
     let first = NewSlackChannel { delivery_secret: None, ..new_channel("channel-1", "T1") };
     world.store.connect_channel(BotReach::Any, first).await.unwrap();

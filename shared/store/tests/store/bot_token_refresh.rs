@@ -38,7 +38,7 @@ async fn with_due_token() -> (World, DueToken) {
 }
 
 #[tokio::test]
-async fn of_any_number_who_find_a_token_due_one_replaces_it() {
+async fn a_due_token_is_replaced_by_one_of_any_number_that_find_it() {
     let (world, found) = with_due_token().await;
     let claims = join_all((0..8).map(|_| world.store.claim_token(&found))).await;
     let won: Vec<_> = claims.into_iter().filter_map(Result::unwrap).collect();

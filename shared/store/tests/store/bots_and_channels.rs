@@ -145,7 +145,7 @@ async fn a_bot_has_at_most_twenty_channels_and_must_be_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_eight_channels_that_race_for_one_route_exactly_one_gets_it() {
+async fn exactly_one_of_eight_channels_that_race_for_a_route_gets_it() {
     let world = World::with_bot().await;
     let racers: Vec<_> = (0..8)
         .map(|racer| {

@@ -74,7 +74,7 @@ async fn a_snapshot_is_not_right_for_another_generator() {
 }
 
 #[tokio::test]
-async fn what_was_read_before_a_change_or_another_publication_is_not_published() {
+async fn records_read_before_a_change_or_another_publication_are_not_published() {
     let world = World::with_bot().await;
     let early = read(&world.store).await;
     world.store.set_bot_status(&bot(), BotStatus::Paused).await.unwrap();

@@ -61,7 +61,7 @@ async fn refusals_are_counted_for_the_owner_that_met_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_twenty_that_race_for_an_event_exactly_one_takes_it() {
+async fn exactly_one_of_twenty_that_race_for_an_event_takes_it() {
     let world = World::new().await;
     let racers: Vec<_> = (0..20)
         .map(|racer| {

@@ -98,7 +98,7 @@ async fn a_refused_connection_is_unavailable() {
 }
 
 #[tokio::test]
-async fn what_fails_once_succeeds_on_the_next_attempt() {
+async fn a_call_that_fails_once_succeeds_on_the_next_attempt() {
     let world = World::with_pool().await;
     for fault in [Answer::Error(400, "ThrottlingException"), Answer::Error(500, "InternalServerError"), Answer::Hang] {
         // The attempt that hangs must time out; the next one gets the operation's whole time.

@@ -70,7 +70,7 @@ async fn a_document_of_many_pieces_is_read_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn what_is_replaced_expires_within_the_hour_and_what_is_named_never() {
+async fn replaced_pieces_expire_within_the_hour_and_named_ones_never() {
     let world = World::new().await;
     for content in ["one", "two", "three"] {
         put(&world.store, "a", document([content, &"x".repeat(400_000)].concat())).await;
@@ -90,7 +90,7 @@ async fn what_is_replaced_expires_within_the_hour_and_what_is_named_never() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_refused_and_nothing_of_it_is_stored() {
+async fn a_document_that_does_not_fit_is_refused_and_nothing_of_it_is_stored() {
     let world = World::new().await;
     let store = &world.store;
     let counting = |bytes: usize, answer_bytes: usize| Document { bytes, answer_bytes, ..document("x") };

@@ -194,7 +194,7 @@ async fn sixteen_writers_of_the_same_names_all_succeed_one_after_another() {
 }
 
 #[tokio::test]
-async fn what_one_call_may_not_hold_is_refused_and_nothing_written() {
+async fn a_call_over_a_limit_is_refused_and_nothing_is_written() {
     let world = World::with_pool().await;
     let many: Vec<_> = (0..51).map(|number| set("pool", &format!("N{number}"), "v")).collect();
     let long = set("pool", "LONG", &"v".repeat(64 * 1024 + 1));

@@ -94,7 +94,7 @@ async fn the_url_check_is_answered_to_the_token_alone() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_encrypted_event_is_refused_in_the_same_words() {
+async fn every_malformed_encrypted_event_is_refused_in_the_same_words() {
     let (system, app, plain) = started().await;
     let now = system.clock.now();
     let (path, key) = (app.events_path(), "an encrypt key");
@@ -143,7 +143,7 @@ async fn what_is_wrong_with_an_encrypted_event_is_refused_in_the_same_words() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_plain_event_is_refused() {
+async fn every_malformed_plain_event_is_refused() {
     let (system, encrypting, app) = started().await;
     let with = |change: &dyn Fn(&mut Value)| {
         let mut body = app.message("oc_1", 1);

@@ -34,7 +34,7 @@ async fn a_bot_that_moved_gets_its_events_where_it_is_now_the_queued_ones_too() 
 }
 
 #[tokio::test]
-async fn what_is_queued_for_what_is_no_longer_there_is_dropped_counted_and_logged() {
+async fn events_for_a_channel_or_bot_that_is_gone_are_dropped_counted_and_logged() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let store = system.store();

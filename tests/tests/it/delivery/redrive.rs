@@ -14,7 +14,7 @@ use portcullis_tests::{
 use super::{accept, message, texts};
 
 #[tokio::test]
-async fn what_is_redriven_has_another_day_and_keeps_its_order() {
+async fn redriven_events_have_another_day_and_keep_their_order() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let queue = system.stack.queue();
@@ -61,7 +61,7 @@ async fn what_is_redriven_has_another_day_and_keeps_its_order() {
 }
 
 #[tokio::test]
-async fn what_is_given_up_on_survives_a_restart_and_so_does_what_was_redriven() {
+async fn dead_letters_and_redriven_events_survive_a_restart() {
     let data = tempfile::tempdir().expect("a folder");
     let settings = Settings { data: Some(data.path().to_owned()), ..Settings::random() };
     let clock = std::sync::Arc::new(TestClock::new());
@@ -91,7 +91,7 @@ async fn what_is_given_up_on_survives_a_restart_and_so_does_what_was_redriven() 
 }
 
 #[tokio::test]
-async fn what_was_delivered_meanwhile_is_not_delivered_again_by_a_redrive() {
+async fn an_event_delivered_meanwhile_is_not_delivered_again_by_a_redrive() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     pool.behave(Behaviour::Answer(500));

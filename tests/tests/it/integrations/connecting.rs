@@ -82,7 +82,7 @@ async fn a_connection_that_takes_longer_than_ten_minutes_does_not_become_active(
 }
 
 #[tokio::test]
-async fn of_connections_and_refreshes_at_once_the_last_and_one_count() {
+async fn the_last_of_concurrent_connections_and_one_refresh_win() {
     let (system, _composio) = started().await;
     let ada = person(&system, "ada@example.com").await;
     let both = join_all([begin(&ada, "gmail"), begin(&ada, "gmail")]).await;

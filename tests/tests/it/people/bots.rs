@@ -140,7 +140,7 @@ async fn a_person_has_fifty_bots_at_the_most() {
 }
 
 #[tokio::test]
-async fn of_bots_that_race_for_a_slug_one_gets_it() {
+async fn one_of_the_bots_that_race_for_a_slug_gets_it() {
     let system = System::start().await;
     active_pool(&system, "pool-1").await;
     let (ada, bob) = (person(&system, "ada@example.com").await, person(&system, "bob@example.com").await);

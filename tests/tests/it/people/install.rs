@@ -106,7 +106,7 @@ async fn a_person_installs_the_app_and_its_events_reach_the_bots_pool() {
 }
 
 #[tokio::test]
-async fn of_any_number_of_callbacks_one_goes_on() {
+async fn one_of_any_number_of_callbacks_goes_on() {
     let (system, stand_in) = started().await;
     let ada = person(&system, "ada@example.com").await;
     bot(&ada, "One").await;
@@ -188,7 +188,7 @@ async fn an_install_that_takes_longer_than_ten_minutes_is_refused() {
 }
 
 #[tokio::test]
-async fn whatever_slack_answers_the_person_sees_a_page() {
+async fn the_person_sees_a_page_after_any_answer_of_slack() {
     let (system, stand_in) = started().await;
     let ada = person(&system, "ada@example.com").await;
     let first = bot(&ada, "One").await;

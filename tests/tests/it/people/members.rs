@@ -134,7 +134,7 @@ async fn a_broken_channel_works_again_with_a_members_token_and_an_uninstalled_on
 }
 
 #[tokio::test]
-async fn of_people_who_add_one_workspace_at_once_one_owns_it_and_the_others_join() {
+async fn one_of_the_people_who_add_a_workspace_at_once_owns_it_and_the_others_join() {
     let (system, slack) = started().await;
     let mut people = Vec::new();
     for name in ["ada", "bob", "eve", "joe", "kim", "lee"] {

@@ -64,7 +64,7 @@ fn asked(stand_in: &StandInSlack) -> usize {
 }
 
 #[tokio::test]
-async fn of_any_number_of_polls_one_replaces_a_token_two_hours_before_its_end() {
+async fn one_of_any_number_of_polls_replaces_a_token_two_hours_before_its_end() {
     let (system, stand_in) = started().await;
     let (ada, channel) = installed(&system, &stand_in).await;
     stand_in.refresh("refresh-xoxe.xoxb-1", Refresh::Good("xoxe.xoxb-2", LIFE));

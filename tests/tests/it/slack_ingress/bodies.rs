@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{EVENTS, accepted, event, message, refused};
 
 #[tokio::test]
-async fn what_a_customer_signs_on_its_own_path_must_be_an_event_of_its_team_and_app() {
+async fn an_event_on_a_channels_own_path_must_be_of_its_team_and_app() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let own_path = format!("{EVENTS}/{}", connected.channel);
@@ -92,7 +92,7 @@ async fn a_body_past_the_limit_is_refused_whether_or_not_it_says_how_long_it_is(
 }
 
 #[tokio::test]
-async fn what_another_parser_could_read_otherwise_is_refused_once_it_is_known_to_be_genuine() {
+async fn a_genuine_body_that_another_parser_could_read_otherwise_is_refused() {
     let system = System::start().await;
     let (connected, _pool) = seed::connected(&system).await;
     let event = message(&connected, 1).to_string();
@@ -116,7 +116,7 @@ async fn what_another_parser_could_read_otherwise_is_refused_once_it_is_known_to
 }
 
 #[tokio::test]
-async fn what_is_no_text_where_slack_has_text_is_taken_as_absent() {
+async fn a_field_without_text_where_slack_has_text_counts_as_absent() {
     let system = System::start().await;
     let (connected, pool) = seed::connected(&system).await;
     let odd = [json!({ "id": "C0NEW" }), json!(["C0NEW"]), json!(7), json!(1.5), json!(true), json!(null)];

@@ -100,7 +100,7 @@ async fn a_bound_token_counts_while_its_key_is_in_the_keyring_and_no_longer() {
 }
 
 #[tokio::test]
-async fn what_is_public_needs_no_credential_and_no_store() {
+async fn a_public_route_needs_no_credential_and_no_store() {
     let database = System::start().await;
     let proxy = FaultProxy::start(database.database()).await;
     let mut settings = Settings::random().with("COMMIT_HASH", "0123abc");
