@@ -72,6 +72,14 @@ async fn set_attribute(system: &System, table: Table, id: &str, attribute: &str,
     update.send().await.expect("the row is there and is written");
 }
 
+/// Deletes a pool's row, bypassing the functions.
+pub async fn delete_pool(system: &System, id: &str) {
+    let delete = Client::new(&system.stack.platform().aws).delete_item();
+    let delete = delete.table_name(format!("portcullis-local-{}", Table::Pools.name()));
+    let delete = delete.key("id", AttributeValue::S(id.to_owned()));
+    delete.send().await.expect("the row is deleted");
+}
+
 /// Creates a bot in a pool.
 pub async fn bot(system: &System, id: &str, pool: &PoolId) -> BotId {
     let id: BotId = id.parse().expect("a test's bot has a valid id");

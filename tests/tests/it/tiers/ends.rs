@@ -6,7 +6,12 @@ use jiff::Timestamp;
 use portcullis_auth::Clock;
 use portcullis_auth::{Generation, RuntimeGrant, SkillGrant, SkillSet};
 use portcullis_crypto::{Domain, Keyring};
-use portcullis_tests::{Answer, System, seed, system::send};
+use portcullis_tests::{
+    Answer, System,
+    routes::{Tier, calls},
+    seed,
+    system::send,
+};
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -133,5 +138,23 @@ async fn no_other_domains_key_signs_a_token_that_is_taken() {
         } else {
             assert_refused(&answer, 401, "Unauthorized skill request", name);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_bound_token_of_a_pool_that_is_gone_is_refused_alike_on_every_route() {
+    let prepared = super::prepared().await;
+    let system = &prepared.system;
+    let runtime = issue_runtime_token(system, "pool-1", 3600).await;
+    let skill = issue_skill_token(system, "pool-1", &["maps"], 3600).await;
+    seed::delete_pool(system, "pool-1").await;
+    for (route, call) in calls() {
+        let (token, message) = match route.tier {
+            Tier::Runtime | Tier::Registration => (&runtime, "Unauthorized internal request"),
+            Tier::Skill => (&skill, "Unauthorized skill request"),
+            _ => continue,
+        };
+        let answer = send(prepared.anonymous(call).header("x-internal-token", token)).await;
+        assert_refused(&answer, 401, message, &format!("{call:?}"));
     }
 }
