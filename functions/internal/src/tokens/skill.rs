@@ -22,6 +22,7 @@ const MAXIMUM_TTL: u64 = 2_592_000;
 #[serde(rename_all = "camelCase")]
 #[schema(as = SkillTokenRequest)]
 pub struct Request {
+    #[schema(value_type = Option<Vec<SkillName>>)]
     skills: Option<BTreeSet<SkillName>>,
     #[schema(value_type = u64, minimum = 60, maximum = 2_592_000)]
     ttl_seconds: Ttl<MAXIMUM_TTL>,
