@@ -1,6 +1,7 @@
 //! State that all endpoints share: the store, throttles and mails.
 
-use crate::{error, hasher::Hasher};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use portcullis_auth::{Clock, Email, SessionCookie, SessionSecret};
@@ -14,8 +15,9 @@ use portcullis_runtime::{
 };
 use portcullis_store::{Store, ThrottleSubject};
 use secrecy::zeroize::Zeroizing;
-use std::{net::IpAddr, sync::Arc, time::Duration};
 use url::Url;
+
+use crate::{error, hasher::Hasher};
 
 /// Dependencies of the handlers.
 pub struct App {

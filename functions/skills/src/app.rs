@@ -1,12 +1,14 @@
 //! State that all endpoints share.
 
-use crate::toolkit_versions::ToolkitVersions;
+use std::{sync::Arc, time::Duration};
+
 use portcullis_auth::{BotId, Clock};
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{ApiError, origins::Origins, rotating::Rotating, secrets::ComposioAccess, tier::Skill};
 use portcullis_store::{SealedSecrets, Store};
 use portcullis_upstream::Composio;
-use std::{sync::Arc, time::Duration};
+
+use crate::toolkit_versions::ToolkitVersions;
 
 /// Deadline of a response: above the store's time-outs with retries and the time-out of a third party's action, below
 /// API Gateway's 30 s.

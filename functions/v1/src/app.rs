@@ -1,8 +1,8 @@
 //! State that all endpoints share, and responses that several of them give.
 
-use crate::{models::Models, policies::PolicyCache};
-use jiff::Timestamp;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use portcullis_auth::{BotId, Clock, UserId};
 use portcullis_crypto::Randomness;
 use portcullis_runtime::{
@@ -14,7 +14,8 @@ use portcullis_runtime::{
 use portcullis_store::{BotAccessError, BotReach, Store};
 use portcullis_upstream::{Composio, Discord, Feishu, Slack};
 use serde::Serialize;
-use std::sync::Arc;
+
+use crate::{models::Models, policies::PolicyCache};
 
 /// Dependencies of the handlers.
 pub struct App {

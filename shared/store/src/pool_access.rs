@@ -1,10 +1,10 @@
-//! Who may do what with a pool.
+//! Authorization of callers for a pool.
 
 use portcullis_auth::Generation;
 
 use crate::PoolError;
 
-/// What a caller may do with one pool, decided by the tier that authenticated it.
+/// Rights of a caller over one pool, decided by the tier that authenticated it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolReach {
     /// Anything: the caller holds a static token.
@@ -27,7 +27,7 @@ impl PoolReach {
         }
     }
 
-    /// Why a pool that is unknown or terminated is refused to this caller.
+    /// The error of a pool that is unknown or terminated.
     pub(crate) fn unknown(self) -> PoolError {
         match self {
             Self::Any => PoolError::NotFound,

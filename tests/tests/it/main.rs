@@ -31,6 +31,7 @@ mod library;
 mod models;
 mod openapi;
 mod people;
+mod prose;
 mod queue;
 mod round_trips;
 mod secret_scopes;
