@@ -43,7 +43,7 @@ fn search(folder: &Path, found: &mut Vec<String>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && !FOREIGN.contains(&name.as_str()) {
             search(&path, found);
-        } else if name.ends_with(".rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             for (line, comment) in comments(&fs::read_to_string(&path).unwrap()) {
                 if opens_with_a_riddle(&comment) {
                     found.push(format!("{}:{line}: {comment}", path.display()));
