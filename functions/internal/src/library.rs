@@ -47,7 +47,6 @@ pub enum Status {
 #[schema(as = Stored)]
 pub struct Stored {
     ok: bool,
-    #[schema(value_type = String)]
     name: LibraryName,
     version: SafeInteger,
     /// Reasons for which OpenClaw would ignore the document.

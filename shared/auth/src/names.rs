@@ -190,7 +190,12 @@ name!(
 
 name!(
     /// Name of a document that every pool copies: a [`SkillFolder`] or a [`TemplateName`].
-    #[schema(value_type = String, max_length = 64, example = "maps")]
+    #[schema(
+        value_type = String,
+        max_length = 64,
+        example = "maps",
+        description = "The name of a skill's folder or of a workspace template's file."
+    )]
     LibraryName,
     "a name",
     "a skill's folder or a template's file name",

@@ -23,7 +23,6 @@ use crate::app::App;
 #[serde(rename_all = "camelCase")]
 #[schema(as = ListedDocument)]
 pub struct Listed {
-    #[schema(value_type = String)]
     name: LibraryName,
     status: Status,
     bytes: usize,
