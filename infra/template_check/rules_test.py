@@ -302,7 +302,7 @@ class Template(unittest.TestCase):
     def test_the_template_keeps_every_rule(self):
         self.assertEqual(rules.broken(transformed(source())), [])
 
-    def test_whatever_is_broken_is_found_and_every_rule_has_been_seen_red(self):
+    def test_each_defect_is_found_and_every_rule_has_been_seen_red(self):
         red = set()
         for what, break_it, sentence in BREAKS:
             with self.subTest(what):

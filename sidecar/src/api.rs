@@ -165,12 +165,12 @@ pub struct Templates {
 pub struct Template {
     /// Text of the file or block.
     pub content: String,
-    /// Whether it is written once or kept up to date.
+    /// Whether the file is written once or kept up to date.
     pub write_mode: WriteMode,
 }
 
 impl Template {
-    /// Whether it is a managed block of its file.
+    /// Returns whether the template is a managed block of its file.
     #[must_use]
     pub fn is_injected(&self) -> bool {
         self.write_mode == WriteMode::Inject

@@ -106,7 +106,7 @@ async function connect(platform, body) {
     return connected;
 }
 
-test("what Feishu's dispatcher takes and refuses, we take and refuse", async () => {
+test("we take and refuse the same events as Feishu's dispatcher", async () => {
     const good = sent(message("hello"));
     assert.equal(await dispatched(good), true);
     assert.equal((await post(good)).status, 200);

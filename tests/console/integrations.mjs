@@ -96,7 +96,7 @@ test("an account is connected with a key, of which only the end is shown", async
     await person.leaves();
 });
 
-test("what the operator does not allow is said and cannot be connected", async () => {
+test("a toolkit that the operator does not allow says so and cannot be connected", async () => {
     await registerPool();
     const person = await Person.registered(address("policy"));
     await makeBot(person, "Bot", "bot");

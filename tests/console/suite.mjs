@@ -82,7 +82,7 @@ test("a double click makes one bot", async () => {
     await person.leaves();
 });
 
-test("what was typed outlasts an outage, a reload and the end of the session", async () => {
+test("typed text outlasts an outage, a reload and the end of the session", async () => {
     const person = await Person.registered(address("typed"), "/#/bots/new");
     await person.write("Name", "Durable");
     await person.write("Model", MODEL);

@@ -91,7 +91,7 @@ impl Deployment {
         }
         let settings = [("SECRETS_PREFIX", prefix.as_str()), ("BETTER_AUTH_URL", "https://api.example.com")];
         let mut machine = InProcess::start(settings, SystemClock.now()).await;
-        machine.platform.secrets = Arc::new(SecretSource::secrets_manager(&config(&proxy.url), &prefix));
+        machine.environment.secrets = Arc::new(SecretSource::secrets_manager(&config(&proxy.url), &prefix));
         Self { machine, proxy, admin, prefix }
     }
 
@@ -101,7 +101,7 @@ impl Deployment {
     }
 
     async fn internal(&self) -> Router {
-        internal::start(&self.machine.platform).await.unwrap()
+        internal::start(&self.machine.environment).await.unwrap()
     }
 
     /// Rotates a secret as an operator does: `aws secretsmanager put-secret-value`.
@@ -124,7 +124,7 @@ impl Deployment {
     }
 
     fn failed_looks(&self) -> u64 {
-        self.machine.platform.metrics.total(Metric::SecretLookupFailed)
+        self.machine.environment.metrics.total(Metric::SecretLookupFailed)
     }
 }
 
@@ -165,10 +165,10 @@ async fn every_function_starts_with_its_own_secrets_and_works_with_them() {
     let internal = deployment.internal().await;
     assert_eq!(register(&internal, OLD).await, StatusCode::OK);
     assert_eq!(register(&internal, SKILL).await, StatusCode::UNAUTHORIZED);
-    let skills = skills::start(&deployment.machine.platform).await.unwrap();
+    let skills = skills::start(&deployment.machine.environment).await.unwrap();
     assert_eq!(get_secrets(&skills, SKILL).await, (StatusCode::OK, "{}".to_owned()));
-    slack::start(&deployment.machine.platform).await.map(drop).unwrap();
-    relay::Relay::start(&deployment.machine.platform).await.map(drop).unwrap();
+    slack::start(&deployment.machine.environment).await.map(drop).unwrap();
+    relay::Relay::start(&deployment.machine.environment).await.map(drop).unwrap();
     deployment.machine.end().await;
 }
 
@@ -185,19 +185,19 @@ async fn a_function_asks_for_no_secret_but_its_own() {
     ];
     let secrets = [&keys(&of_internal)[..], &[("internal-token", OLD)]].concat();
     let internals = Deployment::with_secrets(&secrets).await;
-    internal::start(&internals.machine.platform).await.map(drop).unwrap();
+    internal::start(&internals.machine.environment).await.map(drop).unwrap();
     internals.machine.end().await;
     let secrets = [&keys(&[Domain::SigningSecrets])[..], &[("slack", SLACK)]].concat();
     let slacks = Deployment::with_secrets(&secrets).await;
-    slack::start(&slacks.machine.platform).await.map(drop).unwrap();
+    slack::start(&slacks.machine.environment).await.map(drop).unwrap();
     slacks.machine.end().await;
     let tokens = [("internal-token", OLD), ("skill-token", SKILL)];
     let secrets = [&keys(&[Domain::PoolSecrets, Domain::Integrations, Domain::SkillTokens])[..], &tokens].concat();
     let of_skills = Deployment::with_secrets(&secrets).await;
-    skills::start(&of_skills.machine.platform).await.map(drop).unwrap();
+    skills::start(&of_skills.machine.environment).await.map(drop).unwrap();
     of_skills.machine.end().await;
     let relays = Deployment::with_secrets(&keys(&[Domain::DeliverySecrets])).await;
-    relay::Relay::start(&relays.machine.platform).await.map(drop).unwrap();
+    relay::Relay::start(&relays.machine.environment).await.map(drop).unwrap();
     relays.machine.end().await;
 }
 
@@ -211,7 +211,7 @@ async fn everything_that_is_missing_or_malformed_is_named_at_once_and_never_its_
     ])
     .await;
     let prefix = &deployment.prefix;
-    let mut found = problems(skills::start(&deployment.machine.platform).await);
+    let mut found = problems(skills::start(&deployment.machine.environment).await);
     found.sort();
     // Composio's secret is optional, so it is not reported.
     assert_eq!(found.len(), 5, "{found:?}");
@@ -220,7 +220,7 @@ async fn everything_that_is_missing_or_malformed_is_named_at_once_and_never_its_
     assert!(found[2].starts_with(&format!("secret {prefix}keys/pool-secrets a key must be ")), "{found:?}");
     assert_eq!(found[3], format!("secret {prefix}keys/skill-tokens is not set"));
     assert_eq!(found[4], format!("secret {prefix}skill-token must be at least 32 characters"));
-    let of_slack = problems(slack::start(&deployment.machine.platform).await);
+    let of_slack = problems(slack::start(&deployment.machine.environment).await);
     assert_eq!(of_slack.len(), 2, "{of_slack:?}");
     assert!(of_slack.iter().any(|problem| problem.starts_with(&format!("secret {prefix}slack "))), "{of_slack:?}");
     assert!(found.iter().chain(&of_slack).all(|problem| !problem.contains("canary")), "{found:?} {of_slack:?}");
@@ -231,7 +231,7 @@ async fn everything_that_is_missing_or_malformed_is_named_at_once_and_never_its_
 async fn tokens_of_two_tiers_must_differ_whichever_version_of_them_is_alike() {
     let deployment = Deployment::complete().await;
     deployment.rotate("skill-token", OLD).await;
-    let found = problems(skills::start(&deployment.machine.platform).await);
+    let found = problems(skills::start(&deployment.machine.environment).await);
     assert_eq!(found, ["SKILL_API_TOKEN must be unlike INTERNAL_API_TOKEN"]);
     deployment.machine.end().await;
 }
@@ -241,7 +241,7 @@ async fn all_secrets_are_looked_up_together() {
     let deployment = Deployment::complete().await;
     // Three keyrings, the key to Composio, and the current and the previous value of two tokens.
     deployment.proxy.hold_until(8);
-    let skills = skills::start(&deployment.machine.platform).await.unwrap();
+    let skills = skills::start(&deployment.machine.environment).await.unwrap();
     assert_eq!(deployment.proxy.operations().values().sum::<usize>(), 8);
     assert_eq!(get_secrets(&skills, OLD).await.0, StatusCode::OK);
     deployment.machine.end().await;
@@ -251,7 +251,7 @@ async fn all_secrets_are_looked_up_together() {
 async fn a_function_refuses_to_start_while_secrets_manager_is_away_and_says_for_what() {
     let deployment = Deployment::complete().await;
     deployment.proxy.cut();
-    let found = problems(skills::start(&deployment.machine.platform).await);
+    let found = problems(skills::start(&deployment.machine.environment).await);
     assert_eq!(found.len(), 6, "{found:?}");
     let names =
         ["keys/pool-secrets", "keys/integrations", "keys/skill-tokens", "internal-token", "skill-token", "composio"];
@@ -260,7 +260,7 @@ async fn a_function_refuses_to_start_while_secrets_manager_is_away_and_says_for_
         assert_eq!(found.iter().filter(|problem| problem.starts_with(&start)).count(), 1, "{found:?}");
     }
     deployment.proxy.recover();
-    skills::start(&deployment.machine.platform).await.map(drop).expect("it starts when it is back");
+    skills::start(&deployment.machine.environment).await.map(drop).expect("it starts when it is back");
     deployment.machine.end().await;
 }
 
@@ -451,7 +451,7 @@ async fn an_instance_that_was_frozen_over_a_rotation_does_not_take_what_ended_me
     deployment.machine.end().await;
 }
 
-/// Sends an event of the platform's Slack app, signed at the current time, and returns the function's status.
+/// Sends an event of the platform's own Slack app, signed at the current time, and returns the function's status.
 async fn slack_says(deployment: &Deployment, slack: &Router, secret: &str) -> StatusCode {
     let at = deployment.machine.clock.now().as_second().to_string();
     let body = r#"{"type":"event_callback","team_id":"T0NOBODY","api_app_id":"A0PLATFORM","event":{"type":"message"}}"#;
@@ -470,7 +470,7 @@ async fn a_rotated_signing_secret_of_the_platform_counts_for_24_hours_and_no_lon
     const OLD_SECRET: &str = "not-a-secret-signing-secret";
     const NEW_SECRET: &str = "not-a-secret-new-signing-secret";
     let deployment = Deployment::complete().await;
-    let slack = slack::start(&deployment.machine.platform).await.unwrap();
+    let slack = slack::start(&deployment.machine.environment).await.unwrap();
     assert_eq!(slack_says(&deployment, &slack, OLD_SECRET).await, StatusCode::OK);
     deployment.rotate("slack", &SLACK.replace(OLD_SECRET, NEW_SECRET)).await;
     deployment.advance(LOOK_AGAIN_AFTER);
@@ -485,7 +485,7 @@ async fn a_rotated_signing_secret_of_the_platform_counts_for_24_hours_and_no_lon
 #[tokio::test]
 async fn an_instance_that_was_frozen_over_a_rotation_takes_no_signature_of_the_secret_that_ended() {
     let deployment = Deployment::complete().await;
-    let frozen = slack::start(&deployment.machine.platform).await.unwrap();
+    let frozen = slack::start(&deployment.machine.environment).await.unwrap();
     deployment.rotate("slack", r#"{"SLACK_SIGNING_SECRET":"not-a-secret-new-signing-secret"}"#).await;
     deployment.advance(PREVIOUS_VALUE_COUNTS_FOR + Duration::from_hours(1));
     assert_eq!(slack_says(&deployment, &frozen, "not-a-secret-signing-secret").await, StatusCode::UNAUTHORIZED);

@@ -41,8 +41,8 @@ impl Mailing {
         let settings = [("BETTER_AUTH_SECRET", "not-a-secret-of-sessions-in-this-suite"), ("BETTER_AUTH_URL", ORIGIN)];
         let mut machine = InProcess::start(settings, Timestamp::now()).await;
         let proxy = Proxy::start().await;
-        machine.platform.mailer = Some(Arc::new(SesMailer::new(&config(&proxy.url), from.clone())));
-        let auth = auth::start(&machine.platform).await.unwrap();
+        machine.environment.mailer = Some(Arc::new(SesMailer::new(&config(&proxy.url), from.clone())));
+        let auth = auth::start(&machine.environment).await.unwrap();
         Self { machine, proxy, from, auth }
     }
 

@@ -49,7 +49,7 @@ def refused(answer) -> bool:
     return answer.status_code == 401 and answer.json()["message"] == "Invalid signature"
 
 
-def test_what_the_sdk_signs_is_delivered_once_and_the_sdk_takes_what_the_relay_signs(stack, send, pool):
+def test_an_event_signed_by_the_sdk_is_delivered_once_with_a_signature_that_the_sdk_takes(stack, send, pool):
     body = json.dumps(event("over the wire: \N{LOCK} é \\ \"")).encode()
     for retry in range(3):
         headers = signed(stack.settings["DEMO_SLACK_SIGNING_SECRET"], body)
@@ -118,7 +118,7 @@ def test_a_signature_counts_five_minutes_either_way(stack, send, offset, taken):
 @pytest.mark.parametrize("tampered", [
     "body", "timestamp", "signature", "upper case", "no version", "trailing", "no signature", "no timestamp", "secret",
 ])
-def test_what_was_tampered_with_is_refused(stack, send, tampered):
+def test_a_tampered_request_is_refused(stack, send, tampered):
     body = json.dumps(event("tampered")).encode()
     headers = signed(stack.settings["DEMO_SLACK_SIGNING_SECRET"], body)
     signature = headers["x-slack-signature"]

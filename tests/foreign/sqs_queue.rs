@@ -179,11 +179,11 @@ impl Path {
         let queues = Queues::make().await;
         // The real time, because SQS stamps messages with it.
         let mut machine = InProcess::start([("SLACK_SIGNING_SECRET", PLATFORM_SECRET)], SystemClock.now()).await;
-        machine.platform.queue = Some(Arc::new(queues.queue()));
+        machine.environment.queue = Some(Arc::new(queues.queue()));
         let pool = StandInPool::start(answer).await;
         machine.connect_demo(pool.address, SIGNING_SECRET, DELIVERY_SECRET).await;
-        let slack = slack::start(&machine.platform).await.unwrap();
-        let relay = Relay::start(&machine.platform).await.unwrap();
+        let slack = slack::start(&machine.environment).await.unwrap();
+        let relay = Relay::start(&machine.environment).await.unwrap();
         Self { queues, machine, slack, relay, pool }
     }
 
@@ -258,14 +258,14 @@ async fn an_event_that_sqs_has_forgotten_is_still_delivered_once() {
     path.poll_until_received(1).await;
     // A new queue has no deduplication history, as SQS after its five minutes.
     let fresh = Queues::make().await;
-    let mut platform = path.machine.platform.clone();
-    platform.queue = Some(Arc::new(fresh.queue()));
-    let slack = slack::start(&platform).await.unwrap();
-    let again = Path { slack, relay: Relay::start(&platform).await.unwrap(), queues: fresh, ..path };
+    let mut environment = path.machine.environment.clone();
+    environment.queue = Some(Arc::new(fresh.queue()));
+    let slack = slack::start(&environment).await.unwrap();
+    let again = Path { slack, relay: Relay::start(&environment).await.unwrap(), queues: fresh, ..path };
     assert_eq!(again.say("C1", 1, "once").await.status(), StatusCode::OK);
     assert_eq!(again.queues.poll(&again.relay, 10).await, (1, 0));
     assert_eq!(again.texts(), ["once"]);
-    assert_eq!(again.machine.platform.metrics.total(Metric::EventDuplicate), 1);
+    assert_eq!(again.machine.environment.metrics.total(Metric::EventDuplicate), 1);
     again.machine.end().await;
 }
 
@@ -290,7 +290,7 @@ async fn a_refused_delivery_comes_again_in_order_and_holds_up_no_other_conversat
     let last_quick = texts.iter().position(|text| text == "quick 2").unwrap();
     let second_try = texts.iter().enumerate().filter(|(_, text)| *text == "slow 1").nth(2).unwrap().0;
     assert!(last_quick < second_try, "{texts:?}");
-    assert_eq!(path.machine.platform.metrics.total(Metric::DeliveryFailed), 2);
+    assert_eq!(path.machine.environment.metrics.total(Metric::DeliveryFailed), 2);
     path.machine.end().await;
 }
 
@@ -348,9 +348,9 @@ async fn an_event_that_could_not_be_delivered_for_24_hours_lies_in_the_dead_lett
 async fn while_sqs_is_away_slack_is_asked_to_send_again() {
     let path = Path::to_pool(|_| StatusCode::OK).await;
     let proxy = emulator::Proxy::start().await;
-    let mut platform = path.machine.platform.clone();
-    platform.queue = Some(Arc::new(SqsQueue::new(&config(&proxy.url), path.queues.events.clone(), None)));
-    let slack = slack::start(&platform).await.unwrap();
+    let mut environment = path.machine.environment.clone();
+    environment.queue = Some(Arc::new(SqsQueue::new(&config(&proxy.url), path.queues.events.clone(), None)));
+    let slack = slack::start(&environment).await.unwrap();
     let path = Path { slack, ..path };
     proxy.cut();
     let answer = path.say("C1", 1, "later").await;

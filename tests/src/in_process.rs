@@ -68,17 +68,17 @@ impl Clock for MovableClock {
     }
 }
 
-/// In-memory tables and a platform to start functions on.
+/// In-memory tables and an environment to start functions on.
 pub struct InProcess {
     database: Database,
     /// The clock that the functions see.
     pub clock: Arc<MovableClock>,
     /// Environment that functions are started in.
-    pub platform: Environment,
+    pub environment: Environment,
 }
 
 impl InProcess {
-    /// Creates the tables and a platform with `settings` and the settings that every function needs. Its queue refuses
+    /// Creates the tables and an environment with `settings` and the settings that every function needs. Its queue refuses
     /// every call until the test installs another.
     ///
     /// # Panics
@@ -92,14 +92,14 @@ impl InProcess {
         create_tables(&portcullis_store::client(&aws), TABLE_PREFIX, &tables).await.expect("the template's tables");
         let needed =
             [("ENCRYPTION_KEY", ENCRYPTION_KEY), ("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", "127.0.0.0/8")];
-        let environment: BTreeMap<_, _> = needed
+        let variables: BTreeMap<_, _> = needed
             .into_iter()
             .chain(settings)
             .map(|(name, value)| (name.to_owned(), SecretString::from(value)))
             .collect();
-        let platform = Environment {
-            secrets: Arc::new(SecretSource::Environment(environment.clone())),
-            variables: environment,
+        let environment = Environment {
+            secrets: Arc::new(SecretSource::Environment(variables.clone())),
+            variables,
             aws,
             queue: Some(Arc::new(RecordingQueue::default())),
             mailer: None,
@@ -109,7 +109,7 @@ impl InProcess {
             patience: 1,
             delivery_patience: 1,
         };
-        Self { database, clock, platform }
+        Self { database, clock, environment }
     }
 
     /// A store on the tables, with the functions' keys.
@@ -120,8 +120,8 @@ impl InProcess {
     pub fn store(&self) -> Store {
         let keyring = Keyring::from_single_key(ENCRYPTION_KEY).expect("64 hex digits");
         let keys = Arc::new(FixedKeys::derived_from(&keyring));
-        let client = portcullis_store::client(&self.platform.aws);
-        Store::new(client, TABLE_PREFIX, keys, Arc::clone(&self.platform.clock), Arc::new(SystemRandomness))
+        let client = portcullis_store::client(&self.environment.aws);
+        Store::new(client, TABLE_PREFIX, keys, Arc::clone(&self.environment.clock), Arc::new(SystemRandomness))
     }
 
     /// Creates `pool-demo` at `address` with `bot-demo` and its connected channel `channel-demo`, as `cargo local

@@ -61,7 +61,7 @@ pub async fn set_texts(system: &System, table: Table, id: &str, attribute: &str,
 }
 
 async fn set_attribute(system: &System, table: Table, id: &str, attribute: &str, value: AttributeValue) {
-    let update = Client::new(&system.stack.platform().aws).update_item();
+    let update = Client::new(&system.stack.environment().aws).update_item();
     let update = update.table_name(format!("portcullis-local-{}", table.name()));
     let update = update
         .key("id", AttributeValue::S(id.to_owned()))
@@ -74,7 +74,7 @@ async fn set_attribute(system: &System, table: Table, id: &str, attribute: &str,
 
 /// Deletes a pool's row, bypassing the functions.
 pub async fn delete_pool(system: &System, id: &str) {
-    let delete = Client::new(&system.stack.platform().aws).delete_item();
+    let delete = Client::new(&system.stack.environment().aws).delete_item();
     let delete = delete.table_name(format!("portcullis-local-{}", Table::Pools.name()));
     let delete = delete.key("id", AttributeValue::S(id.to_owned()));
     delete.send().await.expect("the row is deleted");
@@ -172,7 +172,7 @@ async fn connect(
         bot_user_id: Some("U0BOT".to_owned()),
         bot_token: Some(connected.bot_token.as_str().into()),
         signing: if platform_app {
-            SigningSource::Environment
+            SigningSource::Platform
         } else {
             SigningSource::Own(SecretString::from(connected.signing_secret.as_str()))
         },

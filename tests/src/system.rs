@@ -238,7 +238,7 @@ impl System {
         let keys = Arc::new(FixedKeys::derived_from(&keyring));
         let (clock, randomness) = (Arc::clone(&self.clock) as Arc<dyn Clock>, Arc::new(SystemRandomness));
         let options = ClientOptions::with_patience(UNHURRIED);
-        let client = portcullis_store::client_with(&self.stack.platform().aws, &options);
+        let client = portcullis_store::client_with(&self.stack.environment().aws, &options);
         Store::new(client, prefix.to_owned(), keys, clock, randomness)
     }
 
@@ -251,7 +251,7 @@ impl System {
     /// Total of a metric since the start.
     #[must_use]
     pub fn counted(&self, metric: Metric) -> u64 {
-        self.stack.platform().metrics.total(metric)
+        self.stack.environment().metrics.total(metric)
     }
 
     /// Ends the system.

@@ -321,7 +321,7 @@ async fn a_call_that_a_role_does_not_allow_is_turned_away() {
     seed::pool(&system, "pool-1", None).await;
     let grant = Grant { table: "pools".to_owned(), index: None, action: "GetItem".to_owned() };
     let access = std::sync::Arc::new(Access::new("test", "portcullis-local-", BTreeSet::from([grant.clone()])));
-    let aws = system.stack.platform().aws.clone();
+    let aws = system.stack.environment().aws.clone();
     let client = aws.http_client().unwrap();
     let aws = aws.into_builder().http_client(Guarded::new(client, std::sync::Arc::clone(&access))).build();
     let store = portcullis_store::Store::new(

@@ -19,6 +19,15 @@ use url::Url;
 
 use crate::{error, hasher::Hasher};
 
+/// Limit of the mails that an address gets within [`MAIL_WINDOW`]: without it, a stranger's mailbox could be flooded.
+const MAIL_LIMIT: u32 = 10;
+
+/// Window of [`MAIL_LIMIT`].
+const MAIL_WINDOW: Duration = Duration::from_hours(1);
+
+/// Length of a mailed link's token in bytes, before encoding.
+const LINK_TOKEN_BYTES: usize = 32;
+
 /// Dependencies of the handlers.
 pub struct App {
     pub store: Store,
@@ -98,7 +107,7 @@ impl SignInSubjects {
 }
 
 /// Returns the address that stands for a client. For IPv6 it is the /64, all of which a single customer controls.
-pub fn network_of(address: IpAddr) -> IpAddr {
+fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
         v4 @ IpAddr::V4(_) => v4,
@@ -109,11 +118,3 @@ pub fn network_of(address: IpAddr) -> IpAddr {
 pub fn link_digest(purpose: &str, token: &str) -> Digest {
     Digest::of_parts(&[b"link", purpose.as_bytes(), token.as_bytes()])
 }
-
-/// Limit of the mails that an address gets within [`MAIL_WINDOW`]: without it, a stranger's mailbox could be flooded.
-pub const MAIL_LIMIT: u32 = 10;
-
-pub const MAIL_WINDOW: Duration = Duration::from_hours(1);
-
-/// Length of a mailed link's token in bytes, before encoding.
-pub const LINK_TOKEN_BYTES: usize = 32;

@@ -50,9 +50,7 @@ impl App {
         self.randomness.fill(&mut bytes);
         hex::encode(bytes)
     }
-}
 
-impl App {
     /// Checks that a bot belongs to the person.
     ///
     /// # Errors

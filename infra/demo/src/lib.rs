@@ -105,14 +105,14 @@ impl Demo {
     /// # Errors
     /// [`DemoError`].
     pub fn new(stack: &Stack, pool: Option<SocketAddr>, program: &Path) -> Result<Self, DemoError> {
-        let platform = stack.platform().clone();
+        let environment = stack.environment().clone();
         let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().user_agent(USER_AGENT).build();
         let client = client.map_err(failed)?;
         let is_anothers = pool.is_some();
         let pool = pool.map_or_else(machine::free_address, Ok).map_err(failed)?;
         let (base_url, program) = (stack.base_url(), program.to_owned());
         Ok(Self {
-            caller: Caller { platform, base_url, client },
+            caller: Caller { environment, base_url, client },
             program,
             pool,
             is_anothers,
@@ -190,7 +190,7 @@ impl Demo {
         let issued = self.caller.call(reqwest::Method::POST, &path, "INTERNAL_API_TOKEN", Some(&body)).await?;
         let token = issued["token"].as_str().ok_or_else(|| failed("there is no token in the answer"))?.into();
         steps.push(step("internal", "issued a token for the pool's machine, good for this pool alone"));
-        let slack_api = self.caller.platform.variables.get("SLACK_API_URL").map(ExposeSecret::expose_secret);
+        let slack_api = self.caller.environment.variables.get("SLACK_API_URL").map(ExposeSecret::expose_secret);
         let setup = Setup {
             program: &self.program,
             base_url: &self.caller.base_url,
@@ -251,9 +251,9 @@ impl Demo {
 
     /// Creates the account of the bot's owner. Its password is one of the generated secrets.
     async fn seed_person(&self) -> Result<(), DemoError> {
-        let platform = &self.caller.platform;
-        let password = setting(platform, "DEMO_PASSWORD")?;
-        let randomness = std::sync::Arc::clone(&platform.randomness);
+        let environment = &self.caller.environment;
+        let password = setting(environment, "DEMO_PASSWORD")?;
+        let randomness = std::sync::Arc::clone(&environment.randomness);
         // Blocking: the hash takes some 50 ms of CPU time.
         let hash = tokio::task::spawn_blocking(move || {
             let password = Password::chosen(password.expose_secret()).map_err(failed)?;
@@ -268,11 +268,11 @@ impl Demo {
             email_verified: true,
             created_at: None,
         };
-        store(platform).await?.sign_up(&new).await.map(drop).map_err(failed)
+        store(environment).await?.sign_up(&new).await.map(drop).map_err(failed)
     }
 
     async fn seed_channel(&self) -> Result<(), DemoError> {
-        let store = store(&self.caller.platform).await?;
+        let store = store(&self.caller.environment).await?;
         let bot = NewBot {
             id: BOT.parse().map_err(failed)?,
             user: OWNER.parse().ok(),
@@ -296,8 +296,8 @@ impl Demo {
             bot_user_id: None,
             // A dummy: the configuration leaves out an account without a token.
             bot_token: Some(format!("not-a-slack-token-{}", self.caller.random_text()).into()),
-            signing: SigningSource::Own(setting(&self.caller.platform, "DEMO_SLACK_SIGNING_SECRET")?),
-            delivery_secret: Some(setting(&self.caller.platform, "DEMO_DELIVERY_SECRET")?),
+            signing: SigningSource::Own(setting(&self.caller.environment, "DEMO_SLACK_SIGNING_SECRET")?),
+            delivery_secret: Some(setting(&self.caller.environment, "DEMO_DELIVERY_SECRET")?),
         };
         store.connect_channel(BotReach::Any, channel).await.map(drop).map_err(failed)
     }
@@ -321,7 +321,7 @@ impl Demo {
 /// Client that calls the stack as its operator and as Slack.
 #[derive(Clone)]
 struct Caller {
-    platform: Environment,
+    environment: Environment,
     base_url: String,
     client: reqwest::Client,
 }
@@ -335,9 +335,9 @@ impl Caller {
     }
 
     async fn send_message(&self) -> Result<(), DemoError> {
-        let now = self.platform.clock.now();
+        let now = self.environment.clock.now();
         let body = message(&self.random_text(), "Hello from the demonstration", now).to_string();
-        let secret = SigningSecret::new(setting(&self.platform, "DEMO_SLACK_SIGNING_SECRET")?);
+        let secret = SigningSecret::new(setting(&self.environment, "DEMO_SLACK_SIGNING_SECRET")?);
         let mut request = self.client.post(format!("{}{}", self.base_url, sign::EVENTS_PATH));
         for (name, value) in sign::headers(body.as_bytes(), &secret, now) {
             request = request.header(name, value);
@@ -353,7 +353,7 @@ impl Caller {
         token: &str,
         body: Option<&Value>,
     ) -> Result<Value, DemoError> {
-        let token = setting(&self.platform, token)?;
+        let token = setting(&self.environment, token)?;
         let mut request = self.client.request(method, format!("{}{path}", self.base_url));
         request = request.header("x-internal-token", token.expose_secret());
         if let Some(body) = body {
@@ -370,7 +370,7 @@ impl Caller {
 
     fn random_text(&self) -> String {
         let mut bytes = [0; 16];
-        self.platform.randomness.fill(&mut bytes);
+        self.environment.randomness.fill(&mut bytes);
         hex::encode(bytes)
     }
 }
@@ -402,12 +402,12 @@ fn arrived(delivery: &Delivery) -> Step {
     step("pool", format!("got POST {}, {} bytes, {signature}", delivery.path, delivery.bytes))
 }
 
-fn setting(platform: &Environment, name: &str) -> Result<SecretString, DemoError> {
-    platform.variables.get(name).cloned().ok_or_else(|| failed(format!("{name} is not set")))
+fn setting(environment: &Environment, name: &str) -> Result<SecretString, DemoError> {
+    environment.variables.get(name).cloned().ok_or_else(|| failed(format!("{name} is not set")))
 }
 
-async fn store(platform: &Environment) -> Result<Store, DemoError> {
-    let settings = SettingsReader::new(platform);
+async fn store(environment: &Environment) -> Result<Store, DemoError> {
+    let settings = SettingsReader::new(environment);
     let store = settings.store_with_all_keys().await;
     settings.finish(|| store).map_err(failed)
 }

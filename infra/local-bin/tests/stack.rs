@@ -106,7 +106,7 @@ async fn data_under_another_key_is_refused_at_start() {
     let folder = tempfile::tempdir().unwrap();
     Stack::start(options(folder.path(), true)).await.unwrap().shutdown().await;
     let mut other = options(folder.path(), true);
-    other.environment.insert("ENCRYPTION_KEY".to_owned(), "ab".repeat(32).into());
+    other.variables.insert("ENCRYPTION_KEY".to_owned(), "ab".repeat(32).into());
     let error = Stack::start(other).await.err().expect("it is refused");
     assert!(matches!(error, StackError::Keys(_)), "{error}");
     Stack::start(options(folder.path(), true)).await.expect("with the right key it opens").shutdown().await;
@@ -116,7 +116,7 @@ async fn data_under_another_key_is_refused_at_start() {
 async fn a_missing_setting_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(folder.path(), false);
-    options.environment.remove("SKILL_API_TOKEN");
+    options.variables.remove("SKILL_API_TOKEN");
     let error = Stack::start(options).await.err().expect("it is refused").to_string();
     assert_eq!(error, "settings: SKILL_API_TOKEN is not set");
 }

@@ -12,14 +12,17 @@ use std::{
 };
 
 use aws_sdk_dynamodb::config::RuntimeComponents;
-use aws_smithy_runtime_api::client::{
-    http::{
-        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+use aws_smithy_runtime_api::{
+    client::{
+        http::{
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+            SharedHttpConnector,
+        },
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
     },
-    orchestrator::{HttpRequest, HttpResponse},
-    result::ConnectorError,
+    http::StatusCode,
 };
-use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;

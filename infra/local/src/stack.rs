@@ -68,7 +68,7 @@ pub struct Options {
     /// Wrapper of the queue, such as a stand-in that makes it fail.
     pub wrap_queue: Option<WrapQueue>,
     /// The functions' settings.
-    pub environment: BTreeMap<String, SecretString>,
+    pub variables: BTreeMap<String, SecretString>,
     /// Clock of all parts.
     pub clock: Arc<dyn Clock>,
     /// Random generator.
@@ -96,7 +96,7 @@ pub struct Options {
 impl Options {
     /// Options in memory, on a free port, with the machine's clock and random generator.
     #[must_use]
-    pub fn new(environment: BTreeMap<String, SecretString>) -> Self {
+    pub fn new(variables: BTreeMap<String, SecretString>) -> Self {
         Self {
             port: 0,
             data: None,
@@ -104,7 +104,7 @@ impl Options {
             database: None,
             wrap_client: None,
             wrap_queue: None,
-            environment,
+            variables,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             mailbox: None,
@@ -171,7 +171,7 @@ pub struct Stack {
     deliveries: Deliveries,
     data: Data,
     access: Vec<Arc<Access>>,
-    platform: Environment,
+    environment: Environment,
     queue: Arc<SqliteQueue>,
 }
 
@@ -196,10 +196,10 @@ impl Stack {
             (Data::Embedded(database), aws)
         };
         let address = listener.local_addr().map_err(|problem| StackError::Port { port, problem })?;
-        let mut environment = with_defaults(std::mem::take(&mut options.environment), address);
-        let machine = stand_ins::start(&options, &mut environment, address);
+        let mut variables = with_defaults(std::mem::take(&mut options.variables), address);
+        let own_pages = stand_ins::start(&options, &mut variables, address);
         let client = portcullis_store::client_with(&aws, &ClientOptions::with_patience(options.patience));
-        create_tables(&client, prefix_of(&environment), &template.tables).await?;
+        create_tables(&client, prefix_of(&variables), &template.tables).await?;
         if queue_file.is_some() {
             check_no_older_queue(&client).await?;
         }
@@ -208,9 +208,9 @@ impl Stack {
         let events = Arc::clone(&queue) as Arc<dyn EventQueue>;
         let events = options.wrap_queue.map_or_else(|| Arc::clone(&events), |wrap| wrap(Arc::clone(&events)));
         let mailbox = Arc::new(Mailbox::new(options.mailbox, Arc::clone(&options.clock)));
-        let platform = Environment {
-            secrets: Arc::new(SecretSource::Environment(environment.clone())),
-            variables: environment,
+        let environment = Environment {
+            secrets: Arc::new(SecretSource::Environment(variables.clone())),
+            variables,
             aws,
             queue: Some(Arc::clone(&events)),
             mailer: Some(Arc::clone(&mailbox) as Arc<dyn Mailer>),
@@ -220,14 +220,14 @@ impl Stack {
             patience: options.patience,
             delivery_patience: options.delivery_patience,
         };
-        let access = accesses(prefix_of(&platform.variables), &template);
-        let (functions, relay) = start_functions(&platform, &access, options.wrap_client.as_ref()).await?;
+        let access = accesses(prefix_of(&environment.variables), &template);
+        let (functions, relay) = start_functions(&environment, &access, options.wrap_client.as_ref()).await?;
         let limits = Limits::with_patience(options.patience);
-        let pages = OwnPages { mailbox: Some(mailbox), ..machine };
+        let pages = OwnPages { mailbox: Some(mailbox), ..own_pages };
         let gateway = Gateway::start(listener, Site { table, functions, limits, watcher: options.watcher, pages })
             .map_err(|problem| StackError::Port { port, problem })?;
         let deliveries = Deliveries::start(Arc::new(relay), events);
-        Ok(Self { gateway, deliveries, data, access, platform, queue })
+        Ok(Self { gateway, deliveries, data, access, environment, queue })
     }
 
     /// Base URL, such as `http://127.0.0.1:8787`.
@@ -247,8 +247,8 @@ impl Stack {
 
     /// Environment that the functions were started in.
     #[must_use]
-    pub fn platform(&self) -> &Environment {
-        &self.platform
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// Grants of each function to the tables, and the used ones among them.
@@ -280,7 +280,7 @@ impl Stack {
 fn data_folder(options: &Options) -> Result<Option<DataFolder>, StackError> {
     let Some(path) = options.data.as_deref() else { return Ok(None) };
     let folder = DataFolder::take(path).map_err(DatabaseError::from)?;
-    match secrets::check_keys_of(folder.path(), &options.environment) {
+    match secrets::check_keys_of(folder.path(), &options.variables) {
         // The functions report this error too, together with all other settings errors.
         Err(SettingsFileError::Keyring(_)) => {}
         outcome => outcome?,
@@ -289,19 +289,16 @@ fn data_folder(options: &Options) -> Result<Option<DataFolder>, StackError> {
 }
 
 /// Adds default settings; none is a secret.
-fn with_defaults(
-    mut environment: BTreeMap<String, SecretString>,
-    address: SocketAddr,
-) -> BTreeMap<String, SecretString> {
+fn with_defaults(mut variables: BTreeMap<String, SecretString>, address: SocketAddr) -> BTreeMap<String, SecretString> {
     let here = format!("http://{address}");
     for (name, value) in [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", POOL_CIDRS), ("BETTER_AUTH_URL", &here)] {
-        environment.entry(name.to_owned()).or_insert_with(|| value.into());
+        variables.entry(name.to_owned()).or_insert_with(|| value.into());
     }
-    environment
+    variables
 }
 
-fn prefix_of(environment: &BTreeMap<String, SecretString>) -> &str {
-    environment.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret)
+fn prefix_of(variables: &BTreeMap<String, SecretString>) -> &str {
+    variables.get("TABLE_PREFIX").map_or(TABLE_PREFIX, ExposeSecret::expose_secret)
 }
 
 /// Grants of each function in the template.
@@ -312,20 +309,20 @@ fn accesses(prefix: &str, template: &Template) -> Vec<Arc<Access>> {
 }
 
 /// Environment of one function, with its own credentials and grants. `wrap` gets only the calls that the grants allow.
-fn for_function(platform: &Environment, access: &Arc<Access>, wrap: Option<&WrapClient>) -> Environment {
-    let mut platform = platform.clone();
-    if let Some(client) = platform.aws.http_client() {
+fn for_function(environment: &Environment, access: &Arc<Access>, wrap: Option<&WrapClient>) -> Environment {
+    let mut environment = environment.clone();
+    if let Some(client) = environment.aws.http_client() {
         let credentials = Credentials::new(access.function(), "local", None, None, "local");
         let client = wrap.map_or_else(|| client.clone(), |wrap| wrap(client.clone()));
-        let aws = platform.aws.to_builder().http_client(Guarded::new(client, Arc::clone(access)));
-        platform.aws = aws.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+        let aws = environment.aws.to_builder().http_client(Guarded::new(client, Arc::clone(access)));
+        environment.aws = aws.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
     }
-    platform
+    environment
 }
 
 /// Starts all functions, and reports the settings errors of all of them at once.
 async fn start_functions(
-    platform: &Environment,
+    environment: &Environment,
     access: &[Arc<Access>],
     wrap: Option<&WrapClient>,
 ) -> Result<(BTreeMap<String, Router>, Relay), StackError> {
@@ -333,16 +330,16 @@ async fn start_functions(
     let mut refusals = Vec::new();
     let mut relay = None;
     for access in access {
-        let (name, platform) = (access.function().to_owned(), for_function(platform, access, wrap));
+        let (name, environment) = (access.function().to_owned(), for_function(environment, access, wrap));
         let started = match name.as_str() {
-            "auth" => auth::start(&platform).await,
-            "internal" => internal::start(&platform).await,
-            "skills" => skills::start(&platform).await,
-            "slack" => slack::start(&platform).await,
-            "v1" => v1::start(&platform).await,
+            "auth" => auth::start(&environment).await,
+            "internal" => internal::start(&environment).await,
+            "skills" => skills::start(&environment).await,
+            "slack" => slack::start(&environment).await,
+            "v1" => v1::start(&environment).await,
             // The relay has no route: [`Deliveries`] runs it.
             "relay" => {
-                relay = Some(platform);
+                relay = Some(environment);
                 continue;
             }
             unknown => return Err(StackError::UnknownFunction(unknown.to_owned())),

@@ -59,76 +59,50 @@ macro_rules! name {
     };
 }
 
-fn is_opaque_id(text: &str) -> bool {
-    (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+/// Defines the id of a record: a name that is read and described like every other id.
+macro_rules! id {
+    ($(#[$doc:meta])* $type:ident, $what:literal) => {
+        name!(
+            $(#[$doc])*
+            #[schema(
+                as = Id,
+                value_type = String,
+                min_length = 1,
+                max_length = 128,
+                pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
+                example = "pool-1",
+                description = "The id of a pool, a bot, a channel or a person: 1 to 128 characters, none of them a control character."
+            )]
+            $type,
+            $what,
+            "1 to 128 characters, none of them a control character",
+            |text| (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+        );
+    };
 }
 
-name!(
+id!(
     /// Id of a pool of machines: 1–128 characters, none of them a control character.
-    #[schema(
-        as = Id,
-        value_type = String,
-        min_length = 1,
-        max_length = 128,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        example = "pool-1",
-        description = "The id of a pool, a bot, a channel or a person: 1 to 128 characters, none of them a control character."
-    )]
     PoolId,
-    "a pool's id",
-    "1 to 128 characters, none of them a control character",
-    is_opaque_id
+    "a pool's id"
 );
 
-name!(
+id!(
     /// Id of a bot: 1–128 characters, none of them a control character.
-    #[schema(
-        as = Id,
-        value_type = String,
-        min_length = 1,
-        max_length = 128,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        example = "pool-1",
-        description = "The id of a pool, a bot, a channel or a person: 1 to 128 characters, none of them a control character."
-    )]
     BotId,
-    "a bot's id",
-    "1 to 128 characters, none of them a control character",
-    is_opaque_id
+    "a bot's id"
 );
 
-name!(
+id!(
     /// Id of a connected channel: 1–128 characters, none of them a control character.
-    #[schema(
-        as = Id,
-        value_type = String,
-        min_length = 1,
-        max_length = 128,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        example = "pool-1",
-        description = "The id of a pool, a bot, a channel or a person: 1 to 128 characters, none of them a control character."
-    )]
     ChannelId,
-    "a channel's id",
-    "1 to 128 characters, none of them a control character",
-    is_opaque_id
+    "a channel's id"
 );
 
-name!(
+id!(
     /// Id of a person's account: 1–128 characters, none of them a control character.
-    #[schema(
-        as = Id,
-        value_type = String,
-        min_length = 1,
-        max_length = 128,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        example = "pool-1",
-        description = "The id of a pool, a bot, a channel or a person: 1 to 128 characters, none of them a control character."
-    )]
     UserId,
-    "a user's id",
-    "1 to 128 characters, none of them a control character",
-    is_opaque_id
+    "a user's id"
 );
 
 name!(

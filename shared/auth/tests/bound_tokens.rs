@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{Timestamp, ToSpan};
-use portcullis_auth::bound_token::{MAXIMUM_SKILLS, MAXIMUM_TOKEN_LENGTH};
 use portcullis_auth::{
     BoundTokenError, Generation, PoolId, RuntimeGrant, SkillGrant, SkillName, SkillSet, TooManySkills,
+    bound_token::{MAXIMUM_SKILLS, MAXIMUM_TOKEN_LENGTH},
 };
 use portcullis_crypto::{KeyId, Keyring};
 use proptest::prelude::*;

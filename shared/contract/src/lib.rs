@@ -11,6 +11,6 @@ mod words;
 
 pub use integer::SafeInteger;
 pub use metadata::{MAXIMUM_METADATA_BYTES, Metadata};
-pub use text::{InvalidField, Label, SessionKey, Title};
+pub use text::{InvalidField, Label, SessionKey, Title, is_text};
 pub use time::Time;
 pub use words::UnknownWord;

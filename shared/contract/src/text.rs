@@ -18,7 +18,9 @@ impl InvalidField {
     }
 }
 
-fn is_text(text: &str, maximum: usize) -> bool {
+/// Returns whether a text has 1 to `maximum` characters, none of them a control character.
+#[must_use]
+pub fn is_text(text: &str, maximum: usize) -> bool {
     (1..=maximum).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
@@ -112,7 +114,7 @@ text!(
 );
 
 impl SessionKey {
-    /// Whether it is a key of this bot's: `agent:<bot>:…`, where `<bot>` is any name of the bot as an agent.
+    /// Returns whether the key is one of this bot's: `agent:<bot>:…`, where `<bot>` is any name of the bot as an agent.
     #[must_use]
     pub fn is_of(&self, bot: &BotId) -> bool {
         bot.agent_ids().iter().any(|agent| self.0.starts_with(&format!("agent:{agent}:")))

@@ -1,4 +1,4 @@
-//! The platform of a function: every dependency on the outside, passed in explicitly.
+//! The environment of a function: every dependency on the outside, passed in explicitly.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -43,26 +43,26 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Creates the platform of Lambda or `cargo lambda watch`: this process's environment, and Secrets Manager if
-    /// `SECRETS_PREFIX` is set. Starts the log.
+    /// Creates the environment of a function on Lambda or under `cargo lambda watch`: this process's variables, and
+    /// Secrets Manager if `SECRETS_PREFIX` is set. Starts the log.
     #[must_use]
     pub fn from_process() -> Self {
         let sink = Arc::new(StandardOutput);
-        let environment = process_environment();
-        let filter = environment.get("RUST_LOG").map(ExposeSecret::expose_secret);
+        let variables = process_environment();
+        let filter = variables.get("RUST_LOG").map(ExposeSecret::expose_secret);
         logging::start(Format::Json, sink.clone(), filter);
         logging::hide_panics();
-        let aws = aws::config(&environment);
-        let secrets = match environment.get(SECRETS_PREFIX) {
+        let aws = aws::config(&variables);
+        let secrets = match variables.get(SECRETS_PREFIX) {
             Some(prefix) => SecretSource::secrets_manager(&aws, ExposeSecret::expose_secret(prefix)),
-            None => SecretSource::Environment(environment.clone()),
+            None => SecretSource::Environment(variables.clone()),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let function = environment.get("AWS_LAMBDA_FUNCTION_NAME").map_or("-", ExposeSecret::expose_secret);
+        let function = variables.get("AWS_LAMBDA_FUNCTION_NAME").map_or("-", ExposeSecret::expose_secret);
         let metrics = Metrics::new(function, Arc::clone(&clock), Some(sink));
         let randomness = Arc::new(SystemRandomness);
         Self {
-            variables: environment,
+            variables,
             aws,
             secrets: Arc::new(secrets),
             queue: None,

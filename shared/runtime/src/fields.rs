@@ -51,10 +51,6 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-fn is_text(text: &str, maximum: usize) -> bool {
-    (1..=maximum).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
 #[cfg(test)]
 mod tests {
     use portcullis_contract::{Label, SafeInteger, Time};

@@ -1,8 +1,7 @@
 //! Response types of resources that several functions return, in the contract's form.
 
 use portcullis_auth::BotId;
-use portcullis_contract::Metadata;
-use portcullis_contract::SafeInteger;
+use portcullis_contract::{Metadata, SafeInteger};
 use portcullis_store::{self as store, ArtifactSource, ArtifactStatus, ArtifactType, SessionStatus};
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -70,7 +70,7 @@ pub struct SettingsReader<'a> {
 }
 
 impl<'a> SettingsReader<'a> {
-    /// Creates a reader of this platform's settings.
+    /// Creates a reader of this environment's settings.
     #[must_use]
     pub fn new(environment: &'a Environment) -> Self {
         Self { environment, problems: Mutex::default() }
@@ -195,7 +195,7 @@ impl<'a> SettingsReader<'a> {
         Ok(SessionCookie::new(api.is_secure(), domain))
     }
 
-    /// Returns the platform's mailer, or else SES with the sender `MAIL_FROM`.
+    /// Returns the environment's mailer, or else SES with the sender `MAIL_FROM`.
     pub fn mailer(&self) -> Result<Arc<dyn Mailer>, AlreadyReported> {
         if let Some(mailer) = &self.environment.mailer {
             return Ok(Arc::clone(mailer));
@@ -245,7 +245,7 @@ impl<'a> SettingsReader<'a> {
         self.store(keyrings.iter().map(|(domain, keyring)| (*domain, keyring)))
     }
 
-    /// Returns the platform's queue, or else SQS at `EVENT_QUEUE_URL` with dead letters at `DEAD_LETTER_QUEUE_URL`.
+    /// Returns the environment's queue, or else SQS at `EVENT_QUEUE_URL` with dead letters at `DEAD_LETTER_QUEUE_URL`.
     pub fn queue(&self) -> Result<Arc<dyn EventQueue>, AlreadyReported> {
         if let Some(queue) = &self.environment.queue {
             return Ok(Arc::clone(queue));

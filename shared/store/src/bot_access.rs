@@ -4,11 +4,10 @@ use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use portcullis_auth::{BotId, Generation, PoolId, UserId};
 
 use crate::{
-    Bot, BotStatus, PoolStatus, Store, StoreError, Table,
+    Bot, BotStatus, PoolError, PoolStatus, Store, StoreError, Table,
     attribute::{Item, attributes, names, number, text},
     batch::RowKey,
     pool_access::PoolReach,
-    row::Row,
     store::built,
 };
 
@@ -63,10 +62,11 @@ impl BotReach<'_> {
     /// Checks that the caller's token still counts, against the row at [`BotReach::pool_key`].
     pub(crate) fn check_generation(&self, pool: Option<&Item>) -> Result<(), BotAccessError> {
         let Some((_, attribute, generation)) = self.bound_to() else { return Ok(()) };
-        let row = Row::new(Table::Pools, pool.ok_or(BotAccessError::Revoked)?)?;
-        let is_terminated = row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated;
-        let held = if is_terminated { None } else { Some(Generation(row.parsed(attribute)?)) };
-        PoolReach::While(generation).admit(held).map_err(|_| BotAccessError::Revoked)
+        match PoolReach::While(generation).admit_to(pool, attribute) {
+            Ok(_) => Ok(()),
+            Err(PoolError::Store(error)) => Err(error.into()),
+            Err(PoolError::NotFound | PoolError::Revoked) => Err(BotAccessError::Revoked),
+        }
     }
 
     /// Returns the bot, if the caller may reach it.

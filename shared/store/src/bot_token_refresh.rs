@@ -1,7 +1,7 @@
 //! Refresh of bot tokens that expire.
 //!
-//! Of any number of readers exactly one replaces a due token: the one whose write moves the row's `refreshAt` on from
-//! the time that all of them have read. A pool's row holds the time at which the first token of its configuration is
+//! A due token is replaced by exactly one of its readers: the one whose write moves the row's `refreshAt` on from the
+//! time that all of them have read. A pool's row holds the time at which the first token of its configuration is
 //! due, so that a poll finds out without a call of its own.
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};

@@ -14,7 +14,7 @@ words! {
     }
 }
 
-/// Rows of before other platforms name none.
+/// Slack: rows older than the other platforms name none.
 impl Default for ChatPlatform {
     fn default() -> Self {
         Self::Slack

@@ -80,7 +80,7 @@ impl Store {
             if configuration.pool.status == PoolStatus::Terminated {
                 return Err(reach.unknown());
             }
-            reach.admit(Some(configuration.pool.runtime_generation))?;
+            reach.admit(configuration.pool.runtime_generation)?;
             if Row::new(Table::Pools, &row)?.has("purging") {
                 // A termination failed half way and the pool was registered anew: finish the purge first, so that it
                 // does not delete new rows.

@@ -1,7 +1,6 @@
 //! Pages of lists. A list decides nothing, so it may be eventually consistent.
 
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use portcullis_auth::BotId;
 
 use crate::{

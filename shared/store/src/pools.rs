@@ -224,17 +224,11 @@ impl Store {
     pub async fn generations(&self, pool: &PoolId, reach: PoolReach) -> Result<Generations, PoolError> {
         let projection = "#schema, #status, #skillGeneration, #runtimeGeneration";
         let item = self.get_attributes(Table::Pools, [("id", text(pool))], projection).await?;
-        let Some(item) = item else { return Err(reach.unknown()) };
-        let row = Row::new(Table::Pools, &item)?;
-        if row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated {
-            return Err(reach.unknown());
-        }
-        let generations = Generations {
+        let row = reach.admit_to(item.as_ref(), "runtimeGeneration")?;
+        Ok(Generations {
             skill: Generation(row.parsed("skillGeneration")?),
             runtime: Generation(row.parsed("runtimeGeneration")?),
-        };
-        reach.admit(Some(generations.runtime))?;
-        Ok(generations)
+        })
     }
 
     /// Revokes all of the pool's skill tokens. Returns the generation that a token must have from now on.
@@ -304,5 +298,5 @@ fn admit_row(conditions: &[Condition], reach: PoolReach) -> Result<(), PoolError
         _ => return Err(reach.unknown()),
     };
     let held = Row::new(Table::Pools, item).and_then(|row| row.parsed("runtimeGeneration"))?;
-    reach.admit(Some(Generation(held)))
+    reach.admit(Generation(held))
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use portcullis_contract::words;
+use portcullis_contract::{is_text, words};
 use serde::{Deserialize, Serialize};
 
 /// Longest slug of a toolkit, in characters.
@@ -275,10 +275,6 @@ impl Toolkit {
 
 fn list<T: Clone>(given: Option<&Vec<T>>, known: Option<&Vec<T>>) -> Vec<T> {
     given.or(known).cloned().unwrap_or_default()
-}
-
-fn is_text(text: &str, maximum: usize) -> bool {
-    (1..=maximum).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 fn is_key(text: &str) -> bool {

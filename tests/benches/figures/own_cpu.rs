@@ -87,11 +87,11 @@ pub async fn run() -> Result<(), Failure> {
 
 async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Failure> {
     let in_memory = job.database.sdk_config().into_builder().http_client(memory::http_client()).build();
-    let platform = platform(job, in_memory.clone(), sink);
+    let environment = environment(job, in_memory.clone(), sink);
     let router = match call {
-        Call::Secrets => skills::start(&platform).await?,
-        Call::Heartbeat | Call::Configuration | Call::Unchanged => internal::start(&platform).await?,
-        Call::Slack => slack::start(&platform).await?,
+        Call::Secrets => skills::start(&environment).await?,
+        Call::Heartbeat | Call::Configuration | Call::Unchanged => internal::start(&environment).await?,
+        Call::Slack => slack::start(&environment).await?,
     };
     let whole = router_cost(&router, job, call).await?;
     if call == Call::Slack {
@@ -107,16 +107,16 @@ async fn cost(job: &Job, call: Call, sink: Arc<dyn LineSink>) -> Result<Cost, Fa
     Ok(Cost { own: whole - client_in_memory, aws_client: calls_cost(&mut calls).await? })
 }
 
-fn platform(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> Environment {
+fn environment(job: &Job, aws: aws_types::SdkConfig, sink: Arc<dyn LineSink>) -> Environment {
     let others =
         [("TABLE_PREFIX", TABLE_PREFIX), ("POOL_CIDRS", "127.0.0.0/8"), ("BETTER_AUTH_URL", "https://figures.example")];
     let settings = job.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let settings = settings.chain(others).map(|(name, value)| (name.to_owned(), SecretString::from(value)));
-    let environment: BTreeMap<_, _> = settings.collect();
+    let variables: BTreeMap<_, _> = settings.collect();
     let clock = Arc::new(SystemClock);
     Environment {
-        secrets: Arc::new(SecretSource::Environment(environment.clone())),
-        variables: environment,
+        secrets: Arc::new(SecretSource::Environment(variables.clone())),
+        variables,
         aws,
         queue: Some(Arc::new(Nowhere)),
         mailer: None,

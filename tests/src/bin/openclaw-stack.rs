@@ -92,7 +92,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     options.delivery_patience = orders.patience;
     let stack = Stack::start(options).await?;
     println!("{}", serde_json::to_string(&Ready { base_url: stack.base_url() })?);
-    let store = store(stack.platform()).await?;
+    let store = store(stack.environment()).await?;
     // The parent holds the other end of standard input, which also closes if the parent dies.
     while let Some(line) = lines.next_line().await? {
         let answer = match obey(&stack, &store, &line).await {
@@ -105,8 +105,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn store(platform: &Environment) -> Result<Store, Box<dyn Error>> {
-    let settings = SettingsReader::new(platform);
+async fn store(environment: &Environment) -> Result<Store, Box<dyn Error>> {
+    let settings = SettingsReader::new(environment);
     let store = settings.store_with_all_keys().await;
     Ok(settings.finish(|| store)?)
 }
@@ -187,7 +187,7 @@ async fn obey(stack: &Stack, store: &Store, line: &str) -> Result<Value, Box<dyn
 
 /// Session keys, by a scan of the whole table: a suite creates only a few.
 async fn session_keys(stack: &Stack) -> Result<Vec<String>, Box<dyn Error>> {
-    let client = aws_sdk_dynamodb::Client::new(&stack.platform().aws);
+    let client = aws_sdk_dynamodb::Client::new(&stack.environment().aws);
     let table = format!("{TABLE_PREFIX}{}", Table::ChatSessions.name());
     let rows = client.scan().table_name(table).consistent_read(true).send().await?;
     let key = |row: &HashMap<String, AttributeValue>| row.get("sessionKey")?.as_s().ok().cloned();

@@ -464,7 +464,7 @@ impl Tour {
     /// Replaces a sealed value by plaintext that was never sealed.
     pub async fn damaged_rows(&mut self) {
         let c = self.canary("a value that was never sealed");
-        let client = portcullis_store::client(&self.database.stack.platform().aws);
+        let client = portcullis_store::client(&self.database.stack.environment().aws);
         let update = client
             .update_item()
             .table_name("portcullis-local-pool_secrets")

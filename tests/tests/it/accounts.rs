@@ -119,7 +119,7 @@ async fn who_signed_up_with_a_strangers_address_gets_nothing_when_it_is_verified
 async fn an_unknown_address_and_a_wrong_password_cost_and_say_the_same() {
     let system = System::start().await;
     let ada = Person::new(&system, "ada@example.com").registered(PASSWORD).await;
-    let hashed = || system.stack.platform().metrics.total(Metric::PasswordHashed);
+    let hashed = || system.stack.environment().metrics.total(Metric::PasswordHashed);
     let try_one = async |person: &Person<'_>| {
         let before = hashed();
         let answer = person.sign_in("a wrong password").await;

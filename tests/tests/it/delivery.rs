@@ -289,7 +289,7 @@ async fn events_for_a_paused_bot_or_a_disconnected_channel_are_dropped_and_count
 /// Raw row of a chat session.
 async fn session(system: &System, bot: &BotId, key: &str) -> (String, String, String) {
     use aws_sdk_dynamodb::{Client, types::AttributeValue};
-    let client = Client::new(&system.stack.platform().aws);
+    let client = Client::new(&system.stack.environment().aws);
     let row = client
         .get_item()
         .table_name(format!("portcullis-local-{}", Table::ChatSessions.name()))

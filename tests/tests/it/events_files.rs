@@ -146,8 +146,8 @@ impl Functions {
         let pairs = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut machine = InProcess::start(pairs, MADE_AT.parse().unwrap()).await;
         let queue = Arc::new(RecordingQueue::default());
-        machine.platform.queue = Some(Arc::clone(&queue) as Arc<dyn EventQueue>);
-        machine.platform.mailer = Some(Arc::new(RefusesMail));
+        machine.environment.queue = Some(Arc::clone(&queue) as Arc<dyn EventQueue>);
+        machine.environment.mailer = Some(Arc::new(RefusesMail));
         let pool = StandInPool::start(|_| StatusCode::OK).await;
         Self { machine, settings, queue, pool, session: None, artifact: None }
     }
@@ -161,7 +161,7 @@ impl Functions {
             self.sign_person_in().await;
         }
         if answer.mail {
-            self.machine.platform.mailer = Some(Arc::new(TakesMail));
+            self.machine.environment.mailer = Some(Arc::new(TakesMail));
         }
     }
 
@@ -205,13 +205,13 @@ impl Functions {
     }
 
     async fn router(&self, function: &str) -> Router {
-        let platform = &self.machine.platform;
+        let environment = &self.machine.environment;
         match function {
-            "auth" => auth::start(platform).await,
-            "internal" => internal::start(platform).await,
-            "skills" => skills::start(platform).await,
-            "slack" => slack::start(platform).await,
-            "v1" => v1::start(platform).await,
+            "auth" => auth::start(environment).await,
+            "internal" => internal::start(environment).await,
+            "skills" => skills::start(environment).await,
+            "slack" => slack::start(environment).await,
+            "v1" => v1::start(environment).await,
             other => panic!("{other} has no route"),
         }
         .unwrap()
@@ -234,7 +234,7 @@ impl Functions {
         if function == "relay" {
             let event =
                 serde_json::from_str(&payload).unwrap_or_else(|error| panic!("{name} is no SQS event: {error}"));
-            let relay = relay::Relay::start(&self.machine.platform).await.unwrap();
+            let relay = relay::Relay::start(&self.machine.environment).await.unwrap();
             let response = relay::sqs_event::handle(&relay, event).await;
             return Answered { status: None, location: None, body: serde_json::to_value(response).unwrap() };
         }
@@ -389,7 +389,7 @@ async fn the_relays_message_reaches_the_pool_signed_and_the_malformed_one_the_de
     assert_eq!(delivery.body, read("slack-message.body.json"));
     let header = |name: &str| delivery.headers.get(name).map(http::HeaderValue::as_bytes);
     let (timestamp, signature) = (header("x-slack-request-timestamp"), header("x-slack-signature"));
-    let signed = SignedHeaders::parse(timestamp, signature, functions.machine.platform.clock.now()).unwrap();
+    let signed = SignedHeaders::parse(timestamp, signature, functions.machine.environment.clock.now()).unwrap();
     let secret = SigningSecret::new(functions.settings["DEMO_DELIVERY_SECRET"].as_str().into());
     signed.verify(&secret, &delivery.body).unwrap();
     assert!(functions.queue.dead_letters().is_empty());

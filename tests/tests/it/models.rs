@@ -85,7 +85,7 @@ async fn rows(system: &System) -> Vec<String> {
             _ => {}
         }
     }
-    let client = Client::new(&system.stack.platform().aws);
+    let client = Client::new(&system.stack.environment().aws);
     let (mut found, tables) = (Vec::new(), client.list_tables().send().await.unwrap().table_names.unwrap());
     assert!(tables.len() > 10, "{tables:?}");
     for table in tables {
@@ -476,8 +476,8 @@ async fn a_rotated_master_key_is_looked_up_again_before_a_pool_goes_without_a_ke
     secrets.insert("/p/litellm".to_owned(), models(&lite_llm.master_key()));
     let secrets = Arc::new(Mutex::new(secrets));
     let source = SecretSource::secrets_manager(&secrets_manager(Arc::clone(&secrets)).await, "/p/");
-    let platform = Environment { secrets: Arc::new(source), ..system.stack.platform().clone() };
-    let function = internal::start(&platform).await.unwrap();
+    let environment = Environment { secrets: Arc::new(source), ..system.stack.environment().clone() };
+    let function = internal::start(&environment).await.unwrap();
     let call = async |method: &str, path: &str, body: Value| {
         let request = http::Request::builder().method(method).uri(format!("/api/internal/pools{path}"));
         let request = request.header("x-internal-token", &system.settings.internal_token);

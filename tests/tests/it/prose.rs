@@ -11,23 +11,23 @@ const FOLDERS: [&str; 6] = ["functions", "fuzz", "infra", "shared", "sidecar", "
 /// Folders of installed and built things.
 const FOREIGN: [&str; 3] = ["node_modules", "target", ".venv"];
 
-/// Each run of comment lines, with the number of its first line.
+/// Each paragraph of comments, with the number of its first line.
 fn comments(source: &str) -> Vec<(usize, String)> {
-    let mut blocks: Vec<(usize, String)> = Vec::new();
-    let mut is_in_block = false;
+    let mut paragraphs: Vec<(usize, String)> = Vec::new();
+    let mut is_in_paragraph = false;
     for (number, line) in source.lines().enumerate() {
-        let Some(comment) = line.trim_start().strip_prefix("//") else {
-            is_in_block = false;
+        let comment = line.trim_start().strip_prefix("//").map(|comment| comment.trim_start_matches(['/', '!']).trim());
+        let Some(text) = comment.filter(|text| !text.is_empty()) else {
+            is_in_paragraph = false;
             continue;
         };
-        let text = comment.trim_start_matches(['/', '!']).trim();
-        match blocks.last_mut().filter(|_| is_in_block) {
-            Some((_, block)) => *block = format!("{block} {text}"),
-            None => blocks.push((number + 1, text.to_owned())),
+        match paragraphs.last_mut().filter(|_| is_in_paragraph) {
+            Some((_, paragraph)) => *paragraph = format!("{paragraph} {text}"),
+            None => paragraphs.push((number + 1, text.to_owned())),
         }
-        is_in_block = true;
+        is_in_paragraph = true;
     }
-    blocks
+    paragraphs
 }
 
 fn opens_with_a_riddle(comment: &str) -> bool {
@@ -64,8 +64,8 @@ fn no_sentence_of_a_comment_opens_with_a_riddle() {
 }
 
 #[test]
-fn a_riddle_is_found_at_the_start_of_a_comment_and_of_each_sentence() {
-    let source = "/// A thing. What\n/// it is.\nlet x = 1;\n// Whose it is\n// A lease of 60 s: the event's own.\n";
+fn a_riddle_is_found_at_the_start_of_a_paragraph_and_of_each_sentence() {
+    let source = "/// A thing. What\n/// it is.\n///\n/// Of two, one.\nlet x = 1;\n// Whose it is\n// A lease: the event's own.\n";
     let found: Vec<_> = comments(source).into_iter().filter(|(_, text)| opens_with_a_riddle(text)).collect();
-    assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 4]);
+    assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 4, 6]);
 }

@@ -254,7 +254,7 @@ async fn a_bot_token_that_is_due_costs_one_poll_its_calls_and_the_others_none() 
             Some((Duration::from_hours(12), "refresh-1".into())),
             system.clock.now(),
         )),
-        signing: SigningSource::Environment,
+        signing: SigningSource::Platform,
         delivery_secret: None,
     };
     system.store().connect_channel(BotReach::Any, new).await.unwrap();

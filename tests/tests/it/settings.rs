@@ -19,16 +19,20 @@ type Variables = BTreeMap<String, SecretString>;
 /// Problems that each function reports with this environment, in the order `slack`, `internal`, `skills`; empty if it
 /// starts.
 async fn problems(system: &System, of: Variables, queue: Option<Arc<dyn EventQueue>>) -> [Vec<String>; 3] {
-    let platform = Environment {
+    let environment = Environment {
         secrets: Arc::new(SecretSource::Environment(of.clone())),
         variables: of,
         queue,
-        ..system.stack.platform().clone()
+        ..system.stack.environment().clone()
     };
     let said = |started: Result<_, SettingsError>| {
         started.map(|_| ()).map_or_else(|error| error.problems().to_vec(), |()| Vec::new())
     };
-    [said(slack::start(&platform).await), said(internal::start(&platform).await), said(skills::start(&platform).await)]
+    [
+        said(slack::start(&environment).await),
+        said(internal::start(&environment).await),
+        said(skills::start(&environment).await),
+    ]
 }
 
 fn assert_names(problems: &[String], names: &[&str]) {
@@ -105,13 +109,13 @@ async fn each_setting_that_is_malformed_is_named_with_nothing_of_its_value() {
     ];
     wrongs.extend(keyrings.iter().map(|keyring| Wrong("ENCRYPTION_KEYS", keyring.to_string())));
     let system = System::start().await;
-    let right = &system.stack.platform().variables;
-    let untouched = problems(&system, right.clone(), system.stack.platform().queue.clone()).await;
+    let right = &system.stack.environment().variables;
+    let untouched = problems(&system, right.clone(), system.stack.environment().queue.clone()).await;
     assert!(untouched.concat().is_empty(), "{untouched:?}");
     for Wrong(name, value) in &wrongs {
         let mut settings = right.clone();
         settings.insert((*name).to_owned(), value.as_str().into());
-        let refusal = problems(&system, settings, system.stack.platform().queue.clone()).await.concat().join("; ");
+        let refusal = problems(&system, settings, system.stack.environment().queue.clone()).await.concat().join("; ");
         assert!(!refusal.is_empty(), "{name} is taken");
         // A previous value is reported under the token's name, and the two forms of the keys are one setting.
         let known_as = name.trim_end_matches("_PREVIOUS").trim_end_matches('S').to_owned();

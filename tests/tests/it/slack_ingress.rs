@@ -54,7 +54,7 @@ fn raw(system: &System, timestamp: Option<&[u8]>, signature: Option<&[u8]>, body
 }
 
 async fn items_of(system: &System, table: Table) -> Vec<HashMap<String, AttributeValue>> {
-    let scan = Client::new(&system.stack.platform().aws).scan().consistent_read(true);
+    let scan = Client::new(&system.stack.environment().aws).scan().consistent_read(true);
     let rows = scan.table_name(format!("portcullis-local-{}", table.name())).send().await;
     rows.expect("the table is read").items.unwrap_or_default()
 }

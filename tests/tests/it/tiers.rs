@@ -43,13 +43,13 @@ fn assert_refused(answer: &Answer, status: u16, message: &str, what: &str) {
 #[tokio::test]
 async fn the_template_the_functions_and_this_suite_know_the_same_routes() {
     let system = System::start().await;
-    let platform = system.stack.platform();
+    let environment = system.stack.environment();
     let functions = [
-        ("auth", auth::start(platform).await.unwrap()),
-        ("v1", v1::start(platform).await.unwrap()),
-        ("internal", internal::start(platform).await.unwrap()),
-        ("skills", skills::start(platform).await.unwrap()),
-        ("slack", slack::start(platform).await.unwrap()),
+        ("auth", auth::start(environment).await.unwrap()),
+        ("v1", v1::start(environment).await.unwrap()),
+        ("internal", internal::start(environment).await.unwrap()),
+        ("skills", skills::start(environment).await.unwrap()),
+        ("slack", slack::start(environment).await.unwrap()),
     ];
     // axum shows a router's routes only in its `Debug` output. If the format changes, no routes are found and the test
     // fails.

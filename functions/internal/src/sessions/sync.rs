@@ -8,7 +8,7 @@ use std::{future::Future, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use portcullis_auth::{BotId, ChannelId, PoolId};
-use portcullis_contract::Title;
+use portcullis_contract::{InvalidField, Title};
 use portcullis_runtime::{ApiError, tier::PoolMachine};
 use portcullis_store::{ChannelRecords, ChatPlatform, CredentialKind, NewSession, PlatformId, SessionChange};
 use portcullis_upstream::ChatApiError;
@@ -137,9 +137,7 @@ impl App {
         let (mut sessions, mut is_silent) = (Vec::new(), false);
         for (connection, listed) in connections.iter().zip(listed) {
             match listed.unwrap_or(Err(ChatApiError::Unanswered("not_listed_in_time"))) {
-                Ok(conversations) => {
-                    sessions.extend(conversations.into_iter().filter_map(|found| session(connection, platform, found)));
-                }
+                Ok(conversations) => sessions.extend(sessions_of(connection, platform, conversations)),
                 Err(ChatApiError::Unauthorized) => {
                     self.invalidate(&connection.channel, connection.revision).await?;
                 }
@@ -179,8 +177,25 @@ async fn pause(wait: Duration) {
     tokio::time::sleep(wait).await;
 }
 
-/// The session of a conversation; `None` where the platform's id is not one that a session takes.
-fn session(connection: &Connection, platform: ChatPlatform, conversation: Conversation) -> Option<NewSession> {
+/// Sessions of a channel's conversations, without those whose id no session can have: each of these is a warning in the
+/// log.
+fn sessions_of(connection: &Connection, platform: ChatPlatform, conversations: Vec<Conversation>) -> Vec<NewSession> {
+    let warn = |error: &InvalidField| {
+        tracing::warn!(channel = %connection.channel, %platform, %error, "a conversation has an unusable id");
+    };
+    let sessions = conversations.into_iter().map(|found| session(connection, platform, found));
+    sessions.filter_map(|session| session.inspect_err(warn).ok()).collect()
+}
+
+/// The session of a conversation.
+///
+/// # Errors
+/// [`InvalidField`] if a session cannot have the platform's id.
+fn session(
+    connection: &Connection,
+    platform: ChatPlatform,
+    conversation: Conversation,
+) -> Result<NewSession, InvalidField> {
     let kind = match platform {
         ChatPlatform::Feishu => "group",
         ChatPlatform::Slack | ChatPlatform::Discord => "channel",
@@ -189,11 +204,11 @@ fn session(connection: &Connection, platform: ChatPlatform, conversation: Conver
     let title = conversation.name.as_deref().and_then(Title::shortened);
     let title = title.or_else(|| Title::shortened(&format!("{} {id}", platform.title())));
     let session_key = format!("agent:{}:{platform}:{kind}:{id}", connection.agent);
-    Some(NewSession {
+    Ok(NewSession {
         bot: connection.bot.clone(),
-        session_key: session_key.parse().ok()?,
-        channel_type: Some(platform.as_str().parse().ok()?),
-        channel_id: Some(id.parse().ok()?),
+        session_key: session_key.parse()?,
+        channel_type: Some(platform.as_str().parse()?),
+        channel_id: Some(id.parse()?),
         change: SessionChange { title, ..SessionChange::default() },
     })
 }

@@ -1,10 +1,8 @@
 //! Fields of bots and of their channels.
 
-use portcullis_contract::InvalidField;
+use portcullis_contract::{InvalidField, is_text};
 use secrecy::SecretString;
 use serde::Deserialize;
-
-use super::is_text;
 
 /// Limit of a system prompt in bytes: 32 KiB.
 pub const MAXIMUM_PROMPT_BYTES: usize = 32 * 1024;

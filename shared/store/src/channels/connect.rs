@@ -116,7 +116,7 @@ impl Store {
         ];
         match &new.signing {
             SigningSource::Own(secret) => actions.push(self.seal_credential(id, Kind::SigningSecret, secret)?),
-            SigningSource::Environment | SigningSource::None => {
+            SigningSource::Platform | SigningSource::None => {
                 actions.push(self.delete_credential(id, Kind::SigningSecret)?);
             }
             // A channel that works again keeps the secret that was to expire with it; one that stays ended loses it in

@@ -35,7 +35,7 @@ pub struct NewSlackChannel {
 #[derive(Clone, Debug)]
 pub enum SigningSource {
     /// The platform's own signing secret, which is in no row.
-    Environment,
+    Platform,
     /// The secret of a customer's own app.
     Own(SecretString),
     /// The one that the channel has already.
@@ -165,7 +165,7 @@ impl NewChannel {
     /// Builds the channel's new row. A channel that stopped working stays so until it gets another bot token.
     pub(super) fn channel(&self, known: Option<&Channel>, now: Timestamp) -> Result<Channel, ConnectError> {
         let platform_app = match self.signing {
-            SigningSource::Environment => true,
+            SigningSource::Platform => true,
             SigningSource::Own(_) | SigningSource::None => false,
             SigningSource::Stored => known.ok_or(ConnectError::NoSigningSecret)?.platform_app,
         };

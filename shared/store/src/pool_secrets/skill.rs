@@ -9,10 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use portcullis_auth::{Generation, PoolId, SkillName};
+use portcullis_auth::{PoolId, SkillName};
 
 use super::{Scope, SealedSecret, Secrets};
-use crate::{PoolError, PoolStatus, Store, StoreError, Table, attribute::text, pool_access::PoolReach, row::Row};
+use crate::{PoolError, Store, StoreError, Table, attribute::text, pool_access::PoolReach};
 
 /// Most skills whose secrets are cached.
 const CAPACITY: usize = 256;
@@ -120,12 +120,7 @@ impl Store {
     async fn secrets_state(&self, pool: &PoolId, reach: PoolReach) -> Result<State, PoolError> {
         let projection = "#schema, #status, #secretsRevision, #skillGeneration, #purging";
         let item = self.get_attributes(Table::Pools, [("id", text(pool))], projection).await?;
-        let Some(item) = item else { return Err(reach.unknown()) };
-        let row = Row::new(Table::Pools, &item)?;
-        if row.parsed::<PoolStatus>("status")? == PoolStatus::Terminated {
-            return Err(reach.unknown());
-        }
-        reach.admit(Some(Generation(row.parsed("skillGeneration")?)))?;
+        let row = reach.admit_to(item.as_ref(), "skillGeneration")?;
         Ok(State { revision: row.parsed("secretsRevision")?, is_purging: row.has("purging") })
     }
 }

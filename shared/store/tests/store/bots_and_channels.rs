@@ -167,7 +167,7 @@ async fn exactly_one_of_eight_channels_that_race_for_a_route_gets_it() {
 async fn a_channel_of_the_platforms_app_has_no_secret_in_any_row_and_a_copy_goes_when_it_is_connected_again() {
     let world = World::with_bot().await;
     world.store.connect_channel(BotReach::Any, new_channel("channel-1", "T1")).await.unwrap();
-    let of_platform = || NewSlackChannel { signing: SigningSource::Environment, ..new_channel("channel-1", "T1") };
+    let of_platform = || NewSlackChannel { signing: SigningSource::Platform, ..new_channel("channel-1", "T1") };
     let connected = world.store.connect_channel(BotReach::Any, of_platform()).await.unwrap();
     assert!(connected.platform_app);
     let (known, secret) = world.store.slack_channel_for_verification(&channel()).await.unwrap().unwrap();

@@ -54,6 +54,21 @@ async fn each_guild_of_a_discord_bot_is_a_session_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_conversation_with_an_unusable_id_harms_no_other() {
+    let scripted = scripted().await;
+    let (ada, bot) = scripted.person_with_bot("ada@example.com").await;
+    scripted.discord_knows("1234567890");
+    connect_discord(&ada, json!({ "botToken": DISCORD_TOKEN, "appId": "1234567890" })).await;
+    let unusable = ["", "10\n00", &"9".repeat(257)].map(|id| json!({ "id": id, "name": "Guild" }));
+    let guilds = [&unusable[..], &[guild(1000)]].concat();
+    scripted.discord.say("users/@me/guilds", 200, json!(guilds));
+    assert_eq!(sync(&scripted, "discord").await.json(), json!({ "synced": 1 }));
+    scripted.system.clock.advance(portcullis_tests::system::INDEX_LAG.unsigned_abs());
+    let expected = (format!("agent:{bot}:discord:channel:1000"), "Guild 1000".to_owned());
+    assert_eq!(sessions(&ada).await, [expected]);
+}
+
+#[tokio::test]
 async fn each_group_chat_of_a_feishu_bot_is_a_session_page_by_page() {
     let scripted = scripted().await;
     let (ada, bot) = scripted.person_with_bot("ada@example.com").await;

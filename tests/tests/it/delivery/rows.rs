@@ -7,7 +7,7 @@ use portcullis_store::Table;
 use portcullis_tests::System;
 
 fn client(system: &System) -> Client {
-    Client::new(&system.stack.platform().aws)
+    Client::new(&system.stack.environment().aws)
 }
 
 fn name(table: Table) -> String {

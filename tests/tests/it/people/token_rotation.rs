@@ -190,7 +190,7 @@ async fn a_bot_that_was_paused_past_its_tokens_end_comes_back_with_a_good_one() 
 async fn a_refresh_token_is_sealed_and_goes_with_its_token() {
     let (system, stand_in) = started().await;
     let (ada, channel) = installed(&system, &stand_in).await;
-    let client = Client::new(&system.stack.platform().aws);
+    let client = Client::new(&system.stack.environment().aws);
     let row = async || {
         let table = format!("portcullis-local-{}", Table::ChannelCredentials.name());
         let get = client.get_item().table_name(table).consistent_read(true);

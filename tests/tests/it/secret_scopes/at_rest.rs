@@ -24,7 +24,7 @@ const POOL_SECRETS: &str = "portcullis-local-pool_secrets";
 type Item = HashMap<String, AttributeValue>;
 
 fn client(system: &System) -> Client {
-    portcullis_store::client(&system.stack.platform().aws)
+    portcullis_store::client(&system.stack.environment().aws)
 }
 
 async fn rows(client: &Client, table: &str) -> Vec<Item> {
@@ -190,7 +190,7 @@ async fn tables_restored_under_another_prefix_open_with_the_same_keys() {
         }
     }
     let mut settings = system.settings.clone().with("TABLE_PREFIX", "restored-");
-    settings.database = Some(system.stack.platform().aws.clone());
+    settings.database = Some(system.stack.environment().aws.clone());
     let restored = System::try_start(settings, Arc::new(TestClock::new())).await.unwrap();
     assert_eq!(read(&restored, "maps").await, json!({ "KEY": "the pool's", "MAPS_KEY": "maps'" }));
     // The restored tables are independent of the originals.
@@ -216,7 +216,7 @@ async fn after_a_rotation_old_values_open_and_new_ones_are_sealed_under_the_new_
     assert_put(&before, json!({ "OLD": "old", "CHANGED": "old" }), 2).await;
     let start = async |keys: &str| {
         let mut settings = settings.clone().with("ENCRYPTION_KEYS", keys);
-        settings.database = Some(before.stack.platform().aws.clone());
+        settings.database = Some(before.stack.environment().aws.clone());
         System::try_start(settings, Arc::new(TestClock::new())).await.unwrap()
     };
     let rotated = start(&both).await;

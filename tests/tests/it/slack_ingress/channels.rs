@@ -99,7 +99,7 @@ async fn rotated(before: &System, secret: &str, previous: Option<&str>) -> Syste
     if let Some(previous) = previous {
         settings = settings.with("SLACK_SIGNING_SECRET_PREVIOUS", previous);
     }
-    settings.database = Some(before.stack.platform().aws.clone());
+    settings.database = Some(before.stack.environment().aws.clone());
     System::start_with(settings).await
 }
 
@@ -140,7 +140,7 @@ async fn a_copy_of_the_platforms_secret_that_an_older_version_left_in_a_row_veri
     let bot = seed::bot(&system, "bot-1", &pool).await;
     let connected = seed::channel(&system, "channel-1", &bot, &pool, "T0ONE", "A0PLATFORM").await;
     let table = format!("portcullis-local-{}", Table::Channels.name());
-    let update = Client::new(&system.stack.platform().aws).update_item().table_name(table);
+    let update = Client::new(&system.stack.environment().aws).update_item().table_name(table);
     let update =
         update.key("id", AttributeValue::S("channel-1".to_owned())).update_expression("SET platformApp = :yes");
     update.expression_attribute_values(":yes", AttributeValue::Bool(true)).send().await.expect("the row is written");

@@ -32,7 +32,7 @@ async fn answer(router: &Router, headers: &[(&'static str, Vec<u8>)], body: &[u8
 async fn a_signature_or_timestamp_with_anything_around_it_or_that_stands_twice_is_refused() {
     let system = System::start().await;
     let (connected, _pool) = seed::connected(&system).await;
-    let router = slack::start(system.stack.platform()).await.expect("the function starts");
+    let router = slack::start(system.stack.environment()).await.expect("the function starts");
     let body = message(&connected, 1).to_string().into_bytes();
     let at = system.clock.now().as_second().to_string();
     let right = signature(&connected.signing_secret, &at, &body);

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use portcullis_auth::Clock;
-use portcullis_auth::{Generation, RuntimeGrant, SkillGrant, SkillSet};
+use portcullis_auth::{Clock, Generation, RuntimeGrant, SkillGrant, SkillSet};
 use portcullis_crypto::{Domain, Keyring};
 use portcullis_tests::{
     Answer, System,

@@ -82,7 +82,7 @@ async fn a_bound_token_counts_while_its_key_is_in_the_keyring_and_no_longer() {
 
     for (keys, counts) in [(keys("0000000b"), true), (only_new, false)] {
         let mut settings = settings.clone().with("ENCRYPTION_KEYS", &keys);
-        settings.database = Some(before.stack.platform().aws.clone());
+        settings.database = Some(before.stack.environment().aws.clone());
         let after = System::try_start(settings, Arc::new(TestClock::new())).await.unwrap();
         let heartbeat =
             after.request(Method::POST, "/api/internal/pools/heartbeat").json(&json!({ "poolId": "pool-1" }));

@@ -203,7 +203,7 @@ impl App {
                     team_name,
                     bot_user_id,
                     bot_token: Some(token.clone()),
-                    signing: SigningSource::Environment,
+                    signing: SigningSource::Platform,
                     delivery_secret: None,
                 };
                 self.store.connect_channel(BotReach::Owner(&state.user), new).await
